@@ -1,0 +1,1 @@
+"""Compiled kernels on NumPy arrays: the only room that knows numba."""

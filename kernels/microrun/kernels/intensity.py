@@ -1,0 +1,122 @@
+"""Preparation of raw patterns for an engine: bin, subtract the background, mask, rescale, in one pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from microrun.kernels._jit import kernel
+from microrun.kernels.binning import bin_area, bin_whole
+
+
+@kernel
+def rescale_pattern(binned: Any, background: Any, keep: Any, out: Any, value_range: Any) -> bool:
+    """Subtract the background and stretch the pixels inside the mask to [−1, 1].
+
+    Parameters
+    ----------
+    binned, background
+        (H, W) float32.
+    keep
+        (H, W) float32, 1 where the pixel is used, 0 elsewhere.
+    out
+        (H, W) float32; 0 outside the mask.
+    value_range
+        (2,) float32: smallest and largest value inside the mask after the subtraction.
+
+    Returns
+    -------
+    bool
+        True for a pattern without information (constant, or with NaN or Inf): its output is 0.
+    """
+    rows, cols = binned.shape
+    infinity = np.float32(np.inf)
+    raw_low, raw_high, low, high = infinity, -infinity, infinity, -infinity
+    for i in range(rows):
+        for j in range(cols):
+            value = binned[i, j]
+            corrected = value - background[i, j]
+            out[i, j] = corrected
+            used = keep[i, j] > 0
+            raw_low = min(raw_low, value if used else infinity)
+            raw_high = max(raw_high, value if used else -infinity)
+            low = min(low, corrected if used else infinity)
+            high = max(high, corrected if used else -infinity)
+    if not (raw_high > raw_low and high > low and high - low < infinity):
+        out[:] = 0
+        value_range[0] = value_range[1] = raw_low if np.isfinite(raw_low) else 0
+        return True
+    value_range[0], value_range[1] = low, high
+    gain = np.float32(2) / (high - low)
+    for i in range(rows):
+        for j in range(cols):
+            scaled = (out[i, j] - low) * gain - np.float32(1)
+            out[i, j] = min(scaled, np.float32(1)) if keep[i, j] > 0 else np.float32(0)
+    return False
+
+
+@kernel
+def rescale_patterns(binned: Any, background: Any, keep: Any, out: Any, value_ranges: Any, flags: Any) -> None:
+    """Apply `rescale_pattern` to each of (n, H, W) binned patterns.
+
+    Parameters
+    ----------
+    binned, out
+        (n, H, W) float32; they may be the same array.
+    background, keep
+        (H, W) float32.
+    value_ranges
+        (n, 2) float32.
+    flags
+        (n,) bool, True for patterns without information.
+    """
+    for n in range(binned.shape[0]):
+        flags[n] = rescale_pattern(binned[n], background, keep, out[n], value_ranges[n])
+
+
+@kernel
+def prepare_whole(
+    patterns: Any, factor: int, background: Any, keep: Any, out: Any, value_ranges: Any, flags: Any
+) -> None:
+    """Prepare raw patterns whose binning factor is a whole number.
+
+    Parameters
+    ----------
+    patterns
+        (n, H·factor, W·factor) uint8 or uint16.
+    factor
+        Pixels per bin and axis.
+    background, keep
+        (H, W) float32, as for `rescale_pattern`.
+    out
+        (n, H, W) float32.
+    value_ranges
+        (n, 2) float32.
+    flags
+        (n,) bool.
+    """
+    binned = np.empty(background.shape, np.float32)
+    for n in range(patterns.shape[0]):
+        bin_whole(patterns[n], factor, binned)
+        flags[n] = rescale_pattern(binned, background, keep, out[n], value_ranges[n])
+
+
+@kernel
+def prepare_area(
+    patterns: Any,
+    row_first: Any,
+    row_weights: Any,
+    col_first: Any,
+    col_weights: Any,
+    background: Any,
+    keep: Any,
+    out: Any,
+    value_ranges: Any,
+    flags: Any,
+) -> None:
+    """Prepare raw patterns of any shape by exact area weights; arguments as in `prepare_whole`."""
+    binned = np.empty(background.shape, np.float32)
+    for n in range(patterns.shape[0]):
+        bin_area(patterns[n], row_first, row_weights, col_first, col_weights, binned)
+        flags[n] = rescale_pattern(binned, background, keep, out[n], value_ranges[n])

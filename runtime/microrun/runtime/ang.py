@@ -1,0 +1,58 @@
+"""The scan grid from the header of a companion .ang file (EDAX OIM)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+from microrun.runtime.errors import ScanError
+from microrun.runtime.scan import Grid
+
+
+class AngGrid(NamedTuple):
+    """Grid of a scan: (rows, cols), (x, y) step in µm, kind, whether odd rows are as long as even ones."""
+
+    nav_shape: tuple[int, int]
+    step_um: tuple[float, float]
+    grid: Grid
+    full_rows: bool
+
+
+def read_ang_grid(path: Path) -> AngGrid | None:
+    """Read the grid that an .ang file states.
+
+    Parameters
+    ----------
+    path
+        The file; it need not exist.
+
+    Returns
+    -------
+    AngGrid or None
+        None if there is no such file.
+
+    Raises
+    ------
+    ScanError
+        If it exists but states no grid.
+    """
+    try:
+        with path.open(encoding="latin-1") as file:
+            entries = dict(_entries(file))
+    except OSError:
+        return None
+    try:
+        odd, even = int(entries["NCOLS_ODD"]), int(entries["NCOLS_EVEN"])
+        steps = float(entries["XSTEP"]), float(entries["YSTEP"])
+        grid: Grid = "hexagonal" if entries["GRID"].lower().startswith("hex") else "square"
+        return AngGrid((int(entries["NROWS"]), max(odd, even)), steps, grid, odd == even)
+    except (KeyError, ValueError) as error:
+        raise ScanError(f"{path}: its header states no complete grid ({error}); give --grid and --step") from None
+
+
+def _entries(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for line in takewhile(lambda line: line.startswith("#"), lines):
+        key, _, value = line[1:].partition(":")
+        yield key.strip(), value.strip()

@@ -1,0 +1,251 @@
+"""Engines: what runs a model on some device, behind one small protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Protocol, Self, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.errors import EngineError, SpecError
+from microrun.runtime.spec import ModelSpec
+
+Float32 = NDArray[np.float32]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "f32", "bf16", "f16"]
+MODELS = Path(__file__).parent / "models"
+DEFAULT_ENGINE = "vae32"
+
+
+class EngineWarning(UserWarning):
+    """A choice that the user should know of."""
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What was opened.
+
+    Parameters
+    ----------
+    path, sha256
+        The model file and its hash.
+    library
+        Name and version of what runs it.
+    device
+        "cpu" or "cuda".
+    precision
+        That it computes in: "f32", "bf16" or "f16".
+    lanes
+        Workers that it runs well with.
+    batch
+        Patterns per run; a shorter batch is padded, so that results never depend on its size.
+    """
+
+    path: Path
+    sha256: str
+    library: str
+    device: str
+    precision: str
+    lanes: int
+    batch: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path.name} with {self.library} on {self.device} in {self.precision}, "
+            f"{self.lanes} lanes of {self.batch} patterns"
+        )
+
+
+@dataclass(frozen=True)
+class EngineRequest:
+    """What is asked of an engine.
+
+    Parameters
+    ----------
+    precision
+        "auto" takes the fastest that the device computes natively.
+    lanes, batch
+        None for what the device does well.
+    """
+
+    precision: Precision = "auto"
+    lanes: int | None = None
+    batch: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise EngineError(f"precision must be one of {', '.join(get_args(Precision))}; got {self.precision!r}")
+        for name, value in (("lanes", self.lanes), ("batch", self.batch)):
+            if value is not None and not 1 <= value <= 4096:
+                raise EngineError(f"{name} must be 1 to 4096; got {value}")
+
+
+class Lane(Protocol):
+    """One worker of an engine with its own buffers; not to be shared between threads."""
+
+    def run(self, inputs: Float32) -> Float32:
+        """Run (n, *input_shape) float32, n at most the batch; the result is valid until the next run."""
+
+
+class Engine(Protocol):
+    """A model that is ready to run."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """What runs it, and how."""
+
+    def lane(self) -> Lane:
+        """Make a worker."""
+
+    def close(self) -> None:
+        """Free the device."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_engine(
+    path: str | Path = DEFAULT_ENGINE, device: Device = "auto", request: EngineRequest = EngineRequest()
+) -> Engine:
+    """Open a model with the library and on the device that suit it and this machine.
+
+    Parameters
+    ----------
+    path
+        An .onnx file that carries a spec, or the name of a built-in model, such as "vae32".
+    device
+        "auto" takes a CUDA card if ONNX Runtime can really use one, else the CPU.
+    request
+        Precision, lanes and batch.
+
+    Returns
+    -------
+    Engine
+        ``engine.info`` says what was chosen.
+
+    Raises
+    ------
+    EngineError
+        If the file or what it needs is not there, or the device cannot do what was asked.
+    SpecError
+        If the file carries no spec, or one that does not fit its graph.
+    """
+    if device not in get_args(Device):
+        raise EngineError(f"device must be one of {', '.join(get_args(Device))}; got {device!r}")
+    model = find_model(path)
+    if device == "cuda" or (device == "auto" and _has("onnxruntime") and _offers_cuda()):
+        try:
+            return _open_onnx(model, "cuda", request)
+        except SpecError:
+            raise
+        except EngineError as error:
+            if device == "cuda":
+                raise
+            warnings.warn(f"no CUDA engine, taking the CPU: {error}", EngineWarning, stacklevel=2)
+    if _has("openvino"):
+        from microrun.runtime.engine_openvino import OpenvinoEngine
+
+        return OpenvinoEngine(model, request)
+    if _has("onnxruntime"):
+        return _open_onnx(model, "cpu", request)
+    raise EngineError(f"{model.name}: nothing is installed that runs it; pip install 'microrun[cpu]'")
+
+
+def find_model(path: str | Path) -> Path:
+    """Resolve a file, or the name of a built-in model.
+
+    Raises
+    ------
+    EngineError
+        If there is neither.
+    """
+    file = Path(path)
+    if not file.exists() and (MODELS / f"{path}.onnx").is_file():
+        return MODELS / f"{path}.onnx"
+    if file.is_dir():
+        raise EngineError(f"{file}: expected an .onnx file, got a directory")
+    if not file.exists():
+        names = ", ".join(sorted(model.stem for model in MODELS.glob("*.onnx")))
+        raise EngineError(f"{file}: no such file, and no built-in model ({names})")
+    if file.suffix.lower() != ".onnx":
+        raise EngineError(f"{file}: this version opens .onnx files; got {file.suffix or 'no ending'!r}")
+    return file
+
+
+def read_model_spec(path: Path) -> ModelSpec:
+    """Read the spec inside an .onnx file with whichever library is installed.
+
+    Raises
+    ------
+    EngineError
+        If the file cannot be read.
+    SpecError
+        If it carries no spec.
+    """
+    if _has("openvino"):
+        from microrun.runtime import engine_openvino
+
+        return engine_openvino.read_model(path)[1]
+    if _has("onnxruntime"):
+        from microrun.runtime import engine_onnx
+
+        return engine_onnx.read_spec(path)
+    raise EngineError(f"{path}: nothing is installed that reads it; pip install 'microrun[cpu]'")
+
+
+def check_shapes(path: Path, spec: ModelSpec, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
+    """Compare a graph's shapes, without the batch, with its spec.
+
+    Raises
+    ------
+    SpecError
+        If they differ.
+    """
+    if (input_shape, output_shape) != (spec.input_shape, spec.output_shape):
+        raise SpecError(
+            f"{path}: its spec ({spec.kind}, D = {spec.latent_size}) means {spec.input_shape} → {spec.output_shape} "
+            f"per pattern; the graph is {input_shape} → {output_shape}. Export the model again"
+        )
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _has(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _offers_cuda() -> bool:
+    from microrun.runtime.engine_onnx import offers_cuda
+
+    return offers_cuda()
+
+
+def _open_onnx(path: Path, device: Literal["cpu", "cuda"], request: EngineRequest) -> Engine:
+    if not _has("onnxruntime"):
+        raise EngineError("a CUDA engine needs ONNX Runtime; pip install 'microrun[gpu]'")
+    from microrun.runtime.engine_onnx import OnnxEngine
+
+    return OnnxEngine(path, device, request)

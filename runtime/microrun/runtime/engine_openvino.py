@@ -1,0 +1,150 @@
+"""Models on the CPU by OpenVINO, which reads .onnx files itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from microrun.runtime.engine import EngineInfo, EngineRequest, Float32, check_shapes, count_cores, hash_file
+from microrun.runtime.errors import EngineError, SpecError
+from microrun.runtime.spec import SPEC_KEY, ModelSpec
+
+BATCH = 16
+CAPABILITIES = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
+
+
+class OpenvinoEngine:
+    """A model compiled for the CPU: one stream and one thread a lane.
+
+    Parameters
+    ----------
+    path
+        An .onnx file with a spec.
+    request
+        "auto" precision is bf16 where the CPU has instructions for it (AMX, AVX512-BF16), else f32. It is
+        always set explicitly: left alone, OpenVINO silently computes in bf16 on such machines.
+
+    Raises
+    ------
+    EngineError, SpecError
+        As `open_engine`.
+    """
+
+    def __init__(self, path: Path, request: EngineRequest = EngineRequest()) -> None:
+        import openvino
+
+        model, self._spec = read_model(path)
+        core = openvino.Core()
+        precision = choose_precision(core, request)
+        lanes, batch = request.lanes or count_cores(), request.batch or BATCH
+        settings = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "NUM_STREAMS": lanes,
+            "INFERENCE_NUM_THREADS": max(lanes, count_cores()),
+        }
+        try:
+            model.reshape([batch, *self._spec.input_shape])
+            self._compiled: Any = core.compile_model(model, "CPU", settings)
+        except RuntimeError as error:
+            raise EngineError(f"{path}: OpenVINO cannot compile it ({_first_line(error)})") from None
+        library = f"OpenVINO {openvino.__version__.split('-')[0]}"
+        self._info = EngineInfo(path, hash_file(path), library, "cpu", precision, lanes, batch)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is."""
+        return self._spec
+
+    @property
+    def info(self) -> EngineInfo:
+        """What runs it, and how."""
+        return self._info
+
+    def lane(self) -> OpenvinoLane:
+        """Make a worker with buffers of its own."""
+        shape = (self._info.batch, *self._spec.input_shape)
+        return OpenvinoLane(self._compiled, shape, (self._info.batch, *self._spec.output_shape))
+
+    def close(self) -> None:
+        """Free the compiled model; lanes that still run keep it until they end."""
+        self._compiled = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class OpenvinoLane:
+    """One inference request on buffers that it shares with NumPy."""
+
+    def __init__(self, compiled: Any, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> None:
+        import openvino
+
+        self._inputs = np.zeros(shape, np.float32)
+        self._outputs = np.empty(out_shape, np.float32)
+        self._request = compiled.create_infer_request()
+        self._request.set_input_tensor(openvino.Tensor(self._inputs, shared_memory=True))
+        self._request.set_output_tensor(openvino.Tensor(self._outputs, shared_memory=True))
+
+    def run(self, inputs: Float32) -> Float32:
+        """Run (n, *input_shape) float32; the result is valid until the next run."""
+        self._inputs[: len(inputs)] = inputs
+        try:
+            self._request.infer()
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed ({_first_line(error)})") from None
+        return self._outputs[: len(inputs)]
+
+
+def read_model(path: Path) -> tuple[Any, ModelSpec]:
+    """Read an .onnx file and the spec inside it.
+
+    Raises
+    ------
+    EngineError, SpecError
+        As `open_engine`.
+    """
+    import openvino
+
+    try:
+        model = openvino.Core().read_model(path)
+    except RuntimeError as error:
+        raise EngineError(f"{path}: is no ONNX model that OpenVINO can read ({_first_line(error)})") from None
+    if not model.has_rt_info(["framework", SPEC_KEY]):
+        raise SpecError(f"{path}: carries no spec; make it with `microrun export`")
+    spec = ModelSpec.from_json(model.get_rt_info(["framework", SPEC_KEY]).astype(str), str(path))
+    shapes = [
+        tuple(d.get_length() if d.is_static else -1 for d in list(port.get_partial_shape())[1:])
+        for port in (model.input(0), model.output(0))
+    ]
+    check_shapes(path, spec, *shapes)
+    return model, spec
+
+
+def choose_precision(core: Any, request: EngineRequest) -> str:
+    """Precision to compute in, on this CPU.
+
+    Raises
+    ------
+    EngineError
+        If the CPU does not compute in what was asked.
+    """
+    offered = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if request.precision == "auto":
+        return "bf16" if CAPABILITIES["bf16"] in offered else "f32"
+    if CAPABILITIES[request.precision] not in offered:
+        able = ", ".join(name for name, capability in CAPABILITIES.items() if capability in offered)
+        raise EngineError(f"this CPU does not compute in {request.precision}; it does in {able}")
+    return request.precision
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

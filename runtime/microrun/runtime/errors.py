@@ -1,0 +1,41 @@
+"""Every error that microrun raises on purpose.
+
+    MicrorunError
+    ├── ScanError       a pattern file, its header, its grid, or patterns that do not fit
+    ├── EngineError     an engine that cannot be opened or run
+    │   └── SpecError   a model without a spec, or whose spec does not fit
+    ├── LatentsError    a latents file that cannot be used
+    └── OutputError     a file that could not be written; exit code 1
+
+The message says what was expected, what came, in which file, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class MicrorunError(Exception):
+    """Base of all errors; its message is one line for the user."""
+
+    exit_code = 2
+
+
+class ScanError(MicrorunError):
+    """A pattern file, its header or its grid cannot be used."""
+
+
+class EngineError(MicrorunError):
+    """An engine cannot be opened or run."""
+
+
+class SpecError(EngineError):
+    """A model carries no spec, or one that does not fit."""
+
+
+class LatentsError(MicrorunError):
+    """A latents file cannot be used."""
+
+
+class OutputError(MicrorunError):
+    """A file could not be written; what is on disk stays valid."""
+
+    exit_code = 1

@@ -1,0 +1,67 @@
+"""The geometry of a UP file: its header, a companion .ang, and the user's word."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from microrun.runtime.ang import read_ang_grid
+from microrun.runtime.errors import ScanError
+from microrun.runtime.scan import PixelType, Scan
+from microrun.runtime.up2 import UpHeader, pixel_type
+
+
+def scan_of_file(path: Path, header: UpHeader, count: int, grid: tuple[int, int] | None, step_um: float | None) -> Scan:
+    """Combine what is known of a scan's geometry; the user's word wins, then the header's.
+
+    Parameters
+    ----------
+    path
+        The scan; NAME.ang beside it is read where the header states no grid.
+    header
+        From `read_header`.
+    count
+        Whole patterns in the file.
+    grid, step_um
+        What the user says, or None.
+
+    Raises
+    ------
+    ScanError
+        If nothing states the grid, it does not multiply to the count of a version 1 file, or the file holds
+        the bytes of the other pixel type.
+    """
+    companion = read_ang_grid(path.with_suffix(".ang"))
+    nav_shape, steps, kind = header.nav_shape, header.step_um, header.grid
+    full_rows = header.full_rows
+    if companion and not (nav_shape and 0 not in nav_shape):
+        nav_shape, steps, kind, full_rows = companion
+    if grid:
+        nav_shape = grid
+    if step_um is not None:
+        steps = (step_um, step_um)
+    if not nav_shape or 0 in nav_shape:
+        raise ScanError(
+            f"{path}: the header (version {header.version}) states no grid for its {count} patterns; "
+            f"give --grid ROWSxCOLS, or put {path.stem}.ang beside it"
+        )
+    dtype = pixel_type(path)
+    try:
+        scan = Scan(nav_shape, header.sig_shape, dtype, kind, steps, kind == "hexagonal" and not full_rows)
+    except ScanError as error:
+        raise ScanError(f"{path}: {error}") from None
+    if scan.alternating and count == nav_shape[0] * nav_shape[1]:
+        scan = replace(scan, alternating=False)  # the flag is not always set; the file's size decides
+    if header.version == 1 and grid and count != scan.total:
+        raise ScanError(f"{path}: a grid of {grid[0]}×{grid[1]} has {scan.total} patterns; the file holds {count}")
+    _check_pixel_type(path, header, scan)
+    return scan
+
+
+def _check_pixel_type(path: Path, header: UpHeader, scan: Scan) -> None:
+    # A renamed file holds exactly the bytes of the whole scan in the other pixel type.
+    other: PixelType = "uint8" if scan.dtype == "uint16" else "uint16"
+    stored = path.stat().st_size - header.offset
+    if stored == replace(scan, dtype=other).pattern_bytes * scan.total and stored != scan.pattern_bytes * scan.total:
+        right = ".up1" if other == "uint8" else ".up2"
+        raise ScanError(f"{path}: holds exactly {scan.total} patterns of {other}; was a {right} file renamed?")

@@ -1,0 +1,127 @@
+"""The geometry of a scan: which pattern lies where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.errors import ScanError
+
+MAX_SIDE = 1 << 14  # pixels; no detector is larger, a header that says so is damaged
+MAX_PATTERNS = 1 << 33
+
+Grid = Literal["square", "hexagonal"]
+PixelType = Literal["uint8", "uint16"]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What is acquired where.
+
+    Parameters
+    ----------
+    nav_shape
+        (rows, cols) of the map.
+    sig_shape
+        (rows, cols) of the detector in pixels.
+    dtype
+        Pixel type, "uint8" or "uint16".
+    grid
+        "square", or "hexagonal": odd rows are shifted by half a step.
+    step_um
+        (x, y) step in µm; 0 where it is not known.
+    alternating
+        True for a hexagonal grid whose odd rows are one pattern shorter.
+
+    Raises
+    ------
+    ScanError
+        If a shape or a step makes no sense.
+    """
+
+    nav_shape: tuple[int, int]
+    sig_shape: tuple[int, int]
+    dtype: PixelType = "uint16"
+    grid: Grid = "square"
+    step_um: tuple[float, float] = (0.0, 0.0)
+    alternating: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("uint8", "uint16"):
+            raise ScanError(f"pixel type must be uint8 or uint16; got {self.dtype}")
+        if self.grid not in ("square", "hexagonal"):
+            raise ScanError(f"grid must be square or hexagonal; got {self.grid}")
+        if not all(1 <= side <= MAX_SIDE for side in self.sig_shape):
+            raise ScanError(f"a pattern must have 1 to {MAX_SIDE} rows and columns; got {self.sig_shape}")
+        rows, cols = self.nav_shape
+        if rows < 1 or cols < 1 or rows * cols > MAX_PATTERNS:
+            raise ScanError(f"a map must have at least 1×1 and at most {MAX_PATTERNS} points; got {rows}×{cols}")
+        if not all(np.isfinite(step) and step >= 0 for step in self.step_um):
+            raise ScanError(f"steps must be finite and not negative; got {self.step_um} µm")
+
+    @property
+    def total(self) -> int:
+        """Number of patterns of the finished scan."""
+        rows, cols = self.nav_shape
+        return rows * cols - (rows // 2 if self.alternating else 0)
+
+    @property
+    def pattern_bytes(self) -> int:
+        """Bytes of one pattern."""
+        return self.sig_shape[0] * self.sig_shape[1] * np.dtype(self.dtype).itemsize
+
+    def locate(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Place patterns, counted in order of acquisition, on the map.
+
+        Parameters
+        ----------
+        indices
+            (n,) numbers from 0 to total − 1.
+
+        Returns
+        -------
+        rows, cols : (n,) int64
+        """
+        cols = self.nav_shape[1]
+        if not self.alternating:
+            return indices // cols, indices % cols
+        pair, rest = np.divmod(indices, 2 * cols - 1)  # a long and a short row
+        odd = rest >= cols
+        return 2 * pair + odd, rest - odd * cols
+
+    def exists(self) -> NDArray[np.bool_]:
+        """Map points that have a pattern, (rows, cols) bool."""
+        points = np.ones(self.nav_shape, bool)
+        if self.alternating:
+            points[1::2, -1] = False
+        return points
+
+    def positions_um(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Positions on the sample.
+
+        Returns
+        -------
+        x, y : (rows, cols) float64
+            In µm, or in steps where the step is not known.
+        """
+        step_x, step_y = (step or 1.0 for step in self.step_um)
+        row, col = np.indices(self.nav_shape, dtype=np.float64)
+        shift = (row % 2) / 2 if self.grid == "hexagonal" else 0.0
+        return (col + shift) * step_x, row * step_y
+
+
+def parse_grid(text: str) -> tuple[int, int]:
+    """Read "ROWSxCOLS".
+
+    Raises
+    ------
+    ScanError
+        If the text is anything else.
+    """
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise ScanError(f"a grid is written ROWSxCOLS, such as 55x75; got {text!r}")
+    return int(parts[0]), int(parts[1])

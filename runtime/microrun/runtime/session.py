@@ -1,0 +1,157 @@
+"""One encoding run, from a scan file to a latents file: what `microrun encode` does."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from microrun.runtime.background import load_background, mean_background
+from microrun.runtime.engine import Engine
+from microrun.runtime.errors import ScanError
+from microrun.runtime.file_sources import FileSource, FollowingSource
+from microrun.runtime.kikuchipy_source import KikuchipySource
+from microrun.runtime.latents import LatentsWriter, LatentType, Origin
+from microrun.runtime.preprocess import Float32, Preprocessor
+from microrun.runtime.sources import Claim
+from microrun.runtime.stream import EncodeStream, Statistics, encode
+from microrun.runtime.up2 import PIXEL_TYPES
+
+ScanFile = FileSource | KikuchipySource
+Background = Literal["mean", "running", "none", "file"]
+
+
+@dataclass(frozen=True)
+class EncodeRequest:
+    """What to encode, and where to.
+
+    Parameters
+    ----------
+    scan
+        A UP1 or UP2 file, or another that kikuchipy reads.
+    out
+        The latents file.
+    follow
+        Go on while the scan grows.
+    grid, step_um
+        Of the map, where the file does not tell.
+    background
+        "auto" (mean of a finished scan, running mean of a growing one), "running", "none", or a file.
+    resume
+        Go on with ``out``.
+    idle_timeout_s
+        When a growing scan counts as ended.
+    dtype
+        Of the stored latents.
+    """
+
+    scan: Path
+    out: Path
+    follow: bool = False
+    grid: tuple[int, int] | None = None
+    step_um: float | None = None
+    background: str = "auto"
+    resume: bool = False
+    idle_timeout_s: float = 60.0
+    dtype: LatentType = "float32"
+
+    @property
+    def background_kind(self) -> Background:
+        """What ``background`` means for this run."""
+        if self.background == "auto":
+            return "running" if self.follow else "mean"
+        if self.background == "running":
+            return "running"
+        return "none" if self.background == "none" else "file"
+
+
+def encode_scan(
+    request: EncodeRequest,
+    engine: Engine,
+    started: Callable[[ScanFile, EncodeStream], None] = lambda source, stream: None,
+    progress: Callable[[Statistics], None] = lambda statistics: None,
+) -> Statistics:
+    """Encode a scan file into a latents file.
+
+    Parameters
+    ----------
+    request
+        What to encode, and where to.
+    engine
+        An open encoder.
+    started
+        Called once with source and stream, before the first batch; ``stream.stop`` ends the run early.
+    progress
+        Called after every batch.
+
+    Returns
+    -------
+    Statistics
+        Of the whole run.
+
+    Raises
+    ------
+    MicrorunError
+        For anything that is wrong with scan, engine or output; batches encoded before stay on disk.
+    """
+    source = _open_source(request, 0)
+    preprocessor = Preprocessor(engine.spec.preprocessing, source.scan.sig_shape)
+    kind = request.background_kind
+    origin = Origin.of(source.scan, fingerprint(source), engine.spec, engine.info, kind, request.dtype)
+    with _open_writer(request, origin, source, preprocessor) as writer:
+        start = writer.done
+        if kind != "running":
+            source = _open_source(request, start)
+        background: Float32 | Literal["running"] = "running" if kind == "running" else writer.background
+        with encode(source, engine, background, start=start) as stream:
+            started(source, stream)
+            for batch in stream:
+                writer.write(batch)
+                progress(stream.statistics)
+            writer.flush(stream.background)
+            return stream.statistics
+
+
+def fingerprint(source: ScanFile) -> str:
+    """Hash of a scan's first pattern, which tells scans apart; waits for it where the scan is growing."""
+    first = np.empty((1, *source.scan.sig_shape), source.scan.dtype)
+    if isinstance(source, FollowingSource) and source.await_patterns(1) < 1:
+        raise ScanError(f"{source.path}: no pattern arrived within {source.idle_timeout_s:g} s")
+    source.read(Claim(np.zeros(1, np.int64)), 0, first)
+    return hashlib.sha256(first.tobytes()).hexdigest()
+
+
+def open_scan(
+    path: Path, grid: tuple[int, int] | None = None, step_um: float | None = None, start: int = 0
+) -> ScanFile:
+    """Open a finished scan: UP1 and UP2 files by microrun's own reader, all others through kikuchipy."""
+    if path.suffix.lower() in PIXEL_TYPES or path.is_dir():
+        return FileSource(path, grid, step_um, start)
+    return KikuchipySource(path, grid, step_um, start)
+
+
+def _open_source(request: EncodeRequest, start: int) -> ScanFile:
+    if request.follow:
+        return FollowingSource(
+            request.scan, request.grid, request.step_um, start, idle_timeout_s=request.idle_timeout_s
+        )
+    return open_scan(request.scan, request.grid, request.step_um, start)
+
+
+def _open_writer(request: EncodeRequest, origin: Origin, source: ScanFile, preprocessor: Preprocessor) -> LatentsWriter:
+    if request.resume and request.out.exists():
+        return LatentsWriter.resume(request.out, origin)
+    return LatentsWriter.create(request.out, origin, _background(request, source, preprocessor))
+
+
+def _background(request: EncodeRequest, source: ScanFile, preprocessor: Preprocessor) -> Float32:
+    kind = request.background_kind
+    if kind == "mean":
+        return mean_background(source, preprocessor)
+    if kind == "file":
+        return load_background(Path(request.background), preprocessor)
+    return np.zeros(preprocessor.input_shape, np.float32)

@@ -1,0 +1,151 @@
+"""What a model is, written into the model: nothing the spec holds is ever asked of the user again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from microrun.runtime.errors import SpecError
+
+SPEC_KEY = "microrun_spec"  # name of the metadata entry in ONNX and checkpoint files
+SPEC_VERSION = 1
+
+Kind = Literal["encoder", "decoder", "denoiser"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How raw patterns become the engine's input.
+
+    A detector that is not square is cropped about its centre to a square; whole binning factors average
+    blocks of pixels, all others the exact area under each pixel. The background is subtracted, then the
+    pixels inside the mask are stretched to [−1, 1], pattern by pattern; those outside are 0.
+
+    Parameters
+    ----------
+    input_shape
+        (rows, cols) after binning.
+    mask_radius
+        In pixels after binning; −1 none, 0 the inscribed circle.
+    """
+
+    input_shape: tuple[int, int] = (120, 120)
+    mask_radius: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.input_shape) != 2 or not all(isinstance(n, int) and n > 0 for n in self.input_shape):
+            raise SpecError(f"input_shape must be two positive numbers; got {self.input_shape}")
+        if self.input_shape[0] != self.input_shape[1]:
+            raise SpecError(f"input_shape must be square; got {self.input_shape}")
+        if self.mask_radius < -1:
+            raise SpecError(f"mask_radius must be -1, 0 or positive; got {self.mask_radius}")
+
+
+@dataclass(frozen=True)
+class Training:
+    """Where a model comes from and how good it is.
+
+    Parameters
+    ----------
+    data
+        What it was trained on, for a reader.
+    patterns, steps, seed
+        Size of the training set, optimiser steps, seed.
+    licence
+        Licence of the weights.
+    metrics
+        Measured quality, by name.
+    """
+
+    data: str = ""
+    patterns: int = 0
+    steps: int = 0
+    seed: int = 0
+    licence: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model is.
+
+    Parameters
+    ----------
+    name
+        For people, such as "vae32".
+    kind
+        "encoder", "decoder" or "denoiser".
+    latent_size
+        D.
+    preprocessing
+        Of the patterns that go in (encoder) or come out (decoder).
+    precision
+        Of the weights: "f32" or "f16".
+    parity_error
+        Relative L2 error of the file against the checkpoint in float32, measured at the export; None before.
+    training
+        Source and quality.
+    """
+
+    name: str
+    kind: Kind
+    latent_size: int
+    preprocessing: Preprocessing = Preprocessing()
+    precision: Literal["f32", "f16"] = "f32"
+    parity_error: float | None = None
+    training: Training = Training()
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise SpecError(f"kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
+        if not isinstance(self.latent_size, int) or self.latent_size < 1:
+            raise SpecError(f"latent_size must be a positive number; got {self.latent_size!r}")
+        if self.precision not in ("f32", "f16"):
+            raise SpecError(f"precision must be f32 or f16; got {self.precision!r}")
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, without the batch: (1, rows, cols) or (D,)."""
+        return (1, *self.preprocessing.input_shape) if self.kind == "encoder" else (self.latent_size,)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of one output, without the batch: (D,) or (1, rows, cols)."""
+        return (self.latent_size,) if self.kind == "encoder" else (1, *self.preprocessing.input_shape)
+
+    def to_json(self) -> str:
+        """Encode as one line of JSON."""
+        return json.dumps({"spec_version": SPEC_VERSION, **dataclasses.asdict(self)}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> ModelSpec:
+        """Decode what `to_json` made.
+
+        Parameters
+        ----------
+        text
+            JSON.
+        source
+            File that it was found in, for error messages.
+
+        Raises
+        ------
+        SpecError
+            If it is no spec, of another version, or its values make no sense.
+        """
+        try:
+            values: dict[str, Any] = json.loads(text)
+            version = values.pop("spec_version")
+            if version != SPEC_VERSION:
+                raise SpecError(f"spec version must be {SPEC_VERSION}; got {version}")
+            prepared = values.pop("preprocessing")
+            prepared["input_shape"] = tuple(prepared["input_shape"])
+            training = Training(**values.pop("training"))
+            return cls(**values, preprocessing=Preprocessing(**prepared), training=training)
+        except SpecError as error:
+            raise SpecError(f"{source}: {error}") from None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise SpecError(f"{source}: its spec is damaged ({error}); export the model again") from None

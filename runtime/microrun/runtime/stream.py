@@ -1,0 +1,287 @@
+"""Encoding as a stream: lanes of threads that each take, prepare and run a batch; results in scan order."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.engine import Engine, Lane
+from microrun.runtime.errors import SpecError
+from microrun.runtime.feed import Buffers, Feed, Job, RunningFeed, StaticFeed
+from microrun.runtime.preprocess import Float32, Preprocessor
+from microrun.runtime.sources import Source
+
+PENDING_PER_LANE = 4  # finished batches that may wait for the consumer
+RATE_WINDOW_S = 5.0
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """Latents of consecutive patterns.
+
+    Parameters
+    ----------
+    indices
+        (n,) int64, ascending numbers of the patterns in the scan.
+    latents
+        (n, D) float32.
+    ranges
+        (n, 2) float32: intensities that −1 and 1 of the prepared patterns stand for.
+    flags
+        (n,) bool: True for patterns without information; their latents are those of an all-zero pattern.
+    """
+
+    indices: NDArray[np.int64]
+    latents: Float32
+    ranges: Float32
+    flags: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Where a stream stands.
+
+    Parameters
+    ----------
+    done, total
+        Patterns delivered by this stream; patterns that it will deliver if the scan is completed.
+    rate
+        Patterns per second over the last five seconds.
+    lag
+        Patterns that exist but are not delivered.
+    latency_s, worst_latency_s
+        From taking a batch to its results, of the last batch and the worst.
+    dropped, flagged
+        Patterns that the source lost; patterns without information.
+    elapsed_s, first_s
+        Since the stream started; until its first results.
+    """
+
+    done: int
+    total: int
+    rate: float
+    lag: int
+    latency_s: float
+    worst_latency_s: float
+    dropped: int
+    flagged: int
+    elapsed_s: float
+    first_s: float
+
+    @property
+    def remaining_s(self) -> float:
+        """Expected time to the end; infinite while nothing moves."""
+        return (self.total - self.done) / self.rate if self.rate else float("inf")
+
+    @property
+    def mean_rate(self) -> float:
+        """Patterns per second since the stream started."""
+        return self.done / self.elapsed_s if self.elapsed_s else 0.0
+
+
+@dataclass(frozen=True)
+class _Ticket:
+    number: int
+    job: Job | BaseException
+    taken_at: float
+
+
+class EncodeStream:
+    """An iterator of `EncodedBatch`, made by `encode`. Leave it by ``with``, or exhaust it."""
+
+    def __init__(self, feed: Feed, source: Source, engine: Engine, preprocessor: Preprocessor, start: int) -> None:
+        self._feed, self._source, self._engine = feed, source, engine
+        self._preprocessor = preprocessor
+        self._start = start
+        self._changed = threading.Condition()
+        self._taking = threading.Lock()
+        self._results: dict[int, tuple[EncodedBatch | BaseException, float]] = {}
+        self._taken = self._delivered = 0
+        self._ended = False
+        self._done = self._flagged = 0
+        self._first_s = self._latency_s = self._worst_latency_s = 0.0
+        lanes = [engine.lane() for _ in range(engine.info.lanes)]
+        self._warm(lanes)
+        self._began = time.monotonic()
+        self._marks = [(self._began, 0)]  # when, and how many were done then
+        self._threads = [threading.Thread(target=self._work, args=(lane,), daemon=True) for lane in lanes]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def background(self) -> Float32:
+        """Background in use, (H, W) float32; zeros for none."""
+        return self._feed.background
+
+    @property
+    def statistics(self) -> Statistics:
+        """Where the stream stands now."""
+        now = time.monotonic()
+        self._marks = [mark for mark in self._marks if now - mark[0] <= RATE_WINDOW_S] or self._marks[-1:]
+        first_time, first_done = self._marks[0]
+        span = now - first_time
+        return Statistics(
+            done=self._done,
+            total=self._source.scan.total - self._start,
+            rate=(self._done - first_done) / span if span > 0 else 0.0,
+            lag=max(0, self._source.available - self._start - self._done),
+            latency_s=self._latency_s,
+            worst_latency_s=self._worst_latency_s,
+            dropped=self._source.dropped,
+            flagged=self._flagged,
+            elapsed_s=now - self._began,
+            first_s=self._first_s,
+        )
+
+    def stop(self) -> None:
+        """End the stream after the batches that are under way."""
+        self._source.stop()
+
+    def close(self) -> None:
+        """End the stream at once and wait for its lanes."""
+        self._source.stop()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def __iter__(self) -> Iterator[EncodedBatch]:
+        return self
+
+    def __next__(self) -> EncodedBatch:
+        with self._changed:
+            while self._delivered not in self._results:
+                if self._ended and self._delivered >= self._taken:
+                    raise StopIteration
+                self._changed.wait()
+            result, taken_at = self._results.pop(self._delivered)
+            self._delivered += 1
+            self._changed.notify_all()
+        if isinstance(result, BaseException):
+            self.close()
+            raise result
+        self._count(result, taken_at)
+        return result
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _warm(self, lanes: list[Lane]) -> None:
+        self._preprocessor.warm(self._source.scan.dtype)
+        for lane in lanes:
+            lane.run(np.zeros((1, *self._engine.spec.input_shape), np.float32))
+
+    def _work(self, lane: Lane) -> None:
+        buffers = Buffers.for_lane(self._source, self._preprocessor, self._engine.info.batch)
+        while (ticket := self._take()) is not None:
+            try:
+                result: EncodedBatch | BaseException = self._encode(ticket.job, lane, buffers)
+            except BaseException as error:  # whatever it is, the consumer must hear of it
+                result = error
+            self._put(ticket, result)
+
+    def _encode(self, job: Job | BaseException, lane: Lane, buffers: Buffers) -> EncodedBatch:
+        if isinstance(job, BaseException):
+            raise job
+        self._feed.prepare(job, buffers)
+        n = len(job.claim)
+        latents = lane.run(buffers.prepared[:n, None]).copy()
+        return EncodedBatch(job.claim.indices, latents, buffers.ranges[:n].copy(), buffers.flags[:n].copy())
+
+    def _take(self) -> _Ticket | None:
+        """Take the next batch, or the error that came instead; one lane at a time, so that order is kept."""
+        with self._taking:
+            self._await_room()
+            if self._ended:
+                return None
+            try:
+                job: Job | BaseException | None = self._feed.take(self._engine.info.batch)
+            except BaseException as error:
+                job = error
+            with self._changed:
+                if not isinstance(job, Job):
+                    self._ended = True
+                    self._changed.notify_all()
+                if job is None:
+                    return None
+                self._taken += 1
+                return _Ticket(self._taken - 1, job, time.monotonic())
+
+    def _await_room(self) -> None:
+        with self._changed:
+            limit = PENDING_PER_LANE * len(self._threads)
+            while self._taken - self._delivered >= limit and not self._ended:
+                self._changed.wait()
+
+    def _put(self, ticket: _Ticket, result: EncodedBatch | BaseException) -> None:
+        with self._changed:
+            self._results[ticket.number] = result, ticket.taken_at
+            if isinstance(result, BaseException):
+                self._ended = True
+            self._changed.notify_all()
+
+    def _count(self, batch: EncodedBatch, taken_at: float) -> None:
+        now = time.monotonic()
+        self._first_s = self._first_s or now - self._began
+        self._latency_s = now - taken_at
+        self._worst_latency_s = max(self._worst_latency_s, self._latency_s)
+        self._done += len(batch.indices)
+        self._flagged += int(batch.flags.sum())
+        self._marks.append((now, self._done))
+
+
+def encode(
+    source: Source,
+    engine: Engine,
+    background: Float32 | Literal["running"] | None = None,
+    *,
+    start: int = 0,
+) -> EncodeStream:
+    """Encode patterns into latents, as fast as the engine's lanes allow.
+
+    Parameters
+    ----------
+    source
+        Where patterns come from. With ``start``, it delivers from that pattern on; with a running
+        background always from the first.
+    engine
+        From `open_engine`.
+    background
+        (H, W) float32 to subtract, in the engine's input size (see `mean_background`, `load_background`);
+        "running" for the running mean of the patterns themselves; None for none.
+    start
+        First pattern to encode.
+
+    Returns
+    -------
+    EncodeStream
+        Iterate it under ``with``. Kernels and engine are warm when this returns.
+
+    Raises
+    ------
+    SpecError
+        If the engine is no encoder.
+    ScanError
+        If its spec does not fit the scan.
+    """
+    if engine.spec.kind != "encoder":
+        raise SpecError(f"{engine.info.path.name}: is a {engine.spec.kind}; encoding needs an encoder")
+    preprocessor = Preprocessor(engine.spec.preprocessing, source.scan.sig_shape)
+    if isinstance(background, str):
+        feed: Feed = RunningFeed(source, preprocessor, start)
+    else:
+        feed = StaticFeed(source, preprocessor, background)
+    return EncodeStream(feed, source, engine, preprocessor, start)
