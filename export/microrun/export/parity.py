@@ -1,0 +1,50 @@
+"""Does the exported file compute what the checkpoint does? Asked of the class that users open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from microrun.export.recorded import MATERIALS, recorded_patterns
+from microrun.runtime.engine import EngineRequest, open_engine
+from microrun.runtime.errors import EngineError
+from microrun.training.vae import VAE
+
+# float32 differs by the order of sums only; half has 11 bits of mantissa, and six layers.
+TOLERANCES = {"f32": 1e-4, "f16": 1e-2}
+
+
+class ParityError(EngineError):
+    """The exported model does not compute what its checkpoint does."""
+
+
+@torch.no_grad()
+def measure_parity(reference: nn.Module, path: Path, model: VAE) -> float:
+    """Relative L2 error of a file's outputs on the recorded patterns.
+
+    Parameters
+    ----------
+    reference
+        The exported part of the model, in float32.
+    path
+        The .onnx file; it is opened as users open it, on the CPU and in float32.
+    model
+        Whose encoder makes latents for a decoder to be measured on.
+
+    Returns
+    -------
+    float
+        ‖file − reference‖ / ‖reference‖ over all outputs.
+    """
+    with open_engine(path, "cpu", EngineRequest("f32", lanes=1)) as engine:
+        preprocessing = engine.spec.preprocessing
+        patterns = np.concatenate([recorded_patterns(material, preprocessing) for material in MATERIALS])
+        inputs = torch.from_numpy(patterns)[:, None]
+        if engine.spec.kind == "decoder":
+            inputs = model.encoder(inputs)[0]
+        expected = reference(inputs).numpy()
+        found = engine.lane().run(inputs.numpy())
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))

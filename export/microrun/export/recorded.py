@@ -1,0 +1,42 @@
+"""Real patterns that ship with the package, to measure models on: ``recorded.npz``, CC BY 4.0.
+
+Nickel: 9 patterns of 60×60, Ånes et al., doi:10.5281/zenodo.3265037. Silicon: 1 pattern of 480×480, from
+kikuchipy-data. Both come with the static background that was recorded with them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.preprocess import Float32, Preprocessor
+from microrun.runtime.spec import Preprocessing
+
+MATERIALS = ("nickel", "silicon")
+_FILE = Path(__file__).with_name("recorded.npz")
+
+
+def recorded_patterns(material: str, preprocessing: Preprocessing) -> Float32:
+    """Prepared patterns.
+
+    Parameters
+    ----------
+    material
+        "nickel" or "silicon".
+    preprocessing
+        From the model's spec.
+
+    Returns
+    -------
+    (n, H, W) float32
+    """
+    with np.load(_FILE) as file:
+        patterns: NDArray[np.uint8] = file[material]
+        image = file[f"{material}_background"]
+    preprocessor = Preprocessor(preprocessing, (patterns.shape[1], patterns.shape[2]))
+    out = np.empty((len(patterns), *preprocessor.input_shape), np.float32)
+    ranges, flags = np.empty((len(out), 2), np.float32), np.empty(len(out), bool)
+    preprocessor.prepare(patterns, preprocessor.bin_image(image), out, ranges, flags)
+    return out

@@ -1,0 +1,1 @@
+"""Models, simulators and training loops: everything that happens before the export."""

@@ -1,0 +1,31 @@
+"""Exponential moving average of weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """Average of a model's weights over the last steps.
+
+    Parameters
+    ----------
+    model
+        Its state is averaged; fixed buffers stay what they are.
+    decay
+        Share of the old average that a step keeps, reached gradually: min(decay, (1 + n)/(10 + n)).
+    """
+
+    def __init__(self, model: nn.Module, decay: float = 0.999) -> None:
+        self.decay = decay
+        self.steps = 0
+        self.weights: dict[str, Tensor] = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take in the weights after a step."""
+        self.steps += 1
+        keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for name, value in model.state_dict().items():
+            self.weights[name].lerp_(value, 1 - keep)
