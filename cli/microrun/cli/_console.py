@@ -1,0 +1,89 @@
+"""What all commands share: consoles, progress bars, tables."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+class Update(Protocol):
+    """Moves a progress bar."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Show what is done, and a note beside it."""
+
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def error_line(text: object) -> None:
+    """Print an error as one line."""
+    one_line = " ".join(str(text).split())
+    err.print(f"[bold red]error:[/] {_escape(one_line)}")
+
+
+def warning_line(text: object) -> None:
+    """Print a warning as one line."""
+    err.print(f"[yellow]warning:[/] {_escape(str(text))}")
+
+
+def show_warnings_as_lines() -> None:
+    """Make Python's warnings one line each, without source code."""
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        file: TextIO | None = None, line: str | None = None,
+    ) -> None:  # fmt: skip
+        warning_line(message)
+
+    warnings.showwarning = show
+
+
+@contextmanager
+def progress_bar(title: str, unit: str = "patterns") -> Iterator[Update]:
+    """Show a bar; yields what moves it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(title, total=None, note="")
+
+        def update(done: int, total: int, note: str = "") -> None:
+            progress.update(task, completed=done, total=total, note=note)
+
+        yield update
+
+
+def print_table(title: str, rows: Mapping[str, object]) -> None:
+    """Print names and values."""
+    table = Table(title=title, show_header=False, box=None, title_justify="left", title_style="bold", padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, _escape(str(value)))
+    out.print(table)
+
+
+def size_text(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")

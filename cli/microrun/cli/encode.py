@@ -1,0 +1,125 @@
+"""`microrun encode`."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from microrun.cli import _console
+from microrun.runtime.engine import DEFAULT_ENGINE, Engine, EngineRequest, open_engine
+from microrun.runtime.file_sources import FollowingSource
+from microrun.runtime.scan import parse_grid
+from microrun.runtime.session import EncodeRequest, ScanFile, encode_scan
+from microrun.runtime.stream import EncodeStream, Statistics
+
+SUFFIX = ".latents.h5"
+
+
+def encode(
+    scan: Annotated[Path, typer.Argument(help="A .up1 or .up2 file; other vendors' files through kikuchipy.")],
+    engine: Annotated[str, typer.Option(help="An .onnx file, or the name of a built-in model.")] = DEFAULT_ENGINE,
+    out: Annotated[Path | None, typer.Option(help="The latents file; by default SCAN.latents.h5.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on while the scan is being acquired.")] = False,
+    grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
+    step: Annotated[float | None, typer.Option(help="Step in µm, where the file does not tell.")] = None,
+    background: Annotated[
+        str,
+        typer.Option(help="auto (mean of the scan; running with --follow), running, none, or a .npy/.up1/.up2 file."),
+    ] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to run.")] = "auto",
+    precision: Annotated[
+        Literal["auto", "f32", "bf16", "f16"], typer.Option(help="What to compute in; auto is the fastest.")
+    ] = "auto",
+    lanes: Annotated[int | None, typer.Option(help="Parallel workers; by default one per core.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Patterns per run of the engine.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    idle_timeout: Annotated[float, typer.Option(help="Seconds without new patterns that end --follow.")] = 60.0,
+    latents_type: Annotated[
+        Literal["float32", "float16"], typer.Option(help="Pixel type of the stored latents.")
+    ] = "float32",
+) -> None:
+    """Encode a scan's patterns into latents.
+
+    The latents file can be read while it is written (`microrun maps` does), and stays valid whatever
+    happens; --resume goes on where an interrupted run ended.
+    """
+    request = EncodeRequest(
+        scan=scan,
+        out=out or scan.with_name(scan.stem + SUFFIX),
+        follow=follow,
+        grid=parse_grid(grid) if grid else None,
+        step_um=step,
+        background=background,
+        resume=resume,
+        idle_timeout_s=idle_timeout,
+        dtype=latents_type,
+    )
+    with open_engine(engine, device, EngineRequest(precision, lanes, batch)) as opened:
+        _console.out.print(f"engine   {opened.info}")
+        run(request, opened)
+    _console.out.print(f"look at  microrun maps {request.out}")
+
+
+def run(request: EncodeRequest, engine: Engine) -> Statistics:
+    """Encode with a progress bar and print what was measured."""
+    title = "following" if request.follow else "encoding"
+    with _console.progress_bar(title) as bar, _Interrupt() as interrupt:
+
+        def started(source: ScanFile, stream: EncodeStream) -> None:
+            interrupt.stream = stream
+            _console.out.print(f"scan     {source.path.name}: {_describe(source)}")
+
+        def progress(now: Statistics) -> None:
+            bar(now.done, now.total, f"{now.rate:,.0f}/s" + (f"  lag {now.lag:,}" if request.follow else ""))
+
+        statistics = encode_scan(request, engine, started, progress)
+    _print_summary(request, statistics)
+    return statistics
+
+
+class _Interrupt:
+    """Ctrl-C ends the stream and keeps what was encoded; a second Ctrl-C aborts."""
+
+    stream: EncodeStream | None = None
+
+    def __enter__(self) -> _Interrupt:
+        self._before = signal.signal(signal.SIGINT, self._stop)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _stop(self, number: int, frame: object) -> None:
+        if self.stream is None:
+            raise KeyboardInterrupt
+        self.stream.stop()
+        self.stream = None
+
+
+def _describe(source: ScanFile) -> str:
+    scan = source.scan
+    rows, cols = scan.nav_shape
+    state = (
+        f"{source.available:,} of {scan.total:,} patterns"
+        if isinstance(source, FollowingSource)
+        else f"{scan.total:,} patterns"
+    )
+    step = f", step {scan.step_um[0]:g} µm" if scan.step_um[0] else ""
+    return f"{rows}×{cols} {scan.grid} map{step}, {state} of {scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}"
+
+
+def _print_summary(request: EncodeRequest, statistics: Statistics) -> None:
+    _console.out.print(
+        f"encoded  {statistics.done:,} patterns in {statistics.elapsed_s:.1f} s: {statistics.mean_rate:,.0f}/s, "
+        f"first latents after {statistics.first_s:.2f} s, worst latency {1000 * statistics.worst_latency_s:.0f} ms, "
+        f"{statistics.dropped} dropped"
+    )
+    _console.out.print(f"wrote    {request.out} ({_console.size_text(request.out.stat().st_size)})")
+    if statistics.flagged:
+        _console.warning_line(f"{statistics.flagged:,} patterns are constant after the mask: they carry no information")
+    missing = statistics.total - statistics.done
+    if missing > 0:
+        _console.warning_line(f"{missing:,} patterns of the scan are missing; --resume adds them once they are there")

@@ -1,0 +1,85 @@
+"""`microrun inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microrun.cli import _console
+from microrun.runtime.engine import find_model, read_model_spec
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.latents import open_latents
+from microrun.runtime.spec import ModelSpec
+from microrun.runtime.up2 import PIXEL_TYPES, count_patterns, pixel_type, read_header
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A scan, checkpoint, ONNX model or latents file, or a built-in model.")],
+) -> None:
+    """Say what a file holds."""
+    suffix = file.suffix.lower()
+    if suffix in PIXEL_TYPES:
+        _console.print_table(str(file), _scan_rows(file))
+    elif suffix == ".safetensors":
+        from microrun.training.checkpoint import read_checkpoint_spec
+
+        _console.print_table(str(file), _spec_rows(read_checkpoint_spec(file)))
+    elif suffix in (".h5", ".hdf5"):
+        _console.print_table(str(file), _latents_rows(file))
+    elif suffix in (".onnx", ""):
+        model = find_model(file)
+        _console.print_table(str(model), _spec_rows(read_model_spec(model)))
+    else:
+        raise MicrorunError(f"{file}: expected .up1, .up2, .safetensors, .onnx or .h5; got {suffix!r}")
+
+
+def _scan_rows(path: Path) -> dict[str, object]:
+    header = read_header(path)
+    count = count_patterns(path, header)
+    grid = "not stated (give --grid)"
+    if header.nav_shape:
+        rows, cols = header.nav_shape
+        grid = f"{rows}×{cols}, {header.grid}"
+    height, width = header.sig_shape
+    return {
+        "kind": "pattern scan",
+        "header": f"version {header.version}, patterns from byte {header.offset}",
+        "patterns": f"{count:,} of {height}×{width} {pixel_type(path)}",
+        "grid": grid,
+        "step": f"{header.step_um[0]:g} × {header.step_um[1]:g} µm" if any(header.step_um) else "not stated",
+        "size": _console.size_text(path.stat().st_size),
+    }
+
+
+def _spec_rows(spec: ModelSpec) -> dict[str, object]:
+    preprocessing, training = spec.preprocessing, spec.training
+    mask = {-1: "none", 0: "inscribed circle"}.get(preprocessing.mask_radius, f"radius {preprocessing.mask_radius} px")
+    parity = "not measured" if spec.parity_error is None else f"{spec.parity_error:.1e} (relative L2, float32)"
+    return {
+        "kind": f"{spec.kind} {spec.name}",
+        "latent size": spec.latent_size,
+        "input": f"{preprocessing.input_shape[0]}×{preprocessing.input_shape[1]}, mask: {mask}",
+        "weights": spec.precision,
+        "parity": parity,
+        "trained on": training.data or "not stated",
+        "training": f"{training.patterns:,} patterns, {training.steps:,} steps, seed {training.seed}",
+        "licence": training.licence or "not stated",
+        **dict(training.metrics),
+    }
+
+
+def _latents_rows(path: Path) -> dict[str, object]:
+    with open_latents(path) as latents:
+        origin, written = latents.origin, int(latents.written.sum())
+        scan = origin.scan
+        return {
+            "kind": f"latents of {origin.spec.name}, {origin.dtype}",
+            "map": f"{scan.nav_shape[0]}×{scan.nav_shape[1]}×{origin.spec.latent_size}, {scan.grid}",
+            "step": f"{scan.step_um[0]:g} × {scan.step_um[1]:g} µm" if any(scan.step_um) else "not stated",
+            "written": f"{written:,} of {scan.total:,} patterns, {int(latents.flags.sum())} without information",
+            "patterns": f"{scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}, background: {origin.background}",
+            "engine": f"{origin.engine} in {origin.precision}, SHA-256 {origin.engine_sha256[:16]}…",
+            "size": _console.size_text(path.stat().st_size),
+        }

@@ -1,0 +1,65 @@
+"""`microrun replay`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from microrun.cli import _console
+from microrun.runtime.errors import MicrorunError, OutputError
+from microrun.runtime.file_sources import FileSource
+from microrun.runtime.up2 import count_patterns, read_header
+
+TICK_S = 0.005  # patterns due within this time are written together
+
+
+def replay(
+    scan: Annotated[Path, typer.Argument(help="A finished .up1 or .up2 file.")],
+    out: Annotated[Path, typer.Argument(help="The file that grows.")],
+    rate: Annotated[float, typer.Option(help="Patterns per second; 0 for as fast as the disk takes.")] = 118.0,
+) -> None:
+    """Play a scan back as if it were being acquired.
+
+    Start `microrun encode OUT --follow` beside it. The default rate is that of a Hikari camera at 480×480.
+    """
+    if rate < 0:
+        raise MicrorunError(f"--rate must be positive, or 0 for no limit; got {rate:g}")
+    if out.suffix.lower() != scan.suffix.lower() or out.resolve() == scan.resolve():
+        raise MicrorunError(f"{out}: must be another file of the same ending as {scan.name}")
+    count = count_patterns(scan, read_header(scan))
+    source = FileSource(scan, grid=(1, max(1, count)) if read_header(scan).version == 1 else None)
+    with _console.progress_bar("replaying") as bar:
+        started = time.monotonic()
+        for done in _play(source, out, rate):
+            bar(done, source.available, f"{done / (time.monotonic() - started):,.0f}/s")
+    elapsed = time.monotonic() - started
+    _console.out.print(
+        f"replayed {source.available:,} patterns in {elapsed:.1f} s: {source.available / elapsed:,.0f}/s"
+    )
+
+
+def _play(source: FileSource, out: Path, rate: float) -> Iterator[int]:
+    """Write header and patterns; yield how many are out, and pause until more are due."""
+    with source.path.open("rb") as scan:
+        header = scan.read(source.header.offset)
+    chunk = max(1, int(rate * TICK_S)) if rate else 16
+    raw = np.empty((chunk, *source.scan.sig_shape), source.scan.dtype)
+    try:
+        with out.open("wb", buffering=0) as file:
+            file.write(header)
+            started = time.monotonic()
+            done = 0
+            while (claim := source.claim(chunk)) is not None:
+                source.read(claim, 0, raw[: len(claim)])
+                due = started + (done + len(claim)) / rate if rate else 0
+                time.sleep(max(0.0, due - time.monotonic()))
+                file.write(raw[: len(claim)].data)
+                done += len(claim)
+                yield done
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from None
