@@ -33,6 +33,7 @@ def rescale_pattern(binned: Any, background: Any, keep: Any, out: Any, value_ran
     rows, cols = binned.shape
     infinity = np.float32(np.inf)
     raw_low, raw_high, low, high = infinity, -infinity, infinity, -infinity
+    not_finite = 0  # NaN and Inf, counted by comparison: min and max pass over NaN
     for i in range(rows):
         for j in range(cols):
             value = binned[i, j]
@@ -43,9 +44,14 @@ def rescale_pattern(binned: Any, background: Any, keep: Any, out: Any, value_ran
             raw_high = max(raw_high, value if used else -infinity)
             low = min(low, corrected if used else infinity)
             high = max(high, corrected if used else -infinity)
-    if not (raw_high > raw_low and high > low and high - low < infinity):
+            not_finite += 1 if used and not abs(corrected) < infinity else 0
+    # Less than this is rounding of the binning, not contrast.
+    least = np.float32(2e-6) * max(abs(raw_low), abs(raw_high)) + np.float32(1e-30)
+    spread = high - low
+    if not_finite or not (raw_high - raw_low > least and least < spread < infinity):
         out[:] = 0
-        value_range[0] = value_range[1] = raw_low if np.isfinite(raw_low) else 0
+        known = not_finite == 0 and -infinity < spread < infinity
+        value_range[0] = value_range[1] = low + spread / 2 if known else 0
         return True
     value_range[0], value_range[1] = low, high
     gain = np.float32(2) / (high - low)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,9 +77,9 @@ def load_background(path: Path, preprocessor: Preprocessor) -> Float32:
         return mean_background(source, preprocessor)
     try:
         image = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ScanError(f"{path}: a background is a .npy image or a .up1/.up2 file ({error})") from None
-    if not isinstance(image, np.ndarray) or image.dtype.kind not in "uif" or not np.isfinite(image).all():
+    if not isinstance(image, np.ndarray) or image.dtype.kind not in "uif" or not (np.abs(image) < 3e38).all():
         raise ScanError(f"{path}: a background must be an array of finite numbers")
     if image.shape == preprocessor.input_shape != preprocessor.sig_shape:
         return image.astype(np.float32)

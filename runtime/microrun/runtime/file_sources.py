@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from microrun.runtime.errors import ScanError
-from microrun.runtime.geometry import scan_of_file
+from microrun.runtime.geometry import check_finished, scan_of_file
 from microrun.runtime.scan import Scan
 from microrun.runtime.sources import Claim, Raw
 from microrun.runtime.up2 import ScanWarning, count_patterns, pixel_type, read_header
@@ -123,6 +123,7 @@ class FileSource:
 
     def _count_finished(self, count: int) -> int:
         total = self._scan.total
+        check_finished(self.path, self.header, self._scan, count)
         if count == 0:
             raise ScanError(f"{self.path}: holds no whole pattern; its header promises {total}")
         if count > total:
@@ -229,6 +230,7 @@ class FollowingSource(FileSource):
         while True:
             try:
                 header = read_header(path)
+                count_patterns(path, header)
                 if grid or header.version == 1 or 0 not in (header.nav_shape or (0, 0)):
                     return
                 problem = ScanError(f"{path}: the header states no grid yet; give --grid ROWSxCOLS")

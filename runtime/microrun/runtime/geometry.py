@@ -28,13 +28,12 @@ def scan_of_file(path: Path, header: UpHeader, count: int, grid: tuple[int, int]
     Raises
     ------
     ScanError
-        If nothing states the grid, it does not multiply to the count of a version 1 file, or the file holds
-        the bytes of the other pixel type.
+        If nothing states the grid.
     """
-    companion = read_ang_grid(path.with_suffix(".ang"))
     nav_shape, steps, kind = header.nav_shape, header.step_um, header.grid
     full_rows = header.full_rows
-    if companion and not (nav_shape and 0 not in nav_shape):
+    stated = nav_shape and 0 not in nav_shape
+    if not stated and not grid and (companion := read_ang_grid(path.with_suffix(".ang"))):
         nav_shape, steps, kind, full_rows = companion
     if grid:
         nav_shape = grid
@@ -52,13 +51,28 @@ def scan_of_file(path: Path, header: UpHeader, count: int, grid: tuple[int, int]
         raise ScanError(f"{path}: {error}") from None
     if scan.alternating and count == nav_shape[0] * nav_shape[1]:
         scan = replace(scan, alternating=False)  # the flag is not always set; the file's size decides
-    if header.version == 1 and grid and count != scan.total:
-        raise ScanError(f"{path}: a grid of {grid[0]}×{grid[1]} has {scan.total} patterns; the file holds {count}")
-    _check_pixel_type(path, header, scan)
     return scan
 
 
-def _check_pixel_type(path: Path, header: UpHeader, scan: Scan) -> None:
+def check_finished(path: Path, header: UpHeader, scan: Scan, count: int) -> None:
+    """Check that a finished file holds what its geometry says.
+
+    Parameters
+    ----------
+    path, header, scan
+        The file, and what `scan_of_file` made of it.
+    count
+        Whole patterns in the file.
+
+    Raises
+    ------
+    ScanError
+        If the grid does not multiply to the count of a version 1 file, which states no grid itself, or the
+        file holds the bytes of the other pixel type.
+    """
+    if header.version == 1 and count != scan.total:
+        rows, cols = scan.nav_shape
+        raise ScanError(f"{path}: a grid of {rows}×{cols} has {scan.total} patterns; the file holds {count}")
     # A renamed file holds exactly the bytes of the whole scan in the other pixel type.
     other: PixelType = "uint8" if scan.dtype == "uint16" else "uint16"
     stored = path.stat().st_size - header.offset

@@ -134,6 +134,7 @@ class MemorySource:
                 return False
             if not self._free:
                 self._dropped += 1
+                self._changed.notify_all()
                 return False
             slot = self._free.popleft()
             self._ring[slot] = pattern

@@ -40,7 +40,7 @@ class Preprocessing:
             raise SpecError(f"input_shape must be two positive numbers; got {self.input_shape}")
         if self.input_shape[0] != self.input_shape[1]:
             raise SpecError(f"input_shape must be square; got {self.input_shape}")
-        if self.mask_radius < -1:
+        if not isinstance(self.mask_radius, int) or self.mask_radius < -1:
             raise SpecError(f"mask_radius must be -1, 0 or positive; got {self.mask_radius}")
 
 

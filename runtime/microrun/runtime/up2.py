@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -239,11 +240,11 @@ class UpWriter:
 
     def flush(self) -> None:
         """Hand all that was written to the operating system."""
-        self._file.flush()
+        self._try(self._file.flush)
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._try(self._file.close)
 
     def __enter__(self) -> Self:
         return self
@@ -254,8 +255,11 @@ class UpWriter:
         self.close()
 
     def _put(self, data: bytes | memoryview) -> None:
+        self._try(lambda: self._file.write(data))
+
+    def _try(self, action: Callable[[], object]) -> None:
         try:
-            self._file.write(data)
+            action()
         except OSError as error:
             raise OutputError(
                 f"{self.path}: cannot be written after {self.written} patterns ({error.strerror or error})"
