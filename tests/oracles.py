@@ -1,0 +1,112 @@
+"""Slow, obvious twins of every kernel, in float64 and without cleverness."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[Any]
+Float = NDArray[np.float64]
+
+BLOCK = 64
+
+
+class Prepared(NamedTuple):
+    """What the preparation of one pattern gives."""
+
+    out: Float
+    value_range: tuple[float, float]
+    flagged: bool
+
+
+def bin_whole(pattern: Image, factor: int) -> Float:
+    """Mean of every block of factor×factor pixels."""
+    rows, cols = pattern.shape[0] // factor, pattern.shape[1] // factor
+    out = np.empty((rows, cols))
+    for i in range(rows):
+        for j in range(cols):
+            block = pattern[i * factor : (i + 1) * factor, j * factor : (j + 1) * factor]
+            out[i, j] = block.astype(np.float64).mean()
+    return out
+
+
+def overlaps(size: int, out_size: int) -> Float:
+    """Share of every input pixel in every output pixel, (out_size, size); edges counted in whole numbers."""
+    share = np.zeros((out_size, size))
+    for i in range(out_size):
+        for y in range(size):
+            start, stop = max(i * size, y * out_size), min((i + 1) * size, (y + 1) * out_size)
+            share[i, y] = max(0, stop - start) / size
+    return share
+
+
+def bin_area(pattern: Image, out_shape: tuple[int, int]) -> Float:
+    """Mean over the exact area under every output pixel."""
+    rows, cols = overlaps(pattern.shape[0], out_shape[0]), overlaps(pattern.shape[1], out_shape[1])
+    binned: Float = rows @ pattern.astype(np.float64) @ cols.T
+    return binned
+
+
+def circular_keep(shape: tuple[int, int], radius: int) -> NDArray[np.bool_]:
+    """True for pixels whose centre lies within the circle about the middle."""
+    limit = min(shape) / 2 if radius == 0 else radius
+    keep = np.empty(shape, bool)
+    for i in range(shape[0]):
+        for j in range(shape[1]):
+            distance = np.hypot(i + 0.5 - shape[0] / 2, j + 0.5 - shape[1] / 2)
+            keep[i, j] = radius == -1 or distance <= limit
+    return keep
+
+
+def rescale_pattern(binned: Image, background: Image, keep: NDArray[np.bool_]) -> Prepared:
+    """Subtract the background and stretch what is inside the mask to [−1, 1]."""
+    raw = binned.astype(np.float64)
+    corrected = raw - background.astype(np.float64)
+    inside = corrected[keep]
+    finite = bool(np.isfinite(raw[keep]).all() and np.isfinite(inside).all())
+    if not inside.size or not finite or np.ptp(raw[keep]) == 0 or np.ptp(inside) == 0:
+        return Prepared(np.zeros(raw.shape), (np.nan, np.nan), True)
+    low, high = float(inside.min()), float(inside.max())
+    out = np.zeros(raw.shape)
+    out[keep] = 2 * (inside - low) / (high - low) - 1
+    return Prepared(out, (low, high), False)
+
+
+def rescale_patterns(binned: Image, background: Image, keep: NDArray[np.bool_]) -> list[Prepared]:
+    """`rescale_pattern` for each of (n, H, W)."""
+    return [rescale_pattern(pattern, background, keep) for pattern in binned]
+
+
+def prepare_whole(patterns: Image, factor: int, background: Image, keep: NDArray[np.bool_]) -> list[Prepared]:
+    """Bin by a whole factor, then rescale."""
+    return [rescale_pattern(bin_whole(pattern, factor), background, keep) for pattern in patterns]
+
+
+def prepare_area(patterns: Image, background: Image, keep: NDArray[np.bool_]) -> list[Prepared]:
+    """Bin by area to the background's shape, then rescale."""
+    shape = (background.shape[0], background.shape[1])
+    return [rescale_pattern(bin_area(pattern, shape), background, keep) for pattern in patterns]
+
+
+def crop_square(image: Image) -> Image:
+    """Cut the last two axes to a square about their centre."""
+    rows, cols = image.shape[-2:]
+    side = min(rows, cols)
+    top, left = (rows - side) // 2, (cols - side) // 2
+    return image[..., top : top + side, left : left + side]
+
+
+def rescale_tolerance(largest: float, value_range: tuple[float, float], relative: float) -> float:
+    """How far a rescaled value may be off if intensities up to ``largest`` are off by ``relative``."""
+    return 1e-6 + 6 * relative * largest / (value_range[1] - value_range[0])
+
+
+def running_backgrounds(binned: Image) -> Float:
+    """Background of each of (n, H, W) patterns: the mean before its block; in the first, its own."""
+    backgrounds = np.empty(binned.shape)
+    for n in range(len(binned)):
+        before = n // BLOCK * BLOCK or min(BLOCK, len(binned))
+        backgrounds[n] = binned[:before].astype(np.float64).mean(axis=0)
+    return backgrounds

@@ -1,0 +1,120 @@
+"""The spec of a model: what it refuses, and that it survives being written down."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from microrun.runtime.errors import SpecError
+from microrun.runtime.spec import SPEC_VERSION, ModelSpec, Preprocessing, Training
+
+TEXT = st.text(max_size=8)
+COUNTS = st.integers(0, 1 << 40)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+TRAININGS = st.builds(Training, TEXT, COUNTS, COUNTS, COUNTS, TEXT, metrics=st.dictionaries(TEXT, FINITE, max_size=3))
+PREPROCESSINGS = st.builds(
+    Preprocessing, st.integers(1, 512).map(lambda side: (side, side)), mask_radius=st.integers(-1, 300)
+)
+SPECS = st.builds(
+    ModelSpec,
+    TEXT,
+    st.sampled_from(["encoder", "decoder", "denoiser"]),
+    st.integers(1, 1024),
+    PREPROCESSINGS,
+    st.sampled_from(["f32", "f16"]),
+    st.one_of(st.none(), FINITE),
+    TRAININGS,
+)
+PLAIN = ModelSpec("vae32", "encoder", 32)
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXT),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
+)
+
+
+@given(SPECS)
+def test_a_spec_comes_back_equal(spec: ModelSpec) -> None:
+    text = spec.to_json()
+    assert len(text.splitlines()) == 1
+    assert ModelSpec.from_json(text, "model.onnx") == spec
+    assert ModelSpec.from_json(text, "model.onnx").to_json() == text
+
+
+def test_shapes_follow_the_kind() -> None:
+    prepared = Preprocessing((60, 60))
+    encoder, decoder = (ModelSpec("m", kind, 16, prepared) for kind in ("encoder", "decoder"))
+    assert encoder.input_shape == decoder.output_shape == (1, 60, 60)
+    assert encoder.output_shape == decoder.input_shape == (16,)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"kind": "transcoder"}, "one of encoder, decoder, denoiser; got 'transcoder'"),
+        ({"latent_size": 0}, "positive number; got 0"),
+        ({"latent_size": 16.0}, "positive number; got 16.0"),
+        ({"precision": "int8"}, "f32 or f16; got 'int8'"),
+    ],
+)
+def test_senseless_models_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        ModelSpec(**{"name": "m", "kind": "encoder", "latent_size": 16, **values})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"input_shape": (120,)}, "two positive numbers"),
+        ({"input_shape": (0, 0)}, "two positive numbers"),
+        ({"input_shape": (60.0, 60.0)}, "two positive numbers"),
+        ({"input_shape": (120, 60)}, "square"),
+        ({"mask_radius": -2}, "-1, 0 or positive; got -2"),
+    ],
+)
+def test_senseless_preprocessing_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        Preprocessing(**values)
+
+
+def test_another_version_is_refused() -> None:
+    values = {**json.loads(PLAIN.to_json()), "spec_version": SPEC_VERSION + 1}
+    with pytest.raises(SpecError, match=f"model.onnx: spec version must be {SPEC_VERSION}; got {SPEC_VERSION + 1}"):
+        ModelSpec.from_json(json.dumps(values), "model.onnx")
+
+
+@pytest.mark.parametrize("entry", ["spec_version", "name", "kind", "latent_size", "preprocessing", "training"])
+def test_missing_entries_are_refused(entry: str) -> None:
+    values = json.loads(PLAIN.to_json())
+    del values[entry]
+    with pytest.raises(SpecError, match=r"model\.onnx: its spec is damaged"):
+        ModelSpec.from_json(json.dumps(values), "model.onnx")
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", "3", '"spec"', "{}", "\x00"])
+def test_something_else_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(SpecError, match=r"^model\.onnx: its spec is damaged") as caught:
+        ModelSpec.from_json(text, "model.onnx")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@given(st.sampled_from(sorted(json.loads(PLAIN.to_json()))), JSON)
+def test_any_value_is_a_spec_or_a_spec_error(entry: str, value: object) -> None:
+    text = json.dumps({**json.loads(PLAIN.to_json()), entry: value})
+    try:
+        spec = ModelSpec.from_json(text, "model.onnx")
+    except SpecError as error:
+        assert str(error).startswith("model.onnx: ")
+        return
+    assert ModelSpec.from_json(spec.to_json(), "model.onnx").to_json() == spec.to_json()
+
+
+@pytest.mark.parametrize("radius", [1.5, float("nan"), "10", None])
+def test_a_mask_radius_is_a_whole_number(radius: object) -> None:
+    values = json.loads(PLAIN.to_json())
+    values["preprocessing"]["mask_radius"] = radius
+    with pytest.raises(SpecError, match=r"^model\.onnx: "):
+        ModelSpec.from_json(json.dumps(values), "model.onnx")
