@@ -6,14 +6,15 @@ import hashlib
 import importlib.util
 import os
 import warnings
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Protocol, Self, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from microrun.runtime.closing import Closing
 from microrun.runtime.errors import EngineError, SpecError
 from microrun.runtime.spec import ModelSpec
 
@@ -94,28 +95,23 @@ class Lane(Protocol):
         """Run (n, *input_shape) float32, n at most the batch; the result is valid until the next run."""
 
 
-class Engine(Protocol):
-    """A model that is ready to run."""
+class Engine(Closing, ABC):
+    """A model that is ready to run.
 
-    @property
-    def spec(self) -> ModelSpec:
-        """What the model is."""
+    Parameters
+    ----------
+    spec
+        What the model is.
+    info
+        What runs it, and how.
+    """
 
-    @property
-    def info(self) -> EngineInfo:
-        """What runs it, and how."""
+    def __init__(self, spec: ModelSpec, info: EngineInfo) -> None:
+        self.spec, self.info = spec, info
 
+    @abstractmethod
     def lane(self) -> Lane:
-        """Make a worker."""
-
-    def close(self) -> None:
-        """Free the device."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+        """Make a worker with buffers of its own."""
 
 
 def open_engine(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 
-from microrun.runtime.engine import EngineInfo, EngineRequest, Float32, check_shapes, count_cores, hash_file
+from microrun.runtime.engine import Engine, EngineInfo, EngineRequest, Float32, check_shapes, count_cores, hash_file
 from microrun.runtime.errors import EngineError, SpecError
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
 
@@ -17,7 +16,7 @@ BATCHES = {"cpu": 16, "cuda": 256}
 CUDA_LANES = 2  # one prepares while the other runs
 
 
-class OnnxEngine:
+class OnnxEngine(Engine):
     """An ONNX Runtime session; it computes in the precision of the model's weights.
 
     Parameters
@@ -40,40 +39,21 @@ class OnnxEngine:
 
         lanes = request.lanes or (CUDA_LANES if device == "cuda" else count_cores())
         self._session = _open_session(path, device, 1 if lanes > 1 else count_cores())
-        self._spec = _spec_of(path, self._session)
-        if request.precision not in ("auto", self._spec.precision):
+        spec = _spec_of(path, self._session)
+        if request.precision not in ("auto", spec.precision):
             raise EngineError(
-                f"{path}: ONNX Runtime computes in the model's own {self._spec.precision}; "
-                f"{request.precision} was asked for"
+                f"{path}: ONNX Runtime computes in the model's own {spec.precision}; {request.precision} was asked for"
             )
         library, batch = f"ONNX Runtime {onnxruntime.__version__}", request.batch or BATCHES[device]
-        self._info = EngineInfo(path, hash_file(path), library, device, self._spec.precision, lanes, batch)
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What the model is."""
-        return self._spec
-
-    @property
-    def info(self) -> EngineInfo:
-        """What runs it, and how."""
-        return self._info
+        super().__init__(spec, EngineInfo(path, hash_file(path), library, device, spec.precision, lanes, batch))
 
     def lane(self) -> OnnxLane:
         """Make a worker with a buffer of its own."""
-        return OnnxLane(self._session, (self._info.batch, *self._spec.input_shape))
+        return OnnxLane(self._session, (self.info.batch, *self.spec.input_shape))
 
     def close(self) -> None:
         """Free the session; lanes that still run keep it until they end."""
         self._session = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class OnnxLane:

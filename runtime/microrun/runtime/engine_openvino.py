@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from microrun.runtime.engine import EngineInfo, EngineRequest, Float32, check_shapes, count_cores, hash_file
+from microrun.runtime.engine import Engine, EngineInfo, EngineRequest, Float32, check_shapes, count_cores, hash_file
 from microrun.runtime.errors import EngineError, SpecError
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
 
@@ -16,7 +15,7 @@ BATCH = 16
 CAPABILITIES = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
 
 
-class OpenvinoEngine:
+class OpenvinoEngine(Engine):
     """A model compiled for the CPU: one stream and one thread a lane.
 
     Parameters
@@ -36,7 +35,7 @@ class OpenvinoEngine:
     def __init__(self, path: Path, request: EngineRequest = EngineRequest()) -> None:
         import openvino
 
-        model, self._spec = read_model(path)
+        model, spec = read_model(path)
         core = openvino.Core()
         precision = choose_precision(core, request)
         lanes, batch = request.lanes or count_cores(), request.batch or BATCH
@@ -46,39 +45,21 @@ class OpenvinoEngine:
             "INFERENCE_NUM_THREADS": max(lanes, count_cores()),
         }
         try:
-            model.reshape([batch, *self._spec.input_shape])
+            model.reshape([batch, *spec.input_shape])
             self._compiled: Any = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             raise EngineError(f"{path}: OpenVINO cannot compile it ({_first_line(error)})") from None
         library = f"OpenVINO {openvino.__version__.split('-')[0]}"
-        self._info = EngineInfo(path, hash_file(path), library, "cpu", precision, lanes, batch)
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What the model is."""
-        return self._spec
-
-    @property
-    def info(self) -> EngineInfo:
-        """What runs it, and how."""
-        return self._info
+        super().__init__(spec, EngineInfo(path, hash_file(path), library, "cpu", precision, lanes, batch))
 
     def lane(self) -> OpenvinoLane:
         """Make a worker with buffers of its own."""
-        shape = (self._info.batch, *self._spec.input_shape)
-        return OpenvinoLane(self._compiled, shape, (self._info.batch, *self._spec.output_shape))
+        batch = self.info.batch
+        return OpenvinoLane(self._compiled, (batch, *self.spec.input_shape), (batch, *self.spec.output_shape))
 
     def close(self) -> None:
         """Free the compiled model; lanes that still run keep it until they end."""
         self._compiled = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class OpenvinoLane:

@@ -14,11 +14,11 @@ import numpy as np
 from microrun.runtime.errors import ScanError
 from microrun.runtime.geometry import check_finished, scan_of_file
 from microrun.runtime.scan import Scan
-from microrun.runtime.sources import Claim, Raw
+from microrun.runtime.sources import Claim, FinishedSource, Raw
 from microrun.runtime.up2 import ScanWarning, count_patterns, pixel_type, read_header
 
 
-class FileSource:
+class FileSource(FinishedSource):
     """A finished UP1 or UP2 file, read lazily, whole patterns at a time.
 
     Parameters
@@ -53,32 +53,9 @@ class FileSource:
         self.path = Path(path)
         self.header = read_header(self.path)
         count = count_patterns(self.path, self.header)
-        self._scan = scan_of_file(self.path, self.header, count, grid, step_um)
-        self._stop = self._count_finished(count)
-        self._next = start
-        self._claiming = threading.Lock()
+        scan = scan_of_file(self.path, self.header, count, grid, step_um)
+        super().__init__(scan, start, self._deliverable(scan, count))
         self._handles = threading.local()
-
-    @property
-    def scan(self) -> Scan:
-        """Geometry of the scan."""
-        return self._scan
-
-    @property
-    def available(self) -> int:
-        """Patterns on disk."""
-        return self._stop
-
-    @property
-    def dropped(self) -> int:
-        """Always 0: a file keeps its patterns."""
-        return 0
-
-    def claim(self, limit: int) -> Claim | None:
-        """Take the next patterns; None at the end."""
-        with self._claiming:
-            first, self._next = self._next, min(self._next + limit, self._stop)
-            return Claim(np.arange(first, self._next)) if self._next > first else None
 
     def read(self, claim: Claim, first: int, out: Raw) -> None:
         """Copy patterns of a claim into ``out``; any indices, contiguous ones in one go.
@@ -93,11 +70,6 @@ class FileSource:
         edges = [0, *breaks.tolist(), len(indices)]
         for start, stop in pairwise(edges):
             self._read_run(int(indices[start]), out[start:stop])
-
-    def stop(self) -> None:
-        """Deliver nothing more."""
-        with self._claiming:
-            self._stop = self._next
 
     def _read_run(self, index: int, out: Raw) -> None:
         view = memoryview(out.data).cast("B")
@@ -121,9 +93,10 @@ class FileSource:
         file: BinaryIO = self._handles.file
         return file
 
-    def _count_finished(self, count: int) -> int:
-        total = self._scan.total
-        check_finished(self.path, self.header, self._scan, count)
+    def _deliverable(self, scan: Scan, count: int) -> int:
+        """Check the file against its geometry; return how many of its patterns belong to the scan."""
+        check_finished(self.path, self.header, scan, count)
+        total = scan.total
         if count == 0:
             raise ScanError(f"{self.path}: holds no whole pattern; its header promises {total}")
         if count > total:
@@ -240,5 +213,5 @@ class FollowingSource(FileSource):
                 raise problem
             time.sleep(self._poll_s)
 
-    def _count_finished(self, count: int) -> int:
-        return self._scan.total
+    def _deliverable(self, scan: Scan, count: int) -> int:
+        return scan.total

@@ -6,14 +6,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from microrun.runtime.errors import ScanError
 from microrun.runtime.scan import Scan
-from microrun.runtime.sources import Claim, Raw
+from microrun.runtime.sources import Claim, FinishedSource, Raw
 
 
-class KikuchipySource:
+class KikuchipySource(FinishedSource):
     """A finished scan in any format that kikuchipy loads.
 
     Parameters
@@ -48,46 +46,20 @@ class KikuchipySource:
             )
         steps = (step_um, step_um) if step_um is not None else _steps_um(signal)
         try:
-            self._scan = Scan(nav_shape, sig_shape, str(signal.data.dtype), "square", steps)  # type: ignore[arg-type]
+            scan = Scan(nav_shape, sig_shape, str(signal.data.dtype), "square", steps)  # type: ignore[arg-type]
         except ScanError as error:
             raise ScanError(f"{path}: {error}") from None
-        self._next, self._stop = start, self._scan.total
-        self._lock = threading.Lock()
-
-    @property
-    def scan(self) -> Scan:
-        """Geometry of the scan."""
-        return self._scan
-
-    @property
-    def available(self) -> int:
-        """Patterns in the file."""
-        return self._stop
-
-    @property
-    def dropped(self) -> int:
-        """Always 0: a file keeps its patterns."""
-        return 0
-
-    def claim(self, limit: int) -> Claim | None:
-        """Take the next patterns; None at the end."""
-        with self._lock:
-            first, self._next = self._next, min(self._next + limit, self._stop)
-            return Claim(np.arange(first, self._next)) if self._next > first else None
+        super().__init__(scan, start, scan.total)
+        self._reading = threading.Lock()
 
     def read(self, claim: Claim, first: int, out: Raw) -> None:
         """Copy patterns of a claim into ``out``."""
         patterns = self._patterns[claim.indices[first : first + len(out)]]
-        with self._lock:  # HDF5 reads one at a time anyway
+        with self._reading:  # HDF5 reads one at a time anyway
             try:
                 out[:] = patterns.compute()
             except (OSError, ValueError, RuntimeError) as error:
                 raise ScanError(f"{self.path}: cannot be read ({error})") from None
-
-    def stop(self) -> None:
-        """Deliver nothing more."""
-        with self._lock:
-            self._stop = self._next
 
 
 def _load(path: Path) -> Any:

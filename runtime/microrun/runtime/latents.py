@@ -15,12 +15,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from microrun.runtime.closing import Closing
 from microrun.runtime.engine import EngineInfo
 from microrun.runtime.errors import LatentsError, OutputError
 from microrun.runtime.preprocess import Float32
@@ -110,7 +111,7 @@ class Origin:
         return None
 
 
-class Latents:
+class Latents(Closing):
     """A latents file, open for reading; made by `open_latents`.
 
     The arrays are read from disk at each access; while a run still writes, they show what it has flushed.
@@ -153,14 +154,6 @@ class Latents:
         """Close the file."""
         self._file.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _read(self, name: str) -> NDArray[Any]:
         try:
             data = self._file[name]
@@ -201,7 +194,7 @@ def open_latents(path: str | Path) -> Latents:
     return Latents(path, file, origin)
 
 
-class LatentsWriter:
+class LatentsWriter(Closing):
     """Write latents as they come.
 
     Parameters
@@ -279,9 +272,6 @@ class LatentsWriter:
                 self.flush()
             finally:
                 self._close_file()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

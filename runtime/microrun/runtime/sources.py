@@ -60,6 +60,48 @@ class Source(Protocol):
         """End the stream: claims that wait return None."""
 
 
+class FinishedSource:
+    """A source whose patterns all exist and are delivered one after the other; the base of those in files.
+
+    Parameters
+    ----------
+    scan
+        Geometry.
+    start, stop
+        First pattern to deliver, and the one after the last.
+    """
+
+    def __init__(self, scan: Scan, start: int, stop: int) -> None:
+        self._scan, self._next, self._stop = scan, start, stop
+        self._claiming = threading.Lock()
+
+    @property
+    def scan(self) -> Scan:
+        """Geometry of the scan."""
+        return self._scan
+
+    @property
+    def available(self) -> int:
+        """Patterns that exist."""
+        return self._stop
+
+    @property
+    def dropped(self) -> int:
+        """Always 0: a file keeps its patterns."""
+        return 0
+
+    def claim(self, limit: int) -> Claim | None:
+        """Take the next patterns; None at the end."""
+        with self._claiming:
+            first, self._next = self._next, min(self._next + limit, self._stop)
+            return Claim(np.arange(first, self._next)) if self._next > first else None
+
+    def stop(self) -> None:
+        """Deliver nothing more."""
+        with self._claiming:
+            self._stop = self._next
+
+
 class MemorySource:
     """Patterns that acquisition code pushes.
 

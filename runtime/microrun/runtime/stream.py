@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from microrun.runtime.closing import Closing
 from microrun.runtime.engine import Engine, Lane
 from microrun.runtime.errors import SpecError
 from microrun.runtime.feed import Buffers, Feed, Job, RunningFeed, StaticFeed
@@ -93,7 +93,7 @@ class _Ticket:
     taken_at: float
 
 
-class EncodeStream:
+class EncodeStream(Closing):
     """An iterator of `EncodedBatch`, made by `encode`. Leave it by ``with``, or exhaust it."""
 
     def __init__(self, feed: Feed, source: Source, engine: Engine, preprocessor: Preprocessor, start: int) -> None:
@@ -170,14 +170,6 @@ class EncodeStream:
             raise result
         self._count(result, taken_at)
         return result
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _warm(self, lanes: list[Lane]) -> None:
         self._preprocessor.warm(self._source.scan.dtype)

@@ -6,16 +6,15 @@ Its sibling is `microrun.runtime.MemorySource`, the in-memory scan.
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 
-from microrun.runtime.engine import EngineInfo, Float32
+from microrun.runtime.engine import Engine, EngineInfo, Float32
 from microrun.runtime.spec import ModelSpec
 
 
-class ProjectionEngine:
+class ProjectionEngine(Engine):
     """An encoder whose latents are fixed random projections of the prepared pattern.
 
     Parameters
@@ -27,21 +26,11 @@ class ProjectionEngine:
     """
 
     def __init__(self, spec: ModelSpec, lanes: int = 2, batch: int = 16) -> None:
-        self._spec = spec
         pixels = int(np.prod(spec.input_shape))
         weights = np.random.default_rng(0).standard_normal((pixels, spec.latent_size), np.float32)
         self.weights: Float32 = weights / np.float32(np.sqrt(pixels))
-        self._info = EngineInfo(Path(f"{spec.name}.test"), "0" * 64, "NumPy", "cpu", "f32", lanes, batch)
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What the model is."""
-        return self._spec
-
-    @property
-    def info(self) -> EngineInfo:
-        """What runs it, and how."""
-        return self._info
+        info = EngineInfo(Path(f"{spec.name}.test"), "0" * 64, "NumPy", "cpu", "f32", lanes, batch)
+        super().__init__(spec, info)
 
     def lane(self) -> Self:
         """Make a worker; it has no state, so it is the engine itself."""
@@ -50,14 +39,3 @@ class ProjectionEngine:
     def run(self, inputs: Float32) -> Float32:
         """Project (n, 1, H, W) float32 to (n, D); one by one, so that results never depend on the batch."""
         return np.stack([pattern.ravel() @ self.weights for pattern in inputs])
-
-    def close(self) -> None:
-        """Nothing to free."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

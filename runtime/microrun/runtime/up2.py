@@ -11,12 +11,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from microrun.runtime.closing import Closing
 from microrun.runtime.errors import OutputError, ScanError
 from microrun.runtime.scan import MAX_PATTERNS, MAX_SIDE, Grid, PixelType, Scan
 
@@ -177,7 +177,7 @@ def count_patterns(path: Path, header: UpHeader) -> int:
     return (size - header.offset) // (height * width * np.dtype(pixel_type(path)).itemsize)
 
 
-class UpWriter:
+class UpWriter(Closing):
     """Write a scan as a UP1 or UP2 file, pattern by pattern.
 
     Parameters
@@ -245,14 +245,6 @@ class UpWriter:
     def close(self) -> None:
         """Close the file."""
         self._try(self._file.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _put(self, data: bytes | memoryview) -> None:
         self._try(lambda: self._file.write(data))
