@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.background import BLOCK, RunningBackground
+from microrun.runtime.errors import ScanError
 from microrun.runtime.preprocess import Float32, Preprocessor, Raw
 from microrun.runtime.sources import Claim, Source
 
@@ -76,11 +77,21 @@ class StaticFeed:
         For the source's detector.
     background
         (H, W) float32, binned; None subtracts nothing.
+
+    Raises
+    ------
+    ScanError
+        If the background has another shape.
     """
 
     def __init__(self, source: Source, preprocessor: Preprocessor, background: Float32 | None) -> None:
         self._source, self._preprocessor = source, preprocessor
         self.background = np.zeros(preprocessor.input_shape, np.float32) if background is None else background
+        if self.background.shape != preprocessor.input_shape:
+            raise ScanError(
+                f"a background must have the engine's input shape {preprocessor.input_shape}; "
+                f"got {self.background.shape}"
+            )
 
     def take(self, limit: int) -> Job | None:
         """Wait for the next batch; None at the end. One thread at a time."""

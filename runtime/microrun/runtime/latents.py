@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
+import struct
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import h5py
@@ -23,15 +22,14 @@ from numpy.typing import NDArray
 
 from microrun.runtime.closing import Closing
 from microrun.runtime.engine import EngineInfo
-from microrun.runtime.errors import LatentsError, OutputError
+from microrun.runtime.errors import LatentsError, MicrorunError
 from microrun.runtime.preprocess import Float32
 from microrun.runtime.scan import Scan
 from microrun.runtime.spec import ModelSpec
-from microrun.runtime.stream import EncodedBatch
 
+SUPERBLOCK = struct.Struct("<8sB2xB16xQ")  # signature, version, marks, end of the file
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 FORMAT = "microrun latents 1"
-FLUSH_S = 0.25  # results wait at most this long in memory, as long as more arrive
-CHUNK_BYTES = 1 << 18
 LatentType = Literal["float32", "float16"]
 
 
@@ -123,38 +121,39 @@ class Latents(Closing):
     @property
     def latents(self) -> NDArray[np.floating[Any]]:
         """(rows, cols, D) float32 or float16, NaN where not written."""
-        return self._read("latents")
+        return self.read("latents")
 
     @property
     def written(self) -> NDArray[np.bool_]:
         """(rows, cols) bool."""
-        return self._read("written").astype(bool)
+        return self.read("written").astype(bool)
 
     @property
     def ranges(self) -> Float32:
         """(rows, cols, 2) float32: intensities that −1 and 1 of each prepared pattern stand for."""
-        return self._read("ranges")
+        return self.read("ranges")
 
     @property
     def flags(self) -> NDArray[np.bool_]:
         """(rows, cols) bool: True for patterns without information."""
-        return self._read("flags").astype(bool)
+        return self.read("flags").astype(bool)
 
     @property
     def positions_um(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """x and y, (rows, cols) float64."""
-        return self._read("x_um"), self._read("y_um")
+        return self.read("x_um"), self.read("y_um")
 
     @property
     def background(self) -> Float32:
         """(H, W) float32, as subtracted."""
-        return self._read("background")
+        return self.read("background")
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _read(self, name: str) -> NDArray[Any]:
+    def read(self, name: str) -> NDArray[Any]:
+        """One of the data sets, as stored."""
         try:
             data = self._file[name]
             data.refresh()
@@ -175,183 +174,51 @@ def open_latents(path: str | Path) -> Latents:
     path = Path(path)
     if not path.is_file():
         raise LatentsError(f"{path}: no such latents file")
+    growing = _check_superblock(path)
     try:
-        file = h5py.File(path, "r", libver="latest", swmr=True)
+        file = h5py.File(path, "r", libver="latest", swmr=growing, locking=False)
     except OSError as error:
-        raise LatentsError(f"{path}: is no latents file, or damaged ({_reason(error)})") from None
+        raise LatentsError(f"{path}: is no latents file, or damaged ({reason_of(error)})") from None
     try:
-        if file.attrs.get("format") != FORMAT:
-            raise LatentsError(f"{path}: is an HDF5 file, but not of the format {FORMAT!r}")
-        spec = ModelSpec.from_json(file.attrs["spec"], str(path))
-        origin = Origin.from_json(file.attrs["origin"], spec)
-        _check_arrays(path, file, origin)
-    except (KeyError, ValueError, TypeError, OSError) as error:
-        file.close()
-        raise LatentsError(f"{path}: is damaged ({_reason(error)}); encode the scan again") from None
+        return Latents(path, file, _read_origin(path, file))
     except BaseException:
         file.close()
         raise
-    return Latents(path, file, origin)
 
 
-class LatentsWriter(Closing):
-    """Write latents as they come.
+def _read_origin(path: Path, file: h5py.File) -> Origin:
+    try:
+        if file.attrs.get("format") == FORMAT:
+            origin = Origin.from_json(file.attrs["origin"], ModelSpec.from_json(file.attrs["spec"], str(path)))
+            _check_arrays(path, file, origin)
+            return origin
+    except (KeyError, ValueError, TypeError, AttributeError, OSError, RuntimeError, MicrorunError) as error:
+        raise LatentsError(f"{path}: is damaged ({reason_of(error)}); encode the scan again") from None
+    raise LatentsError(f"{path}: is an HDF5 file, but not of the format {FORMAT!r}")
 
-    Parameters
-    ----------
-    path
-        File to make; `create` refuses one that exists, `resume` goes on with it.
 
-    Raises
-    ------
-    OutputError
-        If it cannot be written, such as on a full disk; what was flushed stays valid.
+def _check_superblock(path: Path) -> bool:
+    """Refuse a file shorter than its superblock says; tell whether it is marked as being written.
+
+    Only such a file is opened in SWMR mode: in it, HDF5 waits for bytes that are missing or damaged, for
+    hours, or reads them as zeros.
     """
-
-    def __init__(self, path: Path, file: h5py.File, origin: Origin) -> None:
-        self.path, self._file, self.origin = path, file, origin
-        self._waiting: list[EncodedBatch] = []
-        self._flushed_at = time.monotonic()
-
-    @classmethod
-    def create(cls, path: Path, origin: Origin, background: Float32) -> LatentsWriter:
-        """Make a new file; LatentsError if there is one."""
-        if path.exists():
-            raise LatentsError(f"{path}: exists; go on with --resume, or choose another --out")
-        return cls._start(path, origin, background, None)
-
-    @classmethod
-    def resume(cls, path: Path, origin: Origin) -> LatentsWriter:
-        """Go on with a file, whether its run ended or was killed.
-
-        Raises
-        ------
-        LatentsError
-            If it is damaged, or belongs to another scan, engine, precision or background.
-        """
-        with open_latents(path) as old:
-            difference = old.origin.difference(origin)
-            if difference:
-                raise LatentsError(f"{path}: cannot be resumed, it belongs to another {difference}")
-            return cls._start(path, origin, old.background, old)
-
-    @property
-    def done(self) -> int:
-        """Patterns written before the first that is missing."""
-        written = self._file["written"][()][self.origin.scan.exists()]
-        return int(np.argmin(written)) if not written.all() else written.size
-
-    @property
-    def background(self) -> Float32:
-        """(H, W) float32, as stored."""
-        stored: Float32 = self._file["background"][()]
-        return stored
-
-    def write(self, batch: EncodedBatch) -> None:
-        """Add a batch; it reaches the disk within a quarter of a second, as long as more arrive."""
-        self._waiting.append(batch)
-        if time.monotonic() - self._flushed_at > FLUSH_S:
-            self.flush()
-
-    def flush(self, background: Float32 | None = None) -> None:
-        """Bring all batches to the disk; and, for a running mean, the background now in use."""
-        try:
-            if background is not None:
-                self._file["background"][...] = background
-            if self._waiting:
-                self._store()
-            self._file.flush()
-        except (OSError, RuntimeError) as error:
-            raise self._failed(error) from None
-        self._flushed_at = time.monotonic()
-
-    def close(self) -> None:
-        """Flush and close."""
-        if self._file:
-            try:
-                self.flush()
-            finally:
-                self._close_file()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, OutputError):
-            self._close_file()  # a second failure would hide the first
-        else:
-            self.close()
-
-    @classmethod
-    def _start(cls, path: Path, origin: Origin, background: Float32, old: Latents | None) -> LatentsWriter:
-        # Made beside and renamed, so that the name never stands for half a file. A killed run leaves HDF5's
-        # "open for writing" mark in the file; copying it is the way around that needs no knowledge of HDF5.
-        beside = path.with_name(path.name + ".part")
-        try:
-            with h5py.File(beside, "w", libver="latest") as file:
-                _make_arrays(file, origin, background)
-                if old:
-                    for name in ("latents", "ranges", "flags", "written"):
-                        file[name][...] = old._read(name)
-                    old.close()
-            beside.replace(path)
-            file = h5py.File(path, "r+", libver="latest")
-            file.swmr_mode = True
-        except (OSError, RuntimeError) as error:
-            beside.unlink(missing_ok=True)
-            raise OutputError(f"{path}: cannot be written ({_reason(error)})") from None
-        return cls(path, file, origin)
-
-    def _store(self) -> None:
-        batches, self._waiting = self._waiting, []
-        indices = np.concatenate([batch.indices for batch in batches])
-        rows, cols = self.origin.scan.locate(indices)
-        columns = {
-            "latents": np.concatenate([batch.latents for batch in batches]),
-            "ranges": np.concatenate([batch.ranges for batch in batches]),
-            "flags": np.concatenate([batch.flags for batch in batches]),
-        }
-        edges = np.flatnonzero((np.diff(rows) != 0) | (np.diff(cols) != 1)) + 1
-        runs = [slice(a, b) for a, b in zip([0, *edges], [*edges, len(rows)], strict=True)]
-        for name, values in columns.items():
-            data = self._file[name]
-            for run in runs:
-                data[rows[run.start], cols[run.start] : cols[run.stop - 1] + 1] = values[run]
-        self._file.flush()  # the mark "written" must not reach the disk before what it speaks of
-        for run in runs:
-            self._file["written"][rows[run.start], cols[run.start] : cols[run.stop - 1] + 1] = 1
-
-    def _failed(self, error: Exception) -> OutputError:
-        return OutputError(
-            f"{self.path}: cannot be written ({_reason(error)}); what is in it stays valid: make room and use --resume"
-        )
-
-    def _close_file(self) -> None:
-        try:
-            self._file.close()
-        except (OSError, RuntimeError) as error:
-            raise self._failed(error) from None
-
-
-def _make_arrays(file: h5py.File, origin: Origin, background: Float32) -> None:
-    rows, cols = origin.scan.nav_shape
-    arrays: dict[str, tuple[tuple[int, ...], str, float]] = {
-        "latents": ((rows, cols, origin.spec.latent_size), origin.dtype, np.nan),
-        "ranges": ((rows, cols, 2), "float32", np.nan),
-        "flags": ((rows, cols), "uint8", 0),
-        "written": ((rows, cols), "uint8", 0),
-    }
-    file.attrs.update(format=FORMAT, spec=origin.spec.to_json(), origin=origin.to_json())
-    for name, (shape, dtype, fill) in arrays.items():
-        row_bytes = np.dtype(dtype).itemsize * int(np.prod(shape[1:]))
-        chunks = (max(1, min(rows, CHUNK_BYTES // row_bytes)), *shape[1:])
-        file.create_dataset(name, shape, dtype, chunks=chunks, fillvalue=fill)
-    for name, position in zip(("x_um", "y_um"), origin.scan.positions_um(), strict=True):
-        file.create_dataset(name, data=position)
-    file.create_dataset("background", data=background)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        superblock = file.read(SUPERBLOCK.size)
+    if len(superblock) < SUPERBLOCK.size or not superblock.startswith(HDF5_SIGNATURE):
+        raise LatentsError(f"{path}: is no latents file: it is not HDF5")
+    _, version, marks, end = SUPERBLOCK.unpack(superblock)
+    if version != 3:
+        raise LatentsError(f"{path}: is no latents file: HDF5's superblock has version {version}, expected 3")
+    if size < end:
+        raise LatentsError(f"{path}: is damaged: {end} bytes were written, {size} are left; encode the scan again")
+    return bool(marks)
 
 
 def _check_arrays(path: Path, file: h5py.File, origin: Origin) -> None:
     shape = origin.scan.nav_shape
+    size = path.stat().st_size
     expected = {
         "latents": (*shape, origin.spec.latent_size),
         "ranges": (*shape, 2),
@@ -364,9 +231,19 @@ def _check_arrays(path: Path, file: h5py.File, origin: Origin) -> None:
     for name, wanted in expected.items():
         if file[name].shape != wanted:
             raise ValueError(f"{name} is {file[name].shape}, expected {wanted}")
+        if _end_of(file[name]) > size:
+            raise ValueError(f"{name} reaches beyond the end of the file")
 
 
-def _reason(error: BaseException) -> str:
+def _end_of(data: h5py.Dataset) -> int:
+    """First byte after what a data set has on disk."""
+    if data.chunks is None:
+        return int(data.id.get_offset() or 0) + int(data.nbytes)
+    chunks = map(data.id.get_chunk_info, range(data.id.get_num_chunks()))
+    return max((int(chunk.byte_offset) + int(chunk.size) for chunk in chunks), default=0)
+
+
+def reason_of(error: BaseException) -> str:
     """HDF5's message without its stack: the system's reason if there is one."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     _, found, reason = text.partition("error message = '")

@@ -15,7 +15,8 @@ from microrun.runtime.engine import Engine
 from microrun.runtime.errors import ScanError
 from microrun.runtime.file_sources import FileSource, FollowingSource
 from microrun.runtime.kikuchipy_source import KikuchipySource
-from microrun.runtime.latents import LatentsWriter, LatentType, Origin
+from microrun.runtime.latents import LatentType, Origin
+from microrun.runtime.latents_writer import LatentsWriter
 from microrun.runtime.preprocess import Float32, Preprocessor
 from microrun.runtime.sources import Claim
 from microrun.runtime.stream import EncodeStream, Statistics, encode

@@ -166,14 +166,14 @@ class MemorySource:
             expected = f"{self._scan.sig_shape} {self._scan.dtype}"
             raise ScanError(f"pushed patterns must be {expected}; got {pattern.shape} {pattern.dtype}")
         with self._changed:
-            number = self._next if index is None else index
-            if not self._next <= number < self._scan.total:
-                raise ScanError(f"the number of a pattern must be {self._next} to {self._scan.total - 1}; got {number}")
-            self._next = number + 1
             while not self._free and not self._finished and not self._drop:
                 self._changed.wait()
             if self._finished:
                 return False
+            number = self._next if index is None else index
+            if not self._next <= number < self._scan.total:
+                raise ScanError(f"the number of a pattern must be {self._next} to {self._scan.total - 1}; got {number}")
+            self._next = number + 1
             if not self._free:
                 self._dropped += 1
                 self._changed.notify_all()

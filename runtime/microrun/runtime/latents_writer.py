@@ -1,0 +1,197 @@
+"""Writing latents files: in order on the disk, all room taken at the start, valid at every moment."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from pathlib import Path
+from types import TracebackType
+
+import h5py
+import numpy as np
+
+from microrun.runtime.closing import Closing
+from microrun.runtime.errors import LatentsError, OutputError
+from microrun.runtime.latents import FORMAT, Latents, Origin, open_latents, reason_of
+from microrun.runtime.preprocess import Float32
+from microrun.runtime.stream import EncodedBatch
+
+FLUSH_S = 0.25  # results wait at most this long in memory, as long as more arrive
+CHUNK_BYTES = 1 << 18
+
+
+class LatentsWriter(Closing):
+    """Write latents as they come.
+
+    Parameters
+    ----------
+    path
+        File to make; `create` refuses one that exists, `resume` goes on with it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written, such as on a full disk; what was flushed stays valid.
+    """
+
+    def __init__(self, path: Path, file: h5py.File, origin: Origin) -> None:
+        self.path, self._file, self.origin = path, file, origin
+        self._waiting: list[EncodedBatch] = []
+        self._flushed_at = time.monotonic()
+
+    @classmethod
+    def create(cls, path: Path, origin: Origin, background: Float32) -> LatentsWriter:
+        """Make a new file; LatentsError if there is one."""
+        if path.exists():
+            raise LatentsError(f"{path}: exists; go on with --resume, or choose another --out")
+        return cls._start(path, origin, background, None)
+
+    @classmethod
+    def resume(cls, path: Path, origin: Origin) -> LatentsWriter:
+        """Go on with a file, whether its run ended or was killed.
+
+        Raises
+        ------
+        LatentsError
+            If it is damaged, or belongs to another scan, engine, precision or background.
+        """
+        with open_latents(path) as old:
+            difference = old.origin.difference(origin)
+            if difference:
+                raise LatentsError(f"{path}: cannot be resumed, it belongs to another {difference}")
+            return cls._start(path, origin, old.background, old)
+
+    @property
+    def done(self) -> int:
+        """Patterns written before the first that is missing."""
+        written = self._file["written"][()][self.origin.scan.exists()]
+        return int(np.argmin(written)) if not written.all() else written.size
+
+    @property
+    def background(self) -> Float32:
+        """(H, W) float32, as stored."""
+        stored: Float32 = self._file["background"][()]
+        return stored
+
+    def write(self, batch: EncodedBatch) -> None:
+        """Add a batch; it reaches the disk within a quarter of a second, as long as more arrive."""
+        self._waiting.append(batch)
+        if time.monotonic() - self._flushed_at > FLUSH_S:
+            self.flush()
+
+    def flush(self, background: Float32 | None = None) -> None:
+        """Bring all batches to the disk; and, for a running mean, the background now in use."""
+        try:
+            if background is not None:
+                self._file["background"][...] = background
+            if self._waiting:
+                self._store()
+            self._file.flush()
+        except (OSError, RuntimeError) as error:
+            raise self._failed(error) from None
+        self._flushed_at = time.monotonic()
+
+    def close(self) -> None:
+        """Flush and close."""
+        if self._file:
+            try:
+                self.flush()
+            finally:
+                self._close_file()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OutputError):
+            self._close_file()  # a second failure would hide the first
+        else:
+            self.close()
+
+    @classmethod
+    def _start(cls, path: Path, origin: Origin, background: Float32, old: Latents | None) -> LatentsWriter:
+        # Made beside and renamed, so that the name never stands for half a file. A killed run leaves HDF5's
+        # "open for writing" mark in the file; copying it is the way around that needs no knowledge of HDF5.
+        beside = path.with_name(path.name + ".part")
+        try:
+            _try_room(beside, origin)
+            with h5py.File(beside, "w", libver="latest") as file:
+                _make_arrays(file, origin, background)
+                if old:
+                    for name in ("latents", "ranges", "flags", "written"):
+                        file[name][...] = old.read(name)
+                    old.close()
+            beside.replace(path)
+            file = h5py.File(path, "r+", libver="latest")
+            file.swmr_mode = True
+        except (OSError, RuntimeError) as error:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            raise OutputError(f"{path}: cannot be written ({reason_of(error)})") from None
+        return cls(path, file, origin)
+
+    def _store(self) -> None:
+        batches, self._waiting = self._waiting, []
+        indices = np.concatenate([batch.indices for batch in batches])
+        rows, cols = self.origin.scan.locate(indices)
+        columns = {
+            "latents": np.concatenate([batch.latents for batch in batches]),
+            "ranges": np.concatenate([batch.ranges for batch in batches]),
+            "flags": np.concatenate([batch.flags for batch in batches]),
+        }
+        edges = np.flatnonzero((np.diff(rows) != 0) | (np.diff(cols) != 1)) + 1
+        runs = [slice(a, b) for a, b in zip([0, *edges], [*edges, len(rows)], strict=True)]
+        for name, values in columns.items():
+            data = self._file[name]
+            for run in runs:
+                data[rows[run.start], cols[run.start] : cols[run.stop - 1] + 1] = values[run]
+        self._file.flush()  # the mark "written" must not reach the disk before what it speaks of
+        for run in runs:
+            self._file["written"][rows[run.start], cols[run.start] : cols[run.stop - 1] + 1] = 1
+
+    def _failed(self, error: Exception) -> OutputError:
+        return OutputError(
+            f"{self.path}: cannot be written ({reason_of(error)}); what is in it stays valid, go on with --resume"
+        )
+
+    def _close_file(self) -> None:
+        try:
+            self._file.close()
+        except (OSError, RuntimeError) as error:
+            raise self._failed(error) from None
+
+
+def _arrays(origin: Origin) -> dict[str, tuple[tuple[int, ...], str, float]]:
+    """Shape, type and fill value of the data sets that are written pattern by pattern."""
+    rows, cols = origin.scan.nav_shape
+    return {
+        "latents": ((rows, cols, origin.spec.latent_size), origin.dtype, np.nan),
+        "ranges": ((rows, cols, 2), "float32", np.nan),
+        "flags": ((rows, cols), "uint8", 0),
+        "written": ((rows, cols), "uint8", 0),
+    }
+
+
+def _try_room(path: Path, origin: Origin) -> None:
+    """Write as many zeros as the file will need; HDF5 does not survive a disk that is full."""
+    points = math.prod(origin.scan.nav_shape)
+    arrays = sum(np.dtype(dtype).itemsize * math.prod(shape) for shape, dtype, _ in _arrays(origin).values())
+    needed = int(1.1 * (arrays + 16 * points)) + (1 << 18)  # positions; HDF5's own, and the background
+    zeros = bytes(1 << 20)
+    with path.open("wb") as file:
+        for first in range(0, needed, len(zeros)):
+            file.write(zeros[: needed - first])
+
+
+def _make_arrays(file: h5py.File, origin: Origin, background: Float32) -> None:
+    file.attrs.update(format=FORMAT, spec=origin.spec.to_json(), origin=origin.to_json())
+    # All room is taken at once: a disk that fills up later cannot stop the run.
+    early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    for name, (shape, dtype, fill) in _arrays(origin).items():
+        row_bytes = np.dtype(dtype).itemsize * math.prod(shape[1:])
+        chunks = (max(1, min(shape[0], CHUNK_BYTES // row_bytes)), *shape[1:])
+        file.create_dataset(name, shape, dtype, chunks=chunks, fillvalue=fill, dcpl=early)
+    for name, position in zip(("x_um", "y_um"), origin.scan.positions_um(), strict=True):
+        file.create_dataset(name, data=position)
+    file.create_dataset("background", data=background)
