@@ -117,6 +117,11 @@ def _print_summary(request: EncodeRequest, statistics: Statistics) -> None:
         f"first latents after {statistics.first_s:.2f} s, worst latency {1000 * statistics.worst_latency_s:.0f} ms, "
         f"{statistics.dropped} dropped"
     )
+    if request.follow:
+        _console.out.print(
+            f"lag      {statistics.mean_lag:.1f} patterns on average, {statistics.worst_lag:,} at worst "
+            f"(those that were there at the start count)"
+        )
     _console.out.print(f"wrote    {request.out} ({_console.size_text(request.out.stat().st_size)})")
     if statistics.flagged:
         _console.warning_line(f"{statistics.flagged:,} patterns are constant after the mask: they carry no information")

@@ -149,8 +149,11 @@ class FollowingSource(FileSource):
 
     @property
     def available(self) -> int:
-        """Whole patterns on disk now."""
-        return min(count_patterns(self.path, self.header), self._scan.total)
+        """Whole patterns on disk now; those delivered, once the file is gone."""
+        try:
+            return self._count()
+        except ScanError:
+            return self._next
 
     @property
     def complete(self) -> bool:
@@ -186,7 +189,7 @@ class FollowingSource(FileSource):
         """
         deadline = time.monotonic() + self.idle_timeout_s
         while True:
-            available = self.available
+            available = self._count()
             if available < self._next:
                 raise ScanError(f"{self.path}: became shorter while it was followed ({available} patterns left)")
             if available >= count or self._stopped.is_set() or time.monotonic() > deadline:
@@ -196,6 +199,9 @@ class FollowingSource(FileSource):
     def stop(self) -> None:
         """End the stream after what was already delivered."""
         self._stopped.set()
+
+    def _count(self) -> int:
+        return min(count_patterns(self.path, self.header), self._scan.total)
 
     def _await_header(self, path: Path, grid: tuple[int, int] | None) -> None:
         pixel_type(path)

@@ -54,8 +54,8 @@ class Statistics:
         Patterns delivered by this stream; patterns that it will deliver if the scan is completed.
     rate
         Patterns per second over the last five seconds.
-    lag
-        Patterns that exist but are not delivered.
+    lag, mean_lag, worst_lag
+        Patterns that exist but are not delivered: now, on average over the batches, and at worst.
     latency_s, worst_latency_s
         From taking a batch to its results, of the last batch and the worst.
     dropped, flagged
@@ -68,6 +68,8 @@ class Statistics:
     total: int
     rate: float
     lag: int
+    mean_lag: float
+    worst_lag: int
     latency_s: float
     worst_latency_s: float
     dropped: int
@@ -105,7 +107,7 @@ class EncodeStream(Closing):
         self._results: dict[int, tuple[EncodedBatch | BaseException, float]] = {}
         self._taken = self._delivered = 0
         self._ended = False
-        self._done = self._flagged = 0
+        self._done = self._flagged = self._lags = self._worst_lag = 0
         self._first_s = self._latency_s = self._worst_latency_s = 0.0
         lanes = [engine.lane() for _ in range(engine.info.lanes)]
         self._warm(lanes)
@@ -131,7 +133,9 @@ class EncodeStream(Closing):
             done=self._done,
             total=self._source.scan.total - self._start,
             rate=(self._done - first_done) / span if span > 0 else 0.0,
-            lag=max(0, self._source.available - self._start - self._done),
+            lag=self._lag(),
+            mean_lag=self._lags / max(1, self._delivered),
+            worst_lag=self._worst_lag,
             latency_s=self._latency_s,
             worst_latency_s=self._worst_latency_s,
             dropped=self._source.dropped,
@@ -233,6 +237,12 @@ class EncodeStream(Closing):
         self._done += len(batch.indices)
         self._flagged += int(batch.flags.sum())
         self._marks.append((now, self._done))
+        lag = self._lag()
+        self._lags += lag
+        self._worst_lag = max(self._worst_lag, lag)
+
+    def _lag(self) -> int:
+        return max(0, self._source.available - self._start - self._done)
 
 
 def encode(
