@@ -57,7 +57,7 @@ def progress_bar(title: str, unit: str = "patterns") -> Iterator[Update]:
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True) as progress:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(title, total=None, note="")
 
         def update(done: int, total: int, note: str = "") -> None:

@@ -106,10 +106,10 @@ def read_header(path: Path) -> UpHeader:
     ScanWarning
         For version 4, which is read as version 3.
     """
+    if path.is_dir():
+        raise ScanError(f"{path}: expected a .up1 or .up2 file, got a directory")
     pixel_type(path)
     try:
-        if path.is_dir():
-            raise ScanError(f"{path}: expected a .up1 or .up2 file, got a directory")
         with path.open("rb") as file:
             raw = file.read(_V3.size)
     except OSError as error:
