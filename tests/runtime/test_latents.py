@@ -44,8 +44,8 @@ def batch(*indices: int, size: int = SIZE) -> EncodedBatch:
     """Make a batch whose values follow from the numbers of its patterns."""
     numbers = np.array(indices, np.int64)
     values = np.stack([np.random.default_rng(number).standard_normal(size + 2) for number in indices])
-    values = values.astype(np.float32)
-    return EncodedBatch(numbers, values[:, :size], values[:, size:], numbers % 10 == 3)
+    singles = values.astype(np.float32)
+    return EncodedBatch(numbers, singles[:, :size], singles[:, size:], numbers % 10 == 3)
 
 
 def write_all(writer: LatentsWriter, start: int = 0, step: int = 4) -> None:
@@ -145,7 +145,7 @@ def test_hexagonal_grids_keep_their_true_positions(path: Path, alternating: bool
         check_holds(latents, list(range(10 if alternating else 12)))
         x, y = latents.positions_um
         assert latents.written[1].tolist() == [True, True, not alternating]
-    np.testing.assert_allclose(x, [[0, 1, 2], [0.5, 1.5, 2.5]] * 2)
+    np.testing.assert_allclose(x, np.array([[0, 1, 2], [0.5, 1.5, 2.5]] * 2))
     np.testing.assert_allclose(y, np.repeat([0, 0.866, 1.732, 2.598], 3).reshape(4, 3))
 
 
@@ -344,6 +344,11 @@ def replace_array(name: str, value: Any) -> Callable[[Path], object]:
     return change(edit)
 
 
+def become_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 def other_hdf5(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["latents"] = np.zeros((6, 7, SIZE))
@@ -352,7 +357,7 @@ def other_hdf5(path: Path) -> None:
 ORIGIN_OF_NOTHING = ORIGIN.to_json().replace("[6, 7]", "[0, 7]")
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "missing": lambda path: path.unlink(),
-    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a folder": become_folder,
     "empty": lambda path: path.write_bytes(b""),
     "text": lambda path: path.write_text("no latents\n" * 1000),
     "truncated 10 %": cut(0.1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,8 @@ class Update(Protocol):
         """Show what is done, and a note beside it."""
 
 
-out = Console(highlight=False, soft_wrap=True)
+WIDE = 140  # columns where there is no terminal
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

@@ -10,6 +10,9 @@ import typer
 from microrun.cli import _console, bench, demo, doctor, encode, export, inspect, maps, replay, train
 from microrun.runtime.errors import MicrorunError
 
+# The base of typer's usage errors; newer versions of typer carry a click of their own.
+CLICK_ERROR: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -45,7 +48,13 @@ def _options(
 def main() -> None:
     """Run the command line: bad input is one line and exit code 2, never a traceback."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
+    except CLICK_ERROR as error:
+        _report_usage(error)
+        sys.exit(2)
+    except typer.Abort:
+        _console.error_line("interrupted")
+        sys.exit(130)
     except MicrorunError as error:
         _console.error_line(error)
         sys.exit(error.exit_code)
@@ -55,6 +64,13 @@ def main() -> None:
     except ModuleNotFoundError as error:
         _console.error_line(f"{error.name} is not installed; pip install 'microrun[{_extra_of(error.name)}]'")
         sys.exit(2)
+
+
+def _report_usage(error: Exception) -> None:
+    text = error.format_message()  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    if text:  # empty where typer has printed the help instead
+        _console.error_line(f"{text} See {context.command_path if context else 'microrun'} --help.")
 
 
 def _extra_of(module: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ def replay(
 
     Start `microrun encode OUT --follow` beside it. The default rate is that of a Hikari camera at 480×480.
     """
-    if rate < 0:
+    if not (math.isfinite(rate) and rate >= 0):
         raise MicrorunError(f"--rate must be positive, or 0 for no limit; got {rate:g}")
     if out.suffix.lower() != scan.suffix.lower() or out.resolve() == scan.resolve():
         raise MicrorunError(f"{out}: must be another file of the same ending as {scan.name}")

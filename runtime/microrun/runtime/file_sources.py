@@ -172,7 +172,7 @@ class FollowingSource(FileSource):
             if self._next >= self._scan.total:
                 return None
             available = self.await_patterns(self._next + 1)
-            if available <= self._next:
+            if available <= self._next or self._stopped.is_set():
                 return None
             first, self._next = self._next, min(self._next + limit, available)
             return Claim(np.arange(first, self._next))

@@ -152,12 +152,24 @@ class Latents(Closing):
         """Close the file."""
         self._file.close()
 
-    def read(self, name: str) -> NDArray[Any]:
-        """One of the data sets, as stored."""
+    def copy_to(self, file: h5py.File) -> None:
+        """Copy what was written pattern by pattern into another latents file, piece by piece.
+
+        Raises
+        ------
+        LatentsError
+            If it cannot be read.
+        """
+        for name in ("latents", "ranges", "flags", "written"):
+            for piece in file[name].iter_chunks():
+                file[name][piece] = self.read(name, piece)
+
+    def read(self, name: str, piece: Any = ()) -> NDArray[Any]:
+        """One of the data sets, or a piece of it, as stored."""
         try:
             data = self._file[name]
             data.refresh()
-            array: NDArray[Any] = data[()]
+            array: NDArray[Any] = data[piece]
         except (OSError, RuntimeError, KeyError) as error:
             raise LatentsError(f"{self.path}: is damaged, {name} cannot be read ({error})") from None
         return array

@@ -118,15 +118,16 @@ class LatentsWriter(Closing):
             with h5py.File(beside, "w", libver="latest") as file:
                 _make_arrays(file, origin, background)
                 if old:
-                    for name in ("latents", "ranges", "flags", "written"):
-                        file[name][...] = old.read(name)
+                    old.copy_to(file)
                     old.close()
             beside.replace(path)
             file = h5py.File(path, "r+", libver="latest")
             file.swmr_mode = True
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, LatentsError) as error:
             with contextlib.suppress(OSError):
                 beside.unlink()
+            if isinstance(error, LatentsError):
+                raise
             raise OutputError(f"{path}: cannot be written ({reason_of(error)})") from None
         return cls(path, file, origin)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -160,6 +161,8 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(beside, dpi=150, format="png")
         beside.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 

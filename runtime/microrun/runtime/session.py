@@ -10,16 +10,16 @@ from typing import Literal
 
 import numpy as np
 
-from microrun.runtime.background import load_background, mean_background
+from microrun.runtime.background import BLOCK, load_background, mean_background
 from microrun.runtime.engine import Engine
-from microrun.runtime.errors import ScanError
+from microrun.runtime.errors import LatentsError, ScanError
 from microrun.runtime.file_sources import FileSource, FollowingSource
 from microrun.runtime.kikuchipy_source import KikuchipySource
 from microrun.runtime.latents import LatentType, Origin
-from microrun.runtime.latents_writer import LatentsWriter
+from microrun.runtime.latents_writer import FLUSH_S, LatentsWriter
 from microrun.runtime.preprocess import Float32, Preprocessor
 from microrun.runtime.sources import Claim
-from microrun.runtime.stream import EncodeStream, Statistics, encode
+from microrun.runtime.stream import EncodeStream, Statistics, check_encoder, encode
 from microrun.runtime.up2 import PIXEL_TYPES
 
 ScanFile = FileSource | KikuchipySource
@@ -99,12 +99,17 @@ def encode_scan(
     MicrorunError
         For anything that is wrong with scan, engine or output; batches encoded before stay on disk.
     """
+    if request.out.exists() and not request.resume:
+        raise LatentsError(f"{request.out}: exists; go on with --resume, or choose another --out")
+    check_encoder(engine)
     source = _open_source(request, 0)
     preprocessor = Preprocessor(engine.spec.preprocessing, source.scan.sig_shape)
     kind = request.background_kind
     origin = Origin.of(source.scan, fingerprint(source), engine.spec, engine.info, kind, request.dtype)
     with _open_writer(request, origin, source, preprocessor) as writer:
         start = writer.done
+        if kind == "running" and start < BLOCK:
+            start = 0  # the first block uses its own mean, and was not complete
         if kind != "running":
             source = _open_source(request, start)
         background: Float32 | Literal["running"] = "running" if kind == "running" else writer.background
@@ -113,6 +118,8 @@ def encode_scan(
             for batch in stream:
                 writer.write(batch)
                 progress(stream.statistics)
+                if not stream.ready(FLUSH_S):
+                    writer.flush()
             writer.flush(stream.background)
             return stream.statistics
 
@@ -144,9 +151,15 @@ def _open_source(request: EncodeRequest, start: int) -> ScanFile:
 
 
 def _open_writer(request: EncodeRequest, origin: Origin, source: ScanFile, preprocessor: Preprocessor) -> LatentsWriter:
-    if request.resume and request.out.exists():
-        return LatentsWriter.resume(request.out, origin)
-    return LatentsWriter.create(request.out, origin, _background(request, source, preprocessor))
+    if not request.out.exists():
+        return LatentsWriter.create(request.out, origin, _background(request, source, preprocessor))
+    writer = LatentsWriter.resume(request.out, origin)
+    if request.background_kind == "file" and (writer.background != _background(request, source, preprocessor)).any():
+        writer.close()
+        raise LatentsError(
+            f"{request.out}: cannot be resumed, it belongs to another background than {request.background}"
+        )
+    return writer
 
 
 def _background(request: EncodeRequest, source: ScanFile, preprocessor: Preprocessor) -> Float32:

@@ -148,6 +148,11 @@ class EncodeStream(Closing):
         """End the stream after the batches that are under way."""
         self._source.stop()
 
+    def ready(self, timeout_s: float) -> bool:
+        """Wait at most so long for the next batch; True if it is there, or the stream has ended."""
+        with self._changed:
+            return self._changed.wait_for(self._is_ready, timeout_s)
+
     def close(self) -> None:
         """End the stream at once and wait for its lanes."""
         self._source.stop()
@@ -162,18 +167,21 @@ class EncodeStream(Closing):
 
     def __next__(self) -> EncodedBatch:
         with self._changed:
-            while self._delivered not in self._results:
-                if self._ended and self._delivered >= self._taken:
-                    raise StopIteration
-                self._changed.wait()
+            self._changed.wait_for(self._is_ready)
+            if self._delivered not in self._results:
+                raise StopIteration
             result, taken_at = self._results.pop(self._delivered)
             self._delivered += 1
             self._changed.notify_all()
         if isinstance(result, BaseException):
             self.close()
+            self._delivered = self._taken  # nothing comes after an error
             raise result
         self._count(result, taken_at)
         return result
+
+    def _is_ready(self) -> bool:
+        return self._delivered in self._results or (self._ended and self._delivered >= self._taken)
 
     def _warm(self, lanes: list[Lane]) -> None:
         self._preprocessor.warm(self._source.scan.dtype)
@@ -245,6 +253,12 @@ class EncodeStream(Closing):
         return max(0, self._source.available - self._start - self._done)
 
 
+def check_encoder(engine: Engine) -> None:
+    """Raise SpecError if an engine is no encoder."""
+    if engine.spec.kind != "encoder":
+        raise SpecError(f"{engine.info.path.name}: is a {engine.spec.kind}; encoding needs an encoder")
+
+
 def encode(
     source: Source,
     engine: Engine,
@@ -279,8 +293,7 @@ def encode(
     ScanError
         If its spec does not fit the scan.
     """
-    if engine.spec.kind != "encoder":
-        raise SpecError(f"{engine.info.path.name}: is a {engine.spec.kind}; encoding needs an encoder")
+    check_encoder(engine)
     preprocessor = Preprocessor(engine.spec.preprocessing, source.scan.sig_shape)
     if isinstance(background, str):
         feed: Feed = RunningFeed(source, preprocessor, start)
