@@ -105,7 +105,7 @@ def test_scan_and_truth_are_written(simulated: Path) -> None:
     assert source.scan.nav_shape == (5, 6) and source.scan.step_um == (0.5, 0.5)
     with np.load(simulated.with_suffix(".truth.npz")) as truth:
         assert truth["cell"].shape == (5, 6)
-        assert set(truth) == {"cell", "grain", "neighbour", "mixture", "rotations", "blur_px"}
+        assert set(truth) == {"cell", "grain", "neighbour", "mixture", "rotations", "blur_px", "centre_shift"}
 
 
 def test_noise_is_a_function_of_seed_and_pattern(simulated: Path, tmp_path: Path) -> None:
@@ -115,6 +115,15 @@ def test_noise_is_a_function_of_seed_and_pattern(simulated: Path, tmp_path: Path
     simulate_scan(other, sample, PatternSimulator((60, 60)), EXPOSURE, seed=8, step_um=0.5)
     assert again.read_bytes() == simulated.read_bytes()
     assert (read_all(other) != read_all(simulated)).mean() > 0.9
+
+
+def test_jitter_of_the_pattern_centre_is_used_and_told(simulated: Path, tmp_path: Path) -> None:
+    path = tmp_path / "moved.up2"
+    sample = grow_sample((5, 6), 3, seed=1, centre_jitter=0.05)
+    simulate_scan(path, sample, PatternSimulator((60, 60)), EXPOSURE, seed=7, step_um=0.5)
+    with np.load(path.with_suffix(".truth.npz")) as truth:
+        assert truth["centre_shift"].std() == pytest.approx(0.05, rel=0.5)
+    assert (read_all(path) != read_all(simulated)).mean() > 0.5
 
 
 def test_patterns_of_a_cell_agree_and_of_other_grains_do_not(simulated: Path) -> None:

@@ -103,7 +103,10 @@ def _train(config: VaeConfig, data: Prepared, folder: Path, scans: list[Path], h
                 f"step {now.step:>6,}  L2 {now.l2_per_pixel:.4f}  KL {now.kl:6.1f}  held-out R² {now.held_out_r2:.3f}"
             )
 
-        trainer.run(max(1, min(200, trainer.steps // 50)), report, hours)
-    draw_loss(folder / "metrics.csv", folder / "loss.png")
+        try:
+            trainer.run(max(1, min(200, trainer.steps // 50)), report, hours)
+        finally:
+            if (folder / "metrics.csv").exists():
+                draw_loss(folder / "metrics.csv", folder / "loss.png")
     _console.out.print(f"wrote {folder / 'checkpoint.safetensors'} and {folder / 'loss.png'}")
     _console.out.print(f"next  microrun export {folder / 'checkpoint.safetensors'} --to onnx")

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.closing import Closing
-from microrun.runtime.engine import EngineInfo
 from microrun.runtime.errors import LatentsError, MicrorunError
 from microrun.runtime.preprocess import Float32
 from microrun.runtime.scan import Scan
@@ -51,6 +50,8 @@ class Origin:
         "mean", "running", "none" or "file".
     dtype
         Of the stored latents.
+    up_header
+        Header of the UP file in hexadecimal; empty for other sources.
     """
 
     scan: Scan
@@ -61,20 +62,7 @@ class Origin:
     precision: str
     background: str
     dtype: LatentType = "float32"
-
-    @classmethod
-    def of(
-        cls,
-        scan: Scan,
-        fingerprint: str,
-        spec: ModelSpec,
-        info: EngineInfo,
-        background: str,
-        dtype: LatentType,
-    ) -> Origin:
-        """Collect from what a run uses."""
-        engine = f"{info.library} on {info.device}"
-        return cls(scan, fingerprint, spec, info.sha256, engine, info.precision, background, dtype)
+    up_header: str = ""
 
     def to_json(self) -> str:
         """Encode all but the spec, which has an attribute of its own."""

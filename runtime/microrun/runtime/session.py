@@ -105,8 +105,7 @@ def encode_scan(
     source = _open_source(request, 0)
     preprocessor = Preprocessor(engine.spec.preprocessing, source.scan.sig_shape)
     kind = request.background_kind
-    origin = Origin.of(source.scan, fingerprint(source), engine.spec, engine.info, kind, request.dtype)
-    with _open_writer(request, origin, source, preprocessor) as writer:
+    with _open_writer(request, _origin(request, source, engine), source, preprocessor) as writer:
         start = writer.done
         if kind == "running" and start < BLOCK:
             start = 0  # the first block uses its own mean, and was not complete
@@ -148,6 +147,21 @@ def _open_source(request: EncodeRequest, start: int) -> ScanFile:
             request.scan, request.grid, request.step_um, start, idle_timeout_s=request.idle_timeout_s
         )
     return open_scan(request.scan, request.grid, request.step_um, start)
+
+
+def _origin(request: EncodeRequest, source: ScanFile, engine: Engine) -> Origin:
+    info = engine.info
+    return Origin(
+        scan=source.scan,
+        fingerprint=fingerprint(source),
+        spec=engine.spec,
+        engine_sha256=info.sha256,
+        engine=f"{info.library} on {info.device}",
+        precision=info.precision,
+        background=request.background_kind,
+        dtype=request.dtype,
+        up_header=source.header.to_bytes().hex() if isinstance(source, FileSource) else "",
+    )
 
 
 def _open_writer(request: EncodeRequest, origin: Origin, source: ScanFile, preprocessor: Preprocessor) -> LatentsWriter:

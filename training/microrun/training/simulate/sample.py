@@ -27,6 +27,8 @@ class Sample:
         (cells, 4) unit quaternions, scalar first.
     blur_px
         (cells,) blur of each cell, in pixels of a 120-pixel pattern.
+    centre_shift
+        (cells, 3) shift of the pattern centre (x*, y*, z*) against the simulator's.
     """
 
     cell: NDArray[np.int64]
@@ -35,6 +37,7 @@ class Sample:
     mixture: NDArray[np.float32]
     rotations: NDArray[np.float64]
     blur_px: NDArray[np.float64]
+    centre_shift: NDArray[np.float64]
 
     @property
     def nav_shape(self) -> tuple[int, int]:
@@ -44,7 +47,12 @@ class Sample:
 
 
 def grow_sample(
-    nav_shape: tuple[int, int], grains: int, seed: int, interaction: float = 0.35, base_blur_px: float = 0.8
+    nav_shape: tuple[int, int],
+    grains: int,
+    seed: int,
+    interaction: float = 0.35,
+    base_blur_px: float = 0.8,
+    centre_jitter: float = 0.0,
 ) -> Sample:
     """Invent a polycrystal: Voronoi grains, twin lamellae, sub-grain cells rotated by 0.2–2°.
 
@@ -60,6 +68,8 @@ def grow_sample(
         Radius of the interaction volume in steps: how far from a boundary patterns mix.
     base_blur_px
         Blur of a perfect crystal; a third of the cells gets 0.6 to 1.6 px more.
+    centre_jitter
+        Standard deviation of the cells' pattern centres.
 
     Returns
     -------
@@ -97,10 +107,13 @@ def grow_sample(
         mixture,
         cell_rotations.as_quat(scalar_first=True),
         base_blur_px + extra,
+        rng.normal(0, centre_jitter, (count, 3)),
     )
 
 
-def random_sample(nav_shape: tuple[int, int], seed: int, blur_px: tuple[float, float] = (0.6, 2.2)) -> Sample:
+def random_sample(
+    nav_shape: tuple[int, int], seed: int, blur_px: tuple[float, float] = (0.6, 2.2), centre_jitter: float = 0.0
+) -> Sample:
     """Invent a map whose every point has an orientation of its own, over all of SO(3).
 
     Parameters
@@ -111,12 +124,16 @@ def random_sample(nav_shape: tuple[int, int], seed: int, blur_px: tuple[float, f
         The same seed gives the same sample.
     blur_px
         Smallest and largest blur, in pixels of a 120-pixel pattern.
+    centre_jitter
+        Standard deviation of the points' pattern centres.
     """
     rng = np.random.default_rng(seed)
     count = nav_shape[0] * nav_shape[1]
     cell = np.arange(count).reshape(nav_shape)
     rotations = Rotation.random(count, rng).as_quat(scalar_first=True)
-    return Sample(cell, cell, cell, np.zeros(nav_shape, np.float32), rotations, rng.uniform(*blur_px, count))
+    blur = rng.uniform(*blur_px, count)
+    shift = rng.normal(0, centre_jitter, (count, 3))
+    return Sample(cell, cell, cell, np.zeros(nav_shape, np.float32), rotations, blur, shift)
 
 
 def _mix(cell: NDArray[np.int64], interaction: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

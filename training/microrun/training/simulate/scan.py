@@ -68,7 +68,8 @@ def simulate_scan(
         for start in range(0, scan.total, chunk):
             indices = range(start, min(start + chunk, scan.total))
             needed = np.union1d(cells[indices], neighbours[indices][mixture[indices] > 0])
-            projected = simulator.project(sample.rotations[needed])
+            shift = sample.centre_shift[needed]
+            projected = simulator.project(sample.rotations[needed], shift if shift.any() else None)
             blurred = pool.map(blur, projected, sample.blur_px[needed] * scale)
             clean = dict(zip(needed.tolist(), blurred, strict=True))
             for index, pattern in zip(indices, pool.map(lambda i: expose(i, clean), indices), strict=True):  # noqa: B023
