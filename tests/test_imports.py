@@ -26,7 +26,7 @@ def test_the_runtime_is_light() -> None:
 
 
 def test_the_command_line_does_without_torch() -> None:
-    assert not imported_by("import microrun.cli.main") & TORCH_SIDE
+    assert not imported_by("import microrun.cli.app") & TORCH_SIDE
 
 
 def test_every_submodule_is_light() -> None:

@@ -15,6 +15,7 @@ from make_models import decoder_graph, encoder_graph, save_model, tiny_spec, wri
 from numpy.testing import assert_array_equal
 from write_up2 import Header, make_patterns, write_up
 
+from microrun.runtime.file_sources import FileSource
 from microrun.runtime.latents import open_latents
 
 SIG_SHAPE = (60, 60)
@@ -147,8 +148,7 @@ def test_a_header_that_promises_more_is_a_warning(encode: Microrun, tmp_path: Pa
     ran = encode(scan)
     assert ran.code == 0
     assert "holds 13 of the 15 patterns" in ran.err
-    assert "2 patterns of the scan are missing; --resume adds them" in ran.err
-    assert [line.partition(" ")[0] for line in ran.err.splitlines()] == ["warning:", "warning:"]
+    assert [line.partition(" ")[0] for line in ran.err.splitlines()] == ["warning:"]
     with open_latents(tmp_path / "cut.latents.h5") as opened:
         assert opened.written.sum() == 13
 
@@ -298,7 +298,7 @@ def test_an_existing_file_is_kept(encode: Microrun, scan: Path, latents: Path) -
 def test_resume_with_nothing_left_to_do(encode: Microrun, scan: Path, latents: Path) -> None:
     ran = encode(scan, "--resume")
     assert (ran.code, ran.err) == (0, "")
-    assert "encoded 0 patterns" in ran.said
+    assert "had all patterns of the scan" in ran.said
 
 
 def cut_in_half(path: Path) -> None:
@@ -345,7 +345,8 @@ def test_output_that_cannot_be_written(encode: Microrun, microrun: Microrun, sca
     missing, file = scan.parent / "missing", scan
     check_refused(encode(scan, "--out", missing / "out.h5"), missing / "out.h5", code=1)
     check_refused(encode(scan, "--out", file / "out.h5"), code=1)
-    check_refused(microrun("maps", latents, "--pca", "--out", missing), missing, code=1)
+    check_refused(microrun("maps", latents, "--pca", "--out", file / "maps"), code=1)
+    check_refused(microrun("maps", latents, "--pca", "--out", "maps.png"), "maps.png", code=1)
     check_refused(microrun("replay", scan, missing / "copy.up2", "--rate", "0"), missing / "copy.up2", code=1)
 
 
@@ -541,3 +542,25 @@ def test_the_headers_step_places_the_latents(latents: Path) -> None:
     with open_latents(latents) as opened:
         x, _ = opened.positions_um
         assert_array_equal(x[0], [0, 1.5, 3, 4.5, 6])
+
+
+def test_replay_does_not_overwrite_unasked(microrun: Microrun, scan: Path, tmp_path: Path) -> None:
+    out = tmp_path / f"copy{scan.suffix}"
+    out.write_bytes(b"precious")
+    check_refused(microrun("replay", scan, out, "--rate", "0"), out, code=1)
+    assert out.read_bytes() == b"precious"
+    assert microrun("replay", scan, out, "--rate", "0", "--overwrite").code == 0
+    assert out.read_bytes() == scan.read_bytes()
+
+
+def test_a_grid_that_contradicts_the_header_is_said(encode: Microrun, scan: Path) -> None:
+    rows, cols = FileSource(scan).scan.nav_shape
+    ran = encode(scan, "--grid", f"{cols}x{rows}")
+    assert ran.code == 0
+    assert f"the header states a grid of {rows}×{cols}; {cols}×{rows} is used as asked" in ran.err
+
+
+def test_a_resumed_run_keeps_its_background(encode: Microrun, scan: Path) -> None:
+    assert encode(scan, "--background", "running").code == 0
+    ran = encode(scan, "--resume")
+    assert (ran.code, ran.err) == (0, "")

@@ -251,7 +251,7 @@ def test_only_the_same_run_is_resumed(
     before = contents(out)
     other_scan = write_up(tmp_path / "other.up2", patterns[::-1], HEADER)
     other_file = tmp_path / "other.npy"
-    np.save(other_file, np.zeros(SIG_SHAPE))
+    np.save(other_file, np.arange(float(np.prod(SIG_SHAPE))).reshape(SIG_SHAPE))
     other_engine = ProjectionEngine(dataclasses.replace(SPEC, latent_size=5), 2, 7)
     other_engine.info = dataclasses.replace(other_engine.info, sha256="1" * 64)
     request = EncodeRequest(scan, out, background=str(background_file), resume=True)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,13 @@ class EncodeResult:
     of_engine: float
     of_bound: float
     of_peer: float
+
+
+def check_installed() -> None:
+    """Raise ModuleNotFoundError at once for what the measurements will need."""
+    for module in ("torch", "onnx", "kikuchipy"):
+        if find_spec(module) is None:
+            raise ModuleNotFoundError(name=module)
 
 
 def write_scan(folder: Path, patterns: int) -> FileSource:

@@ -42,6 +42,7 @@ def encode(
     """
     from microrun.cli import _bench_encode as measure
 
+    measure.check_installed()
     results = []
     with (
         TemporaryDirectory(prefix="microrun-bench-") as folder,

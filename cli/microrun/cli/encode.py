@@ -36,7 +36,7 @@ def encode(
     lanes: Annotated[int | None, typer.Option(help="Parallel workers; by default one per core.")] = None,
     batch: Annotated[int | None, typer.Option(help="Patterns per run of the engine.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-    idle_timeout: Annotated[float, typer.Option(help="Seconds without new patterns that end --follow.")] = 60.0,
+    idle_timeout: Annotated[float, typer.Option(min=0, help="Seconds without new patterns that end --follow.")] = 60.0,
     latents_type: Annotated[
         Literal["float32", "float16"], typer.Option(help="Pixel type of the stored latents.")
     ] = "float32",
@@ -77,6 +77,9 @@ def run(request: EncodeRequest, engine: Engine) -> Statistics:
 
         statistics = encode_scan(request, engine, started, progress)
     _print_summary(request, statistics)
+    if interrupt.stopped and not request.follow:
+        _console.error_line("interrupted; go on with --resume")
+        raise typer.Exit(130)
     return statistics
 
 
@@ -84,6 +87,7 @@ class _Interrupt:
     """Ctrl-C ends the stream and keeps what was encoded; a second Ctrl-C aborts."""
 
     stream: EncodeStream | None = None
+    stopped = False
 
     def __enter__(self) -> _Interrupt:
         self._before = signal.signal(signal.SIGINT, self._stop)
@@ -97,6 +101,7 @@ class _Interrupt:
             raise KeyboardInterrupt
         self.stream.stop()
         self.stream = None
+        self.stopped = True
 
 
 def _describe(source: ScanFile) -> str:
@@ -112,6 +117,9 @@ def _describe(source: ScanFile) -> str:
 
 
 def _print_summary(request: EncodeRequest, statistics: Statistics) -> None:
+    if statistics.total == 0:
+        _console.out.print(f"complete {request.out} had all patterns of the scan")
+        return
     _console.out.print(
         f"encoded  {statistics.done:,} patterns in {statistics.elapsed_s:.1f} s: {statistics.mean_rate:,.0f}/s, "
         f"first latents after {statistics.first_s:.2f} s, worst latency {1000 * statistics.worst_latency_s:.0f} ms, "
@@ -126,5 +134,5 @@ def _print_summary(request: EncodeRequest, statistics: Statistics) -> None:
     if statistics.flagged:
         _console.warning_line(f"{statistics.flagged:,} patterns are constant after the mask: they carry no information")
     missing = statistics.total - statistics.done
-    if missing > 0:
+    if missing > 0 and request.follow:
         _console.warning_line(f"{missing:,} patterns of the scan are missing; --resume adds them once they are there")

@@ -21,6 +21,8 @@ def export(
 
     The decoder goes into NAME.decoder.onnx. Where the results differ too much, nothing is written.
     """
+    if not checkpoint.is_file():
+        raise MicrorunError(f"{checkpoint}: no such checkpoint")
     target = out or checkpoint.with_suffix(".onnx")
     if target.suffix != ".onnx":
         raise MicrorunError(f"{target}: an ONNX file ends in .onnx")

@@ -9,8 +9,9 @@ import typer
 
 from microrun.cli import _console
 from microrun.runtime.engine import find_model, read_model_spec
-from microrun.runtime.errors import MicrorunError
+from microrun.runtime.errors import LatentsError, ScanError
 from microrun.runtime.latents import open_latents
+from microrun.runtime.session import open_scan
 from microrun.runtime.spec import ModelSpec
 from microrun.runtime.up2 import PIXEL_TYPES, count_patterns, pixel_type, read_header
 
@@ -27,12 +28,12 @@ def inspect(
 
         _console.print_table(str(file), _spec_rows(read_checkpoint_spec(file)))
     elif suffix in (".h5", ".hdf5"):
-        _console.print_table(str(file), _latents_rows(file))
-    elif suffix in (".onnx", ""):
+        _console.print_table(str(file), _hdf5_rows(file))
+    elif suffix == ".onnx" or not file.exists():
         model = find_model(file)
         _console.print_table(str(model), _spec_rows(read_model_spec(model)))
     else:
-        raise MicrorunError(f"{file}: expected .up1, .up2, .safetensors, .onnx or .h5; got {suffix!r}")
+        _console.print_table(str(file), _vendor_rows(file))
 
 
 def _scan_rows(path: Path) -> dict[str, object]:
@@ -67,6 +68,29 @@ def _spec_rows(spec: ModelSpec) -> dict[str, object]:
         "training": f"{training.patterns:,} patterns, {training.steps:,} steps, seed {training.seed}",
         "licence": training.licence or "not stated",
         **dict(training.metrics),
+    }
+
+
+def _hdf5_rows(path: Path) -> dict[str, object]:
+    """Latents, or else a scan of another vendor."""
+    try:
+        return _latents_rows(path)
+    except LatentsError as error:
+        try:
+            return _vendor_rows(path)
+        except ScanError:
+            raise error from None
+
+
+def _vendor_rows(path: Path) -> dict[str, object]:
+    scan = open_scan(path).scan
+    rows, cols = scan.nav_shape
+    return {
+        "kind": "pattern scan, read through kikuchipy",
+        "patterns": f"{scan.total:,} of {scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}",
+        "grid": f"{rows}×{cols}, {scan.grid}",
+        "step": f"{scan.step_um[0]:g} × {scan.step_um[1]:g} µm" if any(scan.step_um) else "not stated",
+        "size": _console.size_text(path.stat().st_size),
     }
 
 

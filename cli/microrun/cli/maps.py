@@ -9,7 +9,7 @@ import typer
 
 from microrun.cli import _console
 from microrun.runtime import maps as draw
-from microrun.runtime.errors import LatentsError
+from microrun.runtime.errors import LatentsError, OutputError
 from microrun.runtime.latents import Latents, open_latents
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ def maps(
     structure.
     """
     folder = out or latents.parent
+    if folder.suffix == ".png":
+        raise OutputError(f"{folder}: --out is the folder of the pictures")
+    folder.mkdir(parents=True, exist_ok=True)
     with open_latents(latents) as opened:
         for name, figure in _figures(opened, features, montage, pca):
             path = folder / f"{latents.name.removesuffix('.h5').removesuffix('.latents')}.{name}.png"
@@ -38,7 +41,7 @@ def maps(
 
 def _figures(latents: Latents, features: str | None, montage: bool, pca: bool) -> list[tuple[str, Figure]]:
     figures = []
-    if features:
+    if features is not None:
         figures.append(("features", draw.draw_features(latents, _numbers(features))))
     if montage:
         figures.append(("montage", draw.draw_montage(latents)))
@@ -49,6 +52,6 @@ def _figures(latents: Latents, features: str | None, montage: bool, pca: bool) -
 
 def _numbers(text: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",")]
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:
         raise LatentsError(f"features are numbers with commas between, such as 17,34; got {text!r}") from None

@@ -23,6 +23,7 @@ def replay(
     scan: Annotated[Path, typer.Argument(help="A finished .up1 or .up2 file.")],
     out: Annotated[Path, typer.Argument(help="The file that grows.")],
     rate: Annotated[float, typer.Option(help="Patterns per second; 0 for as fast as the disk takes.")] = 118.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
     """Play a scan back as if it were being acquired.
 
@@ -32,6 +33,8 @@ def replay(
         raise MicrorunError(f"--rate must be positive, or 0 for no limit; got {rate:g}")
     if out.suffix.lower() != scan.suffix.lower() or out.resolve() == scan.resolve():
         raise MicrorunError(f"{out}: must be another file of the same ending as {scan.name}")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out}: exists; choose another file, or replace it with --overwrite")
     count = count_patterns(scan, read_header(scan))
     source = FileSource(scan, grid=(1, max(1, count)) if read_header(scan).version == 1 else None)
     with _console.progress_bar("replaying") as bar:

@@ -69,18 +69,23 @@ def load_background(path: Path, preprocessor: Preprocessor) -> Float32:
         If the file cannot be read, or its shape does not fit.
     """
     if path.suffix.lower() in PIXEL_TYPES:
-        count = count_patterns(path, read_header(path))
-        source = FileSource(path, grid=(1, max(count, 1)))
+        header = read_header(path)
+        stated = header.nav_shape and 0 not in header.nav_shape
+        source = FileSource(path, None if stated else (1, max(1, count_patterns(path, header))))
         if source.scan.sig_shape != preprocessor.sig_shape:
             expected = f"the detector's shape {preprocessor.sig_shape}"
             raise ScanError(f"{path}: a background must have {expected}; got {source.scan.sig_shape}")
         return mean_background(source, preprocessor)
+    if not path.exists():
+        raise ScanError(f"{path}: no such file; a background is auto, running, none, or a file")
     try:
         image = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ScanError(f"{path}: a background is a .npy image or a .up1/.up2 file ({error})") from None
     if not isinstance(image, np.ndarray) or image.dtype.kind not in "uif" or not (np.abs(image) < 3e38).all():
         raise ScanError(f"{path}: a background must be an array of finite numbers")
+    if image.size == 0 or image.min() < 0 or image.min() == image.max():
+        raise ScanError(f"{path}: a background must not be negative or constant; use --background none for none")
     if image.shape == preprocessor.input_shape != preprocessor.sig_shape:
         return image.astype(np.float32)
     try:

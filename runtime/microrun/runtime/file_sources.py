@@ -103,7 +103,7 @@ class FileSource(FinishedSource):
             text = f"{self.path}: {count - total} patterns after the {total} of the scan are ignored"
             warnings.warn(text, ScanWarning, stacklevel=3)
         elif count < total:
-            text = f"{self.path}: holds {count} of the {total} patterns that it promises; only these are encoded"
+            text = f"{self.path}: holds {count} of the {total} patterns that it promises"
             warnings.warn(text, ScanWarning, stacklevel=3)
         return min(count, total)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
 from microrun.runtime.ang import read_ang_grid
 from microrun.runtime.errors import ScanError
 from microrun.runtime.scan import PixelType, Scan
-from microrun.runtime.up2 import UpHeader, pixel_type
+from microrun.runtime.up2 import ScanWarning, UpHeader, pixel_type
 
 
 def scan_of_file(path: Path, header: UpHeader, count: int, grid: tuple[int, int] | None, step_um: float | None) -> Scan:
@@ -32,9 +33,13 @@ def scan_of_file(path: Path, header: UpHeader, count: int, grid: tuple[int, int]
     """
     nav_shape, steps, kind = header.nav_shape, header.step_um, header.grid
     full_rows = header.full_rows
-    stated = nav_shape and 0 not in nav_shape
+    stated = nav_shape is not None and 0 not in nav_shape
     if not stated and not grid and (companion := read_ang_grid(path.with_suffix(".ang"))):
         nav_shape, steps, kind, full_rows = companion
+    if grid and stated and grid != nav_shape:
+        asked, there = (f"{rows}×{cols}" for rows, cols in (grid, header.nav_shape or (0, 0)))
+        text = f"{path}: the header states a grid of {there}; {asked} is used as asked"
+        warnings.warn(text, ScanWarning, stacklevel=3)
     if grid:
         nav_shape = grid
     if step_um is not None:

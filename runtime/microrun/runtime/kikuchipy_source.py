@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,9 @@ def _load(path: Path) -> Any:
     except ModuleNotFoundError:
         raise ScanError(f"{path}: is read through kikuchipy; pip install 'microrun[demo]'") from None
     try:
-        loaded = kikuchipy.load(path, lazy=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of readers that try and fail
+            loaded = kikuchipy.load(path, lazy=True)
     except Exception as error:  # its readers raise whatever their libraries raise
         raise ScanError(f"{path}: neither a .up1/.up2 file nor one that kikuchipy reads ({error})") from None
     return loaded[0] if isinstance(loaded, list) else loaded

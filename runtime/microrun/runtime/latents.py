@@ -30,6 +30,7 @@ SUPERBLOCK = struct.Struct("<8sB2xB16xQ")  # signature, version, marks, end of t
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 FORMAT = "microrun latents 1"
 LatentType = Literal["float32", "float16"]
+Background = Literal["mean", "running", "none", "file"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Origin:
     engine_sha256: str
     engine: str
     precision: str
-    background: str
+    background: Background
     dtype: LatentType = "float32"
     up_header: str = ""
 

@@ -192,12 +192,13 @@ def to_square_pixels(image: Float64, hexagonal: bool) -> Float64:
 
 def _panels(latents: Latents, count: int, inches: float = PANEL_INCHES) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     columns = min(count, max(3, math.ceil(math.sqrt(count))))
     rows = math.ceil(count / columns)
     height, width = _size_um(latents)
     tall = inches * min(2.5, max(0.4, height / width)) + 0.35
-    figure = Figure((columns * (inches + 0.6), rows * tall), layout="constrained")
+    figure = Figure((columns * (inches + 0.6), rows * tall), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.12))
     axes = list(np.atleast_1d(figure.subplots(rows, columns)).ravel())
     for axis in axes:
         axis.set_axis_off()
@@ -243,6 +244,7 @@ def _scale_bar(axis: Axes, latents: Latents) -> None:
         transform=axis.transAxes,
         color="black",
         lw=3,
+        solid_capstyle="butt",  # a cap would make the bar longer than it says
         clip_on=False,
     )
     axis.text(

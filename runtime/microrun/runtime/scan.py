@@ -122,6 +122,7 @@ def parse_grid(text: str) -> tuple[int, int]:
         If the text is anything else.
     """
     parts = text.lower().replace("×", "x").split("x")
-    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+    numbers = [int(part) for part in parts if part.strip().isdecimal()]
+    if len(parts) != 2 or len(numbers) != 2 or 0 in numbers:
         raise ScanError(f"a grid is written ROWSxCOLS, such as 55x75; got {text!r}")
-    return int(parts[0]), int(parts[1])
+    return numbers[0], numbers[1]

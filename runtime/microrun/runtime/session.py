@@ -15,15 +15,15 @@ from microrun.runtime.engine import Engine
 from microrun.runtime.errors import LatentsError, ScanError
 from microrun.runtime.file_sources import FileSource, FollowingSource
 from microrun.runtime.kikuchipy_source import KikuchipySource
-from microrun.runtime.latents import LatentType, Origin
+from microrun.runtime.latents import Background, LatentType, Origin, open_latents
 from microrun.runtime.latents_writer import FLUSH_S, LatentsWriter
 from microrun.runtime.preprocess import Float32, Preprocessor
 from microrun.runtime.sources import Claim
 from microrun.runtime.stream import EncodeStream, Statistics, check_encoder, encode
 from microrun.runtime.up2 import PIXEL_TYPES
 
+KEYWORDS = ("auto", "running", "none")
 ScanFile = FileSource | KikuchipySource
-Background = Literal["mean", "running", "none", "file"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class EncodeRequest:
     grid, step_um
         Of the map, where the file does not tell.
     background
-        "auto" (mean of a finished scan, running mean of a growing one), "running", "none", or a file.
+        "auto" (mean of a finished scan, running mean of a growing one, for a resumed run what it had),
+        "running", "none", or a file.
     resume
         Go on with ``out``.
     idle_timeout_s
@@ -62,7 +63,10 @@ class EncodeRequest:
 
     @property
     def background_kind(self) -> Background:
-        """What ``background`` means for this run."""
+        """What ``background`` means for this run; with "auto", a resumed run keeps what it had."""
+        if self.background == "auto" and self.resume and self.out.exists():
+            with open_latents(self.out) as latents:
+                return latents.origin.background
         if self.background == "auto":
             return "running" if self.follow else "mean"
         if self.background == "running":
@@ -102,7 +106,7 @@ def encode_scan(
     if request.out.exists() and not request.resume:
         raise LatentsError(f"{request.out}: exists; go on with --resume, or choose another --out")
     check_encoder(engine)
-    source = _open_source(request, 0)
+    source = _open_source(request)
     preprocessor = Preprocessor(engine.spec.preprocessing, source.scan.sig_shape)
     kind = request.background_kind
     with _open_writer(request, _origin(request, source, engine), source, preprocessor) as writer:
@@ -110,7 +114,7 @@ def encode_scan(
         if kind == "running" and start < BLOCK:
             start = 0  # the first block uses its own mean, and was not complete
         if kind != "running":
-            source = _open_source(request, start)
+            source.seek(start)
         background: Float32 | Literal["running"] = "running" if kind == "running" else writer.background
         with encode(source, engine, background, start=start) as stream:
             started(source, stream)
@@ -132,21 +136,18 @@ def fingerprint(source: ScanFile) -> str:
     return hashlib.sha256(first.tobytes()).hexdigest()
 
 
-def open_scan(
-    path: Path, grid: tuple[int, int] | None = None, step_um: float | None = None, start: int = 0
-) -> ScanFile:
+def open_scan(path: Path, grid: tuple[int, int] | None = None, step_um: float | None = None) -> ScanFile:
     """Open a finished scan: UP1 and UP2 files by microrun's own reader, all others through kikuchipy."""
     if path.suffix.lower() in PIXEL_TYPES or path.is_dir():
-        return FileSource(path, grid, step_um, start)
-    return KikuchipySource(path, grid, step_um, start)
+        return FileSource(path, grid, step_um)
+    return KikuchipySource(path, grid, step_um)
 
 
-def _open_source(request: EncodeRequest, start: int) -> ScanFile:
+def _open_source(request: EncodeRequest) -> ScanFile:
     if request.follow:
-        return FollowingSource(
-            request.scan, request.grid, request.step_um, start, idle_timeout_s=request.idle_timeout_s
-        )
-    return open_scan(request.scan, request.grid, request.step_um, start)
+        timeout = request.idle_timeout_s
+        return FollowingSource(request.scan, request.grid, request.step_um, idle_timeout_s=timeout)
+    return open_scan(request.scan, request.grid, request.step_um)
 
 
 def _origin(request: EncodeRequest, source: ScanFile, engine: Engine) -> Origin:
@@ -168,7 +169,7 @@ def _open_writer(request: EncodeRequest, origin: Origin, source: ScanFile, prepr
     if not request.out.exists():
         return LatentsWriter.create(request.out, origin, _background(request, source, preprocessor))
     writer = LatentsWriter.resume(request.out, origin)
-    if request.background_kind == "file" and (writer.background != _background(request, source, preprocessor)).any():
+    if request.background not in KEYWORDS and (writer.background != _background(request, source, preprocessor)).any():
         writer.close()
         raise LatentsError(
             f"{request.out}: cannot be resumed, it belongs to another background than {request.background}"

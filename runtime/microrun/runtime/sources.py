@@ -96,6 +96,11 @@ class FinishedSource:
             first, self._next = self._next, min(self._next + limit, self._stop)
             return Claim(np.arange(first, self._next)) if self._next > first else None
 
+    def seek(self, start: int) -> None:
+        """Deliver from this pattern on."""
+        with self._claiming:
+            self._next = start
+
     def stop(self) -> None:
         """Deliver nothing more."""
         with self._claiming:

@@ -1,0 +1,78 @@
+"""The commands of `microrun`, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+
+import typer
+
+from microrun.cli import _console, bench, demo, doctor, encode, export, inspect, maps, replay, train
+from microrun.runtime.errors import MicrorunError
+
+# The base of typer's usage errors; newer versions of typer carry a click of their own.
+CLICK_ERROR: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="From EBSD pattern scans to latent maps of the microstructure.",
+)
+app.command("encode")(encode.encode)
+app.command("maps")(maps.maps)
+app.command("inspect")(inspect.inspect)
+app.command("demo")(demo.demo)
+app.command("replay")(replay.replay)
+app.add_typer(train.app, name="train")
+app.command("export")(export.export)
+app.add_typer(bench.app, name="bench")
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        _console.out.print(f"microrun {version('microrun')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    _console.show_warnings_as_lines()
+
+
+def run() -> None:
+    """Run the command line: bad input is one line and exit code 2, never a traceback."""
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except CLICK_ERROR as error:
+        _report_usage(error)
+        sys.exit(2)
+    except typer.Abort:
+        _console.error_line("interrupted")
+        sys.exit(130)
+    except MicrorunError as error:
+        _console.error_line(error)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        _console.error_line(f"{error.filename or 'file'}: {error.strerror or error}")
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        _console.error_line(f"{error.name} is not installed; pip install 'microrun[{_extra_of(error.name)}]'")
+        sys.exit(2)
+
+
+def _report_usage(error: Exception) -> None:
+    text = error.format_message()  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    if text:  # empty where typer has printed the help instead
+        _console.error_line(f"{text} See {context.command_path if context else 'microrun'} --help.")
+
+
+def _extra_of(module: str | None) -> str:
+    extras = {"matplotlib": "plots", "kikuchipy": "demo", "orix": "demo", "scipy": "demo", "openvino": "cpu"}
+    return extras.get((module or "").partition(".")[0], "train")
