@@ -6,7 +6,7 @@ import platform
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from microrun.runtime.engine import Engine, EngineRequest, count_cores, open_engine
+from microrun.runtime.errors import MicrorunError
 from microrun.runtime.feed import Buffers
 from microrun.runtime.file_sources import FileSource
 from microrun.runtime.preprocess import Float32, Preprocessor
@@ -69,6 +70,17 @@ def check_installed() -> None:
     for module in ("torch", "onnx", "kikuchipy"):
         if find_spec(module) is None:
             raise ModuleNotFoundError(name=module)
+
+
+def check_latent_sizes(sizes: Sequence[int]) -> None:
+    """Raise MicrorunError for a size that the network is not defined for."""
+    from microrun.training.vae import check_latent_size
+
+    for size in sizes:
+        try:
+            check_latent_size(size)
+        except ValueError as error:
+            raise MicrorunError(str(error)) from None
 
 
 def write_scan(folder: Path, patterns: int) -> FileSource:
@@ -197,7 +209,7 @@ def _peer_rate(source: FileSource, model: Any) -> float:
     with torch.inference_mode():
         for piece in torch.split(torch.from_numpy(prepared), 16):
             model.encoder(piece)
-    return PEER_PATTERNS / (time.perf_counter() - started)
+    return len(prepared) / (time.perf_counter() - started)
 
 
 def _export_random(latent_size: int, folder: Path) -> tuple[Any, Path]:

@@ -64,6 +64,9 @@ def run() -> None:
     except ModuleNotFoundError as error:
         _console.error_line(f"{error.name} is not installed; pip install 'microrun[{_extra_of(error.name)}]'")
         sys.exit(2)
+    except ImportError as error:
+        _console.error_line(f"{error.name or 'a library'} is installed but broken ({error}); see microrun doctor")
+        sys.exit(2)
 
 
 def _report_usage(error: Exception) -> None:

@@ -32,7 +32,7 @@ def encode(
     lanes: Annotated[int | None, typer.Option(help="Of the engine.")] = None,
     batch: Annotated[int | None, typer.Option(help="Of the engine.")] = None,
     patterns: Annotated[int, typer.Option(help="480×480 patterns in the scan (0.46 MB each).")] = 1536,
-    repeats: Annotated[int, typer.Option(help="Of every measurement; medians are shown.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Of every measurement; medians are shown.")] = 5,
     out: Annotated[Path | None, typer.Option("--json", help="Write the numbers here, too.")] = None,
 ) -> None:
     """Measure encoding of 480×480 patterns, end to end and part by part.
@@ -43,6 +43,7 @@ def encode(
     from microrun.cli import _bench_encode as measure
 
     measure.check_installed()
+    measure.check_latent_sizes(latent or ())
     results = []
     with (
         TemporaryDirectory(prefix="microrun-bench-") as folder,

@@ -10,7 +10,6 @@ import numpy as np
 
 from microrun.cli import _console
 from microrun.runtime.engine import DEFAULT_ENGINE, MODELS, Engine, EngineRequest, count_cores, find_model
-from microrun.runtime.errors import MicrorunError
 
 PACKAGES = {
     "numpy": "base", "numba": "base", "h5py": "base", "openvino": "cpu", "onnxruntime": "cpu", "onnxruntime-gpu": "gpu",
@@ -27,7 +26,7 @@ def doctor() -> None:
             "system": platform.platform(),
             "python": platform.python_version(),
             "cores": count_cores(),
-            "microrun": version("microrun"),
+            "microrun": _version("microrun"),
         },
     )
     installed = {name: _version(name) for name in PACKAGES}
@@ -66,12 +65,12 @@ def _engines() -> dict[str, Callable[[], Engine]]:
     from microrun.runtime.engine_onnx import OnnxEngine
     from microrun.runtime.engine_openvino import OpenvinoEngine
 
-    model = find_model(DEFAULT_ENGINE)
+    name = DEFAULT_ENGINE
     return {
-        "OpenVINO, cpu, f32": lambda: OpenvinoEngine(model, EngineRequest("f32")),
-        "OpenVINO, cpu, bf16": lambda: OpenvinoEngine(model, EngineRequest("bf16")),
-        "ONNX Runtime, cpu": lambda: OnnxEngine(model, "cpu"),
-        "ONNX Runtime, cuda": lambda: OnnxEngine(model, "cuda"),
+        "OpenVINO, cpu, f32": lambda: OpenvinoEngine(find_model(name), EngineRequest("f32")),
+        "OpenVINO, cpu, bf16": lambda: OpenvinoEngine(find_model(name), EngineRequest("bf16")),
+        "ONNX Runtime, cpu": lambda: OnnxEngine(find_model(name), "cpu"),
+        "ONNX Runtime, cuda": lambda: OnnxEngine(find_model(name), "cuda"),
     }
 
 
@@ -83,5 +82,5 @@ def _try(run: Callable[[], Engine]) -> str:
             return f"runs ({engine.info.library}, {engine.info.lanes} lanes)"
     except ModuleNotFoundError as error:
         return f"not here: {error.name} is not installed"
-    except MicrorunError as error:
+    except Exception as error:  # a broken installation fails in ways of its own, and this command is to tell
         return f"not here: {error}"

@@ -33,7 +33,7 @@ def encode(
     precision: Annotated[
         Literal["auto", "f32", "bf16", "f16"], typer.Option(help="What to compute in; auto is the fastest.")
     ] = "auto",
-    lanes: Annotated[int | None, typer.Option(help="Parallel workers; by default one per core.")] = None,
+    lanes: Annotated[int | None, typer.Option(help="Parallel workers; by default what suits the engine.")] = None,
     batch: Annotated[int | None, typer.Option(help="Patterns per run of the engine.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     idle_timeout: Annotated[float, typer.Option(min=0, help="Seconds without new patterns that end --follow.")] = 60.0,
@@ -48,7 +48,7 @@ def encode(
     """
     request = EncodeRequest(
         scan=scan,
-        out=out or scan.with_name(scan.stem + SUFFIX),
+        out=out or scan.parent / (scan.stem + SUFFIX),
         follow=follow,
         grid=parse_grid(grid) if grid else None,
         step_um=step,
@@ -126,10 +126,7 @@ def _print_summary(request: EncodeRequest, statistics: Statistics) -> None:
         f"{statistics.dropped} dropped"
     )
     if request.follow:
-        _console.out.print(
-            f"lag      {statistics.mean_lag:.1f} patterns on average, {statistics.worst_lag:,} at worst "
-            f"(those that were there at the start count)"
-        )
+        _console.out.print(f"lag      {statistics.mean_lag:.1f} patterns on average, {statistics.worst_lag:,} at worst")
     _console.out.print(f"wrote    {request.out} ({_console.size_text(request.out.stat().st_size)})")
     if statistics.flagged:
         _console.warning_line(f"{statistics.flagged:,} patterns are constant after the mask: they carry no information")

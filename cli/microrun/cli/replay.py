@@ -38,10 +38,10 @@ def replay(
     count = count_patterns(scan, read_header(scan))
     source = FileSource(scan, grid=(1, max(1, count)) if read_header(scan).version == 1 else None)
     with _console.progress_bar("replaying") as bar:
-        started = time.monotonic()
+        started = time.perf_counter()
         for done in _play(source, out, rate):
-            bar(done, source.available, f"{done / (time.monotonic() - started):,.0f}/s")
-    elapsed = time.monotonic() - started
+            bar(done, source.available, f"{done / (time.perf_counter() - started):,.0f}/s")
+    elapsed = time.perf_counter() - started
     _console.out.print(
         f"replayed {source.available:,} patterns in {elapsed:.1f} s: {source.available / elapsed:,.0f}/s"
     )
@@ -56,12 +56,12 @@ def _play(source: FileSource, out: Path, rate: float) -> Iterator[int]:
     try:
         with out.open("wb", buffering=0) as file:
             file.write(header)
-            started = time.monotonic()
+            started = time.perf_counter()
             done = 0
             while (claim := source.claim(chunk)) is not None:
                 source.read(claim, 0, raw[: len(claim)])
                 due = started + (done + len(claim)) / rate if rate else 0
-                time.sleep(max(0.0, due - time.monotonic()))
+                time.sleep(max(0.0, due - time.perf_counter()))
                 file.write(raw[: len(claim)].data)
                 done += len(claim)
                 yield done

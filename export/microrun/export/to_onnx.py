@@ -134,16 +134,21 @@ def _export(model: VAE, spec: ModelSpec, path: Path) -> ModelSpec:
         shipped = HalfInside(MeanEncoder(again.encoder) if spec.kind == "encoder" else again.decoder)
     graph = trace(shipped.eval(), spec)
     save_model(graph, spec, path)
-    error = measure_parity(reference.eval(), path, model)
+    error = _check_parity(reference.eval(), path, model, spec)
+    spec = dataclasses.replace(spec, parity_error=float(f"{error:.3g}"))
+    save_model(graph, spec, path)
+    _check_parity(reference, path, model, spec)
+    return spec
+
+
+def _check_parity(reference: nn.Module, path: Path, model: VAE, spec: ModelSpec) -> float:
+    error = measure_parity(reference, path, model)
     if not error <= TOLERANCES[spec.precision]:
         raise ParityError(
             f"{spec.name} {spec.kind}: differs from its checkpoint by {error:.1e} (relative L2); "
             f"{TOLERANCES[spec.precision]:.0e} is allowed in {spec.precision}. Nothing was written"
         )
-    spec = dataclasses.replace(spec, parity_error=float(f"{error:.3g}"))
-    save_model(graph, spec, path)
-    measure_parity(reference, path, model)
-    return spec
+    return error
 
 
 def trace(model: nn.Module, spec: ModelSpec) -> onnx.ModelProto:

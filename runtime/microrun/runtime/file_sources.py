@@ -210,7 +210,8 @@ class FollowingSource(FileSource):
             try:
                 header = read_header(path)
                 count_patterns(path, header)
-                if grid or header.version == 1 or 0 not in (header.nav_shape or (0, 0)):
+                told = grid or header.version == 1 or path.with_suffix(".ang").exists()
+                if told or 0 not in (header.nav_shape or (0, 0)):
                     return
                 problem = ScanError(f"{path}: the header states no grid yet; give --grid ROWSxCOLS")
             except ScanError as error:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
+import os
+import shutil
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +17,7 @@ import numpy as np
 
 from microrun.runtime.closing import Closing
 from microrun.runtime.errors import LatentsError, OutputError
+from microrun.runtime.file_lock import FileLock
 from microrun.runtime.latents import FORMAT, Latents, Origin, open_latents, reason_of
 from microrun.runtime.preprocess import Float32
 from microrun.runtime.stream import EncodedBatch
@@ -35,8 +40,8 @@ class LatentsWriter(Closing):
         If it cannot be written, such as on a full disk; what was flushed stays valid.
     """
 
-    def __init__(self, path: Path, file: h5py.File, origin: Origin) -> None:
-        self.path, self._file, self.origin = path, file, origin
+    def __init__(self, path: Path, file: h5py.File, origin: Origin, lock: FileLock) -> None:
+        self.path, self._file, self.origin, self._held = path, file, origin, lock
         self._waiting: list[EncodedBatch] = []
         self._flushed_at = time.monotonic()
 
@@ -45,7 +50,12 @@ class LatentsWriter(Closing):
         """Make a new file; LatentsError if there is one."""
         if path.exists():
             raise LatentsError(f"{path}: exists; go on with --resume, or choose another --out")
-        return cls._start(path, origin, background, None)
+        lock = _lock(path)
+        try:
+            return cls(path, _start(path, origin, background, None), origin, lock)
+        except BaseException:
+            lock.close()
+            raise
 
     @classmethod
     def resume(cls, path: Path, origin: Origin) -> LatentsWriter:
@@ -54,13 +64,18 @@ class LatentsWriter(Closing):
         Raises
         ------
         LatentsError
-            If it is damaged, or belongs to another scan, engine, precision or background.
+            If it is damaged, is being written, or belongs to another scan, engine, precision or background.
         """
-        with open_latents(path) as old:
-            difference = old.origin.difference(origin)
-            if difference:
-                raise LatentsError(f"{path}: cannot be resumed, it belongs to another {difference}")
-            return cls._start(path, origin, old.background, old)
+        lock = _lock(path)
+        try:
+            with open_latents(path) as old:
+                difference = old.origin.difference(origin)
+                if difference:
+                    raise LatentsError(f"{path}: cannot be resumed, it belongs to another {difference}")
+                return cls(path, _start(path, origin, old.background, old), origin, lock)
+        except BaseException:
+            lock.close()
+            raise
 
     @property
     def done(self) -> int:
@@ -108,29 +123,6 @@ class LatentsWriter(Closing):
         else:
             self.close()
 
-    @classmethod
-    def _start(cls, path: Path, origin: Origin, background: Float32, old: Latents | None) -> LatentsWriter:
-        # Made beside and renamed, so that the name never stands for half a file. A killed run leaves HDF5's
-        # "open for writing" mark in the file; copying it is the way around that needs no knowledge of HDF5.
-        beside = path.with_name(path.name + ".part")
-        try:
-            _try_room(beside, origin)
-            with h5py.File(beside, "w", libver="latest") as file:
-                _make_arrays(file, origin, background)
-                if old:
-                    old.copy_to(file)
-                    old.close()
-            beside.replace(path)
-            file = h5py.File(path, "r+", libver="latest")
-            file.swmr_mode = True
-        except (OSError, RuntimeError, LatentsError) as error:
-            with contextlib.suppress(OSError):
-                beside.unlink()
-            if isinstance(error, LatentsError):
-                raise
-            raise OutputError(f"{path}: cannot be written ({reason_of(error)})") from None
-        return cls(path, file, origin)
-
     def _store(self) -> None:
         batches, self._waiting = self._waiting, []
         indices = np.concatenate([batch.indices for batch in batches])
@@ -160,6 +152,47 @@ class LatentsWriter(Closing):
             self._file.close()
         except (OSError, RuntimeError) as error:
             raise self._failed(error) from None
+        finally:
+            self._held.close()
+
+
+def _lock(path: Path) -> FileLock:
+    try:
+        return FileLock(path)
+    except BlockingIOError:
+        raise LatentsError(f"{path}: is being written by another run; wait for it, or choose another --out") from None
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _start(path: Path, origin: Origin, background: Float32, old: Latents | None) -> h5py.File:
+    """Make the file, with all that an old one holds, and open it in SWMR mode.
+
+    It is made beside and renamed, so that the name never stands for half a file. A killed run leaves HDF5's
+    mark of a file being written in it; copying it is the way around that needs no knowledge of HDF5.
+    """
+    beside = path.with_name(path.name + ".part")
+    try:
+        _try_room(beside, origin)
+        with h5py.File(beside, "w", libver="latest") as file:
+            _make_arrays(file, origin, background)
+            if old:
+                old.copy_to(file)
+                old.close()
+        if sys.platform == "win32":  # where an open file cannot be renamed
+            beside = beside.replace(path)
+        growing = h5py.File(beside, "r+", libver="latest")
+        growing.swmr_mode = True
+        if beside != path:
+            beside.replace(path)
+    except BaseException as error:
+        if beside != path:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+        if isinstance(error, OSError | RuntimeError):
+            raise OutputError(f"{path}: cannot be written ({reason_of(error)})") from None
+        raise
+    return growing
 
 
 def _arrays(origin: Origin) -> dict[str, tuple[tuple[int, ...], str, float]]:
@@ -174,14 +207,15 @@ def _arrays(origin: Origin) -> dict[str, tuple[tuple[int, ...], str, float]]:
 
 
 def _try_room(path: Path, origin: Origin) -> None:
-    """Write as many zeros as the file will need; HDF5 does not survive a disk that is full."""
+    """Raise OSError if the disk has no room for the file; HDF5 does not survive one that is full."""
     points = math.prod(origin.scan.nav_shape)
     arrays = sum(np.dtype(dtype).itemsize * math.prod(shape) for shape, dtype, _ in _arrays(origin).values())
     needed = int(1.1 * (arrays + 16 * points)) + (1 << 18)  # positions; HDF5's own, and the background
-    zeros = bytes(1 << 20)
     with path.open("wb") as file:
-        for first in range(0, needed, len(zeros)):
-            file.write(zeros[: needed - first])
+        if shutil.disk_usage(path.parent).free < needed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, needed)
 
 
 def _make_arrays(file: h5py.File, origin: Origin, background: Float32) -> None:
@@ -193,6 +227,8 @@ def _make_arrays(file: h5py.File, origin: Origin, background: Float32) -> None:
         row_bytes = np.dtype(dtype).itemsize * math.prod(shape[1:])
         chunks = (max(1, min(shape[0], CHUNK_BYTES // row_bytes)), *shape[1:])
         file.create_dataset(name, shape, dtype, chunks=chunks, fillvalue=fill, dcpl=early)
-    for name, position in zip(("x_um", "y_um"), origin.scan.positions_um(), strict=True):
-        file.create_dataset(name, data=position)
+    for name in ("x_um", "y_um"):
+        file.create_dataset(name, origin.scan.nav_shape, "f8")
+    for row in range(origin.scan.nav_shape[0]):
+        file["x_um"][row], file["y_um"][row] = origin.scan.row_positions_um(row)
     file.create_dataset("background", data=background)

@@ -119,10 +119,13 @@ class Preprocessor:
 
     def warm(self, dtype: str) -> None:
         """Compile all that a stream of this pixel type needs."""
-        patterns = np.zeros((1, *self.sig_shape), dtype)
+        for count in (1, 2):  # a crop of several patterns is laid out differently
+            self._warm(np.zeros((count, *self.sig_shape), dtype))
+
+    def _warm(self, patterns: Raw) -> None:
         background = np.zeros(self.input_shape, np.float32)
-        out = np.empty((1, *self.input_shape), np.float32)
-        ranges, flags = np.empty((1, 2), np.float32), np.empty(1, bool)
+        out = np.empty((len(patterns), *self.input_shape), np.float32)
+        ranges, flags = np.empty((len(patterns), 2), np.float32), np.empty(len(patterns), bool)
         self.prepare(patterns, background, out, ranges, flags)
         self.bin(patterns, out)
         self.rescale(out, background, out, ranges, flags)

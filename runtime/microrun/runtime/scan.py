@@ -107,10 +107,15 @@ class Scan:
         x, y : (rows, cols) float64
             In µm, or in steps where the step is not known.
         """
+        x, y = zip(*(self.row_positions_um(row) for row in range(self.nav_shape[0])), strict=True)
+        return np.stack(x), np.stack(y)
+
+    def row_positions_um(self, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Positions of one row of the map; x and y, (cols,) float64, as in `positions_um`."""
         step_x, step_y = (step or 1.0 for step in self.step_um)
-        row, col = np.indices(self.nav_shape, dtype=np.float64)
-        shift = (row % 2) / 2 if self.grid == "hexagonal" else 0.0
-        return (col + shift) * step_x, row * step_y
+        cols = self.nav_shape[1]
+        shift = 0.5 if self.grid == "hexagonal" and row % 2 else 0.0
+        return (np.arange(cols, dtype=np.float64) + shift) * step_x, np.full(cols, row * step_y, np.float64)
 
 
 def parse_grid(text: str) -> tuple[int, int]:

@@ -73,7 +73,7 @@ class FinishedSource:
 
     def __init__(self, scan: Scan, start: int, stop: int) -> None:
         self._scan, self._next, self._stop = scan, start, stop
-        self._claiming = threading.Lock()
+        self._claiming = threading.RLock()  # `stop` may come from a signal handler, at any moment
 
     @property
     def scan(self) -> Scan:
@@ -121,6 +121,8 @@ class MemorySource:
     """
 
     def __init__(self, scan: Scan, capacity: int = 256, *, drop: bool = False) -> None:
+        if capacity < 1:
+            raise ScanError(f"the capacity must be at least one pattern; got {capacity}")
         self._scan = scan
         self._drop = drop
         self._ring = np.empty((capacity, *scan.sig_shape), scan.dtype)

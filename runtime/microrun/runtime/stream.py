@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -13,13 +14,14 @@ from numpy.typing import NDArray
 
 from microrun.runtime.closing import Closing
 from microrun.runtime.engine import Engine, Lane
-from microrun.runtime.errors import SpecError
+from microrun.runtime.errors import ScanError, SpecError
 from microrun.runtime.feed import Buffers, Feed, Job, RunningFeed, StaticFeed
 from microrun.runtime.preprocess import Float32, Preprocessor
 from microrun.runtime.sources import Source
 
 PENDING_PER_LANE = 4  # finished batches that may wait for the consumer
 RATE_WINDOW_S = 5.0
+WAKE_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,12 @@ class EncodeStream(Closing):
         self._done = self._flagged = self._lags = self._worst_lag = 0
         self._first_s = self._latency_s = self._worst_latency_s = 0.0
         lanes = [engine.lane() for _ in range(engine.info.lanes)]
+        buffers = [Buffers.for_lane(source, preprocessor, engine.info.batch) for _ in lanes]
         self._warm(lanes)
-        self._began = time.monotonic()
-        self._marks = [(self._began, 0)]  # when, and how many were done then
-        self._threads = [threading.Thread(target=self._work, args=(lane,), daemon=True) for lane in lanes]
+        self._began = time.perf_counter()
+        self._marks = deque([(self._began, 0)])  # when, and how many were done then
+        work = zip(lanes, buffers, strict=True)
+        self._threads = [threading.Thread(target=self._work, args=own, daemon=True) for own in work]
         for thread in self._threads:
             thread.start()
 
@@ -125,8 +129,7 @@ class EncodeStream(Closing):
     @property
     def statistics(self) -> Statistics:
         """Where the stream stands now."""
-        now = time.monotonic()
-        self._marks = [mark for mark in self._marks if now - mark[0] <= RATE_WINDOW_S] or self._marks[-1:]
+        now = time.perf_counter()
         first_time, first_done = self._marks[0]
         span = now - first_time
         return Statistics(
@@ -167,7 +170,8 @@ class EncodeStream(Closing):
 
     def __next__(self) -> EncodedBatch:
         with self._changed:
-            self._changed.wait_for(self._is_ready)
+            while not self._changed.wait_for(self._is_ready, WAKE_S):
+                pass  # on Windows, Ctrl-C is not seen within a wait
             if self._delivered not in self._results:
                 raise StopIteration
             result, taken_at = self._results.pop(self._delivered)
@@ -188,8 +192,7 @@ class EncodeStream(Closing):
         for lane in lanes:
             lane.run(np.zeros((1, *self._engine.spec.input_shape), np.float32))
 
-    def _work(self, lane: Lane) -> None:
-        buffers = Buffers.for_lane(self._source, self._preprocessor, self._engine.info.batch)
+    def _work(self, lane: Lane, buffers: Buffers) -> None:
         while (ticket := self._take()) is not None:
             try:
                 result: EncodedBatch | BaseException = self._encode(ticket.job, lane, buffers)
@@ -222,7 +225,7 @@ class EncodeStream(Closing):
                 if job is None:
                     return None
                 self._taken += 1
-                return _Ticket(self._taken - 1, job, time.monotonic())
+                return _Ticket(self._taken - 1, job, time.perf_counter())
 
     def _await_room(self) -> None:
         with self._changed:
@@ -238,14 +241,16 @@ class EncodeStream(Closing):
             self._changed.notify_all()
 
     def _count(self, batch: EncodedBatch, taken_at: float) -> None:
-        now = time.monotonic()
+        now = time.perf_counter()
         self._first_s = self._first_s or now - self._began
         self._latency_s = now - taken_at
         self._worst_latency_s = max(self._worst_latency_s, self._latency_s)
+        lag = self._lag()
         self._done += len(batch.indices)
         self._flagged += int(batch.flags.sum())
         self._marks.append((now, self._done))
-        lag = self._lag()
+        while len(self._marks) > 1 and now - self._marks[1][0] > RATE_WINDOW_S:
+            self._marks.popleft()
         self._lags += lag
         self._worst_lag = max(self._worst_lag, lag)
 
@@ -291,11 +296,13 @@ def encode(
     SpecError
         If the engine is no encoder.
     ScanError
-        If its spec does not fit the scan.
+        If its spec, or the background, does not fit the scan.
     """
     check_encoder(engine)
     preprocessor = Preprocessor(engine.spec.preprocessing, source.scan.sig_shape)
     if isinstance(background, str):
+        if background != "running":
+            raise ScanError(f"the background must be an array, 'running' or None; got {background!r}")
         feed: Feed = RunningFeed(source, preprocessor, start)
     else:
         feed = StaticFeed(source, preprocessor, background)

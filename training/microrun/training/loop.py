@@ -116,10 +116,12 @@ class VaeTrainer:
         self.config.save(self.folder / "config.json")
         stop_at = time.monotonic() + hours * 3600
         sums, started, done = torch.zeros(3), time.monotonic(), 0
-        while self.step < self.steps and time.monotonic() < stop_at:
+        last = self.step >= self.steps
+        while not last:
             sums += self._train_step()
             done += 1
-            if self.step % report_every == 0 or self.step == self.steps:
+            last = self.step >= self.steps or time.monotonic() >= stop_at
+            if self.step % report_every == 0 or last:
                 elapsed = time.monotonic() - started
                 loss, l2, kl = (sums / done).tolist()
                 rate = done * self.config.batch / elapsed
