@@ -411,7 +411,7 @@ def test_a_scan_without_a_grid_is_inspected(microrun: Microrun, tmp_path: Path) 
 
 def test_models_are_inspected(microrun: Microrun, engine: Path, tmp_path: Path) -> None:
     assert (
-        "encoder tiny latent size 8 input 120×120, mask: inscribed circle weights f32"
+        "encoder tiny latent size 8 input 120×120, mask: inscribed circle, crop: centre weights f32"
         in microrun("inspect", engine).said
     )
     assert "decoder tiny" in microrun("inspect", write_decoder(tmp_path / "tiny.decoder.onnx")).said
@@ -564,3 +564,13 @@ def test_a_resumed_run_keeps_its_background(encode: Microrun, scan: Path) -> Non
     assert encode(scan, "--background", "running").code == 0
     ran = encode(scan, "--resume")
     assert (ran.code, ran.err) == (0, "")
+
+
+def test_this_folder_is_no_scan(encode: Microrun) -> None:
+    check_refused(encode(Path()), "directory")
+
+
+def test_a_grid_smaller_than_the_scan_is_refused(encode: Microrun, scan: Path) -> None:
+    ran = encode(scan, "--grid", "2x2")
+    assert ran.code == 2
+    assert "a grid of 2×2 has 4 patterns; the file holds 15" in ran.err.splitlines()[-1]

@@ -472,3 +472,23 @@ except OutputError as error:
     _, error = child.communicate(timeout=60)
     assert (child.returncode, error) == (0, "")
     assert list(path.parent.iterdir()) == []
+
+
+# --- one writer
+
+
+def test_a_second_writer_is_refused(path: Path) -> None:
+    with LatentsWriter.create(path, ORIGIN, BACKGROUND) as writer:
+        write_all(writer)
+        with pytest.raises(LatentsError, match="is being written by another run"):
+            LatentsWriter.resume(path, ORIGIN)
+    with LatentsWriter.resume(path, ORIGIN) as writer:
+        assert writer.done == ORIGIN.scan.total
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_scan_for_which_the_disk_has_no_room_writes_nothing(path: Path) -> None:
+    origin = dataclasses.replace(ORIGIN, scan=Scan((90_000, 90_000), (8, 8)))
+    with pytest.raises(OutputError, match="No space left"):
+        LatentsWriter.create(path, origin, BACKGROUND)
+    assert list(path.parent.iterdir()) == []

@@ -431,3 +431,8 @@ def test_a_background_of_another_shape_is_refused(path: Path) -> None:
     smaller = np.zeros((2, 2), np.float32)
     with pytest.raises(ScanError, match="background"):
         encode(FileSource(path), ProjectionEngine(SPEC), smaller).close()
+
+
+def test_a_background_is_no_keyword_but_running(path: Path) -> None:
+    with pytest.raises(ScanError, match="'running' or None; got 'mean'"):
+        encode(FileSource(path), ProjectionEngine(SPEC), "mean")  # type: ignore[arg-type]

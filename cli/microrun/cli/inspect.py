@@ -57,11 +57,12 @@ def _scan_rows(path: Path) -> dict[str, object]:
 def _spec_rows(spec: ModelSpec) -> dict[str, object]:
     preprocessing, training = spec.preprocessing, spec.training
     mask = {-1: "none", 0: "inscribed circle"}.get(preprocessing.mask_radius, f"radius {preprocessing.mask_radius} px")
+    rows, cols = preprocessing.input_shape
     parity = "not measured" if spec.parity_error is None else f"{spec.parity_error:.1e} (relative L2, float32)"
     return {
         "kind": f"{spec.kind} {spec.name}",
         "latent size": spec.latent_size,
-        "input": f"{preprocessing.input_shape[0]}×{preprocessing.input_shape[1]}, mask: {mask}",
+        "input": f"{rows}×{cols}, mask: {mask}, crop: {preprocessing.crop}",
         "weights": spec.precision,
         "parity": parity,
         "trained on": training.data or "not stated",

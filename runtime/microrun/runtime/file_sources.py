@@ -53,6 +53,7 @@ class FileSource(FinishedSource):
         self.path = Path(path)
         self.header = read_header(self.path)
         count = count_patterns(self.path, self.header)
+        self._grid_asked = grid is not None
         scan = scan_of_file(self.path, self.header, count, grid, step_um)
         super().__init__(scan, start, self._deliverable(scan, count))
         self._handles = threading.local()
@@ -95,7 +96,7 @@ class FileSource(FinishedSource):
 
     def _deliverable(self, scan: Scan, count: int) -> int:
         """Check the file against its geometry; return how many of its patterns belong to the scan."""
-        check_finished(self.path, self.header, scan, count)
+        check_finished(self.path, self.header, scan, count, self._grid_asked)
         total = scan.total
         if count == 0:
             raise ScanError(f"{self.path}: holds no whole pattern; its header promises {total}")

@@ -59,7 +59,7 @@ def scan_of_file(path: Path, header: UpHeader, count: int, grid: tuple[int, int]
     return scan
 
 
-def check_finished(path: Path, header: UpHeader, scan: Scan, count: int) -> None:
+def check_finished(path: Path, header: UpHeader, scan: Scan, count: int, asked: bool) -> None:
     """Check that a finished file holds what its geometry says.
 
     Parameters
@@ -68,14 +68,16 @@ def check_finished(path: Path, header: UpHeader, scan: Scan, count: int) -> None
         The file, and what `scan_of_file` made of it.
     count
         Whole patterns in the file.
+    asked
+        The grid is the user's.
 
     Raises
     ------
     ScanError
-        If the grid does not multiply to the count of a version 1 file, which states no grid itself, or the
-        file holds the bytes of the other pixel type.
+        If the grid does not multiply to the count of a version 1 file, which states no grid itself; if the
+        user's has fewer points than the file patterns; or the file holds the bytes of the other pixel type.
     """
-    if header.version == 1 and count != scan.total:
+    if (header.version == 1 and count != scan.total) or (asked and count > scan.total):
         rows, cols = scan.nav_shape
         raise ScanError(f"{path}: a grid of {rows}×{cols} has {scan.total} patterns; the file holds {count}")
     # A renamed file holds exactly the bytes of the whole scan in the other pixel type.

@@ -134,7 +134,7 @@ class Latents(Closing):
 
     @property
     def background(self) -> Float32:
-        """(H, W) float32, as subtracted."""
+        """(H, W) float32, as subtracted; of a running mean, the last."""
         return self.read("background")
 
     def close(self) -> None:

@@ -30,10 +30,13 @@ class Preprocessing:
         (rows, cols) after binning.
     mask_radius
         In pixels after binning; −1 none, 0 the inscribed circle.
+    crop
+        How a detector that is not square is made square: "centre".
     """
 
     input_shape: tuple[int, int] = (120, 120)
     mask_radius: int = 0
+    crop: Literal["centre"] = "centre"
 
     def __post_init__(self) -> None:
         if len(self.input_shape) != 2 or not all(isinstance(n, int) and n > 0 for n in self.input_shape):
@@ -42,6 +45,8 @@ class Preprocessing:
             raise SpecError(f"input_shape must be square; got {self.input_shape}")
         if not isinstance(self.mask_radius, int) or self.mask_radius < -1:
             raise SpecError(f"mask_radius must be -1, 0 or positive; got {self.mask_radius}")
+        if self.crop != "centre":
+            raise SpecError(f"crop must be centre; got {self.crop!r}")
 
 
 @dataclass(frozen=True)
