@@ -2,7 +2,7 @@
 
     python -m microrun.export.builtin FOLDER
 
-takes about an hour and a half on two cores, may be interrupted and started again, and leaves
+takes about an hour on two cores, may be interrupted and started again, and leaves
 ``vae32.onnx`` and ``vae32.decoder.onnx`` in FOLDER. Everything it learns from is licensed CC BY 4.0:
 kikuchipy's nickel master pattern and samples invented here.
 """
