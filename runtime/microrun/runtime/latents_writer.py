@@ -48,10 +48,10 @@ class LatentsWriter(Closing):
     @classmethod
     def create(cls, path: Path, origin: Origin, background: Float32) -> LatentsWriter:
         """Make a new file; LatentsError if there is one."""
-        if path.exists():
-            raise LatentsError(f"{path}: exists; go on with --resume, or choose another --out")
         lock = _lock(path)
         try:
+            if path.exists():
+                raise LatentsError(f"{path}: exists; go on with --resume, or choose another --out")
             return cls(path, _start(path, origin, background, None), origin, lock)
         except BaseException:
             lock.close()
