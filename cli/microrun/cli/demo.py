@@ -11,7 +11,8 @@ from microrun.cli import _console
 from microrun.cli.encode import SUFFIX, run
 from microrun.runtime.engine import open_engine
 from microrun.runtime.latents import open_latents
-from microrun.runtime.maps import draw_overview, save_figure
+from microrun.runtime.maps import draw_overview
+from microrun.runtime.panels import save_figure
 from microrun.runtime.session import EncodeRequest
 
 NAV_SHAPE = (48, 64)
@@ -52,11 +53,8 @@ def _simulate(path: Path) -> None:
     from microrun.training.simulate import Exposure, PatternSimulator, grow_sample, simulate_scan
 
     sample = grow_sample(NAV_SHAPE, GRAINS, SEED)
-    beside = path.with_name("part-" + path.name)
     with _console.progress_bar("simulating") as bar:
-        simulate_scan(beside, sample, PatternSimulator(SIG_SHAPE), Exposure(), SEED, STEP_UM, bar)
-    beside.with_suffix(".truth.npz").replace(path.with_suffix(".truth.npz"))
-    beside.replace(path)
+        simulate_scan(path, sample, PatternSimulator(SIG_SHAPE), Exposure(), SEED, STEP_UM, bar)
     _console.out.print(
         f"scan     {path} ({_console.size_text(path.stat().st_size)}), its truth in {path.stem}.truth.npz"
     )

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from microrun.cli import _console
+from microrun.cli.convert import parse_features
 from microrun.runtime import maps as draw
-from microrun.runtime.errors import LatentsError, OutputError
+from microrun.runtime.errors import OutputError
 from microrun.runtime.latents import Latents, open_latents
+from microrun.runtime.panels import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,30 +30,34 @@ def maps(
     Without options: the principal components as colours, beside the five features with the most spatial
     structure.
     """
-    folder = out or latents.parent
+    with open_latents(latents) as opened:
+        for name, figure in _figures(opened, features, montage, pca):
+            path = name_picture(latents, out, name)
+            save_figure(figure, path)
+            _console.out.print(f"wrote {path}")
+
+
+def name_picture(source: Path, folder: Path | None, name: str) -> Path:
+    """Name a picture after the file it shows; its folder is made.
+
+    Raises
+    ------
+    OutputError
+        If the folder is named like a picture.
+    """
+    folder = folder or source.parent
     if folder.suffix == ".png":
         raise OutputError(f"{folder}: --out is the folder of the pictures")
     folder.mkdir(parents=True, exist_ok=True)
-    with open_latents(latents) as opened:
-        for name, figure in _figures(opened, features, montage, pca):
-            path = folder / f"{latents.name.removesuffix('.h5').removesuffix('.latents')}.{name}.png"
-            draw.save_figure(figure, path)
-            _console.out.print(f"wrote {path}")
+    return folder / f"{source.stem.removesuffix('.latents')}.{name}.png"
 
 
 def _figures(latents: Latents, features: str | None, montage: bool, pca: bool) -> list[tuple[str, Figure]]:
     figures = []
     if features is not None:
-        figures.append(("features", draw.draw_features(latents, _numbers(features))))
+        figures.append(("features", draw.draw_features(latents, list(dict.fromkeys(parse_features(features))))))
     if montage:
         figures.append(("montage", draw.draw_montage(latents)))
     if pca:
         figures.append(("pca", draw.draw_principal_colours(latents)))
     return figures or [("overview", draw.draw_overview(latents))]
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return list(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError:
-        raise LatentsError(f"features are numbers with commas between, such as 17,34; got {text!r}") from None

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.runtime.errors import LatentsError, OutputError
+from microrun.runtime.errors import LatentsError
 from microrun.runtime.latents import Latents
+from microrun.runtime.panels import PANEL_INCHES, WHITE_POINTS, draw_image, draw_values, make_panels, show
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Float64 = NDArray[np.float64]
-PANEL_INCHES = 3.2
 OVERVIEW_FEATURES = 5
+COLOURS_TITLE = "principal components 1, 2, 3 as red, green, blue"
 
 
 def load_features(latents: Latents) -> Float64:
@@ -38,8 +35,8 @@ def load_features(latents: Latents) -> Float64:
     return values
 
 
-def rank_features(features: Float64) -> NDArray[np.int64]:
-    """Features in the order of how much more they vary over the map than between neighbours.
+def measure_structure(features: Float64) -> Float64:
+    """How much features vary between neighbours, against how much they vary over the map.
 
     Parameters
     ----------
@@ -48,20 +45,21 @@ def rank_features(features: Float64) -> NDArray[np.int64]:
 
     Returns
     -------
-    (D,) int64, the most structured first
-
-    Notes
-    -----
-    The measure is Geary's C with 4 neighbours: the mean squared difference of neighbours over twice the
-    variance; 0 for smooth maps, 1 for noise.
+    (D,) float64
+        Geary's C with 4 neighbours: the mean squared difference of neighbours over twice the variance; 0 for
+        smooth maps, 1 for noise, infinite for a constant.
     """
     differences = [np.diff(features, axis=axis).reshape(-1, features.shape[2]) for axis in (0, 1)]
     between = _nanmean(np.concatenate(differences) ** 2)
     centred = features.reshape(-1, features.shape[2]) - _nanmean(features.reshape(-1, features.shape[2]))
     variance = _nanmean(centred**2)
     with np.errstate(invalid="ignore", divide="ignore"):
-        geary = np.where(variance > 0, between / (2 * variance), np.inf)
-    return np.argsort(geary, kind="stable")
+        return np.where(variance > 0, between / (2 * variance), np.inf)
+
+
+def rank_features(features: Float64) -> NDArray[np.int64]:
+    """Features in the order of `measure_structure`: (D,) int64, the most structured first."""
+    return np.argsort(measure_structure(features), kind="stable")
 
 
 def principal_colours(features: Float64) -> Float64:
@@ -105,9 +103,9 @@ def draw_features(latents: Latents, numbers: Sequence[int]) -> Figure:
         raise LatentsError(
             f"{latents.path}: features are 0 to {size - 1}; got {', '.join(map(str, numbers)) or 'none'}"
         )
-    figure, axes = _panels(latents, len(numbers))
+    figure, axes = make_panels(latents.origin.scan, len(numbers))
     for axis, number in zip(axes, numbers, strict=False):
-        _draw_feature(figure, axis, latents, features[..., number], f"feature {number}")
+        draw_values(figure, axis, latents.origin.scan, features[..., number], f"feature {number}")
     return figure
 
 
@@ -115,17 +113,17 @@ def draw_overview(latents: Latents) -> Figure:
     """Draw the principal components as colours, beside the features with the most spatial structure."""
     features = load_features(latents)
     best = rank_features(features)[:OVERVIEW_FEATURES]
-    figure, axes = _panels(latents, 1 + len(best))
-    _draw_colours(axes[0], latents, features)
+    figure, axes = make_panels(latents.origin.scan, 1 + len(best))
+    draw_image(axes[0], latents.origin.scan, principal_colours(features), COLOURS_TITLE)
     for axis, number in zip(axes[1:], best, strict=False):
-        _draw_feature(figure, axis, latents, features[..., number], f"feature {number}")
+        draw_values(figure, axis, latents.origin.scan, features[..., number], f"feature {number}")
     return figure
 
 
 def draw_principal_colours(latents: Latents) -> Figure:
     """Draw the first three principal components as red, green and blue."""
-    figure, axes = _panels(latents, 1, inches=2 * PANEL_INCHES)
-    _draw_colours(axes[0], latents, load_features(latents))
+    figure, axes = make_panels(latents.origin.scan, 1, inches=2 * PANEL_INCHES)
+    draw_image(axes[0], latents.origin.scan, principal_colours(load_features(latents)), COLOURS_TITLE)
     return figure
 
 
@@ -133,134 +131,13 @@ def draw_montage(latents: Latents) -> Figure:
     """Draw all features, small, the most structured first."""
     features = load_features(latents)
     order = rank_features(features)
-    figure, axes = _panels(latents, len(order), inches=PANEL_INCHES / 2)
+    figure, axes = make_panels(latents.origin.scan, len(order), inches=PANEL_INCHES / 2)
     for axis, number in zip(axes, order, strict=False):
         image = features[..., number]
-        _show(
-            axis,
-            latents,
-            image,
-            cmap="viridis",
-            vmin=np.nanpercentile(image, 1),
-            vmax=np.nanpercentile(image, 99),
-        )
+        low, high = np.nanpercentile(image, WHITE_POINTS)
+        show(axis, latents.origin.scan, image, cmap="viridis", vmin=low, vmax=high)
         axis.set_title(f"{number}", fontsize=7, pad=2)
     return figure
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG beside and rename it.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    beside = path.with_name("part-" + path.name)
-    try:
-        figure.savefig(beside, dpi=150, format="png")
-        beside.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
-
-
-def to_square_pixels(image: Float64, hexagonal: bool) -> Float64:
-    """Image whose pixels show a hexagonal grid at its true positions: odd rows half a step to the right.
-
-    Parameters
-    ----------
-    image
-        (rows, cols) or (rows, cols, channels).
-    hexagonal
-        False returns the image as it is.
-
-    Returns
-    -------
-    (rows, 2·cols + 1, …), NaN beside the rows
-    """
-    if not hexagonal:
-        return image
-    rows, cols = image.shape[:2]
-    wide = np.full((rows, 2 * cols + 1, *image.shape[2:]), np.nan)
-    doubled = np.repeat(image, 2, axis=1)
-    wide[0::2, :-1] = doubled[0::2]
-    wide[1::2, 1:] = doubled[1::2]
-    return wide
-
-
-def _panels(latents: Latents, count: int, inches: float = PANEL_INCHES) -> tuple[Figure, list[Axes]]:
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    columns = min(count, max(3, math.ceil(math.sqrt(count))))
-    rows = math.ceil(count / columns)
-    height, width = _size_um(latents)
-    tall = inches * min(2.5, max(0.4, height / width)) + 0.35
-    figure = Figure((columns * (inches + 0.6), rows * tall), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.12))
-    axes = list(np.atleast_1d(figure.subplots(rows, columns)).ravel())
-    for axis in axes:
-        axis.set_axis_off()
-    return figure, axes
-
-
-def _draw_feature(figure: Figure, axis: Axes, latents: Latents, image: Float64, title: str) -> None:
-    low, high = np.nanpercentile(image, (1, 99))
-    shown = _show(axis, latents, image, cmap="viridis", vmin=low, vmax=high)
-    figure.colorbar(shown, ax=axis, shrink=0.8, pad=0.02).ax.tick_params(labelsize=7)
-    axis.set_title(title, fontsize=9)
-    _scale_bar(axis, latents)
-
-
-def _draw_colours(axis: Axes, latents: Latents, features: Float64) -> None:
-    _show(axis, latents, principal_colours(features))
-    axis.set_title("principal components 1, 2, 3 as red, green, blue", fontsize=9)
-    _scale_bar(axis, latents)
-
-
-def _show(axis: Axes, latents: Latents, image: Float64, **style: Any) -> Any:
-    height, width = _size_um(latents)
-    pixels = to_square_pixels(image, latents.origin.scan.grid == "hexagonal")
-    if pixels.ndim == 3:
-        pixels = np.nan_to_num(pixels, nan=1.0)
-    return axis.imshow(pixels, extent=(0, width, height, 0), interpolation="nearest", **style)
-
-
-def _size_um(latents: Latents) -> tuple[float, float]:
-    scan = latents.origin.scan
-    step_x, step_y = (step or 1.0 for step in scan.step_um)
-    rows, cols = scan.nav_shape
-    return rows * step_y, (cols + (0.5 if scan.grid == "hexagonal" else 0)) * step_x
-
-
-def _scale_bar(axis: Axes, latents: Latents) -> None:
-    _, width = _size_um(latents)
-    length = nice_length(width / 4)
-    unit = "µm" if latents.origin.scan.step_um[0] else "steps"
-    axis.plot(
-        [0.04, 0.04 + length / width],
-        [-0.05, -0.05],
-        transform=axis.transAxes,
-        color="black",
-        lw=3,
-        solid_capstyle="butt",  # a cap would make the bar longer than it says
-        clip_on=False,
-    )
-    axis.text(
-        0.04 + length / width + 0.02,
-        -0.05,
-        f"{length:g} {unit}",
-        transform=axis.transAxes,
-        va="center",
-        fontsize=8,
-    )
-
-
-def nice_length(length: float) -> float:
-    """The largest of 1, 2, 5 times a power of ten that is not longer."""
-    power = 10.0 ** math.floor(math.log10(length))
-    return next(step * power for step in (5, 2, 1) if step * power <= length * (1 + 1e-9))
 
 
 def _nanmean(values: Float64) -> Float64:
