@@ -1,4 +1,4 @@
-"""Kikuchi patterns as a camera would see them, from kikuchipy's dynamical master pattern of nickel."""
+"""Kikuchi patterns as a camera would see them, from kikuchipy's master patterns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 Float32 = NDArray[np.float32]
-MEAN_SIGNAL = -0.63  # of nickel's patterns, each scaled to [−1, 1]
+PHASES = ("nickel", "titanium carbide")
+MEAN_SIGNAL, SIGNAL_STD = -0.63, 0.235  # of nickel's patterns, each scaled to [−1, 1]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Exposure:
     """
 
     electrons: float = 600.0
-    contrast: float = 0.06
+    contrast: float = 0.12
     read_noise: float = 5.0
     gain: float = 40.0
     offset: float = 400.0
@@ -61,7 +62,7 @@ class Exposure:
         signal
             (rows, cols) float32 in [−1, 1].
         background
-            From `background`.
+            (rows, cols) float32, relative to the brightest: from `background`, shaded.
         rng
             Source of the noise. Shot noise is normal: with hundreds of electrons a pixel it differs from
             Poisson's by less than its skewness of 1/√λ, and costs a tenth of the time.
@@ -100,7 +101,9 @@ class PatternSimulator:
         self.pattern_centre = pattern_centre
         self.sample_tilt = sample_tilt
 
-    def project(self, rotations: NDArray[np.float64], centre_shift: NDArray[np.float64] | None = None) -> Float32:
+    def project(
+        self, rotations: NDArray[np.float64], centre_shift: NDArray[np.float64] | None = None, phase: int = 0
+    ) -> Float32:
         """Noise-free patterns.
 
         Parameters
@@ -109,10 +112,14 @@ class PatternSimulator:
             (n, 4) unit quaternions, scalar first, in kikuchipy's convention (sample to crystal).
         centre_shift
             (n, 3) jitter of each pattern's centre, or None.
+        phase
+            Number in `PHASES`.
 
         Returns
         -------
-        (n, rows, cols) float32, each scaled to [−1, 1].
+        (n, rows, cols) float32
+            Nickel's are scaled to [−1, 1] each; those of other phases have the same mean and contrast, so that
+            only the bands tell.
         """
         from kikuchipy.detectors import EBSDDetector
         from orix.quaternion import Rotation
@@ -122,10 +129,15 @@ class PatternSimulator:
             centre = centre + centre_shift
         detector = EBSDDetector(self.sig_shape, pc=centre, sample_tilt=self.sample_tilt, convention="edax")
         with contextlib.redirect_stdout(io.StringIO()):
-            signal = load_master_pattern().get_patterns(
+            signal = load_master_pattern(phase).get_patterns(
                 Rotation(rotations), detector, energy=20, compute=True, show_progressbar=False
             )
         patterns: Float32 = signal.data.reshape(len(rotations), *self.sig_shape).astype(np.float32, copy=False)
+        if phase:
+            axes = (1, 2)
+            patterns -= patterns.mean(axis=axes, keepdims=True)
+            patterns *= SIGNAL_STD / patterns.std(axis=axes, keepdims=True)
+            patterns += MEAN_SIGNAL
         return patterns
 
 
@@ -138,8 +150,34 @@ def blur(pattern: Float32, sigma_px: float) -> Float32:
 
 
 @cache
-def load_master_pattern() -> Any:
-    """Nickel at 20 keV, 401×401, the one inside kikuchipy's wheel (CC BY 4.0, doi:10.5281/zenodo.4288857)."""
+def load_master_pattern(phase: int = 0) -> Any:
+    """Master pattern of a phase at 20 keV, 401×401, in Lambert projection.
+
+    Nickel is the dynamical one inside kikuchipy's wheel (CC BY 4.0, doi:10.5281/zenodo.4288857). Titanium
+    carbide, whose particles lie in nickel alloys, is calculated here in kinematical approximation.
+    """
     from kikuchipy.data import nickel_ebsd_master_pattern_small
 
-    return nickel_ebsd_master_pattern_small(projection="lambert", hemisphere="both")
+    if phase == 0:
+        return nickel_ebsd_master_pattern_small(projection="lambert", hemisphere="both")
+    return _titanium_carbide()
+
+
+def _titanium_carbide() -> Any:
+    from diffpy.structure import Atom, Lattice, Structure
+    from diffsims.crystallography import ReciprocalLatticeVector
+    from kikuchipy.simulations import KikuchiPatternSimulator
+    from orix.crystal_map import Phase
+
+    atoms = [Atom("Ti", [0, 0, 0]), Atom("C", [0.5, 0.5, 0.5])]
+    structure = Structure(atoms, Lattice(4.328, 4.328, 4.328, 90, 90, 90))  # Å
+    planes = ReciprocalLatticeVector.from_min_dspacing(Phase("TiC", space_group=225, structure=structure), 0.5)
+    planes = planes[planes.allowed].unique()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        planes.sanitise_phase()
+        planes.calculate_structure_factor()
+        planes.calculate_theta(20e3)
+        factor = np.abs(planes.structure_factor)
+        visible = planes[factor > 0.08 * factor.max()]
+        master = KikuchiPatternSimulator(visible).calculate_master_pattern(half_size=200, hemisphere="both")
+        return master.as_lambert()

@@ -32,7 +32,8 @@ def simulate_scan(
     Parameters
     ----------
     path
-        The .up2 file to make. The truth goes beside it, as ``NAME.truth.npz`` with the arrays of `Sample`.
+        The .up2 file to make; it gets its name when it is complete. The truth goes beside it, as
+        ``NAME.truth.npz`` with the arrays of `Sample`, and ``pattern_centre`` and ``sample_tilt``.
     sample
         What lies under the beam.
     simulator, exposure
@@ -51,29 +52,53 @@ def simulate_scan(
     """
     scan = Scan(sample.nav_shape, simulator.sig_shape, "uint16", "square", (step_um, step_um))
     background = exposure.background(scan.sig_shape)
+    planes = _planes(scan.sig_shape)
     cells, neighbours = sample.cell.ravel(), sample.neighbour.ravel()
     mixture = sample.mixture.ravel()
     chunk = max(1, CHUNK_BYTES // (scan.pattern_bytes * 2))
     scale = min(scan.sig_shape) / REFERENCE_SIDE
 
     def expose(index: int, clean: dict[int, Float32]) -> NDArray[np.uint16]:
+        shade = np.tensordot(sample.shading[cells[index]].astype(np.float32), planes, 1)
         rng = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, index]))
         share = mixture[index]
         signal = clean[cells[index]]
         if share > 0:
             signal = (1 - share) * signal + share * clean[neighbours[index]]
-        return exposure.expose(signal, background, rng)
+        return exposure.expose(signal, background * (1 + shade), rng)
 
-    with UpWriter(path, scan) as writer, ThreadPoolExecutor() as pool:
+    beside = path.with_name("part-" + path.name)
+    with UpWriter(beside, scan) as writer, ThreadPoolExecutor() as pool:
         for start in range(0, scan.total, chunk):
             indices = range(start, min(start + chunk, scan.total))
             needed = np.union1d(cells[indices], neighbours[indices][mixture[indices] > 0])
-            shift = sample.centre_shift[needed]
-            projected = simulator.project(sample.rotations[needed], shift if shift.any() else None)
+            projected = _project(sample, needed, simulator)
             blurred = pool.map(blur, projected, sample.blur_px[needed] * scale)
             clean = dict(zip(needed.tolist(), blurred, strict=True))
             for index, pattern in zip(indices, pool.map(lambda i: expose(i, clean), indices), strict=True):  # noqa: B023
                 writer.write(pattern[None])
                 progress(index + 1, scan.total)
-    np.savez_compressed(path.with_suffix(".truth.npz"), **vars(sample))
+    geometry = {
+        "pattern_centre": np.array(simulator.pattern_centre),
+        "sample_tilt": np.array(simulator.sample_tilt),
+    }
+    np.savez_compressed(path.with_suffix(".truth.npz"), **vars(sample), **geometry)  # type: ignore[arg-type]
+    beside.replace(path)
     return scan
+
+
+def _planes(shape: tuple[int, int]) -> Float32:
+    """One and the gradients from the middle to the right and to the lower edge, (3, rows, cols)."""
+    y, x = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in shape), indexing="ij")
+    return np.stack([np.ones_like(x), x, y])
+
+
+def _project(sample: Sample, cells: NDArray[np.int64], simulator: PatternSimulator) -> Float32:
+    """Noise-free patterns of cells, phase by phase."""
+    projected = np.empty((len(cells), *simulator.sig_shape), np.float32)
+    for phase in np.unique(sample.phase[cells]):
+        mine = sample.phase[cells] == phase
+        shift = sample.centre_shift[cells[mine]]
+        rotations = sample.rotations[cells[mine]]
+        projected[mine] = simulator.project(rotations, shift if shift.any() else None, int(phase))
+    return projected
