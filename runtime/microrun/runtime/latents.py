@@ -2,7 +2,8 @@
 
 Data sets, with (rows, cols) the map: ``latents`` (rows, cols, D) float32 or float16, NaN where not written ·
 ``ranges`` (rows, cols, 2) float32 · ``flags`` and ``written`` (rows, cols) uint8 · ``x_um``, ``y_um``
-(rows, cols) float64 · ``background`` (H, W) float32. The attributes of the file hold spec, scan and engine.
+(rows, cols) float64 · ``background`` (H, W) float32. The attributes of the file hold spec, scan and engine. What
+was computed from the latents later is in groups of its own, such as ``analysis`` (`latents_maps`).
 
 While it is written the file is in HDF5's SWMR mode: readers open it with ``swmr=True``, as `open_latents` does.
 """
@@ -102,10 +103,19 @@ class Latents(Closing):
     """A latents file, open for reading; made by `open_latents`.
 
     The arrays are read from disk at each access; while a run still writes, they show what it has flushed.
+
+    Parameters
+    ----------
+    path, file
+        The file, and where it is.
+    origin
+        What the latents were made from.
+    growing
+        True while a run writes the file, and for one that a killed run left behind.
     """
 
-    def __init__(self, path: Path, file: h5py.File, origin: Origin) -> None:
-        self.path, self._file, self.origin = path, file, origin
+    def __init__(self, path: Path, file: h5py.File, origin: Origin, growing: bool) -> None:
+        self.path, self._file, self.origin, self.growing = path, file, origin, growing
 
     @property
     def latents(self) -> NDArray[np.floating[Any]]:
@@ -181,7 +191,7 @@ def open_latents(path: str | Path) -> Latents:
     except OSError as error:
         raise LatentsError(f"{path}: is no latents file, or damaged ({reason_of(error)})") from None
     try:
-        return Latents(path, file, _read_origin(path, file))
+        return Latents(path, file, _read_origin(path, file), growing)
     except BaseException:
         file.close()
         raise

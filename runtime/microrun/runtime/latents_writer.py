@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
-import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -20,6 +17,7 @@ from microrun.runtime.errors import LatentsError, OutputError
 from microrun.runtime.file_lock import FileLock
 from microrun.runtime.latents import FORMAT, Latents, Origin, open_latents, reason_of
 from microrun.runtime.preprocess import Float32
+from microrun.runtime.room import check_room
 from microrun.runtime.stream import EncodedBatch
 
 FLUSH_S = 0.25  # results wait at most this long in memory, as long as more arrive
@@ -48,7 +46,7 @@ class LatentsWriter(Closing):
     @classmethod
     def create(cls, path: Path, origin: Origin, background: Float32) -> LatentsWriter:
         """Make a new file; LatentsError if there is one."""
-        lock = _lock(path)
+        lock = lock_latents(path)
         try:
             if path.exists():
                 raise LatentsError(f"{path}: exists; go on with --resume, or choose another --out")
@@ -66,7 +64,7 @@ class LatentsWriter(Closing):
         LatentsError
             If it is damaged, is being written, or belongs to another scan, engine, precision or background.
         """
-        lock = _lock(path)
+        lock = lock_latents(path)
         try:
             with open_latents(path) as old:
                 difference = old.origin.difference(origin)
@@ -156,7 +154,8 @@ class LatentsWriter(Closing):
             self._held.close()
 
 
-def _lock(path: Path) -> FileLock:
+def lock_latents(path: Path) -> FileLock:
+    """Take the lock that one writer of a latents file holds; LatentsError if another has it."""
     try:
         return FileLock(path)
     except BlockingIOError:
@@ -210,12 +209,7 @@ def _try_room(path: Path, origin: Origin) -> None:
     """Raise OSError if the disk has no room for the file; HDF5 does not survive one that is full."""
     points = math.prod(origin.scan.nav_shape)
     arrays = sum(np.dtype(dtype).itemsize * math.prod(shape) for shape, dtype, _ in _arrays(origin).values())
-    needed = int(1.1 * (arrays + 16 * points)) + (1 << 18)  # positions; HDF5's own, and the background
-    with path.open("wb") as file:
-        if shutil.disk_usage(path.parent).free < needed:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, needed)
+    check_room(path, int(1.1 * (arrays + 16 * points)))  # with the positions
 
 
 def _make_arrays(file: h5py.File, origin: Origin, background: Float32) -> None:

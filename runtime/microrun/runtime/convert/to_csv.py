@@ -1,0 +1,32 @@
+"""CSV: one line for each written pattern."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from microrun.runtime.convert.features import Features
+
+
+def write_csv(features: Features, path: Path) -> None:
+    """Write row, col, x, y, flag and the latents of every pattern that is written.
+
+    The columns of x and y are named after their units: "x_um", or "x_steps" where the step is not known.
+    Nine digits give float32 back exactly.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    x, y = (unit.replace("µ", "u") for unit in features.units)
+    line = "%d,%d,%.12g,%.12g,%d" + ",%.9g" * len(features.numbers) + "\n"
+    with path.open("w", encoding="ascii", newline="\n") as file:
+        file.write(",".join(["row", "col", f"x_{x}", f"y_{y}", "flag", *features.names]) + "\n")
+        for block in features.blocks():
+            rows, cols = np.nonzero(block.written)
+            points = rows, cols
+            columns = (rows + block.rows.start, cols, block.x[points], block.y[points], block.flags[points])
+            table = np.column_stack([*columns, block.values[points]])
+            file.writelines(line % tuple(numbers.tolist()) for numbers in table)

@@ -1,0 +1,106 @@
+"""HyperSpy's .hspy: a Signal1D over the map."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microrun.runtime.convert.features import Features
+from microrun.runtime.errors import LatentsError
+from microrun.runtime.preprocess import Float32
+from microrun.runtime.room import check_room
+
+NO_VALUES = np.empty((0, 0, 0), np.float32)
+
+
+class _Rows:
+    """The map as an array that dask reads block by block."""
+
+    dtype, ndim = np.dtype(np.float32), 3
+
+    def __init__(self, features: Features) -> None:
+        self._features, self.shape = features, features.shape
+
+    def __getitem__(self, piece: tuple[slice, ...]) -> Float32:
+        return self._features.read(piece[0]).informative[:, *piece[1:]]
+
+
+def write_hspy(features: Features, path: Path) -> None:
+    """Write a signal with the navigation axes x and y and the signal axis "feature".
+
+    It has no place for flags: patterns without information become NaN.
+
+    Raises
+    ------
+    LatentsError
+        If the grid is hexagonal: HyperSpy's axes cannot hold it.
+    OSError or RuntimeError
+        If it cannot be written.
+    """
+    if features.scan.grid == "hexagonal":
+        raise LatentsError(
+            f"{features.latents.path}: HyperSpy's axes cannot hold its hexagonal grid; use csv, ang, xdmf or zarr"
+        )
+    import dask
+    from dask.array import from_array
+    from rsciio.hspy import file_writer
+
+    blocks = (features.block_rows, *features.shape[1:])
+    check_room(path, len(list(features.row_blocks())) * math.prod(blocks) * NO_VALUES.itemsize)
+    signal = {
+        "data": from_array(_Rows(features), blocks, meta=NO_VALUES),  # type: ignore[no-untyped-call]
+        "axes": [*_navigation_axes(features), _feature_axis(features.numbers)],
+        "metadata": _metadata(features),
+        "original_metadata": {},
+        "learning_results": {},
+        "attributes": {"_lazy": False, "ragged": False},
+        "models": {},
+        "package_info": {},
+        "tmp_parameters": {},
+    }
+    with dask.config.set(scheduler="synchronous"):  # HDF5 takes turns anyway, and threads would hold more in memory
+        # Latents hardly get smaller by compression, but much slower.
+        file_writer(str(path), signal, compression=None, show_progressbar=False)
+
+
+def _navigation_axes(features: Features) -> list[dict[str, Any]]:
+    steps, sizes = reversed(features.scan.step_um), features.scan.nav_shape
+    return [
+        {
+            "_type": "UniformDataAxis",
+            "name": name,
+            "units": "µm" if step else None,
+            "scale": step or 1.0,
+            "offset": 0.0,
+            "size": size,
+            "navigate": True,
+            "is_binned": False,
+        }
+        for name, step, size in zip("yx", steps, sizes, strict=True)
+    ]
+
+
+def _feature_axis(numbers: list[int]) -> dict[str, Any]:
+    """Uniform where the features follow each other: HyperSpy does more with such axes."""
+    axis = {"name": "feature", "units": None, "navigate": False, "is_binned": False}
+    if numbers[-1] - numbers[0] == len(numbers) - 1:
+        return {**axis, "_type": "UniformDataAxis", "scale": 1.0, "offset": float(numbers[0]), "size": len(numbers)}
+    return {**axis, "_type": "DataAxis", "axis": np.array(numbers, np.float64)}
+
+
+def _metadata(features: Features) -> dict[str, Any]:
+    name = features.latents.path.name
+    origin = features.origin
+    return {
+        "General": {"title": name.removesuffix(".h5"), "original_filename": name},
+        "Signal": {"signal_type": ""},
+        "microrun": {
+            "features": features.numbers,
+            "origin": json.loads(origin.to_json()),
+            "spec": json.loads(origin.spec.to_json()),
+        },
+    }

@@ -1,0 +1,68 @@
+"""OME-TIFF: one channel for each feature."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microrun.runtime.convert.features import Block, Features
+from microrun.runtime.panels import to_square_pixels
+from microrun.runtime.preprocess import Float32
+
+CLASSIC_BYTES = (1 << 32) - (1 << 25)  # where offsets of 32 bits end, less room for what is not pixels
+
+
+def write_ome_tiff(features: Features, path: Path) -> None:
+    """Write float32 channels named "latent 17", with the size of a pixel in µm if it is known.
+
+    Points of a hexagonal grid are two pixels wide, so that its odd rows can lie half a step to the right.
+    There is no place for flags: patterns without information become NaN, as does what lies beside the rows.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    import tifffile
+
+    hexagonal = features.scan.grid == "hexagonal"
+    rows, cols, count = features.shape
+    shape = (count, rows, 2 * cols + 1 if hexagonal else cols)
+    pixel = np.dtype(np.float32)
+    # First the file without its pixels, all channels in one piece; then these, as they are read.
+    with tifffile.TiffWriter(path, bigtiff=math.prod(shape) * pixel.itemsize > CLASSIC_BYTES, ome=True) as tiff:
+        start, _ = tiff.write(  # type: ignore[misc]  # None only where the pixels are compressed
+            shape=shape, dtype=pixel, photometric="minisblack", metadata=_metadata(features), returnoffset=True
+        )
+    with path.open("r+b") as file:
+        for block in features.blocks():
+            image = _shift_odd_rows(block) if hexagonal else block.informative
+            for channel in range(count):
+                file.seek(start + (channel * rows + block.rows.start) * shape[2] * pixel.itemsize)
+                file.write(np.ascontiguousarray(image[..., channel]).data)
+
+
+def _shift_odd_rows(block: Block) -> Float32:
+    """Place rows of a hexagonal grid, (r, 2·cols + 1, n); a block may begin with an odd one."""
+    odd = block.rows.start % 2
+    from_even = np.pad(block.informative.astype(np.float64), ((odd, 0), (0, 0), (0, 0)))
+    return to_square_pixels(from_even, hexagonal=True)[odd:].astype(np.float32)
+
+
+def _metadata(features: Features) -> dict[str, Any]:
+    step_x, step_y = features.scan.step_um
+    metadata: dict[str, Any] = {
+        "axes": "CYX",
+        "Name": features.latents.path.name.removesuffix(".h5"),
+        "Channel": {"Name": [f"latent {number}" for number in features.numbers]},
+    }
+    if features.scan.grid == "hexagonal":
+        step_x /= 2
+    if step_x:
+        metadata |= {"PhysicalSizeX": step_x, "PhysicalSizeXUnit": "µm"}
+    if step_y:
+        metadata |= {"PhysicalSizeY": step_y, "PhysicalSizeYUnit": "µm"}
+    return metadata
