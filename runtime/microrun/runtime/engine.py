@@ -23,6 +23,7 @@ Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "f32", "bf16", "f16"]
 MODELS = Path(__file__).parent / "models"
 DEFAULT_ENGINE = "vae32"
+DECODER_SUFFIX = ".decoder.onnx"
 
 
 class EngineWarning(UserWarning):
@@ -175,11 +176,34 @@ def find_model(path: str | Path) -> Path:
     if file.is_dir():
         raise EngineError(f"{file}: expected an .onnx file, got a directory")
     if not file.exists():
-        names = ", ".join(sorted(model.stem for model in MODELS.glob("*.onnx")))
+        names = ", ".join(sorted(model.stem for model in list_models()))
         raise EngineError(f"{file}: no such file, and no built-in model ({names})")
     if file.suffix.lower() != ".onnx":
         raise EngineError(f"{file}: this version opens .onnx files; got {file.suffix or 'no ending'!r}")
     return file
+
+
+def list_models() -> list[Path]:
+    """Built-in encoders, the smallest first."""
+    models = [path for path in MODELS.glob("*.onnx") if not path.name.endswith(DECODER_SUFFIX)]
+    return sorted(models, key=lambda path: path.stat().st_size)
+
+
+def find_decoder_of(path: str | Path) -> Path:
+    """The decoder that was exported with an encoder: NAME.decoder.onnx beside NAME.onnx; a decoder stays itself.
+
+    Raises
+    ------
+    EngineError
+        If there is none.
+    """
+    encoder = find_model(path)
+    if encoder.name.endswith(DECODER_SUFFIX):
+        return encoder
+    decoder = encoder.with_name(encoder.name.removesuffix(".onnx") + DECODER_SUFFIX)
+    if not decoder.is_file():
+        raise EngineError(f"{decoder}: no such file; export encoder and decoder together with `microrun export`")
+    return decoder
 
 
 def read_model_spec(path: Path) -> ModelSpec:

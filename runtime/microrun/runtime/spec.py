@@ -121,6 +121,11 @@ class ModelSpec:
         """Shape of one output, without the batch: (D,) or (1, rows, cols)."""
         return (self.latent_size,) if self.kind == "encoder" else (1, *self.preprocessing.input_shape)
 
+    def belongs_to(self, encoder: ModelSpec) -> bool:
+        """Whether this is the spec of the decoder that was exported together with an encoder, in any precision."""
+        same = dataclasses.replace(self, kind=encoder.kind, parity_error=None, precision=encoder.precision)
+        return self.kind == "decoder" and same == dataclasses.replace(encoder, parity_error=None)
+
     def to_json(self) -> str:
         """Encode as one line of JSON."""
         return json.dumps({"spec_version": SPEC_VERSION, **dataclasses.asdict(self)}, sort_keys=True)

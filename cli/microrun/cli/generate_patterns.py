@@ -1,0 +1,43 @@
+"""`microrun generate-patterns`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from microrun.cli import _console
+from microrun.runtime.engine import DEFAULT_ENGINE, EngineRequest, find_decoder_of, open_engine
+from microrun.runtime.errors import OutputError, SpecError
+from microrun.runtime.generate_patterns import draw_patterns, generate_patterns, write_patterns
+from microrun.runtime.panels import save_figure
+from microrun.runtime.preprocess import Preprocessor
+
+
+def generate(
+    engine: Annotated[
+        str, typer.Option(help="A decoder's .onnx file, or the name of a built-in model.")
+    ] = DEFAULT_ENGINE,
+    count: Annotated[int, typer.Option(min=1, help="Number of patterns.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patterns.")] = 0,
+    out: Annotated[Path, typer.Option(help="A .png of the patterns, or a .up2 file.")] = Path("generated.png"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Decode random latents, drawn from the prior that the model was trained towards."""
+    if out.suffix.lower() not in (".png", ".up2"):
+        raise OutputError(f"{out}: patterns are written as .png or .up2")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
+    with open_engine(find_decoder_of(engine), "auto", EngineRequest("f32")) as decoder:
+        if decoder.spec.kind != "decoder":
+            raise SpecError(f"{decoder.info.path}: is a model of kind {decoder.spec.kind}; this needs a decoder")
+        patterns = generate_patterns(decoder, count, seed)
+        keep = Preprocessor(decoder.spec.preprocessing, decoder.spec.preprocessing.input_shape).pixel_keep
+    if out.suffix.lower() == ".png":
+        save_figure(draw_patterns(patterns, keep, columns=min(count, math.ceil(math.sqrt(2 * count)))), out)
+    else:
+        write_patterns(np.where(keep, patterns, -1), out)
+    _console.out.print(f"wrote {out}: {count:,} patterns of seed {seed}")
