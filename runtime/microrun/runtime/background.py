@@ -49,6 +49,29 @@ def mean_background(source: Source, preprocessor: Preprocessor, subset: int = SU
     return (total / len(indices)).astype(np.float32)
 
 
+def static_background(choice: str, source: Source, preprocessor: Preprocessor) -> Float32:
+    """Background of a finished scan.
+
+    Parameters
+    ----------
+    choice
+        "auto" for the mean of the scan, "none", or a file as `load_background` takes it.
+    source
+        The scan.
+    preprocessor
+        For its binning.
+
+    Returns
+    -------
+    (H, W) float32, binned
+    """
+    if choice == "auto":
+        return mean_background(source, preprocessor)
+    if choice == "none":
+        return np.zeros(preprocessor.input_shape, np.float32)
+    return load_background(Path(choice), preprocessor)
+
+
 def load_background(path: Path, preprocessor: Preprocessor) -> Float32:
     """Background from a file: a .npy image, or the mean over a UP1/UP2 file's patterns.
 
