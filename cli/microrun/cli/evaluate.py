@@ -1,0 +1,131 @@
+"""`microrun evaluate`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microrun.cli import _console
+from microrun.cli._geometry import (
+    BackgroundOption,
+    CentreOption,
+    GeometryRequest,
+    PhaseOption,
+    TiltOption,
+    find_geometry,
+)
+from microrun.runtime.engine import DEFAULT_ENGINE, Engine, EngineRequest, Precision, find_decoder_of, open_engine
+from microrun.runtime.errors import ScanError, SpecError
+from microrun.runtime.indexing import Indexer
+from microrun.runtime.judge import (
+    Float64,
+    Judged,
+    JudgeRequest,
+    Row,
+    check_pair,
+    judge_model,
+    judge_original,
+    load_judged,
+)
+from microrun.runtime.judge_table import draw_differences, to_csv, to_json, to_markdown
+from microrun.runtime.output import write_text
+from microrun.runtime.panels import save_figure
+from microrun.runtime.preprocess import Float32
+from microrun.runtime.scan import parse_grid
+from microrun.runtime.session import ScanFile, open_scan
+from microrun.runtime.truth import load_truth
+
+
+def evaluate(
+    scan: Annotated[Path, typer.Argument(help="A finished scan; a simulated one is compared with its truth too.")],
+    engine: Annotated[
+        list[str] | None, typer.Option(help="An encoder, with NAME.decoder.onnx beside it; may be repeated.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the tables and pictures.")] = Path("evaluation"),
+    patterns: Annotated[int, typer.Option(min=1, help="Patterns to judge, evenly spaced over the scan.")] = 2000,
+    background: BackgroundOption = "auto",
+    pc: CentreOption = None,
+    phase: PhaseOption = "fcc",
+    tilt: TiltOption = 70.0,
+    grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
+    precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
+) -> None:
+    """Judge models by indexing what they reconstruct: Table 1 of Calvat et al.
+
+    Indexes the patterns of a scan and their reconstructions with PyEBSDIndex, and writes the comparison as
+    Markdown, CSV and JSON, beside a picture of originals, reconstructions and differences.
+    """
+    source = open_scan(scan, parse_grid(grid) if grid else None)
+    names = engine or [DEFAULT_ENGINE]
+    pairs = [_open_pair(name, precision) for name in names]
+    spec = pairs[0][0].spec
+    for encoder, _ in pairs:
+        if encoder.spec.preprocessing != spec.preprocessing:
+            raise SpecError(f"{encoder.info.path}: prepares patterns in another way than {pairs[0][0].info.path}")
+    geometry = find_geometry(source, background, GeometryRequest(pc, phase, tilt))
+    indexer = Indexer(geometry, source.scan.sig_shape, spec.preprocessing.input_shape)
+    request = JudgeRequest(source, background, patterns, _true_rotations(source))
+    with _console.progress_bar("indexing") as bar:
+
+        def progress(what: str, done: int, total: int) -> None:
+            bar(done, total, what)
+
+        judged = load_judged(request, spec, indexer, progress)
+        rows, reconstructed = [judge_original(judged)], {}
+        for encoder, decoder in pairs:
+            row, images = judge_model(judged, encoder, decoder, indexer, progress)
+            rows.append(row)
+            reconstructed[row.name] = images
+    about: dict[str, object] = {"scan": scan.name, "phase": phase, "pattern_centre": list(geometry.pattern_centre)}
+    _write(out, scan.stem, rows, judged, reconstructed, about)
+
+
+def _open_pair(name: str, precision: Precision) -> tuple[Engine, Engine]:
+    request = EngineRequest(precision)
+    encoder = open_engine(name, "auto", request)
+    decoder = open_engine(find_decoder_of(name), "auto", request)
+    check_pair(encoder, decoder)
+    return encoder, decoder
+
+
+def _true_rotations(source: ScanFile) -> Float64 | None:
+    truth = load_truth(source.path)
+    if truth is None:
+        return None
+    if truth.grain.shape != source.scan.nav_shape:
+        raise ScanError(f"{source.path}: the truth beside it is of a map of {truth.grain.shape}")
+    return truth.rotations.reshape(-1, 4)
+
+
+def _write(
+    folder: Path,
+    stem: str,
+    rows: list[Row],
+    judged: Judged,
+    reconstructed: dict[str, Float32],
+    about: dict[str, object],
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    table = to_markdown(rows)
+    for suffix, text in ((".md", table), (".csv", to_csv(rows)), (".json", to_json(rows, about))):
+        write_text(folder / (stem + suffix), text)
+    save_figure(draw_differences(judged, reconstructed), folder / f"{stem}.differences.png")
+    _console.print_rows(
+        ("model", "indexed", "confidence", "quality", "sharpness", "misorientation", "from truth", "correlation"),
+        [_cells(row) for row in rows],
+    )
+    _console.out.print(f"medians of {rows[0].patterns:,} patterns; all quantiles in {folder / stem}.md, .csv and .json")
+    _console.out.print(f"wrote {folder / stem}.differences.png")
+
+
+def _cells(row: Row) -> list[str]:
+    ratios = [_median(values, "") for values in (row.confidence, row.quality, row.sharpness)]
+    angles = [_median(values, "°") for values in (row.misorientation_deg, row.truth_deg)]
+    return [row.name, f"{row.indexed:.1%}", *ratios, *angles, _median(row.correlation, "")]
+
+
+def _median(values: tuple[float, ...] | None, unit: str) -> str:
+    return "" if values is None or math.isnan(values[1]) else f"{values[1]:.2f}{unit}"
