@@ -1,0 +1,130 @@
+"""`microrun probe`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+
+from microrun.cli import _console
+from microrun.cli.simulate import ELECTRONS, SHADING
+from microrun.runtime.background import mean_background
+from microrun.runtime.engine import DEFAULT_ENGINE, Engine, open_engine
+from microrun.runtime.errors import ScanError
+from microrun.runtime.file_sources import FileSource
+from microrun.runtime.indexing import Geometry, Indexer
+from microrun.runtime.lanes import run_all
+from microrun.runtime.output import write_text
+from microrun.runtime.prepared import prepare_patterns
+from microrun.runtime.preprocess import Float32, Preprocessor
+from microrun.runtime.stream import check_encoder
+from microrun.runtime.truth import Truth, load_truth
+
+if TYPE_CHECKING:
+    from microrun.training.probes import Measured
+    from microrun.training.simulate import Sample
+
+MAP_SHAPE, GRAINS, PARTICLES = (48, 64), 20, 24
+SCATTERED = (16, 150)  # grains, points of each
+PROBES = Path("probes")
+CENTRE = (0.42, 0.79, 0.50)
+
+Table = dict[str, dict[str, dict[str, float]]]  # question, probe or map, noise
+
+
+def probe(
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(help="An encoder's .onnx file, or the name of a built-in model; may be repeated."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the scans and tables; scans that are there are kept.")] = Path(
+        "probes"
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Of the samples and the noise.")] = 500,
+) -> None:
+    """Ask whether latent maps mean something: simulate samples with known truth, and probe.
+
+    How well do latents recover deformation, small rotations, grain boundaries and particles, against
+    conventional maps of the same patterns, at three levels of noise? Writes probes.md and probes.json.
+    """
+    engines = [open_engine(name) for name in engine or [DEFAULT_ENGINE]]
+    for opened in engines:
+        check_encoder(opened)
+    out.mkdir(parents=True, exist_ok=True)
+    table: Table = {}
+    for noise in ELECTRONS:
+        with _console.err.status(f"noise {noise}: simulating, indexing, probing"):
+            _probe_noise(engines, out, noise, seed, table)
+    text = "\n".join(_markdown(question, rows) for question, rows in table.items())
+    write_text(out / "probes.md", text)
+    write_text(out / "probes.json", json.dumps(table, indent=1) + "\n")
+    for question, rows in table.items():
+        _console.out.print(f"\n[bold]{question}[/]")
+        _console.print_rows(("", *(f"{noise} noise" for noise in ELECTRONS)), _lines(rows))
+    _console.out.print(f"\nwrote {out / 'probes.md'} and {out / 'probes.json'}")
+
+
+def _probe_noise(engines: list[Engine], folder: Path, noise: str, seed: int, table: Table) -> None:
+    from microrun.training import probes
+    from microrun.training.simulate import Recipe, grow_sample, scatter_sample
+
+    recipe = Recipe(particles=PARTICLES, shading=SHADING)
+    even = Recipe(blur_px=(0.8, 2.4), subgrain_deg=(0.2, 2.0), shading=SHADING)
+    scattered = _simulate(folder / f"grains-{noise}.up2", scatter_sample(*SCATTERED, seed, even), noise, seed)
+    grown = _simulate(folder / f"map-{noise}.up2", grow_sample(MAP_SHAPE, GRAINS, seed, recipe), noise, seed)
+    for source in (scattered, grown):
+        truth = load_truth(source.path)
+        assert truth is not None
+        measured, latents = _measure(source, engines, truth)
+        for opened, values in zip(engines, latents, strict=True):
+            found = (
+                probes.probe_grains(values, measured, truth)
+                if source is scattered
+                else probes.probe_map(values, measured, truth, source.scan)
+            )
+            _collect(found, f"{opened.info.path.stem}: ", noise, table)
+
+
+def _simulate(path: Path, sample: Sample, noise: str, seed: int) -> FileSource:
+    from microrun.training.simulate import Exposure, PatternSimulator, simulate_scan
+
+    if not path.exists():
+        exposure = Exposure(electrons=ELECTRONS[noise], gain=30_000 / ELECTRONS[noise])
+        simulate_scan(path, sample, PatternSimulator((120, 120), CENTRE), exposure, seed)
+    source = FileSource(path)
+    if source.scan.nav_shape != sample.nav_shape:
+        raise ScanError(f"{path}: is of another sample; choose another --out")
+    return source
+
+
+def _measure(source: FileSource, engines: list[Engine], truth: Truth) -> tuple[Measured, list[Float32]]:
+    from microrun.training.probes import measure
+
+    spec = engines[0].spec
+    preprocessor = Preprocessor(spec.preprocessing, source.scan.sig_shape)
+    background = mean_background(source, preprocessor)
+    batches = list(prepare_patterns(source, preprocessor, background, np.arange(source.available)))
+    indexer = Indexer(Geometry(truth.pattern_centre), source.scan.sig_shape, preprocessor.input_shape)
+    patterns = np.concatenate([batch.patterns for batch in batches])[:, None]
+    return measure(batches, preprocessor.pixel_keep, indexer), [run_all(opened, patterns) for opened in engines]
+
+
+def _collect(found: dict[str, dict[str, float]], prefix: str, noise: str, table: Table) -> None:
+    for question, values in found.items():
+        rows = table.setdefault(question, {})
+        for name, value in values.items():
+            full = prefix + name if name.startswith("latents") else name
+            rows.setdefault(full, {})[noise] = value
+
+
+def _lines(rows: dict[str, dict[str, float]]) -> list[list[str]]:
+    return [[name, *(f"{value:.2f}" for value in values.values())] for name, values in rows.items()]
+
+
+def _markdown(question: str, rows: dict[str, dict[str, float]]) -> str:
+    head = f"| {question} | " + " | ".join(f"{noise} noise" for noise in ELECTRONS) + " |"
+    lines = [head, "|---" * (1 + len(ELECTRONS)) + "|", *("| " + " | ".join(line) + " |" for line in _lines(rows))]
+    return "\n".join(lines) + "\n"
