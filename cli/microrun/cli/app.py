@@ -7,7 +7,27 @@ from importlib.metadata import version
 
 import typer
 
-from microrun.cli import _console, bench, demo, doctor, encode, export, inspect, maps, replay, train
+from microrun.cli import (
+    _console,
+    analyse,
+    bench,
+    convert,
+    decode,
+    demo,
+    doctor,
+    encode,
+    evaluate,
+    export,
+    generate_patterns,
+    inspect,
+    maps,
+    models,
+    physics,
+    probe,
+    replay,
+    simulate,
+    train,
+)
 from microrun.runtime.errors import MicrorunError
 
 # The base of typer's usage errors; newer versions of typer carry a click of their own.
@@ -21,10 +41,19 @@ app = typer.Typer(
 )
 app.command("encode")(encode.encode)
 app.command("maps")(maps.maps)
+app.command("analyse")(analyse.analyse)
+app.command("decode")(decode.decode)
+app.command("convert")(convert.convert)
+app.command("physics")(physics.physics)
 app.command("inspect")(inspect.inspect)
+app.command("models")(models.models)
 app.command("demo")(demo.demo)
 app.command("replay")(replay.replay)
 app.add_typer(train.app, name="train")
+app.command("evaluate")(evaluate.evaluate)
+app.command("probe")(probe.probe)
+app.command("generate-patterns")(generate_patterns.generate)
+app.add_typer(simulate.app, name="simulate")
 app.command("export")(export.export)
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
@@ -76,6 +105,20 @@ def _report_usage(error: Exception) -> None:
         _console.error_line(f"{text} See {context.command_path if context else 'microrun'} --help.")
 
 
+EXTRAS = {
+    "matplotlib": "plots",
+    "kikuchipy": "demo",
+    "orix": "demo",
+    "scipy": "analyse",
+    "sklearn": "analyse",
+    "pyebsdindex": "judge",
+    "openvino": "cpu",
+    "rsciio": "convert",
+    "dask": "convert",
+    "tifffile": "convert",
+    "zarr": "convert",
+}
+
+
 def _extra_of(module: str | None) -> str:
-    extras = {"matplotlib": "plots", "kikuchipy": "demo", "orix": "demo", "scipy": "demo", "openvino": "cpu"}
-    return extras.get((module or "").partition(".")[0], "train")
+    return EXTRAS.get((module or "").partition(".")[0], "train")
