@@ -146,7 +146,7 @@ def measure_encode(
             peers.append(_peer_rate(source, model))
         info = engine.info
     rate, end, peer = (statistics.median(values) for values in (engines, ends, peers))
-    flops, peak = _encoder_flops(model), _matmul_peak(info.precision)
+    flops, peak = _encoder_flops(model), _peak(info.precision)
     bound = 1 / (1 / rate + machine.pattern_bytes / machine.prepare_bytes_s)
     return EncodeResult(
         latent_size, info.precision, info.library, info.lanes, info.batch, rate, end, peer,
@@ -237,17 +237,14 @@ def _encoder_flops(model: Any) -> float:
     return float(counter.get_total_flops())
 
 
-def _matmul_peak(precision: str, size: int = 2048) -> float:
-    """FLOP/s of torch's matrix product in this precision, the best of ten."""
+def _peak(precision: Any) -> float:
+    """FLOP/s of torch's matrix product in this precision."""
     import torch
 
-    a = torch.randn(size, size, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
-    best = float("inf")
-    for _ in range(10):
-        started = time.perf_counter()
-        torch.mm(a, a)
-        best = min(best, time.perf_counter() - started)
-    return 2 * size**3 / best
+    from microrun.training.speed import autocast_type, matmul_peak
+
+    processor = torch.device("cpu")
+    return matmul_peak(processor, autocast_type(processor, precision))
 
 
 def _on_all_cores(work: Callable[[slice, int], None], count: int, cores: int) -> float:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from microrun.cli import _console
-from microrun.runtime.errors import MicrorunError, ScanError
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.file_lock import FileLock
 from microrun.runtime.scan import parse_grid
-from microrun.runtime.session import ScanFile, open_scan
+from microrun.runtime.session import open_scan
 from microrun.runtime.spec import Preprocessing, Training
 
 if TYPE_CHECKING:
     from microrun.training.config import VaeConfig
     from microrun.training.data import Prepared
+    from microrun.training.distributed import Processes
+    from microrun.training.loop import Report, VaeTrainer
+    from microrun.training.vae import VAE
+
+DRAW_S = 60  # pictures are renewed with the first report after so long
+RESULTS = ("checkpoint.safetensors", "metrics.csv", "loss.png", "reconstructions.png")
 
 app = typer.Typer(no_args_is_help=True, help="Train models on scans.")
 
@@ -26,87 +39,234 @@ def _group() -> None:
     """Keep `vae` a subcommand while it is the only one."""
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked for: ``settings`` are those of a `VaeConfig` that were given."""
+
+    scans: list[Path]
+    folder: Path
+    settings: dict[str, Any]
+    grid: tuple[int, int] | None
+    start: Path | None
+    hours: float
+    resume: bool
+
+    @property
+    def state(self) -> Path:
+        """What is there to go on with, if it exists."""
+        return self.folder / "state.pt"
+
+    @property
+    def plans(self) -> bool:
+        """Whether the epochs shall be as many as fit into the hours."""
+        return math.isfinite(self.hours) and "epochs" not in self.settings and not self.state.exists()
+
+
 @app.command()
 def vae(
     scans: Annotated[list[Path], typer.Argument(help="Finished .up1 or .up2 files, all of one detector shape.")],
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("vae-run"),
-    latent: Annotated[int, typer.Option(help="Latent size: 16, 32, 64, 128 or 256.")] = 32,
-    batch: Annotated[int, typer.Option(help="Patterns per step.")] = 256,
-    epochs: Annotated[int, typer.Option(help="Passes over the training patterns.")] = 250,
+    latent: Annotated[
+        int | None, typer.Option(help="Latent size: 16, 32, 64, 128 or 256.", show_default="32, or that of --from")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Patterns per step, of all GPUs together.", show_default="256")
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes over the patterns.", show_default="250, or what fits into --hours")
+    ] = None,
     hours: Annotated[float, typer.Option(help="Stop after this long; --resume goes on.")] = math.inf,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 1e-3,
-    beta: Annotated[float, typer.Option(help="Weight of the KL term.")] = 1.0,
-    patterns_per_scan: Annotated[int, typer.Option(help="Random patterns from each scan, at most.")] = 16_000,
+    learning_rate: Annotated[float | None, typer.Option(help="Of Adam.", show_default="0.001")] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="Weight of the KL term: more than 1 for a β-VAE.", show_default="1")
+    ] = None,
+    contrastive: Annotated[
+        bool, typer.Option("--contrastive", help="Also tell augmented views of different patterns apart.")
+    ] = False,
+    patterns_per_scan: Annotated[
+        int | None, typer.Option(help="Random patterns from each scan, at most.", show_default="16000")
+    ] = None,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, for scans whose header has no grid.")] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, selection, order and noise.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Of weights, selection, order and noise.", show_default="0")] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Checkpoint (.safetensors) or built-in model to fine-tune.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")] = False,
 ) -> None:
     """Train the variational autoencoder of Calvat et al. on scans.
 
-    Leaves checkpoint.safetensors, metrics.csv and loss.png in the run's folder; the state is saved with
-    every report, and --resume goes on from there.
-    """
-    from microrun.training.config import VaeConfig
+    Leaves checkpoint.safetensors, metrics.csv, loss.png and
+    reconstructions.png in the run's folder. The state is saved with every
+    report, and --resume goes on from there exactly.
 
+    An epoch takes the same number of patterns from every scan, however many
+    a scan has. With --hours and without --epochs, the speed is measured
+    first, and as many epochs are planned as fit.
+
+    Several GPUs: torchrun --nproc-per-node 2 -m microrun.cli.main train vae …
+    """
+    from microrun.training.config import Contrastive
+    from microrun.training.distributed import join_processes
+
+    asked = {
+        "latent_size": latent,
+        "batch": batch,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "beta": beta,
+        "contrastive": Contrastive() if contrastive else None,
+        "patterns_per_scan": patterns_per_scan,
+        "seed": seed,
+    }
+    settings = {name: value for name, value in asked.items() if value is not None}
+    request = Request(scans, out, settings, parse_grid(grid) if grid else None, start, hours, resume)
     try:
-        config = VaeConfig(
-            latent_size=latent,
-            batch=batch,
-            epochs=epochs,
-            learning_rate=learning_rate,
-            beta=beta,
-            patterns_per_scan=patterns_per_scan,
-            seed=seed,
-        )
+        with join_processes() as processes:
+            _console.out.quiet = _console.err.quiet = not processes.leads
+            _run(request, processes)
+    except KeyboardInterrupt:
+        saved = request.state.exists()
+        _console.error_line("interrupted; " + ("go on with --resume" if saved else "nothing was saved yet"))
+        raise typer.Exit(130) from None
+
+
+def _run(request: Request, processes: Processes) -> None:
+    from microrun.training.data import describe_data, identity_of, prepare_scans
+    from microrun.training.state import load_state
+
+    folder = request.folder
+    if not request.hours > 0:
+        raise MicrorunError(f"--hours must be positive; got {request.hours:g}")
+    if request.state.exists() and not request.resume:
+        raise MicrorunError(f"{folder}: holds a run; go on with --resume, or choose another --out")
+    config, model, preprocessing = _configure(request)
+    sources = [open_scan(scan, request.grid) for scan in request.scans]
+    record = describe_data(sources, preprocessing, config.selection)
+    load_state(folder, config, identity_of(record))  # refuses before anything is prepared
+    folder.mkdir(parents=True, exist_ok=True)
+    with _only_run(folder) if processes.leads else contextlib.nullcontext():
+        with processes.first_alone(), _console.progress_bar("preparing") as bar:
+            data = prepare_scans(sources, preprocessing, folder / "prepared.npy", config.selection, bar)
+        make = partial(_make_trainer, request, data, processes)
+        _train(_plan(request, config, model, make), request.hours)
+
+
+def _configure(request: Request) -> tuple[VaeConfig, VAE | None, Preprocessing]:
+    """Settings, those not given from the run that is resumed; and what the checkpoint to fine-tune brings."""
+    from microrun.training.checkpoint import find_checkpoint
+    from microrun.training.config import VaeConfig
+    from microrun.training.fine_tune import fine_tune
+
+    base = VaeConfig.load(request.folder / "config.json") if request.state.exists() else VaeConfig()
+    try:
+        config = replace(base, **request.settings)
     except ValueError as error:
         raise MicrorunError(str(error)) from None
-    if (out / "state.pt").exists() and not resume:
-        raise MicrorunError(f"{out}: holds a run; go on with --resume, or choose another --out")
-    sources = [open_scan(scan, parse_grid(grid) if grid else None) for scan in scans]
-    for source in sources:
-        if source.scan.sig_shape != sources[0].scan.sig_shape:
-            raise ScanError(
-                f"{source.path}: patterns of {source.scan.sig_shape}; {sources[0].path.name} has "
-                f"{sources[0].scan.sig_shape}. Train on scans of one detector shape"
-            )
-    out.mkdir(parents=True, exist_ok=True)
-    _train(config, _prepare(sources, config, out), out, scans, hours)
+    if request.start is None:
+        return config, None, Preprocessing()
+    tuned, model, spec = fine_tune(config, find_checkpoint(request.start))
+    if request.settings.get("latent_size", spec.latent_size) != spec.latent_size:
+        raise MicrorunError(f"{request.start}: has latent size {spec.latent_size}; leave out --latent")
+    return tuned, model, spec.preprocessing
 
 
-def _prepare(sources: list[ScanFile], config: VaeConfig, folder: Path) -> Prepared:
-    from microrun.training.data import prepare_scans
+def _make_trainer(
+    request: Request, data: Prepared, processes: Processes, config: VaeConfig, model: VAE | None
+) -> VaeTrainer:
+    from microrun.training.loop import VaeTrainer
 
-    with _console.progress_bar("preparing") as bar:
-        return prepare_scans(
-            sources,
-            Preprocessing(),
-            folder / "prepared.npy",
-            patterns_per_scan=config.patterns_per_scan,
-            held_out=config.held_out,
-            seed=config.seed,
-            progress=bar,
-        )
+    licence = "that of the scans" + (" and of the first weights" if config.fine_tuned_from else "")
+    source = Training(data=", ".join(scan.name for scan in request.scans), licence=licence)
+    return VaeTrainer(config, data, request.folder, source, model, processes)
 
 
-def _train(config: VaeConfig, data: Prepared, folder: Path, scans: list[Path], hours: float) -> None:
-    from microrun.training.curves import draw_loss
-    from microrun.training.loop import Report, VaeTrainer
+def _plan(
+    request: Request, config: VaeConfig, model: VAE | None, make: Callable[[VaeConfig, VAE | None], VaeTrainer]
+) -> VaeTrainer:
+    """The trainer, where it was interrupted; with as many epochs as fit into the hours if only they are given."""
+    from microrun.training.loop import plan_epochs
 
-    source = Training(data=", ".join(scan.name for scan in scans), licence="that of the scans")
-    trainer = VaeTrainer(config, data, folder, source)
+    if request.plans:
+        epochs = plan_epochs(make(config, copy.deepcopy(model)), request.hours)
+        config = replace(config, epochs=epochs)
+        _console.out.print(f"{epochs:.3g} epochs fit into {request.hours:g} h")
+    trainer = make(config, model)
     trainer.resume()
+    return trainer
+
+
+def _train(trainer: VaeTrainer, hours: float) -> None:
+    session = Session(trainer)
     with _console.progress_bar("training", "steps") as bar:
 
         def report(now: Report) -> None:
             bar(now.step, now.steps, f"{now.patterns_per_s:,.0f} patterns/s")
-            _console.out.print(
-                f"step {now.step:>6,}  L2 {now.l2_per_pixel:.4f}  KL {now.kl:6.1f}  held-out R² {now.held_out_r2:.3f}"
-            )
+            session.report(now)
 
-        try:
-            trainer.run(max(1, min(200, trainer.steps // 50)), report, hours)
-        finally:
-            if (folder / "metrics.csv").exists():
-                draw_loss(folder / "metrics.csv", folder / "loss.png")
-    _console.out.print(f"wrote {folder / 'checkpoint.safetensors'} and {folder / 'loss.png'}")
-    _console.out.print(f"next  microrun export {folder / 'checkpoint.safetensors'} --to onnx")
+        trainer.run(trainer.report_every, report, hours)
+    if trainer.processes.leads:
+        session.finish()
+
+
+class Session:
+    """What is printed and drawn while a trainer runs.
+
+    Parameters
+    ----------
+    trainer
+        Reports of its leading process come here.
+    """
+
+    def __init__(self, trainer: VaeTrainer) -> None:
+        self.trainer = trainer
+        self._step, self._patterns, self._seconds = trainer.step, 0, 0.0
+        self._drawn_at = time.monotonic()
+
+    def report(self, now: Report) -> None:
+        """Print a line, and renew the pictures once a minute."""
+        patterns = (now.step - self._step) * self.trainer.config.batch
+        self._step = now.step
+        self._patterns += patterns
+        self._seconds += patterns / now.patterns_per_s
+        contrastive = f"  NT-Xent {now.contrastive:.3f}" if self.trainer.config.contrastive else ""
+        _console.out.print(
+            f"step {now.step:>6,}  L2 {now.l2_per_pixel:.4f}  KL {now.kl:6.1f}{contrastive}  "
+            f"held-out R² {now.held_out_r2:.3f}  {now.patterns_per_s:,.0f} patterns/s"
+        )
+        if time.monotonic() - self._drawn_at > DRAW_S:
+            self._draw()
+
+    def finish(self) -> None:
+        """Draw, and say how fast it was, where the results are, and what to do next."""
+        trainer, folder = self.trainer, self.trainer.folder
+        self._draw()
+        if self._seconds:
+            rate, flops, peak = self._patterns / self._seconds, trainer.flops, trainer.peak
+            _console.out.print(
+                f"trained at {rate:,.0f} patterns/s, {rate * flops / peak:.2f} of the matmul peak "
+                f"({peak / 1e9:,.0f} GFLOP/s in {trainer.precision}; {flops / 1e6:,.0f} MFLOP/pattern)"
+            )
+        _console.out.print(f"wrote {', '.join(str(folder / name) for name in RESULTS)}")
+        if trainer.step < trainer.steps:
+            _console.out.print(f"stopped at step {trainer.step:,} of {trainer.steps:,}; go on with --resume")
+        _console.out.print(f"next  microrun export {folder / 'checkpoint.safetensors'} --to onnx")
+
+    def _draw(self) -> None:
+        from microrun.training.curves import draw_loss
+        from microrun.training.pictures import draw_reconstructions
+
+        folder = self.trainer.folder
+        draw_loss(folder / "metrics.csv", folder / "loss.png")
+        patterns, reconstructed = (images[:, 0].cpu().numpy() for images in self.trainer.reconstruct_held_out())
+        draw_reconstructions(patterns, reconstructed, self.trainer.data.pixel_keep, folder / "reconstructions.png")
+        self._drawn_at = time.monotonic()
+
+
+@contextlib.contextmanager
+def _only_run(folder: Path) -> Iterator[None]:
+    try:
+        lock = FileLock(folder / "run")
+    except BlockingIOError:
+        raise MicrorunError(f"{folder}: another run is training in it; choose another --out") from None
+    with lock:
+        yield

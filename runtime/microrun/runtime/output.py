@@ -1,26 +1,50 @@
-"""Writing small files so that their names never stand for half of one."""
+"""Files that are never half written."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from microrun.runtime.errors import OutputError
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write beside and rename.
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Write beside, wait for the disk, rename: at every moment the name stands for a whole file.
+
+    Parameters
+    ----------
+    path
+        The file to make or replace.
+    content
+        All of it.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the disk is full or refuses; a file that was there before still is.
     """
     beside = path.with_name("part-" + path.name)
     try:
-        beside.write_text(text, encoding="utf-8")
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink()
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise cannot_write(path, error) from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 as `write_whole` does."""
+    write_whole(path, text.encode())
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """Say that a file could not be written, and what to do."""
+    return OutputError(
+        f"{path}: cannot be written ({error.strerror or error}); what it held before is still valid. "
+        f"Make room and run again"
+    )

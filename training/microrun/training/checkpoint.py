@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
+from microrun.runtime.engine import MODELS
 from microrun.runtime.errors import SpecError
+from microrun.runtime.output import write_whole
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
 from microrun.training.vae import VAE
 
 
 def save_checkpoint(path: Path, weights: dict[str, Tensor], spec: ModelSpec) -> None:
-    """Write beside and rename.
+    """Write a checkpoint, never half; OutputError if the disk is full.
 
     Parameters
     ----------
@@ -25,9 +27,14 @@ def save_checkpoint(path: Path, weights: dict[str, Tensor], spec: ModelSpec) -> 
     spec
         Of its encoder.
     """
-    beside = path.with_suffix(".part")
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, beside, {SPEC_KEY: spec.to_json()})
-    beside.replace(path)
+    tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
+    write_whole(path, save(tensors, {SPEC_KEY: spec.to_json()}))
+
+
+def find_checkpoint(path: Path) -> Path:
+    """A checkpoint file, or that of the built-in model of this name."""
+    built_in = MODELS / f"{path}.safetensors"
+    return built_in if not path.exists() and built_in.is_file() else path
 
 
 def load_checkpoint(path: Path) -> tuple[VAE, ModelSpec]:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
+
+from microrun.runtime.output import write_whole
+
+PANELS = {
+    "l2_per_pixel": "squared error per pixel",
+    "kl": "KL divergence",
+    "contrastive": "NT-Xent",
+    "held_out_r2": "held-out R²",
+}
 
 
 def draw_loss(metrics: Path, out: Path) -> None:
-    """Draw loss, KL divergence and held-out R² over the steps.
+    """Draw the terms of the loss and held-out R² over the steps.
 
     Parameters
     ----------
@@ -21,18 +31,17 @@ def draw_loss(metrics: Path, out: Path) -> None:
     with metrics.open(newline="") as file:
         rows = list(csv.DictReader(file))
     steps = [float(row["step"]) for row in rows]
-    figure = Figure((9, 2.8), layout="constrained")
-    panels = (
-        ("l2_per_pixel", "squared error per pixel"),
-        ("kl", "KL divergence"),
-        ("held_out_r2", "held-out R²"),
-    )
-    for axis, (name, title) in zip(figure.subplots(1, 3), panels, strict=True):
-        axis.plot(steps, [float(row[name]) for row in rows], color="tab:blue", lw=1)
+    values = {name: [float(row[name]) for row in rows] for name in PANELS}
+    shown = {name: title for name, title in PANELS.items() if any(values[name])}
+    figure = Figure((3 * len(shown), 2.8), layout="constrained")
+    for axis, (name, title) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown.items(), strict=True):
+        axis.plot(steps, values[name], color="tab:blue", lw=1)
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("step", fontsize=8)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)
-    if min(float(row["held_out_r2"]) for row in rows) < 0:
-        figure.axes[2].set_ylim(bottom=0)
-    figure.savefig(out, dpi=150)
+        if name == "held_out_r2" and min(values[name]) < 0 < max(values[name]):
+            axis.set_ylim(bottom=0)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=150)
+    write_whole(out, picture.getvalue())

@@ -29,3 +29,10 @@ class Average:
         keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, value in model.state_dict().items():
             self.weights[name].lerp_(value, 1 - keep)
+
+    @torch.no_grad()
+    def load(self, weights: dict[str, Tensor], steps: int) -> None:
+        """Go on with an average that was saved."""
+        for name, value in self.weights.items():
+            value.copy_(weights[name])
+        self.steps = steps

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import io
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.spec import ModelSpec, Preprocessing, Training
+from microrun.runtime.output import write_whole
+from microrun.runtime.spec import ModelSpec, Training
+from microrun.training.batches import Batch, Batches
 from microrun.training.checkpoint import save_checkpoint
 from microrun.training.config import VaeConfig
+from microrun.training.contrastive import Network, Projection, nt_xent
 from microrun.training.data import Prepared
+from microrun.training.distributed import Processes, alone
 from microrun.training.ema import Average
 from microrun.training.evaluate import reconstruct, reconstruction_r2
 from microrun.training.losses import kl_divergence, masked_l2
+from microrun.training.schedules import kl_share, rate_share
+from microrun.training.speed import autocast_type, matmul_peak, training_flops
+from microrun.training.state import load_state, save_state
 from microrun.training.vae import VAE
 
-WARMUP_STEPS = 300
 CLIP_NORM = 1.0
-CSV_FIELDS = ("step", "loss", "l2_per_pixel", "kl", "held_out_r2", "patterns_per_s")
+TESTED = 1024  # held-out patterns that a report looks at, at most
+REPORT_STEPS = {"cpu": 200, "cuda": 1000}  # between reports, at most
 
 
 @dataclass(frozen=True)
@@ -38,12 +44,14 @@ class Report:
     ----------
     step, steps
         Optimiser steps done, and of the whole run.
-    loss, l2_per_pixel, kl
-        Means since the last report.
+    loss, l2_per_pixel, kl, contrastive
+        Means since the last report; the last is the NT-Xent term in nats, 0 without it.
     held_out_r2
         Share of the held-out patterns' variance that the averaged weights reconstruct.
     patterns_per_s
-        Speed since the last report.
+        Speed since the last report, of all processes together.
+    peak_share
+        The same, counted in operations, as a share of what the machine reaches multiplying matrices.
     """
 
     step: int
@@ -51,8 +59,13 @@ class Report:
     loss: float
     l2_per_pixel: float
     kl: float
+    contrastive: float
     held_out_r2: float
     patterns_per_s: float
+    peak_share: float
+
+
+CSV_FIELDS = tuple(field.name for field in dataclasses.fields(Report) if field.name != "steps")
 
 
 class VaeTrainer:
@@ -63,42 +76,77 @@ class VaeTrainer:
     config
         Settings; they must equal those of the run that is resumed.
     data
-        Prepared patterns.
+        Prepared patterns; likewise.
     folder
         Gets ``config.json``, ``state.pt``, ``metrics.csv`` and ``checkpoint.safetensors``.
     source
         What the data is, for the spec.
+    start
+        Weights to start from, with their standardisation; None for random ones.
+    processes
+        That train together; None for this one alone.
+
+    Raises
+    ------
+    MicrorunError
+        If data, batch and processes do not fit.
     """
 
-    def __init__(self, config: VaeConfig, data: Prepared, folder: Path, source: Training) -> None:
-        if len(data.training) < config.batch:
-            raise MicrorunError(
-                f"{len(data.training)} patterns to train on are fewer than a batch of {config.batch}; "
-                f"give more scans or a smaller --batch"
-            )
+    def __init__(
+        self,
+        config: VaeConfig,
+        data: Prepared,
+        folder: Path,
+        source: Training,
+        start: VAE | None = None,
+        processes: Processes | None = None,
+    ) -> None:
         self.config, self.data, self.folder, self.source = config, data, folder, source
-        torch.manual_seed(config.seed)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model = VAE(config.latent_size, *data.moments())
-        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = Average(self.model)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), config.learning_rate, betas=(0.9, 0.999))
-        self.keep = torch.from_numpy(data.pixel_keep.astype(np.float32)).to(self.device)
+        self.processes = processes or alone()
+        self.batches = Batches(config, data, self.processes)
+        self.steps = max(1, round(len(self.batches) * config.epochs))
         self.step = 0
-        self.steps_per_epoch = len(data.training) // config.batch
-        self.steps = self.steps_per_epoch * config.epochs
+        torch.manual_seed(config.seed)
+        vae = start or VAE(config.latent_size, *data.moments())
+        network = Network(vae.train(), Projection(config.latent_size) if config.contrastive else None)
+        self.network = network.to(self.processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = Average(self.network.vae)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), config.learning_rate, betas=(0.9, 0.999))
+        self._dtype = autocast_type(self.processes.device, config.precision)
+        self._parallel = self.processes.wrap(self.network)
+        self._pixels = float(self.batches.keep.sum())
+        self._tested = data.held_out[:: -(-len(data.held_out) // TESTED)]
+        self._reconstructed: tuple[int, Tensor, Tensor] | None = None
+
+    @property
+    def report_every(self) -> int:
+        """Steps between reports: fifty in a run, more in a long one, but they take a twentieth of the time at most."""
+        costs = 7 * len(self._tested)  # as many patterns are trained on in twenty times the time of a test
+        return max(1, min(REPORT_STEPS[self.processes.device.type], self.steps // 50), -(-costs // self.config.batch))
+
+    @property
+    def precision(self) -> str:
+        """Type that convolutions compute in: "bf16" or "f32"."""
+        return "bf16" if self._dtype == torch.bfloat16 else "f32"
+
+    @property
+    def flops(self) -> int:
+        """Operations that training on one pattern takes."""
+        return training_flops(self.config.latent_size) * (2 if self.config.contrastive else 1)
+
+    @property
+    def peak(self) -> float:
+        """Operations per second that all processes together reach multiplying matrices."""
+        return matmul_peak(self.processes.device, self._dtype) * self.processes.count
 
     def resume(self) -> None:
-        """Load the last state of the folder, if there is one."""
-        path = self.folder / "state.pt"
-        if not path.exists():
+        """Load the last state of the folder, if there is one; errors as in `load_state`."""
+        state = load_state(self.folder, self.config, self.data.identity)
+        if state is None:
             return
-        if VaeConfig.load(self.folder / "config.json") != self.config:
-            raise MicrorunError(f"{self.folder}: was started with other settings; see its config.json")
-        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
+        self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.average.weights, self.average.steps = state["average"], state["average_steps"]
+        self.average.load(state["average"], state["average_steps"])
         self.step = state["step"]
 
     def run(self, report_every: int, report: Callable[[Report], None], hours: float = math.inf) -> None:
@@ -109,99 +157,147 @@ class VaeTrainer:
         report_every
             Steps between reports; the state is saved with each.
         report
-            Called with each `Report`.
+            Called with each `Report`, by the leading process.
         hours
             Stop after about this long; `resume` goes on.
+
+        Raises
+        ------
+        MicrorunError
+            If training diverges; the state of the last report stays.
+        OutputError
+            If the folder cannot be written; likewise.
         """
-        self.config.save(self.folder / "config.json")
-        stop_at = time.monotonic() + hours * 3600
-        sums, started, done = torch.zeros(3), time.monotonic(), 0
-        last = self.step >= self.steps
-        while not last:
-            sums += self._train_step()
+        if self.processes.leads:
+            self.config.save(self.folder / "config.json")
+        matmul_peak(self.processes.device, self._dtype)  # measured before the clock starts
+        stop_at, stopped = time.monotonic() + hours * 3600, False
+        sums, done, started = torch.zeros(4), 0, time.monotonic()
+        while self.step < self.steps and not stopped:
+            sums = sums.to(self.processes.device) + self.train_step()
             done += 1
-            last = self.step >= self.steps or time.monotonic() >= stop_at
-            if self.step % report_every == 0 or last:
-                elapsed = time.monotonic() - started
-                loss, l2, kl = (sums / done).tolist()
-                rate = done * self.config.batch / elapsed
-                r2 = self.evaluate()
-                self._record(Report(self.step, self.steps, loss, l2, kl, r2, rate), report)
-                sums, started, done = torch.zeros(3), time.monotonic(), 0
+            stopped = math.isfinite(hours) and self.processes.any(time.monotonic() >= stop_at)
+            if self.step % report_every == 0 or self.step == self.steps or stopped:
+                means = self.processes.mean(sums / done).tolist()
+                rate = done * self.config.batch / (time.monotonic() - started)
+                self._check_finite(means[0])
+                if self.processes.leads:
+                    self._record(means, rate, report)
+                sums, done, started = torch.zeros(4), 0, time.monotonic()
+
+    def train_step(self) -> Tensor:
+        """Take one step; return loss, squared error per pixel, KL and NT-Xent terms, (4,) on the device."""
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * rate_share(config, self.step, self.steps)
+        l2, kl, contrastive = self._terms(self.batches.batch(self.step))
+        loss = l2 + config.beta * kl_share(config, self.step, self.steps) * kl
+        if config.contrastive:
+            loss = loss + config.contrastive.weight * contrastive
+        loss = loss / self._pixels
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP_NORM)
+        self.optimizer.step()
+        self.average.update(self.network.vae)
+        self.step += 1
+        return torch.stack([loss, l2 / self._pixels, kl, contrastive]).detach()
+
+    def reconstruct_held_out(self) -> tuple[Tensor, Tensor]:
+        """Held-out patterns and what the averaged weights make of them, (n, 1, H, W) each; once for every step."""
+        if self._reconstructed is None or self._reconstructed[0] != self.step:
+            with torch.device("meta"):
+                model = VAE(self.config.latent_size)
+            model.load_state_dict(self.average.weights, assign=True)
+            patterns = self.batches.take(self._tested)
+            with self._autocast():
+                self._reconstructed = (self.step, patterns, reconstruct(model.eval(), patterns).float())
+        return self._reconstructed[1:]
 
     def evaluate(self) -> float:
         """Held-out R² of the averaged weights' reconstructions, inside the mask."""
-        model = VAE(self.config.latent_size)
-        model.load_state_dict(self.average.weights)
-        model = model.to(self.device).eval()
-        patterns = self._batch(self.data.held_out[:1024])
-        return reconstruction_r2(patterns, reconstruct(model, patterns), self.data.pixel_keep)
+        return reconstruction_r2(*self.reconstruct_held_out(), self.data.pixel_keep)
 
-    def _train_step(self) -> Tensor:
-        config = self.config
-        epoch, number = divmod(self.step, self.steps_per_epoch)
-        order = np.random.default_rng((config.seed, epoch)).permutation(self.data.training)
-        patterns = self._batch(order[number * config.batch : (number + 1) * config.batch])
-        noise = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
-        eps = torch.randn(config.batch, config.latent_size, generator=noise).to(self.device)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * self._rate()
-        with torch.autocast(self.device.type, torch.bfloat16):
-            reconstruction, mean, log_variance = self.model(patterns, eps)
-        l2 = masked_l2(reconstruction.float(), patterns, self.keep)
+    def _terms(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Squared error, KL and NT-Xent terms, each a mean over the views."""
+        with self._autocast():
+            reconstruction, mean, log_variance, projected = self._parallel(batch.views, batch.eps)
+        l2 = masked_l2(reconstruction.float(), batch.targets, self.batches.keep)
         kl = kl_divergence(mean.float(), log_variance.float())
-        pixels = self.keep.sum()
-        ramp = min(1.0, self.step / max(1.0, config.kl_warmup * self.steps)) ** 2
-        loss = (l2 + config.beta * ramp * kl) / pixels
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
-        self.optimizer.step()
-        self.average.update(self.model)
-        self.step += 1
-        return torch.stack([loss.detach(), l2.detach() / pixels, kl.detach()]).cpu()
+        if projected is None or self.config.contrastive is None:
+            return l2, kl, torch.zeros_like(l2)
+        first, second = (self.processes.gather(view) for view in projected.float().chunk(2))
+        return l2, kl, nt_xent(first, second, self.config.contrastive.temperature)
 
-    def _rate(self) -> float:
-        """Share of the learning rate: linear warm-up, constant, cosine to 0 at the end."""
-        warm = min(1.0, (self.step + 1) / WARMUP_STEPS)
-        left = (self.steps - self.step) / self.steps
-        if not self.config.decay or left >= self.config.decay:
-            return warm
-        return warm * 0.5 * (1 - math.cos(math.pi * left / self.config.decay))
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16)
 
-    def _batch(self, indices: NDArray[np.int64]) -> Tensor:
-        patterns = self.data.patterns[np.sort(indices)].astype(np.float32)[:, None]
-        return torch.from_numpy(patterns).to(self.device, memory_format=torch.channels_last)
+    def _check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise MicrorunError(
+                f"{self.folder}: training diverged before step {self.step} (the loss is {loss}); the state of the "
+                f"last report is kept. Start again with another --out and a smaller --learning-rate"
+            )
 
-    def _record(self, report: Report, call: Callable[[Report], None]) -> None:
+    def _record(self, means: list[float], rate: float, report: Callable[[Report], None]) -> None:
+        loss, l2, kl, contrastive = means
+        peak_share = rate * self.flops / self.peak
+        now = Report(self.step, self.steps, loss, l2, kl, contrastive, self.evaluate(), rate, peak_share)
         state = {
-            "model": self.model.state_dict(),
+            "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.weights,
             "average_steps": self.average.steps,
             "step": self.step,
+            "data": self.data.identity,
         }
-        beside = self.folder / "state.part"
-        torch.save(state, beside)
-        beside.replace(self.folder / "state.pt")
-        save_checkpoint(self.folder / "checkpoint.safetensors", self.average.weights, self._spec(report))
-        path = self.folder / "metrics.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, CSV_FIELDS)
-            if fresh:
-                writer.writeheader()
-            writer.writerow({name: f"{getattr(report, name):.6g}" for name in CSV_FIELDS})
-        call(report)
+        save_state(self.folder, state)
+        save_checkpoint(self.folder / "checkpoint.safetensors", self.average.weights, self._spec(now))
+        self._append_metrics(now)
+        report(now)
+
+    def _append_metrics(self, report: Report) -> None:
+        path, text = self.folder / "metrics.csv", io.StringIO()
+        rows = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+        writer = csv.DictWriter(text, CSV_FIELDS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row for row in rows if int(row["step"]) < report.step)  # none of a run that was given up
+        values = {name: f"{getattr(report, name):.6g}" for name in CSV_FIELDS}
+        writer.writerow(values | {"step": report.step})
+        write_whole(path, text.getvalue().encode())
 
     def _spec(self, report: Report) -> ModelSpec:
+        started = self.config.fine_tuned_from
         training = Training(
-            data=self.source.data,
-            patterns=len(self.data.training),
+            data=self.source.data + (f"; fine-tuned from {started}" if started else ""),
+            patterns=self.data.count,
             steps=report.step,
             seed=self.config.seed,
             licence=self.source.licence,
             metrics={"held_out_r2": round(report.held_out_r2, 4)},
         )
         name = f"vae{self.config.latent_size}"
-        return ModelSpec(name, "encoder", self.config.latent_size, Preprocessing(), training=training)
+        return ModelSpec(
+            name, "encoder", self.config.latent_size, preprocessing=self.data.preprocessing, training=training
+        )
+
+
+def plan_epochs(trainer: VaeTrainer, hours: float) -> float:
+    """Epochs that fit into a number of hours, from the speed of a few steps; the trainer is used up.
+
+    Planning them gives learning rate and KL weight their whole course in the time there is.
+
+    Parameters
+    ----------
+    trainer
+        Of the same settings, data and processes.
+    hours
+        Of the whole run; a tenth is left for reports.
+    """
+    trainer.train_step()
+    started, taken, elapsed = time.monotonic(), 0, 0.0
+    while not trainer.processes.any(taken == 20 or elapsed > 10):
+        float(trainer.train_step()[0])  # waits for the device
+        taken, elapsed = taken + 1, time.monotonic() - started
+    step_s = float(trainer.processes.mean(torch.tensor(elapsed / taken, device=trainer.processes.device)))
+    return max(1, int(0.9 * hours * 3600 / step_s)) / len(trainer.batches)

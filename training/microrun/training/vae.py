@@ -10,10 +10,14 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from microrun.training.phases import grow_kernel, grow_padding, pointwise_kernel, same_kernel
 
 LATENT_SIZES = (16, 32, 64, 128, 256)
 PATTERN_SHAPE = (120, 120)
 SLOPE = 0.2
+LOG_VARIANCE = (-12.0, 6.0)  # beyond, its exponential can end a run in NaN
 
 
 class Shortcut(nn.Module):
@@ -106,13 +110,50 @@ class Decoder(nn.Module):
             *_grow(d, d, padding=2),  # 4 → 11
             *_grow(d, d // 2, padding=1),  # 11 → 27
             *_grow(d // 2, d // 4, padding=0),  # 27 → 61
-            *_grow(d // 4, d // 8, padding=5, output_padding=1),  # 61 → 120
         )
-        self.last = nn.Conv2d(d // 8, 1, 1)
+        self.last = LastStage(d // 4)  # 61 → 120
 
     def forward(self, latents: Tensor) -> Tensor:
         """Map (batch, D) to (batch, 1, 120, 120)."""
-        return torch.tanh(self.last(self.features(self.head(latents))))
+        patterns: Tensor = self.last(self.features(self.head(latents)))
+        return patterns
+
+
+class LastStage(nn.Module):
+    """Transposed convolution, shortcut, convolution of one pixel, tanh: features to patterns.
+
+    It has the fewest channels and the most pixels, and would take most of a step's time: it is computed on
+    phases.
+
+    Parameters
+    ----------
+    channels
+        Of the features; half of them are left after the first layer.
+    """
+
+    PADDING = 5
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.grow = nn.ConvTranspose2d(channels, channels // 2, 9, stride=2, padding=self.PADDING, output_padding=1)
+        self.shortcut = Shortcut(channels // 2)
+        self.project = nn.Conv2d(channels // 2, 1, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (batch, channels, 61, 61) to (batch, 1, 120, 120)."""
+        same, project = self.shortcut.conv, self.project
+        x = functional.pad(features, grow_padding(self.PADDING))
+        x = functional.conv2d(x, grow_kernel(self.grow.weight, self.PADDING), _phase_bias(self.grow))
+        x = functional.leaky_relu(x, SLOPE)
+        added = functional.conv2d(x, same_kernel(same.weight), _phase_bias(same), padding=2)
+        x = x + functional.leaky_relu(added, SLOPE)
+        x = functional.conv2d(x, pointwise_kernel(project.weight), _phase_bias(project))
+        return functional.pixel_shuffle(torch.tanh(x), 2)
+
+    def plain(self, features: Tensor) -> Tensor:
+        """Do the same layer by layer: what `forward` must equal, and whose operations count as its work."""
+        x = self.shortcut(functional.leaky_relu(self.grow(features), SLOPE))
+        return torch.tanh(self.project(x))
 
 
 class VAE(nn.Module):
@@ -141,8 +182,8 @@ class VAE(nn.Module):
                 nn.init.normal_(module.weight, std=_kaiming_std(module))
                 nn.init.zeros_(_bias(module))
         with torch.no_grad():
-            self.decoder.last.weight.mul_(0.1)
-            _bias(self.decoder.last).fill_(math.atanh(max(-0.99, min(0.99, mean))))
+            self.decoder.last.project.weight.mul_(0.1)
+            _bias(self.decoder.last.project).fill_(math.atanh(max(-0.99, min(0.99, mean))))
             self.encoder.head.weight[latent_size:].mul_(0.1)
             _bias(self.encoder.head)[latent_size:] = -4.0
 
@@ -162,6 +203,7 @@ class VAE(nn.Module):
             (batch, 1, 120, 120), (batch, D), (batch, D).
         """
         mean, log_variance = self.encoder(patterns)
+        log_variance = log_variance.clamp(*LOG_VARIANCE)
         reconstruction = self.decoder(mean + eps * torch.exp(0.5 * log_variance))
         return reconstruction, mean, log_variance
 
@@ -177,9 +219,9 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _grow(channels: int, out_channels: int, padding: int, output_padding: int = 0) -> list[nn.Module]:
+def _grow(channels: int, out_channels: int, padding: int) -> list[nn.Module]:
     return [
-        nn.ConvTranspose2d(channels, out_channels, 9, stride=2, padding=padding, output_padding=output_padding),
+        nn.ConvTranspose2d(channels, out_channels, 9, stride=2, padding=padding),
         nn.LeakyReLU(SLOPE),
         Shortcut(out_channels),
     ]
@@ -196,3 +238,7 @@ def _bias(module: nn.Module) -> Tensor:
     bias = module.bias
     assert isinstance(bias, Tensor)
     return bias
+
+
+def _phase_bias(module: nn.Module) -> Tensor:
+    return _bias(module).repeat_interleave(4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from microrun.runtime.errors import OutputError
 from microrun.runtime.scan import Scan
 from microrun.runtime.up2 import UpWriter
 from microrun.training.simulate.patterns import Exposure, Float32, PatternSimulator, blur
@@ -49,6 +51,11 @@ def simulate_scan(
     -------
     Scan
         The geometry that the file states.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
     """
     scan = Scan(sample.nav_shape, simulator.sig_shape, "uint16", "square", (step_um, step_um))
     background = exposure.background(scan.sig_shape)
@@ -68,23 +75,40 @@ def simulate_scan(
         return exposure.expose(signal, background * (1 + shade), rng)
 
     beside = path.with_name("part-" + path.name)
-    with UpWriter(beside, scan) as writer, ThreadPoolExecutor() as pool:
-        for start in range(0, scan.total, chunk):
-            indices = range(start, min(start + chunk, scan.total))
-            needed = np.union1d(cells[indices], neighbours[indices][mixture[indices] > 0])
-            projected = _project(sample, needed, simulator)
-            blurred = pool.map(blur, projected, sample.blur_px[needed] * scale)
-            clean = dict(zip(needed.tolist(), blurred, strict=True))
-            for index, pattern in zip(indices, pool.map(lambda i: expose(i, clean), indices), strict=True):  # noqa: B023
-                writer.write(pattern[None])
-                progress(index + 1, scan.total)
+    try:
+        with UpWriter(beside, scan) as writer, ThreadPoolExecutor() as pool:
+            for start in range(0, scan.total, chunk):
+                indices = range(start, min(start + chunk, scan.total))
+                needed = np.union1d(cells[indices], neighbours[indices][mixture[indices] > 0])
+                projected = _project(sample, needed, simulator)
+                blurred = pool.map(blur, projected, sample.blur_px[needed] * scale)
+                clean = dict(zip(needed.tolist(), blurred, strict=True))
+                for index, pattern in zip(indices, pool.map(lambda i: expose(i, clean), indices), strict=True):  # noqa: B023
+                    writer.write(pattern[None])
+                    progress(index + 1, scan.total)
+        _write_truth(path.with_suffix(".truth.npz"), sample, simulator)
+        beside.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+    return scan
+
+
+def _write_truth(path: Path, sample: Sample, simulator: PatternSimulator) -> None:
+    """Write the sample and the detector's geometry beside and rename."""
     geometry = {
         "pattern_centre": np.array(simulator.pattern_centre),
         "sample_tilt": np.array(simulator.sample_tilt),
     }
-    np.savez_compressed(path.with_suffix(".truth.npz"), **vars(sample), **geometry)  # type: ignore[arg-type]
-    beside.replace(path)
-    return scan
+    beside = path.with_name("part-" + path.name)
+    try:
+        np.savez_compressed(beside, **vars(sample), **geometry)  # type: ignore[arg-type]
+        beside.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def _planes(shape: tuple[int, int]) -> Float32:
