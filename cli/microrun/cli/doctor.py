@@ -13,8 +13,9 @@ from microrun.runtime.engine import DEFAULT_ENGINE, MODELS, Engine, EngineReques
 
 PACKAGES = {
     "numpy": "base", "numba": "base", "h5py": "base", "openvino": "cpu", "onnxruntime": "cpu", "onnxruntime-gpu": "gpu",
-    "cuda-bindings": "gpu", "matplotlib": "plots", "kikuchipy": "demo", "torch": "train", "onnx": "train",
-    "onnxscript": "train", "safetensors": "train",
+    "cuda-bindings": "gpu", "matplotlib": "plots", "kikuchipy": "demo", "scikit-learn": "analyse",
+    "pyebsdindex": "judge", "rosettasciio": "convert", "tifffile": "convert", "zarr": "convert", "torch": "train",
+    "onnx": "train", "onnxscript": "train", "safetensors": "train",
 }  # fmt: skip
 
 

@@ -61,10 +61,8 @@ def evaluate(
     source = open_scan(scan, parse_grid(grid) if grid else None)
     names = engine or [DEFAULT_ENGINE]
     pairs = [_open_pair(name, precision) for name in names]
+    check_alike([encoder for encoder, _ in pairs])
     spec = pairs[0][0].spec
-    for encoder, _ in pairs:
-        if encoder.spec.preprocessing != spec.preprocessing:
-            raise SpecError(f"{encoder.info.path}: prepares patterns in another way than {pairs[0][0].info.path}")
     geometry = find_geometry(source, background, GeometryRequest(pc, phase, tilt))
     indexer = Indexer(geometry, source.scan.sig_shape, spec.preprocessing.input_shape)
     request = JudgeRequest(source, background, patterns, _true_rotations(source))
@@ -81,6 +79,13 @@ def evaluate(
             reconstructed[row.name] = images
     about: dict[str, object] = {"scan": scan.name, "phase": phase, "pattern_centre": list(geometry.pattern_centre)}
     _write(out, scan.stem, rows, judged, reconstructed, about)
+
+
+def check_alike(encoders: list[Engine]) -> None:
+    """Raise SpecError unless all prepare patterns in the same way, so that they can be judged on the same ones."""
+    for encoder in encoders:
+        if encoder.spec.preprocessing != encoders[0].spec.preprocessing:
+            raise SpecError(f"{encoder.info.path}: prepares patterns in another way than {encoders[0].info.path}")
 
 
 def _open_pair(name: str, precision: Precision) -> tuple[Engine, Engine]:

@@ -46,7 +46,7 @@ def physics(
     orientations: Annotated[
         Path | None, typer.Option(help="An .ang or an orix .h5 file; without it the patterns are indexed here.")
     ] = None,
-    index: Annotated[bool, typer.Option(help="--no-index: maps of the patterns only.")] = True,
+    index: Annotated[bool, typer.Option(help="Index the patterns, for maps of orientations.")] = True,
     latents: Annotated[Path | None, typer.Option(help="A latents file of the scan, drawn beside.")] = None,
     background: BackgroundOption = "auto",
     pc: CentreOption = None,
@@ -94,6 +94,8 @@ def _with_orientations(
     with _console.progress_bar("indexing") as bar:
         rotations, valid = index_map(source, background, found, bar)
     _console.out.print(f"indexed    {valid.sum() / source.scan.total:.1%} of the patterns")
+    if not valid.any():
+        _console.warning_line(f"nothing can be indexed as {found.phase}; check --phase, --pc and --tilt")
     return map_orientations(maps, rotations, valid, source.scan, found.phase)
 
 

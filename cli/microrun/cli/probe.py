@@ -10,6 +10,7 @@ import numpy as np
 import typer
 
 from microrun.cli import _console
+from microrun.cli.evaluate import check_alike
 from microrun.cli.simulate import ELECTRONS, SHADING
 from microrun.runtime.background import mean_background
 from microrun.runtime.engine import DEFAULT_ENGINE, Engine, open_engine
@@ -53,6 +54,7 @@ def probe(
     engines = [open_engine(name) for name in engine or [DEFAULT_ENGINE]]
     for opened in engines:
         check_encoder(opened)
+    check_alike(engines)
     out.mkdir(parents=True, exist_ok=True)
     table: Table = {}
     for noise in ELECTRONS:

@@ -135,7 +135,7 @@ class Stage:
 STAGES = (
     Stage("first", VaeConfig(latent_size=32, batch=64, epochs=25, seed=1), EVEN),
     Stage("vae32", VaeConfig(latent_size=32, batch=64, epochs=9, learning_rate=7e-4, kl_warmup=0, seed=1), UNEVEN),
-    Stage("vae64", VaeConfig(latent_size=64, batch=64, epochs=4, learning_rate=7e-4, kl_warmup=0.1, seed=1), UNEVEN),
+    Stage("vae64", VaeConfig(latent_size=64, batch=64, epochs=3, learning_rate=4e-4, kl_warmup=0, seed=1), UNEVEN),
 )
 
 

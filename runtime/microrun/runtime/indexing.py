@@ -102,6 +102,7 @@ class Indexer:
     """
 
     def __init__(self, geometry: Geometry, sig_shape: tuple[int, int], input_shape: tuple[int, int]) -> None:
+        import pyebsdindex  # noqa: F401 (kikuchipy would say in its own way that it is missing)
         from kikuchipy.detectors import EBSDDetector
         from orix.crystal_map import Phase, PhaseList
 
@@ -188,12 +189,12 @@ def crop_centre(centre: tuple[float, float, float], sig_shape: tuple[int, int]) 
     """EDAX's pattern centre of a detector to Bruker's of the square in its middle.
 
     EDAX counts x* in widths, y* in heights from the lower edge, z* in shares of the shorter side; Bruker counts y
-    from the upper edge.
+    from the upper edge. Where the sides differ by an odd number, the crop lies half a pixel off the middle.
     """
     rows, cols = sig_shape
     side = min(rows, cols)
     x, y, z = centre
-    return (x * cols - (cols - side) / 2) / side, ((1 - y) * rows - (rows - side) / 2) / side, z
+    return (x * cols - (cols - side) // 2) / side, ((1 - y) * rows - (rows - side) // 2) / side, z
 
 
 def uncrop_centre(centre: tuple[float, float, float], sig_shape: tuple[int, int]) -> tuple[float, float, float]:
@@ -201,7 +202,7 @@ def uncrop_centre(centre: tuple[float, float, float], sig_shape: tuple[int, int]
     rows, cols = sig_shape
     side = min(rows, cols)
     x, y, z = centre
-    return (x * side + (cols - side) / 2) / cols, 1 - (y * side + (rows - side) / 2) / rows, z
+    return (x * side + (cols - side) // 2) / cols, 1 - (y * side + (rows - side) // 2) / rows, z
 
 
 @contextlib.contextmanager

@@ -124,7 +124,7 @@ def load_judged(request: JudgeRequest, spec: ModelSpec, indexer: Indexer, progre
     Raises
     ------
     ScanError
-        If no pattern carries information.
+        If no pattern carries information, or none can be indexed.
     """
     source = request.source
     preprocessor = Preprocessor(spec.preprocessing, source.scan.sig_shape)
@@ -138,6 +138,10 @@ def load_judged(request: JudgeRequest, spec: ModelSpec, indexer: Indexer, progre
     patterns = np.concatenate([batch.patterns for batch in batches])[informative]
     keep = preprocessor.pixel_keep
     orientations = indexer.index(patterns, lambda done, total: progress("indexing originals", done, total))
+    if not orientations.indexed.any():
+        raise ScanError(
+            f"none of {len(patterns)} patterns can be indexed as {orientations.phase}; check --phase, --pc and --tilt"
+        )
     known = None if request.truth is None else request.truth[indices[informative]]
     return Judged(patterns, keep, orientations, measure_sharpness(patterns, keep), known)
 

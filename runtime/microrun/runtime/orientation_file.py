@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ def read_orientations(path: Path) -> tuple[Float64, NDArray[np.bool_]]:
         If orix cannot read it, or it is no full map.
     """
     found = _load(path)
-    shape = found.shape if len(found.shape) == 2 else (1, *found.shape)
+    shape = _shape_of(found)
     best = found.rotations.data.reshape(found.size, -1, 4)[:, 0]
     if len(best) != shape[0] * shape[1]:
         raise ScanError(f"{path}: holds {len(best)} orientations, which are no full map of {shape[0]}×{shape[1]}")
@@ -58,13 +60,21 @@ def load_orientations(path: Path, scan: Scan) -> tuple[Float64, NDArray[np.bool_
     return rotations, valid
 
 
+def _shape_of(found: Any) -> tuple[int, int]:
+    """Rows and columns; of a single row or column, orix tells only the length."""
+    if len(found.shape) == 2:
+        rows, cols = found.shape
+        return rows, cols
+    return (found.size, 1) if found.x is None else (1, found.size)
+
+
 def _load(path: Path) -> Any:
     if not path.is_file():
         raise ScanError(f"{path}: no such file")
     from orix.io import load
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")  # about symmetries that it guesses
             return load(path)
     except Exception as error:  # its readers raise whatever they come across
