@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import h5py
 import numpy as np
@@ -11,6 +11,11 @@ import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 from write_up2 import Header, write_up
+
+if TYPE_CHECKING:
+    from microrun.runtime.file_sources import FileSource
+    from microrun.runtime.indexing import Indexer, Orientations
+    from microrun.runtime.truth import Truth
 
 DATA = Path(__file__).parent / "data"
 
@@ -50,3 +55,45 @@ def silicon() -> Measured:
 def nickel_up1(nickel: Measured, tmp_path: Path) -> Path:
     """The nickel scan as a version 3 file."""
     return write_up(tmp_path / "nickel.up1", nickel.patterns, Header(sig_shape=(60, 60), nav_shape=(3, 3)))
+
+
+@pytest.fixture(scope="session")
+def simulated_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty nickel patterns of 120×120 pixels, a 6×10 scan, each of another orientation; the truth lies beside."""
+    from microrun.training.simulate import Exposure, PatternSimulator, Recipe, random_sample, simulate_scan
+
+    path = tmp_path_factory.mktemp("simulated") / "random.up2"
+    sample = random_sample((6, 10), 0, Recipe(blur_px=(0.8, 0.8)))
+    simulate_scan(path, sample, PatternSimulator((120, 120)), Exposure(electrons=9600, gain=3), seed=1, step_um=0.5)
+    return path
+
+
+class Indexed(NamedTuple):
+    """A simulated scan, its prepared patterns (60, 120, 120), the mask, and what indexing says."""
+
+    source: FileSource
+    patterns: NDArray[np.float32]
+    pixel_keep: NDArray[np.bool_]
+    truth: Truth
+    indexer: Indexer
+    orientations: Orientations
+
+
+@pytest.fixture(scope="session")
+def indexed(simulated_scan: Path) -> Indexed:
+    """The simulated scan, indexed once for all tests: PyEBSDIndex compiles for a minute in a new environment."""
+    from microrun.runtime.background import mean_background
+    from microrun.runtime.file_sources import FileSource
+    from microrun.runtime.indexing import Geometry, Indexer
+    from microrun.runtime.prepared import prepare_patterns
+    from microrun.runtime.preprocess import Preprocessor
+    from microrun.runtime.spec import Preprocessing
+    from microrun.runtime.truth import load_truth
+
+    source, truth = FileSource(simulated_scan), load_truth(simulated_scan)
+    assert truth is not None
+    preprocessor = Preprocessor(Preprocessing(), source.scan.sig_shape)
+    batches = prepare_patterns(source, preprocessor, mean_background(source, preprocessor), np.arange(60))
+    patterns = np.concatenate([batch.patterns for batch in batches])
+    indexer = Indexer(Geometry(truth.pattern_centre), source.scan.sig_shape, preprocessor.input_shape)
+    return Indexed(source, patterns, preprocessor.pixel_keep, truth, indexer, indexer.index(patterns))

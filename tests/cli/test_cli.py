@@ -22,8 +22,9 @@ SIG_SHAPE = (60, 60)
 NAV_SHAPE = (3, 5)
 HEADER = Header(sig_shape=SIG_SHAPE, nav_shape=NAV_SHAPE)
 COMMANDS = [
-    ["encode"], ["maps"], ["inspect"], ["demo"], ["replay"], ["train"], ["train", "vae"], ["export"], ["bench"],
-    ["bench", "encode"], ["doctor"],
+    ["encode"], ["maps"], ["analyse"], ["decode"], ["convert"], ["physics"], ["inspect"], ["models"], ["demo"],
+    ["replay"], ["train"], ["train", "vae"], ["evaluate"], ["probe"], ["generate-patterns"], ["simulate"],
+    ["simulate", "scan"], ["export"], ["bench"], ["bench", "encode"], ["doctor"],
 ]  # fmt: skip
 
 

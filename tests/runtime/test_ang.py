@@ -1,4 +1,4 @@
-"""The grid that a companion .ang file states."""
+"""The grid and the pattern centre that a companion .ang file states."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from microrun.runtime.ang import AngGrid, read_ang_grid
+from microrun.runtime.ang import AngGrid, read_ang_grid, read_ang_pattern_centre
 from microrun.runtime.errors import ScanError
 
 TEXT = """\
@@ -86,3 +86,45 @@ def test_something_else_is_refused_in_one_line(tmp_path: Path, content: bytes) -
 def test_a_number_that_is_none_is_refused(tmp_path: Path, odd: str) -> None:
     with pytest.raises(ScanError, match="states no complete grid"):
         read_ang_grid(write_ang(tmp_path / "a.ang", odd=odd))
+
+
+# --- pattern centre
+
+CENTRE = "# x-star                0.413900\n# y-star                0.729100\n# z-star                0.486200\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CENTRE,
+        CENTRE.replace("\n", "\r\n"),
+        CENTRE.replace("-star   ", "-star:  ").upper(),
+        "# OPERATOR: M\xfcller\n" + CENTRE + "  4.7 0.1 1.5\n" + CENTRE.replace("0.4139", "9.9999"),
+    ],
+    ids=["OIM", "Windows", "colons", "only the header"],
+)
+def test_a_pattern_centre_is_read(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.ang").write_bytes(text.encode("latin-1"))
+    assert read_ang_pattern_centre(tmp_path / "a.ang") == (0.4139, 0.7291, 0.4862)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        TEXT,
+        "no header\n" + CENTRE,
+        CENTRE.replace("0.4139", "unknown"),
+        CENTRE.replace("0.4862", "nan"),
+        "# x-star 0.000000\n# y-star 0.000000\n# z-star 0.000000\n",
+    ],
+    ids=["nothing", "x only", "no header", "a word", "not a number", "zeros"],
+)
+def test_no_pattern_centre_is_stated(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.ang").write_text(text)
+    assert read_ang_pattern_centre(tmp_path / "a.ang") is None
+
+
+def test_no_file_is_no_pattern_centre(tmp_path: Path) -> None:
+    assert read_ang_pattern_centre(tmp_path / "a.ang") is None
+    assert read_ang_pattern_centre(tmp_path) is None

@@ -14,7 +14,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 from write_up2 import Header, make_patterns, write_up
 
-from microrun.runtime.background import BLOCK, RunningBackground, load_background, mean_background
+from microrun.runtime.background import (
+    BLOCK,
+    RunningBackground,
+    load_background,
+    mean_background,
+    static_background,
+)
 from microrun.runtime.errors import ScanError
 from microrun.runtime.file_sources import FileSource
 from microrun.runtime.preprocess import Preprocessor
@@ -39,6 +45,17 @@ def test_the_mean_over_a_scan(nickel_up1: Path, nickel: Any, preprocessor: Prepr
     claim = source.claim(9)
     assert claim is not None
     assert claim.indices.tolist() == list(range(9)), "a background must not claim patterns"
+
+
+def test_a_background_is_chosen_by_a_word_or_a_file(nickel_up1: Path, nickel: Any, preprocessor: Preprocessor) -> None:
+    source = FileSource(nickel_up1)
+    assert_array_equal(static_background("auto", source, preprocessor), mean_background(source, preprocessor))
+    assert_array_equal(static_background("none", source, preprocessor), np.zeros(preprocessor.input_shape))
+    path = nickel_up1.with_name("background.npy")
+    np.save(path, nickel.background)
+    assert_array_equal(static_background(str(path), source, preprocessor), load_background(path, preprocessor))
+    with pytest.raises(ScanError, match=r"mean: no such file"):
+        static_background("mean", source, preprocessor)
 
 
 @pytest.mark.parametrize(("subset", "taken"), [(1, [0]), (2, [0, 8]), (3, [0, 4, 8]), (9, range(9)), (99, range(9))])

@@ -20,8 +20,10 @@ from microrun.runtime.engine import (
     EngineRequest,
     EngineWarning,
     count_cores,
+    find_decoder_of,
     find_model,
     hash_file,
+    list_models,
     open_engine,
     read_model_spec,
 )
@@ -359,3 +361,34 @@ def test_a_graph_of_another_size_runs_with_its_own_spec(opener: Any, tmp_path: P
     path = save_model(tmp_path / "small.onnx", decoder_graph(3, side=64), spec)
     with opener(path, F32) as engine:
         assert engine.lane().run(np.zeros((2, 3), np.float32)).shape == (2, 1, 64, 64)
+
+
+# --- built-in models and decoders
+
+
+def test_built_in_encoders_are_listed_the_smallest_first() -> None:
+    models = list_models()
+    assert MODELS / "vae32.onnx" in models
+    sizes = [path.stat().st_size for path in models]
+    assert sizes == sorted(sizes)
+    for path in models:
+        spec = read_model_spec(path)
+        assert (spec.kind, spec.name) == ("encoder", path.stem)
+        assert read_model_spec(find_decoder_of(path.stem)).belongs_to(spec)
+
+
+def test_the_decoder_lies_beside_the_encoder(tmp_path: Path) -> None:
+    encoder = write_encoder(tmp_path / "tiny.v2.onnx")
+    decoder = write_decoder(tmp_path / "tiny.v2.decoder.onnx")
+    assert find_decoder_of(encoder) == find_decoder_of(str(encoder)) == decoder
+    assert find_decoder_of(decoder) == decoder
+    other = write_decoder(tmp_path / "of another name.onnx")
+    assert find_decoder_of(other) == other
+
+
+def test_an_encoder_without_its_decoder_is_refused(encoder: Path, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="export encoder and decoder together") as error:
+        find_decoder_of(encoder)
+    one_line(error, encoder.with_name("tiny.decoder.onnx"))
+    with pytest.raises(EngineError, match="no such file"):
+        find_decoder_of(tmp_path / "none.onnx")

@@ -24,12 +24,11 @@ from microrun.runtime.maps import (
     draw_overview,
     draw_principal_colours,
     load_features,
-    nice_length,
+    measure_structure,
     principal_colours,
     rank_features,
-    save_figure,
-    to_square_pixels,
 )
+from microrun.runtime.panels import nice_length, save_figure, to_square_pixels
 from microrun.runtime.scan import Scan
 from microrun.runtime.spec import ModelSpec, Preprocessing
 from microrun.runtime.stream import EncodedBatch
@@ -63,6 +62,12 @@ def make_features(shape: tuple[int, int] = SHAPE) -> Float64:
     return mixed * 10.0 ** np.array([2, -2, 0, 1, 3, -1, 0])
 
 
+def square(features: Float64) -> Scan:
+    """A square grid for a map of features."""
+    rows, cols = features.shape[:2]
+    return Scan((rows, cols), (8, 8))
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     scan = Scan(SHAPE, (8, 8), step_um=(0.5, 0.5))
@@ -73,7 +78,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_structure_comes_before_noise() -> None:
-    found = rank_features(make_features()).tolist()
+    found = rank_features(make_features(), square(make_features())).tolist()
     assert found[:5] == [6, 5, 4, 3, 2]
     assert sorted(found) == list(range(SIZE))
 
@@ -82,19 +87,35 @@ def test_missing_points_do_not_change_the_ranking() -> None:
     features = make_features()
     features[::5, ::3] = np.nan
     features[10:] = np.nan
-    assert rank_features(features)[0] == SIZE - 1
-    assert sorted(rank_features(features)) == list(range(SIZE))
+    assert rank_features(features, square(features))[0] == SIZE - 1
+    assert sorted(rank_features(features, square(features))) == list(range(SIZE))
 
 
 def test_a_constant_feature_comes_last() -> None:
     features = make_features()
     features[..., 5] = 3.0
-    assert rank_features(features)[-1] == 5
+    assert rank_features(features, square(features))[-1] == 5
 
 
 def test_ranking_ignores_offset_and_scale() -> None:
     features = make_features()
-    assert_array_equal(rank_features(-1000 * features + 5), rank_features(features))
+    assert_array_equal(
+        rank_features(-1000 * features + 5, square(-1000 * features + 5)), rank_features(features, square(features))
+    )
+
+
+def test_structure_is_gearys_c() -> None:
+    features = make_features((5, 6))
+    features[2, 3] = np.nan
+    values = {point: features[point] for point in np.ndindex(5, 6) if point != (2, 3)}
+    steps = [
+        (value - values[other]) ** 2
+        for (row, col), value in values.items()
+        for other in ((row + 1, col), (row, col + 1))
+        if other in values
+    ]
+    expected = np.mean(steps, axis=0) / (2 * np.var(list(values.values()), axis=0))
+    assert_allclose(measure_structure(features, square(features)), expected, rtol=1e-9)
 
 
 # --- principal components

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -118,3 +119,35 @@ def test_a_mask_radius_is_a_whole_number(radius: object) -> None:
     values["preprocessing"]["mask_radius"] = radius
     with pytest.raises(SpecError, match=r"^model\.onnx: "):
         ModelSpec.from_json(json.dumps(values), "model.onnx")
+
+
+# --- which decoder belongs to which encoder
+
+TRAINED = ModelSpec("vae32", "encoder", 32, training=Training("nickel", 100, 200, 3, "CC0", {"r2": 0.5}))
+
+
+def test_the_decoder_that_was_exported_with_an_encoder_belongs_to_it() -> None:
+    assert replace(TRAINED, kind="decoder").belongs_to(TRAINED)
+    assert replace(TRAINED, kind="decoder", precision="f16", parity_error=1e-3).belongs_to(TRAINED)
+    assert replace(TRAINED, kind="decoder").belongs_to(replace(TRAINED, precision="f16", parity_error=1e-3))
+    text = replace(TRAINED, kind="decoder").to_json()
+    assert ModelSpec.from_json(text, "model.onnx").belongs_to(TRAINED)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "encoder"},
+        {"kind": "denoiser"},
+        {"name": "vae33"},
+        {"latent_size": 64},
+        {"preprocessing": Preprocessing((60, 60))},
+        {"preprocessing": Preprocessing(mask_radius=-1)},
+        {"training": Training()},
+        {"training": replace(TRAINED.training, steps=201)},
+        {"training": replace(TRAINED.training, metrics={"r2": 0.6})},
+    ],
+    ids=str,
+)
+def test_other_models_do_not(change: dict[str, Any]) -> None:
+    assert not replace(TRAINED, **{"kind": "decoder", **change}).belongs_to(TRAINED)

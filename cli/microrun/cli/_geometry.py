@@ -22,7 +22,7 @@ USUAL_CENTRE = (0.5, 0.7, 0.6)  # of EDAX detectors: where the search starts
 CentreOption = Annotated[
     str | None,
     typer.Option(
-        "--pc", help="Pattern centre X,Y,Z in EDAX's convention; by default from the .ang beside, else fitted."
+        "--pc", help="Pattern centre X,Y,Z in EDAX's convention; by default from the truth or .ang beside, else fitted."
     ),
 ]
 PhaseOption = Annotated[str, typer.Option(help="Crystal structure to index: fcc, bcc or diamond.")]

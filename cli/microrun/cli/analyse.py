@@ -41,8 +41,8 @@ def analyse(
     with open_latents(latents) as opened:
         found = analyse_latents(opened, request)
         figure = draw_analysis(opened, found, request)
-    store_maps(latents, GROUP, _maps(found), _settings(found, request))
     picture = name_picture(latents, out, "analysis")
+    store_maps(latents, GROUP, _maps(found), _settings(found, request))
     save_figure(figure, picture)
     order = np.argsort(found.structure, kind="stable")[:BEST]
     best = ", ".join(f"{number} ({found.structure[number]:.2f})" for number in order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +12,10 @@ import typer
 from microrun.cli import _console
 from microrun.runtime.decode import decode_latents, find_decoder
 from microrun.runtime.engine import Device, EngineRequest, Precision, open_engine
-from microrun.runtime.errors import OutputError
-from microrun.runtime.latents import open_latents
+from microrun.runtime.errors import OutputError, ScanError
+from microrun.runtime.file_sources import FileSource
+from microrun.runtime.latents import Latents, open_latents
+from microrun.runtime.session import fingerprint
 
 SUFFIX = ".decoded.up2"
 
@@ -35,6 +38,8 @@ def decode(
     Without --background the patterns are stretched to 16 bits by one gain and offset for the whole scan.
     """
     out = out or latents.parent / (latents.name.removesuffix(".h5").removesuffix(".latents") + SUFFIX)
+    if out.suffix.lower() != ".up2":
+        raise OutputError(f"{out}: decoded patterns are written as .up2")
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
     with (
@@ -42,6 +47,7 @@ def decode(
         open_engine(engine or find_decoder(opened), device, EngineRequest(precision)) as decoder,
         _console.progress_bar("decoding") as bar,
     ):
+        _refuse_original(out, opened)
         _console.out.print(f"engine   {decoder.info}")
         started = time.perf_counter()
         decoded = decode_latents(opened, decoder, out, add_background=background, progress=bar)
@@ -53,3 +59,12 @@ def decode(
     _console.out.print(f"wrote    {out} ({_console.size_text(out.stat().st_size)})")
     if decoded.blank:
         _console.warning_line(f"{decoded.blank:,} patterns are blank: not encoded, or without information")
+
+
+def _refuse_original(out: Path, latents: Latents) -> None:
+    """The scan that latents were made from is never replaced."""
+    if not out.exists():
+        return
+    with contextlib.suppress(ScanError):  # whatever is no scan is not the original
+        if fingerprint(FileSource(out, latents.origin.scan.nav_shape)) == latents.origin.fingerprint:
+            raise OutputError(f"{out}: is the scan that was encoded; choose another --out")

@@ -18,13 +18,14 @@ from microrun.cli._geometry import (
     find_geometry,
 )
 from microrun.runtime.engine import DEFAULT_ENGINE, Engine, EngineRequest, Precision, find_decoder_of, open_engine
-from microrun.runtime.errors import ScanError, SpecError
+from microrun.runtime.errors import ScanError
 from microrun.runtime.indexing import Indexer
 from microrun.runtime.judge import (
     Float64,
     Judged,
     JudgeRequest,
     Row,
+    check_alike,
     check_pair,
     judge_model,
     judge_original,
@@ -58,6 +59,7 @@ def evaluate(
     Indexes the patterns of a scan and their reconstructions with PyEBSDIndex, and writes the comparison as
     Markdown, CSV and JSON, beside a picture of originals, reconstructions and differences.
     """
+    out.mkdir(parents=True, exist_ok=True)
     source = open_scan(scan, parse_grid(grid) if grid else None)
     names = engine or [DEFAULT_ENGINE]
     pairs = [_open_pair(name, precision) for name in names]
@@ -79,13 +81,6 @@ def evaluate(
             reconstructed[row.name] = images
     about: dict[str, object] = {"scan": scan.name, "phase": phase, "pattern_centre": list(geometry.pattern_centre)}
     _write(out, scan.stem, rows, judged, reconstructed, about)
-
-
-def check_alike(encoders: list[Engine]) -> None:
-    """Raise SpecError unless all prepare patterns in the same way, so that they can be judged on the same ones."""
-    for encoder in encoders:
-        if encoder.spec.preprocessing != encoders[0].spec.preprocessing:
-            raise SpecError(f"{encoder.info.path}: prepares patterns in another way than {encoders[0].info.path}")
 
 
 def _open_pair(name: str, precision: Precision) -> tuple[Engine, Engine]:
@@ -113,7 +108,6 @@ def _write(
     reconstructed: dict[str, Float32],
     about: dict[str, object],
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     table = to_markdown(rows)
     for suffix, text in ((".md", table), (".csv", to_csv(rows)), (".json", to_json(rows, about))):
         write_text(folder / (stem + suffix), text)

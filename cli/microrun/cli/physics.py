@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from microrun.cli import _console
 from microrun.cli._geometry import (
@@ -18,11 +20,12 @@ from microrun.cli._geometry import (
 )
 from microrun.cli.maps import name_picture
 from microrun.runtime.errors import LatentsError, OutputError
+from microrun.runtime.indexing import check_phase
 from microrun.runtime.latents import Latents, open_latents
 from microrun.runtime.maps import load_features, principal_colours, rank_features
 from microrun.runtime.orientation_file import load_orientations
 from microrun.runtime.panels import draw_image, draw_labels, draw_values, make_panels, save_figure
-from microrun.runtime.physics_maps import PhysicsMaps, index_map, map_orientations, map_patterns
+from microrun.runtime.physics_maps import Float64, PhysicsMaps, index_map, map_orientations, map_patterns
 from microrun.runtime.physics_store import write_physics
 from microrun.runtime.scan import parse_grid
 from microrun.runtime.session import ScanFile, open_scan
@@ -66,10 +69,14 @@ def physics(
     store = picture.with_suffix(".h5")
     if store.exists() and not overwrite:
         raise OutputError(f"{store}: exists; replace it with --overwrite, or choose another --out")
+    check_phase(phase)
+    found = None
+    if orientations or index:
+        found = _find_orientations(source, orientations, background, GeometryRequest(pc, phase, tilt))
     with _console.progress_bar("reading") as bar:
         maps = map_patterns(source, background, bar)
-    if orientations or index:
-        maps = _with_orientations(maps, source, orientations, background, GeometryRequest(pc, phase, tilt))
+    if found:
+        maps = map_orientations(maps, *found, source.scan, phase)
     if latents is None:
         figure = _draw(source, maps, None)
     else:
@@ -84,19 +91,18 @@ def physics(
     _console.out.print(f"wrote {picture}\nwrote {store}")
 
 
-def _with_orientations(
-    maps: PhysicsMaps, source: ScanFile, file: Path | None, background: str, request: GeometryRequest
-) -> PhysicsMaps:
+def _find_orientations(
+    source: ScanFile, file: Path | None, background: str, request: GeometryRequest
+) -> tuple[Float64, NDArray[np.bool_]]:
     if file:
-        rotations, valid = load_orientations(file, source.scan)
-        return map_orientations(maps, rotations, valid, source.scan, request.phase)
-    found = find_geometry(source, background, request)
+        return load_orientations(file, source.scan)
+    geometry = find_geometry(source, background, request)
     with _console.progress_bar("indexing") as bar:
-        rotations, valid = index_map(source, background, found, bar)
+        rotations, valid = index_map(source, background, geometry, bar)
     _console.out.print(f"indexed    {valid.sum() / source.scan.total:.1%} of the patterns")
     if not valid.any():
-        _console.warning_line(f"nothing can be indexed as {found.phase}; check --phase, --pc and --tilt")
-    return map_orientations(maps, rotations, valid, source.scan, found.phase)
+        _console.warning_line(f"nothing can be indexed as {geometry.phase}; check --phase, --pc and --tilt")
+    return rotations, valid
 
 
 def _draw(source: ScanFile, maps: PhysicsMaps, latents: Latents | None) -> Figure:
@@ -114,6 +120,6 @@ def _draw(source: ScanFile, maps: PhysicsMaps, latents: Latents | None) -> Figur
     if latents is not None:
         features = load_features(latents)
         draw_image(next(panels), scan, principal_colours(features), "latents: principal components")
-        for number in rank_features(features)[:LATENT_FEATURES]:
+        for number in rank_features(features, scan)[:LATENT_FEATURES]:
             draw_values(figure, next(panels), scan, features[..., number], f"latent feature {number}")
     return figure

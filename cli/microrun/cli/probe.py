@@ -10,13 +10,13 @@ import numpy as np
 import typer
 
 from microrun.cli import _console
-from microrun.cli.evaluate import check_alike
 from microrun.cli.simulate import ELECTRONS, SHADING
 from microrun.runtime.background import mean_background
 from microrun.runtime.engine import DEFAULT_ENGINE, Engine, open_engine
 from microrun.runtime.errors import ScanError
 from microrun.runtime.file_sources import FileSource
 from microrun.runtime.indexing import Geometry, Indexer
+from microrun.runtime.judge import check_alike
 from microrun.runtime.lanes import run_all
 from microrun.runtime.output import write_text
 from microrun.runtime.prepared import prepare_patterns
@@ -79,7 +79,7 @@ def _probe_noise(engines: list[Engine], folder: Path, noise: str, seed: int, tab
     grown = _simulate(folder / f"map-{noise}.up2", grow_sample(MAP_SHAPE, GRAINS, seed, recipe), noise, seed)
     for source in (scattered, grown):
         truth = load_truth(source.path)
-        assert truth is not None
+        assert truth is not None  # _simulate has compared it
         measured, latents = _measure(source, engines, truth)
         for opened, values in zip(engines, latents, strict=True):
             found = (
@@ -96,10 +96,10 @@ def _simulate(path: Path, sample: Sample, noise: str, seed: int) -> FileSource:
     if not path.exists():
         exposure = Exposure(electrons=ELECTRONS[noise], gain=30_000 / ELECTRONS[noise])
         simulate_scan(path, sample, PatternSimulator((120, 120), CENTRE), exposure, seed)
-    source = FileSource(path)
-    if source.scan.nav_shape != sample.nav_shape:
-        raise ScanError(f"{path}: is of another sample; choose another --out")
-    return source
+    truth = load_truth(path)
+    if truth is None or not np.array_equal(truth.rotations, sample.rotations[sample.cell]):
+        raise ScanError(f"{path}: is of another sample or seed; choose another --out")
+    return FileSource(path)
 
 
 def _measure(source: FileSource, engines: list[Engine], truth: Truth) -> tuple[Measured, list[Float32]]:
@@ -109,7 +109,9 @@ def _measure(source: FileSource, engines: list[Engine], truth: Truth) -> tuple[M
     preprocessor = Preprocessor(spec.preprocessing, source.scan.sig_shape)
     background = mean_background(source, preprocessor)
     batches = list(prepare_patterns(source, preprocessor, background, np.arange(source.available)))
-    indexer = Indexer(Geometry(truth.pattern_centre), source.scan.sig_shape, preprocessor.input_shape)
+    indexer = Indexer(
+        Geometry(truth.pattern_centre, sample_tilt=truth.sample_tilt), source.scan.sig_shape, preprocessor.input_shape
+    )
     patterns = np.concatenate([batch.patterns for batch in batches])[:, None]
     return measure(batches, preprocessor.pixel_keep, indexer), [run_all(opened, patterns) for opened in engines]
 
@@ -123,7 +125,8 @@ def _collect(found: dict[str, dict[str, float]], prefix: str, noise: str, table:
 
 
 def _lines(rows: dict[str, dict[str, float]]) -> list[list[str]]:
-    return [[name, *(f"{value:.2f}" for value in values.values())] for name, values in rows.items()]
+    latents_first = sorted(rows.items(), key=lambda row: "latents" not in row[0])
+    return [[name, *(f"{value:.3f}" for value in values.values())] for name, values in latents_first]
 
 
 def _markdown(question: str, rows: dict[str, dict[str, float]]) -> str:

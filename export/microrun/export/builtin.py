@@ -240,7 +240,8 @@ def _index_reconstructed(checkpoint: Path, held_out: Path) -> dict[str, float]:
         open_engine(checkpoint.with_suffix(".onnx")) as encoder,
         open_engine(checkpoint.with_suffix(".decoder.onnx")) as decoder,
     ):
-        indexer = Indexer(Geometry(truth.pattern_centre), SIG_SHAPE, encoder.spec.preprocessing.input_shape)
+        geometry = Geometry(truth.pattern_centre, sample_tilt=truth.sample_tilt)
+        indexer = Indexer(geometry, SIG_SHAPE, encoder.spec.preprocessing.input_shape)
         request = JudgeRequest(source, truth=truth.rotations.reshape(-1, 4))
         judged = load_judged(request, encoder.spec, indexer, quiet)
         row, _ = judge_model(judged, encoder, decoder, indexer, quiet)

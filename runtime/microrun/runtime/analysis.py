@@ -96,7 +96,7 @@ def analyse_latents(latents: Latents, request: AnalysisRequest) -> Analysis:
     distances = measure_pair_distances(features, pairs)
     threshold = request.threshold or split_distances(distances)
     return Analysis(
-        structure=measure_structure(features),
+        structure=measure_structure(features, latents.origin.scan),
         colours=principal_colours(features),
         spread=mean_over_pairs(distances, pairs, valid.shape),
         threshold=threshold,

@@ -122,7 +122,7 @@ def find_decoder(latents: Latents) -> Path:
     path = MODELS / f"{wanted.name}.decoder.onnx"
     if path.is_file() and read_model_spec(path).belongs_to(wanted):
         return path
-    raise EngineError(f"{latents.path}: was made by {wanted.name}, which is not built in; give --engine DECODER.onnx")
+    raise EngineError(f"{latents.path}: was not made by a built-in encoder; give --engine {wanted.name}.decoder.onnx")
 
 
 @dataclass(frozen=True)

@@ -202,6 +202,8 @@ def find_decoder_of(path: str | Path) -> Path:
         return encoder
     decoder = encoder.with_name(encoder.name.removesuffix(".onnx") + DECODER_SUFFIX)
     if not decoder.is_file():
+        if read_model_spec(encoder).kind == "decoder":
+            return encoder
         raise EngineError(f"{decoder}: no such file; export encoder and decoder together with `microrun export`")
     return decoder
 

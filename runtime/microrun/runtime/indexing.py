@@ -29,6 +29,12 @@ FIT_PATTERNS = 24
 _CHUNK = 264
 
 
+def check_phase(phase: str) -> None:
+    """Raise ScanError unless a phase is one of `PHASES`."""
+    if phase not in PHASES:
+        raise ScanError(f"phase {phase!r} cannot be indexed; it must be one of {', '.join(PHASES)}")
+
+
 @dataclass(frozen=True)
 class Geometry:
     """Where the patterns come from.
@@ -49,8 +55,7 @@ class Geometry:
     camera_tilt: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.phase not in PHASES:
-            raise ScanError(f"phase {self.phase!r} cannot be indexed; it must be one of {', '.join(PHASES)}")
+        check_phase(self.phase)
 
 
 @dataclass(frozen=True)

@@ -223,6 +223,13 @@ def check_pair(encoder: Engine, decoder: Engine) -> None:
         raise SpecError(f"{decoder.info.path}: was not exported together with {encoder.info.path}")
 
 
+def check_alike(encoders: list[Engine]) -> None:
+    """Raise SpecError unless all prepare patterns in the same way, so that they can be judged on the same ones."""
+    for encoder in encoders:
+        if encoder.spec.preprocessing != encoders[0].spec.preprocessing:
+            raise SpecError(f"{encoder.info.path}: prepares patterns in another way than {encoders[0].info.path}")
+
+
 def correlate(one: Float32, other: Float32, pixel_keep: NDArray[np.bool_]) -> Float64:
     """Pearson's correlation of patterns inside the mask, pair by pair; (n,) float64."""
     a, b = (images[:, pixel_keep].astype(np.float64) for images in (one, other))

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.latents import Latents
+from microrun.runtime.neighbours import neighbour_pairs
 from microrun.runtime.panels import PANEL_INCHES, WHITE_POINTS, draw_image, draw_values, make_panels, show
+from microrun.runtime.scan import Scan
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,35 +33,43 @@ def load_features(latents: Latents) -> Float64:
     values = latents.latents.astype(np.float64)
     values[~latents.written | latents.flags] = np.nan
     if np.isnan(values[..., 0]).all():
-        raise LatentsError(f"{latents.path}: holds no latents yet")
+        reason = "only latents of patterns without information" if latents.written.any() else "no latents yet"
+        raise LatentsError(f"{latents.path}: holds {reason}")
     return values
 
 
-def measure_structure(features: Float64) -> Float64:
+def measure_structure(features: Float64, scan: Scan) -> Float64:
     """How much features vary between neighbours, against how much they vary over the map.
 
     Parameters
     ----------
     features
         (rows, cols, D), NaN where missing.
+    scan
+        Its geometry.
 
     Returns
     -------
     (D,) float64
-        Geary's C with 4 neighbours: the mean squared difference of neighbours over twice the variance; 0 for
-        smooth maps, 1 for noise, infinite for a constant.
+        Geary's C: the mean squared difference of neighbours over twice the variance; 0 for smooth maps, 1 for
+        noise, infinite for a constant, or where no neighbours are known.
     """
-    differences = [np.diff(features, axis=axis).reshape(-1, features.shape[2]) for axis in (0, 1)]
-    between = _nanmean(np.concatenate(differences) ** 2)
-    centred = features.reshape(-1, features.shape[2]) - _nanmean(features.reshape(-1, features.shape[2]))
-    variance = _nanmean(centred**2)
+    flat = features.reshape(-1, features.shape[2])
+    present = ~np.isnan(flat[:, 0])
+    pairs = neighbour_pairs(scan)
+    pairs = pairs[present[pairs].all(axis=1)]
+    if not len(pairs):
+        return np.full(flat.shape[1], np.inf)
+    # Feature by feature: the differences of all at once would take twice D times the map.
+    between = np.array([((feature[pairs[:, 0]] - feature[pairs[:, 1]]) ** 2).mean() for feature in flat.T])
+    variance = flat[present].var(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(variance > 0, between / (2 * variance), np.inf)
 
 
-def rank_features(features: Float64) -> NDArray[np.int64]:
+def rank_features(features: Float64, scan: Scan) -> NDArray[np.int64]:
     """Features in the order of `measure_structure`: (D,) int64, the most structured first."""
-    return np.argsort(measure_structure(features), kind="stable")
+    return np.argsort(measure_structure(features, scan), kind="stable")
 
 
 def principal_colours(features: Float64) -> Float64:
@@ -112,7 +122,7 @@ def draw_features(latents: Latents, numbers: Sequence[int]) -> Figure:
 def draw_overview(latents: Latents) -> Figure:
     """Draw the principal components as colours, beside the features with the most spatial structure."""
     features = load_features(latents)
-    best = rank_features(features)[:OVERVIEW_FEATURES]
+    best = rank_features(features, latents.origin.scan)[:OVERVIEW_FEATURES]
     figure, axes = make_panels(latents.origin.scan, 1 + len(best))
     draw_image(axes[0], latents.origin.scan, principal_colours(features), COLOURS_TITLE)
     for axis, number in zip(axes[1:], best, strict=False):
@@ -130,7 +140,7 @@ def draw_principal_colours(latents: Latents) -> Figure:
 def draw_montage(latents: Latents) -> Figure:
     """Draw all features, small, the most structured first."""
     features = load_features(latents)
-    order = rank_features(features)
+    order = rank_features(features, latents.origin.scan)
     figure, axes = make_panels(latents.origin.scan, len(order), inches=PANEL_INCHES / 2)
     for axis, number in zip(axes, order, strict=False):
         image = features[..., number]
@@ -138,10 +148,3 @@ def draw_montage(latents: Latents) -> Figure:
         show(axis, latents.origin.scan, image, cmap="viridis", vmin=low, vmax=high)
         axis.set_title(f"{number}", fontsize=7, pad=2)
     return figure
-
-
-def _nanmean(values: Float64) -> Float64:
-    present = ~np.isnan(values)
-    total: Float64 = np.where(present, values, 0).sum(axis=0)
-    mean: Float64 = total / np.maximum(present.sum(axis=0), 1)
-    return mean

@@ -74,5 +74,5 @@ def load_truth(scan: Path) -> Truth | None:
                 pattern_centre=(x, y, z),
                 sample_tilt=float(file["sample_tilt"]),
             )
-    except Exception as error:  # a file that was cut or damaged raises whatever zlib, zipfile and NumPy raise
-        raise ScanError(f"{path}: is no truth of a simulated scan ({error}); simulate the scan again") from None
+    except Exception:  # a file that was cut or damaged raises whatever zlib, zipfile and NumPy raise
+        raise ScanError(f"{path}: is no truth of a simulated scan, or damaged; simulate the scan again") from None

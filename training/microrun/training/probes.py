@@ -4,9 +4,9 @@ Four questions, each asked of latents and of conventional maps of the same patte
 
 - blur (dislocations) and small rotations, within a grain: R² of a linear probe, tested on points that it did not
   learn from, pooled over the grains;
-- grain boundaries: area under the ROC curve of a map as it is;
-- particles of a second phase: area under the ROC curve of a support vector machine, tested on parts of the map that
-  it did not learn from. A phase is a curved surface in latent space, which no linear probe can cut out.
+- grain boundaries: area under the ROC curve of how much a map differs from its neighbours, and of the map as it is;
+- particles of a second phase: area under the ROC curve of a support vector machine, tested on particles and grains
+  that it did not learn from. A phase is a curved surface in latent space, which no linear probe can cut out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.analysis import latent_spread
-from microrun.runtime.indexing import Indexer, Orientations
+from microrun.runtime.indexing import MAX_FIT_DEG, Indexer, Orientations
 from microrun.runtime.neighbours import mean_over_pairs, neighbour_pairs
 from microrun.runtime.physics import (
     KAM_LIMIT_DEG,
@@ -36,9 +36,9 @@ from microrun.runtime.truth import Truth
 
 Float64 = NDArray[np.float64]
 FOLDS = 5
-BLOCK = 8  # points a side of the parts of a map that a probe is tested on
 MIN_MIXTURE = 0.1  # of the neighbouring grain's pattern, from which on a point counts as boundary
 MAX_ROTATION_DEG = 5.0  # within a grain; what indexing puts farther away is an error, and taken as missing
+NOT_INDEXED_DEG = 62.8  # misorientation with what is not indexed: the largest that cubic crystals have
 ALPHAS = np.logspace(-2, 4, 13)
 
 
@@ -72,13 +72,12 @@ def measure(batches: list[PreparedBatch], pixel_keep: NDArray[np.bool_], indexer
     """
     patterns = np.concatenate([batch.patterns for batch in batches])
     found = indexer.index(patterns)
-    unknown = ~found.indexed
     values = {
         "sharpness": np.concatenate([measure_sharpness(batch.patterns, pixel_keep) for batch in batches]),
         "image quality (Fourier)": np.concatenate([measure_image_quality(b.patterns, pixel_keep) for b in batches]),
         "pattern quality (Hough)": found.quality,
-        "confidence": np.where(unknown, np.nan, found.confidence),
-        "fit": np.where(unknown, np.nan, found.fit_deg),
+        "confidence": np.where(found.indexed, found.confidence, 0.0),
+        "fit": np.where(found.indexed, found.fit_deg, MAX_FIT_DEG),
         "mean intensity": np.concatenate([batch.mean for batch in batches]).astype(np.float64),
     }
     return Measured(values, found)
@@ -140,34 +139,44 @@ def probe_map(latents: Float32, measured: Measured, truth: Truth, scan: Scan) ->
     shape = scan.nav_shape
     pairs = neighbour_pairs(scan)
     rotations = measured.orientations.rotations.reshape(*shape, 4)
-    angles = measure_pair_angles(rotations, measured.orientations.indexed.reshape(shape), "fcc", pairs)
-    local = {
+    indexed = measured.orientations.indexed.reshape(shape)
+    angles = np.minimum(measure_pair_angles(rotations, indexed, "fcc", pairs), NOT_INDEXED_DEG)
+    kam = {
         f"KAM, up to {KAM_LIMIT_DEG:g}°": average_misorientation(angles, pairs, shape).ravel(),
         "KAM, all angles": mean_over_pairs(angles, pairs, shape).ravel(),
     }
-    edge = (truth.boundary & (truth.mixture >= MIN_MIXTURE)).ravel()
-    clear = (truth.mixture == 0).ravel()
-    particle, inside = (truth.phase == 1).ravel(), (truth.mixture < MIN_MIXTURE).ravel()
-    spread = latent_spread(latents.reshape(*shape, -1).astype(np.float64), scan).ravel()
-    maps = {**measured.values, **local}
-    known = np.stack([_fill(values) for values in maps.values()], axis=1)
-    parts = _parts(shape)
-    inputs = {
-        "latents": latents.astype(np.float64),
-        **{name: values[:, None] for name, values in zip(maps, known.T, strict=True)},
-        "all maps together": known,
-    }
-    judged = edge | clear
+    maps = {**measured.values, **kam}
     return {
-        "boundaries, AUC": {
-            "latents (spread)": area(spread[judged], edge[judged]),
-            **{name: area(values[judged], edge[judged]) for name, values in maps.items()},
-        },
-        "particles, AUC": {
-            name: area(probe_area(values[inside], particle[inside], parts[inside]), particle[inside])
-            for name, values in inputs.items()
-        },
+        "boundaries, AUC": _probe_boundaries(latents, maps, truth, scan),
+        "particles, AUC": _probe_particles(latents, maps, measured.orientations, truth),
     }
+
+
+def _probe_boundaries(latents: Float32, maps: Mapping[str, Float64], truth: Truth, scan: Scan) -> dict[str, float]:
+    """Areas of maps as they are, and of their spread: the mean difference from the neighbours."""
+    edge = (truth.boundary & (truth.mixture >= MIN_MIXTURE)).ravel()
+    judged = edge | (truth.mixture == 0).ravel()
+    columns = {name: _standardise(_fill(values))[:, None] for name, values in maps.items()}
+    spreads = {"latents (spread)": latents.astype(np.float64)}
+    spreads |= {f"{name} (spread)": values for name, values in columns.items() if not name.startswith("KAM")}
+    spreads["all maps together (spread)"] = np.concatenate(list(columns.values()), axis=1)
+    found = {name: latent_spread(values.reshape(*scan.nav_shape, -1), scan).ravel() for name, values in spreads.items()}
+    scores = {**found, **maps}
+    return {name: _either_sign(area(values[judged], edge[judged])) for name, values in scores.items()}
+
+
+def _probe_particles(
+    latents: Float32, maps: Mapping[str, Float64], orientations: Orientations, truth: Truth
+) -> dict[str, float]:
+    """Areas of probes that are tested on whole particles and grains that they did not learn from."""
+    inside = (truth.mixture < MIN_MIXTURE).ravel()
+    particle, grain = (truth.phase == 1).ravel()[inside], truth.grain.ravel()[inside]
+    columns = {name: _fill(values)[:, None] for name, values in maps.items()}
+    identity = np.broadcast_to((1.0, 0.0, 0.0, 0.0), orientations.rotations.shape)
+    columns["orientation (indexed)"] = nearest_equivalents(orientations.rotations, identity, orientations.phase)
+    together = np.concatenate(list(columns.values()), axis=1)
+    inputs = {"latents": latents.astype(np.float64), **columns, "all maps together": together}
+    return {name: area(probe_area(values[inside], particle, grain), particle) for name, values in inputs.items()}
 
 
 def within_r2(inputs: Float64, targets: Float64, groups: NDArray[np.int64]) -> float:
@@ -204,8 +213,8 @@ def within_r2(inputs: Float64, targets: Float64, groups: NDArray[np.int64]) -> f
     return 1 - error / spread
 
 
-def probe_area(inputs: Float64, labels: NDArray[np.bool_], parts: NDArray[np.int64]) -> Float64:
-    """Scores of a probe on parts of the map that it did not learn from.
+def probe_area(inputs: Float64, labels: NDArray[np.bool_], groups: NDArray[np.int64]) -> Float64:
+    """Scores of a probe on groups that it did not learn from.
 
     Parameters
     ----------
@@ -213,33 +222,32 @@ def probe_area(inputs: Float64, labels: NDArray[np.bool_], parts: NDArray[np.int
         (n, features).
     labels
         (n,) bool.
-    parts
-        (n,): a fifth of the parts is tested on at a time.
+    groups
+        (n,): a fifth of them is tested on at a time, with its share of either label.
 
     Returns
     -------
     (n,) float64, larger where the label is more likely
     """
-    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
     model = make_pipeline(StandardScaler(), SVC(class_weight="balanced"))
     scores: Float64 = cross_val_predict(
-        model, inputs, labels, groups=parts, cv=GroupKFold(FOLDS), method="decision_function"
+        model, inputs, labels, groups=groups, cv=StratifiedGroupKFold(FOLDS), method="decision_function"
     )
     return scores
 
 
 def area(scores: Float64, labels: NDArray[np.bool_]) -> float:
-    """Area under the ROC curve, whichever sign of the score tells; NaN where there is but one class."""
+    """Area under the ROC curve; NaN where there is but one class."""
     from sklearn.metrics import roc_auc_score
 
     if labels.all() or not labels.any():
         return float("nan")
-    found = float(roc_auc_score(labels, _fill(scores)))
-    return max(found, 1 - found)
+    return float(roc_auc_score(labels, _fill(scores)))
 
 
 def rotation_vectors(rotations: Float64, references: Float64, phase: str) -> Float64:
@@ -264,6 +272,16 @@ def rotation_vectors(rotations: Float64, references: Float64, phase: str) -> Flo
     return vectors
 
 
+def _either_sign(found: float) -> float:
+    """Area of a map that nobody trained, whichever sign of it tells; the truth decides, in its favour."""
+    return max(found, 1 - found)
+
+
+def _standardise(values: Float64) -> Float64:
+    scaled: Float64 = (values - values.mean()) / max(float(values.std()), 1e-300)
+    return scaled
+
+
 def _fill(values: Float64) -> Float64:
     """Replace what is missing by the median, column by column."""
     finite = np.where(np.isfinite(values), values, np.nan)
@@ -271,9 +289,3 @@ def _fill(values: Float64) -> Float64:
         warnings.simplefilter("ignore")  # about columns without any value
         middle = np.nan_to_num(np.nanmedian(finite, axis=0))
     return np.where(np.isnan(finite), middle, finite)
-
-
-def _parts(shape: tuple[int, int]) -> NDArray[np.int64]:
-    """Number of the square of `BLOCK` points that each point of a map lies in."""
-    rows, cols = np.indices(shape) // BLOCK
-    return (rows * (shape[1] // BLOCK + 1) + cols).ravel()
