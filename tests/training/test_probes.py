@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from microrun.runtime.analysis import latent_spread
-from microrun.runtime.indexing import Orientations
+from microrun.runtime.indexing import MAX_FIT_DEG, Orientations
 from microrun.runtime.physics import measure_image_quality, measure_sharpness
 from microrun.runtime.prepared import PreparedBatch
 from microrun.runtime.scan import Scan
 from microrun.runtime.truth import Truth
-from microrun.training import probes
 from microrun.training.probes import (
     Measured,
     area,
@@ -85,8 +84,9 @@ def test_missing_inputs_are_filled() -> None:
 
 def test_the_area_of_a_perfect_score_is_one() -> None:
     labels = np.arange(100) > 70
-    for scores in (np.arange(100.0), -np.arange(100.0), labels.astype(float)):
+    for scores in (np.arange(100.0), labels.astype(float)):
         assert area(scores, labels) == 1
+    assert area(-np.arange(100.0), labels) == 0
 
 
 def test_the_area_of_a_random_score_is_one_half() -> None:
@@ -101,7 +101,7 @@ def test_the_area_is_the_share_of_pairs_in_the_right_order(points: list[tuple[in
     if not pairs:
         assert np.isnan(area(scores, labels))
     else:
-        assert area(scores, labels) == pytest.approx(max(np.mean(pairs), 1 - np.mean(pairs)))
+        assert area(scores, labels) == pytest.approx(np.mean(pairs))
 
 
 def test_of_one_class_there_is_no_area() -> None:
@@ -160,8 +160,8 @@ def test_measures_are_what_their_names_say(indexed: Indexed) -> None:
     known = indexed.orientations.indexed[:25]
     expected = {
         "pattern quality (Hough)": indexed.orientations.quality[:25],
-        "confidence": np.where(known, indexed.orientations.confidence[:25], np.nan),
-        "fit": np.where(known, indexed.orientations.fit_deg[:25], np.nan),
+        "confidence": np.where(known, indexed.orientations.confidence[:25], 0),
+        "fit": np.where(known, indexed.orientations.fit_deg[:25], MAX_FIT_DEG),
     }
     for name, values in expected.items():
         assert_allclose(found.values[name], values, rtol=1e-4)
@@ -216,8 +216,7 @@ def test_grains_are_asked_for_blur_and_rotation() -> None:
     assert other["blurry"] < 0.1
 
 
-def test_maps_are_asked_for_boundaries_and_particles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "BLOCK", 4)
+def test_maps_are_asked_for_boundaries_and_particles() -> None:
     truth, scan = make_truth((12, 16)), Scan((12, 16), (8, 8))
     particle, edge = truth.phase.ravel() == 1, (truth.mixture >= 0.1).ravel()
     measured = make_measured(
@@ -237,8 +236,7 @@ def test_maps_are_asked_for_boundaries_and_particles(monkeypatch: pytest.MonkeyP
     assert one["KAM, all angles"] != one["KAM, up to 5°"]
 
 
-def test_weakly_mixed_points_are_neither_boundary_nor_clear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "BLOCK", 4)
+def test_weakly_mixed_points_are_neither_boundary_nor_clear() -> None:
     truth, scan = make_truth((12, 16)), Scan((12, 16), (8, 8))
     weak = ((truth.mixture > 0) & (truth.mixture < 0.1)).ravel()
     assert weak.sum() > 3

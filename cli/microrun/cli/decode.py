@@ -39,7 +39,7 @@ def decode(
     """
     out = out or latents.parent / (latents.name.removesuffix(".h5").removesuffix(".latents") + SUFFIX)
     if out.suffix.lower() != ".up2":
-        raise OutputError(f"{out}: decoded patterns are written as .up2")
+        raise ScanError(f"{out}: decoded patterns are written as .up2")
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
     with (

@@ -59,7 +59,6 @@ def evaluate(
     Indexes the patterns of a scan and their reconstructions with PyEBSDIndex, and writes the comparison as
     Markdown, CSV and JSON, beside a picture of originals, reconstructions and differences.
     """
-    out.mkdir(parents=True, exist_ok=True)
     source = open_scan(scan, parse_grid(grid) if grid else None)
     names = engine or [DEFAULT_ENGINE]
     pairs = [_open_pair(name, precision) for name in names]
@@ -67,6 +66,7 @@ def evaluate(
     spec = pairs[0][0].spec
     geometry = find_geometry(source, background, GeometryRequest(pc, phase, tilt))
     indexer = Indexer(geometry, source.scan.sig_shape, spec.preprocessing.input_shape)
+    out.mkdir(parents=True, exist_ok=True)  # before an hour of indexing, not after
     request = JudgeRequest(source, background, patterns, _true_rotations(source))
     with _console.progress_bar("indexing") as bar:
 

@@ -11,7 +11,7 @@ import typer
 
 from microrun.cli import _console
 from microrun.runtime.engine import DEFAULT_ENGINE, EngineRequest, find_decoder_of, open_engine
-from microrun.runtime.errors import OutputError, SpecError
+from microrun.runtime.errors import OutputError, ScanError, SpecError
 from microrun.runtime.generate_patterns import draw_patterns, generate_patterns, write_patterns
 from microrun.runtime.panels import save_figure
 from microrun.runtime.preprocess import Preprocessor
@@ -28,7 +28,7 @@ def generate(
 ) -> None:
     """Decode random latents, drawn from the prior that the model was trained towards."""
     if out.suffix.lower() not in (".png", ".up2"):
-        raise OutputError(f"{out}: patterns are written as .png or .up2")
+        raise ScanError(f"{out}: patterns are written as .png or .up2")
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
     with open_engine(find_decoder_of(engine), "auto", EngineRequest("f32")) as decoder:

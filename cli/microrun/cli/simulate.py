@@ -45,7 +45,7 @@ def scan(
     from microrun.training.simulate import Exposure, PatternSimulator, Recipe, grow_sample, map_sample, simulate_scan
 
     if out.suffix.lower() != ".up2":
-        raise OutputError(f"{out}: a simulated scan is a .up2 file")
+        raise ScanError(f"{out}: a simulated scan is a .up2 file")
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another name")
     if orientations:
