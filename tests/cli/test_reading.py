@@ -122,6 +122,13 @@ def test_decode_does_not_overwrite_unasked(microrun: Microrun, latents: Path, de
     assert FileSource(out).scan.nav_shape == NAV_SHAPE
 
 
+def test_the_scan_itself_is_never_replaced(microrun: Microrun, latents: Path, decoder: Path, scan: Path) -> None:
+    before = scan.read_bytes()
+    ran = microrun("decode", latents, "--engine", decoder, "--out", scan, "--overwrite")
+    check_refused(ran, scan, "is the scan that was encoded", code=1)
+    assert scan.read_bytes() == before
+
+
 def test_what_cannot_be_decoded(microrun: Microrun, latents: Path, decoder: Path, tmp_path: Path) -> None:
     other = write_decoder(tmp_path / "other.decoder.onnx", latent_size=9)
     check_refused(microrun("decode", latents), latents, "give --engine")

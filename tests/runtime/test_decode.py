@@ -131,6 +131,18 @@ def test_intensities_beyond_16_bits_are_clipped_not_wrapped(path: Path) -> None:
     assert {0, 65535} <= set(found.ravel().tolist())
 
 
+@pytest.mark.parametrize("shift", [1000, -1000])
+def test_intensities_of_one_sign_are_stretched_with_zero(path: Path, shift: int) -> None:
+    contents = make_contents(SCANS["square"])
+    shifted = replace(contents, ranges=contents.ranges + np.float32(shift))
+    write_contents(path, make_origin(SCANS["square"]), shifted)
+    out, decoded = decode(path)
+    expected, gain, offset = decode_obviously(shifted, add_background=False)
+    assert (decoded.gain, decoded.offset) == pytest.approx((gain, offset))
+    assert np.abs(read_patterns(out) - expected).max() <= ROUNDING
+    assert (read_patterns(out)[3] == (0 if shift > 0 else 65535)).all()  # a blank pattern is an intensity of 0
+
+
 def test_latents_in_half_precision_are_decoded(path: Path) -> None:
     contents = make_contents(SCANS["square"])
     write_contents(path, make_origin(SCANS["square"], dtype="float16"), contents)

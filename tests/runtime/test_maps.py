@@ -104,18 +104,26 @@ def test_ranking_ignores_offset_and_scale() -> None:
     )
 
 
-def test_structure_is_gearys_c() -> None:
+@pytest.mark.parametrize("grid", ["square", "hexagonal"])
+def test_structure_is_gearys_c(grid: str) -> None:
+    scan = Scan((5, 6), (8, 8), grid=grid, step_um=(1.0, 1.0 if grid == "square" else 0.75**0.5))  # type: ignore[arg-type]
     features = make_features((5, 6))
     features[2, 3] = np.nan
-    values = {point: features[point] for point in np.ndindex(5, 6) if point != (2, 3)}
+    x, y = scan.positions_um()
+    points = [point for point in np.ndindex(5, 6) if point != (2, 3)]
     steps = [
-        (value - values[other]) ** 2
-        for (row, col), value in values.items()
-        for other in ((row + 1, col), (row, col + 1))
-        if other in values
+        (features[one] - features[other]) ** 2
+        for one in points
+        for other in points
+        if abs(np.hypot(x[one] - x[other], y[one] - y[other]) - 1) < 1e-6
     ]
-    expected = np.mean(steps, axis=0) / (2 * np.var(list(values.values()), axis=0))
-    assert_allclose(measure_structure(features, square(features)), expected, rtol=1e-9)
+    values = [features[point] for point in points]
+    expected = np.mean(steps, axis=0) / (2 * np.var(values, axis=0))
+    assert_allclose(measure_structure(features, scan), expected, rtol=1e-9)
+
+
+def test_without_neighbours_there_is_no_structure() -> None:
+    assert np.isinf(measure_structure(make_features((1, 1)), Scan((1, 1), (8, 8)))).all()
 
 
 # --- principal components

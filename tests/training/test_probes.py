@@ -121,10 +121,15 @@ def test_a_probe_is_tested_where_it_did_not_learn() -> None:
     labels = normal(400) > 0.8
     told = np.stack([labels + 0.1 * normal(400, seed=1), normal(400, seed=2)], axis=1)
     assert area(probe_area(told, labels, parts), labels) > 0.99
-    learnt_by_heart = normal(20, 6, seed=3)[parts]  # tells the parts, and nothing of the labels
-    assert abs(area(probe_area(learnt_by_heart, labels, parts), labels) - 0.5) < 0.15
     scores = probe_area(told, labels, parts)
     assert scores[labels].mean() > scores[~labels].mean()
+
+
+def test_a_probe_that_learns_groups_by_heart_gains_nothing() -> None:
+    groups = np.repeat(np.arange(60), 8)
+    labels = groups % 4 == 0
+    by_heart = normal(60, 6, seed=3)[groups] + 0.01 * normal(480, 6, seed=4)  # tells the groups, nothing of others
+    assert 0.2 < area(probe_area(by_heart, labels, groups), labels) < 0.8
 
 
 # --- rotations
@@ -232,7 +237,10 @@ def test_maps_are_asked_for_boundaries_and_particles() -> None:
     clear = (truth.mixture == 0).ravel()
     spread = latent_spread(latents.reshape(12, 16, 2).astype(float), scan).ravel()
     assert one["latents (spread)"] == pytest.approx(area(spread[edge | clear], edge[edge | clear]))
-    assert {"KAM, up to 5°", "KAM, all angles"} <= set(one)
+    for name, values in measured.values.items():
+        differences = area(latent_spread(values.reshape(12, 16, 1), scan).ravel()[edge | clear], edge[edge | clear])
+        assert one[f"{name} (spread)"] == pytest.approx(max(differences, 1 - differences))
+    assert {"KAM, up to 5°", "KAM, all angles", "all maps together (spread)"} <= set(one)
     assert one["KAM, all angles"] != one["KAM, up to 5°"]
 
 

@@ -101,13 +101,13 @@ def draw_differences(judged: Judged, reconstructed: Mapping[str, Float32]) -> Fi
     outside = ~judged.pixel_keep
     for number, (label, axes) in enumerate(zip(SHOWN, grid, strict=True)):
         original = judged.patterns[chosen[number]]
-        panels = [("original", original, 1.0)]
+        panels = [("original", original)]
         for name, images in reconstructed.items():
             image = images[chosen[number]]
-            panels += [(name, image, 1.0), ("difference", original - image, 1.0)]
-        for axis, (title, image, limit) in zip(axes, panels, strict=True):
+            panels += [(name, image), ("difference", original - image)]
+        for axis, (title, image) in zip(axes, panels, strict=True):
             shown = np.ma.masked_array(image, outside)
-            axis.imshow(shown, cmap="gray", vmin=-limit, vmax=limit)
+            axis.imshow(shown, cmap="gray", vmin=-1, vmax=1)
             axis.set_xticks([])
             axis.set_yticks([])
             for spine in axis.spines.values():
@@ -115,6 +115,7 @@ def draw_differences(judged: Judged, reconstructed: Mapping[str, Float32]) -> Fi
             if number == 0:
                 axis.set_title(title, fontsize=9)
         axes[0].set_ylabel(label, fontsize=9)
+    figure.supxlabel("patterns and differences from −1 (black) to 1 (white)", fontsize=8)
     return figure
 
 

@@ -101,6 +101,7 @@ def join_processes() -> Iterator[Processes]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield Processes(dist.get_rank(), count, device)
+        dist.barrier()  # a process that leaves while others still talk to it can make them abort
     finally:
         dist.destroy_process_group()
 

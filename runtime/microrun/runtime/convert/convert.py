@@ -104,8 +104,11 @@ def _check_free(parts: Sequence[Path], source: Path, overwrite: bool) -> None:
 
 
 def _publish(folder: Path, parts: Sequence[Path]) -> None:
-    """Rename what was made; the last part, which speaks of the others, goes first and comes last."""
-    if os.path.lexists(parts[-1]):
+    """Rename what was made; the last part, which speaks of the others, goes first and comes last.
+
+    A single file replaces the old one at once; a folder, and a file that speaks of another, cannot.
+    """
+    if os.path.lexists(parts[-1]) and (len(parts) > 1 or parts[-1].is_dir()):
         parts[-1].rename(folder / "replaced")
     for part in parts:
         (folder / part.name).replace(part)
