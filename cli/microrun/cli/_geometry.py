@@ -27,7 +27,7 @@ CentreOption = Annotated[
 ]
 PhaseOption = Annotated[str, typer.Option(help="Crystal structure to index: fcc, bcc or diamond.")]
 BackgroundOption = Annotated[str, typer.Option(help="auto (mean of the scan), none, or a .npy/.up1/.up2 file.")]
-TiltOption = Annotated[float, typer.Option(help="Of the sample, in degrees.")]
+TiltOption = Annotated[float, typer.Option(help="Of the sample, in degrees, where no truth beside the scan tells.")]
 
 
 class GeometryRequest(NamedTuple):
@@ -61,7 +61,7 @@ def _some_patterns(source: ScanFile, choice: str) -> np.ndarray:
     indices = np.unique(np.linspace(0, source.available - 1, FIT_PATTERNS).round().astype(np.int64))
     background = static_background(choice, source, preprocessor)
     batches = prepare_patterns(source, preprocessor, background, indices)
-    return np.concatenate([batch.patterns for batch in batches])
+    return np.concatenate([batch.patterns[~batch.flags] for batch in batches])
 
 
 def parse_centre(text: str) -> tuple[float, float, float]:

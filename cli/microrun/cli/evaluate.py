@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,7 @@ from microrun.runtime.judge import (
     judge_model,
     judge_original,
     load_judged,
+    name_engines,
 )
 from microrun.runtime.judge_table import draw_differences, to_csv, to_json, to_markdown
 from microrun.runtime.output import write_text
@@ -61,9 +63,10 @@ def evaluate(
     """
     source = open_scan(scan, parse_grid(grid) if grid else None)
     names = engine or [DEFAULT_ENGINE]
-    pairs = [_open_pair(name, precision) for name in names]
-    check_alike([encoder for encoder, _ in pairs])
-    spec = pairs[0][0].spec
+    pairs = [_open_pair(name, precision) for name in dict.fromkeys(names)]
+    encoders = [encoder for encoder, _ in pairs]
+    check_alike(encoders)
+    spec = encoders[0].spec
     geometry = find_geometry(source, background, GeometryRequest(pc, phase, tilt))
     indexer = Indexer(geometry, source.scan.sig_shape, spec.preprocessing.input_shape)
     out.mkdir(parents=True, exist_ok=True)  # before an hour of indexing, not after
@@ -75,10 +78,9 @@ def evaluate(
 
         judged = load_judged(request, spec, indexer, progress)
         rows, reconstructed = [judge_original(judged)], {}
-        for encoder, decoder in pairs:
-            row, images = judge_model(judged, encoder, decoder, indexer, progress)
-            rows.append(row)
-            reconstructed[row.name] = images
+        for name, (encoder, decoder) in zip(name_engines(encoders), pairs, strict=True):
+            row, reconstructed[name] = judge_model(judged, encoder, decoder, indexer, progress)
+            rows.append(replace(row, name=name))
     about: dict[str, object] = {"scan": scan.name, "phase": phase, "pattern_centre": list(geometry.pattern_centre)}
     _write(out, scan.stem, rows, judged, reconstructed, about)
 

@@ -70,6 +70,8 @@ def physics(
     if store.exists() and not overwrite:
         raise OutputError(f"{store}: exists; replace it with --overwrite, or choose another --out")
     check_phase(phase)
+    if latents:
+        _check_shape(latents, source)
     found = None
     if orientations or index:
         found = _find_orientations(source, orientations, background, GeometryRequest(pc, phase, tilt))
@@ -81,14 +83,19 @@ def physics(
         figure = _draw(source, maps, None)
     else:
         with open_latents(latents) as opened:
-            if opened.origin.scan.nav_shape != source.scan.nav_shape:
-                raise LatentsError(
-                    f"{latents}: is of a map of {opened.origin.scan.nav_shape}; {scan} has {source.scan.nav_shape}"
-                )
             figure = _draw(source, maps, opened)
     write_physics(store, source.scan, maps)
     save_figure(figure, picture)
     _console.out.print(f"wrote {picture}\nwrote {store}")
+
+
+def _check_shape(latents: Path, source: ScanFile) -> None:
+    with open_latents(latents) as opened:
+        found, wanted = opened.origin.scan.nav_shape, source.scan.nav_shape
+    if found != wanted:
+        raise LatentsError(
+            f"{latents}: is of a map of {found[0]}×{found[1]}; {source.path} has {wanted[0]}×{wanted[1]}"
+        )
 
 
 def _find_orientations(

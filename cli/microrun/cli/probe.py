@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from microrun.runtime.engine import DEFAULT_ENGINE, Engine, open_engine
 from microrun.runtime.errors import ScanError
 from microrun.runtime.file_sources import FileSource
 from microrun.runtime.indexing import Geometry, Indexer
-from microrun.runtime.judge import check_alike
+from microrun.runtime.judge import check_alike, name_engines
 from microrun.runtime.lanes import run_all
 from microrun.runtime.output import write_text
 from microrun.runtime.prepared import prepare_patterns
@@ -51,7 +52,7 @@ def probe(
     How well do latents recover deformation, small rotations, grain boundaries and particles, against
     conventional maps of the same patterns, at three levels of noise? Writes probes.md and probes.json.
     """
-    engines = [open_engine(name) for name in engine or [DEFAULT_ENGINE]]
+    engines = [open_engine(name) for name in dict.fromkeys(engine or [DEFAULT_ENGINE])]
     for opened in engines:
         check_encoder(opened)
     check_alike(engines)
@@ -62,7 +63,7 @@ def probe(
             _probe_noise(engines, out, noise, seed, table)
     text = "\n".join(_markdown(question, rows) for question, rows in table.items())
     write_text(out / "probes.md", text)
-    write_text(out / "probes.json", json.dumps(table, indent=1) + "\n")
+    write_text(out / "probes.json", _json(table))
     for question, rows in table.items():
         _console.out.print(f"\n[bold]{question}[/]")
         _console.print_rows(("", *(f"{noise} noise" for noise in ELECTRONS)), _lines(rows))
@@ -81,13 +82,13 @@ def _probe_noise(engines: list[Engine], folder: Path, noise: str, seed: int, tab
         truth = load_truth(source.path)
         assert truth is not None  # _simulate has compared it
         measured, latents = _measure(source, engines, truth)
-        for opened, values in zip(engines, latents, strict=True):
+        for name, values in zip(name_engines(engines), latents, strict=True):
             found = (
                 probes.probe_grains(values, measured, truth)
                 if source is scattered
                 else probes.probe_map(values, measured, truth, source.scan)
             )
-            _collect(found, f"{opened.info.path.stem}: ", noise, table)
+            _collect(found, f"{name}: ", noise, table)
 
 
 def _simulate(path: Path, sample: Sample, noise: str, seed: int) -> FileSource:
@@ -127,6 +128,18 @@ def _collect(found: dict[str, dict[str, float]], prefix: str, noise: str, table:
 def _lines(rows: dict[str, dict[str, float]]) -> list[list[str]]:
     latents_first = sorted(rows.items(), key=lambda row: "latents" not in row[0])
     return [[name, *(f"{value:.3f}" for value in values.values())] for name, values in latents_first]
+
+
+def _json(table: Table) -> str:
+    """The table as JSON, which has no NaN: where there was but one class to tell apart, null."""
+    known = {
+        question: {
+            name: {noise: None if math.isnan(value) else value for noise, value in values.items()}
+            for name, values in rows.items()
+        }
+        for question, rows in table.items()
+    }
+    return json.dumps(known, indent=1) + "\n"
 
 
 def _markdown(question: str, rows: dict[str, dict[str, float]]) -> str:

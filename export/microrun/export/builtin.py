@@ -235,7 +235,6 @@ def _index_reconstructed(checkpoint: Path, held_out: Path) -> dict[str, float]:
     truth = load_truth(held_out)
     assert truth is not None
     source = FileSource(held_out)
-    quiet = lambda what, done, total: None  # noqa: E731
     with (
         open_engine(checkpoint.with_suffix(".onnx")) as encoder,
         open_engine(checkpoint.with_suffix(".decoder.onnx")) as decoder,
@@ -243,8 +242,8 @@ def _index_reconstructed(checkpoint: Path, held_out: Path) -> dict[str, float]:
         geometry = Geometry(truth.pattern_centre, sample_tilt=truth.sample_tilt)
         indexer = Indexer(geometry, SIG_SHAPE, encoder.spec.preprocessing.input_shape)
         request = JudgeRequest(source, truth=truth.rotations.reshape(-1, 4))
-        judged = load_judged(request, encoder.spec, indexer, quiet)
-        row, _ = judge_model(judged, encoder, decoder, indexer, quiet)
+        judged = load_judged(request, encoder.spec, indexer)
+        row, _ = judge_model(judged, encoder, decoder, indexer)
     assert row.truth_deg is not None
     medians = {"misorientation_deg": row.misorientation_deg, "truth_deg": row.truth_deg, "correlation": row.correlation}
     return {"indexed": round(row.indexed, 4), **{name: round(values[1], 4) for name, values in medians.items()}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.engine import MODELS, Engine, Float32, Lane, read_model_spec
-from microrun.runtime.errors import EngineError, LatentsError, OutputError, SpecError
+from microrun.runtime.errors import EngineError, LatentsError, SpecError
 from microrun.runtime.lanes import run_lanes
 from microrun.runtime.latents import Latents
+from microrun.runtime.output import written_beside
 from microrun.runtime.preprocess import Preprocessor, restore_patterns
 from microrun.runtime.scan import Scan
 from microrun.runtime.up2 import UpWriter
@@ -80,20 +80,12 @@ def decode_latents(
     """
     check_decoder(engine, latents)
     job = _Job.prepare(latents, engine, add_background)
-    beside = out.with_name("part-" + out.name)
     done = 0
-    try:
-        with UpWriter(beside, job.decoded.scan) as writer:
-            for patterns in run_lanes(engine, job.batches(engine.info.batch), job.decode):
-                writer.write(patterns)
-                done += len(patterns)
-                progress(done, job.decoded.scan.total)
-        beside.replace(out)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from None
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
+    with written_beside(out) as beside, UpWriter(beside, job.decoded.scan) as writer:
+        for patterns in run_lanes(engine, job.batches(engine.info.batch), job.decode):
+            writer.write(patterns)
+            done += len(patterns)
+            progress(done, job.decoded.scan.total)
     return job.decoded
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.engine import Engine
-from microrun.runtime.errors import OutputError
 from microrun.runtime.lanes import run_all
+from microrun.runtime.output import written_beside
 from microrun.runtime.preprocess import Float32
 from microrun.runtime.scan import Scan
 from microrun.runtime.up2 import UpWriter
@@ -52,16 +51,8 @@ def write_patterns(patterns: Float32, out: Path) -> None:
         If it cannot be written.
     """
     scan = Scan((1, len(patterns)), (patterns.shape[1], patterns.shape[2]), "uint16")
-    beside = out.with_name("part-" + out.name)
-    try:
-        with UpWriter(beside, scan) as writer:
-            writer.write(np.rint((np.clip(patterns, -1, 1) + 1) * (WHITE / 2)).astype(np.uint16))
-        beside.replace(out)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from None
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
+    with written_beside(out) as beside, UpWriter(beside, scan) as writer:
+        writer.write(np.rint((np.clip(patterns, -1, 1) + 1) * (WHITE / 2)).astype(np.uint16))
 
 
 def draw_patterns(patterns: Float32, pixel_keep: NDArray[np.bool_], columns: int) -> Figure:

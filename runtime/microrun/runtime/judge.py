@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +107,9 @@ class JudgeRequest:
     truth: Float64 | None = None
 
 
-def load_judged(request: JudgeRequest, spec: ModelSpec, indexer: Indexer, progress: Progress) -> Judged:
+def load_judged(
+    request: JudgeRequest, spec: ModelSpec, indexer: Indexer, progress: Progress = lambda what, done, total: None
+) -> Judged:
     """Prepare patterns, evenly spaced over the scan, and index them.
 
     Parameters
@@ -164,7 +166,11 @@ def judge_original(judged: Judged) -> Row:
 
 
 def judge_model(
-    judged: Judged, encoder: Engine, decoder: Engine, indexer: Indexer, progress: Progress
+    judged: Judged,
+    encoder: Engine,
+    decoder: Engine,
+    indexer: Indexer,
+    progress: Progress = lambda what, done, total: None,
 ) -> tuple[Row, Float32]:
     """The line of a model.
 
@@ -221,6 +227,13 @@ def check_pair(encoder: Engine, decoder: Engine) -> None:
             raise SpecError(f"{engine.info.path}: expected a model of kind {kind}; got a {engine.spec.kind}")
     if not decoder.spec.belongs_to(encoder.spec):
         raise SpecError(f"{decoder.info.path}: was not exported together with {encoder.info.path}")
+
+
+def name_engines(engines: Sequence[Engine]) -> list[str]:
+    """Names that tell engines apart: those of their files, with the folder where files are named alike."""
+    stems = [engine.info.path.stem for engine in engines]
+    paths = [str(engine.info.path.with_suffix("")) for engine in engines]
+    return [path if stems.count(stem) > 1 else stem for stem, path in zip(stems, paths, strict=True)]
 
 
 def check_alike(encoders: list[Engine]) -> None:

@@ -94,26 +94,21 @@ def draw_differences(judged: Judged, reconstructed: Mapping[str, Float32]) -> Fi
 
     first = next(iter(reconstructed.values()))
     order = np.argsort(-correlate(judged.patterns, first, judged.pixel_keep), kind="stable")
-    chosen = order[[0, len(order) // 2, -1]]
+    chosen = dict(zip(SHOWN, order[[0, len(order) // 2, -1]], strict=True)) if len(order) > 2 else {"": order[0]}
     columns = 1 + 2 * len(reconstructed)
-    figure = Figure((1.7 * columns, 5.4), layout="constrained")
+    figure = Figure((1.7 * columns, 1.75 * len(chosen) + 0.2), layout="constrained")
     grid = figure.subplots(len(chosen), columns, squeeze=False)
     outside = ~judged.pixel_keep
-    for number, (label, axes) in enumerate(zip(SHOWN, grid, strict=True)):
-        original = judged.patterns[chosen[number]]
+    for (label, number), axes in zip(chosen.items(), grid, strict=True):
+        original = judged.patterns[number]
         panels = [("original", original)]
         for name, images in reconstructed.items():
-            image = images[chosen[number]]
+            image = images[number]
             panels += [(name, image), ("difference", original - image)]
         for axis, (title, image) in zip(axes, panels, strict=True):
-            shown = np.ma.masked_array(image, outside)
-            axis.imshow(shown, cmap="gray", vmin=-1, vmax=1)
-            axis.set_xticks([])
-            axis.set_yticks([])
-            for spine in axis.spines.values():
-                spine.set_visible(False)
-            if number == 0:
-                axis.set_title(title, fontsize=9)
+            axis.imshow(np.ma.masked_array(image, outside), cmap="gray", vmin=-1, vmax=1)
+            axis.set(xticks=[], yticks=[], title=title if axes[0] is grid[0, 0] else "", frame_on=False)
+            axis.title.set_fontsize(9)
         axes[0].set_ylabel(label, fontsize=9)
     figure.supxlabel("patterns and differences from −1 (black) to 1 (white)", fontsize=8)
     return figure

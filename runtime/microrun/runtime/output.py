@@ -4,9 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from microrun.runtime.errors import OutputError
+
+
+@contextlib.contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """Give a path beside to write to; it is renamed at the end, and removed if anything goes wrong.
+
+    Parameters
+    ----------
+    path
+        The file to make or replace.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full or refuses; a file that was there before still is.
+    """
+    beside = path.with_name("part-" + path.name)
+    try:
+        yield beside
+        beside.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    except OutputError as error:  # of a writer, which knows the name beside only
+        raise OutputError(str(error).replace(beside.name, path.name)) from None
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
@@ -24,17 +52,10 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
     OutputError
         If the disk is full or refuses; a file that was there before still is.
     """
-    beside = path.with_name("part-" + path.name)
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise cannot_write(path, error) from None
+    with written_beside(path) as beside, beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.runtime.errors import OutputError
+from microrun.runtime.output import written_beside
 from microrun.runtime.scan import Scan
 
 if TYPE_CHECKING:
@@ -77,14 +76,8 @@ def save_figure(figure: Figure, path: Path) -> None:
     OutputError
         If it cannot be written.
     """
-    beside = path.with_name("part-" + path.name)
-    try:
+    with written_beside(path) as beside:
         figure.savefig(beside, dpi=150, format="png")
-        beside.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def to_square_pixels(image: Float64, hexagonal: bool) -> Float64:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.runtime.errors import OutputError
+from microrun.runtime.output import written_beside
 from microrun.runtime.scan import Scan
 from microrun.runtime.up2 import UpWriter
 from microrun.training.simulate.patterns import Exposure, Float32, PatternSimulator, blur
@@ -74,8 +73,7 @@ def simulate_scan(
             signal = (1 - share) * signal + share * clean[neighbours[index]]
         return exposure.expose(signal, background * (1 + shade), rng)
 
-    beside = path.with_name("part-" + path.name)
-    try:
+    with written_beside(path) as beside:
         with UpWriter(beside, scan) as writer, ThreadPoolExecutor() as pool:
             for start in range(0, scan.total, chunk):
                 indices = range(start, min(start + chunk, scan.total))
@@ -87,12 +85,6 @@ def simulate_scan(
                     writer.write(pattern[None])
                     progress(index + 1, scan.total)
         _write_truth(path.with_suffix(".truth.npz"), sample, simulator)
-        beside.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
     return scan
 
 
@@ -102,13 +94,8 @@ def _write_truth(path: Path, sample: Sample, simulator: PatternSimulator) -> Non
         "pattern_centre": np.array(simulator.pattern_centre),
         "sample_tilt": np.array(simulator.sample_tilt),
     }
-    beside = path.with_name("part-" + path.name)
-    try:
+    with written_beside(path) as beside:
         np.savez_compressed(beside, **vars(sample), **geometry)  # type: ignore[arg-type]
-        beside.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
 
 
 def _planes(shape: tuple[int, int]) -> Float32:
