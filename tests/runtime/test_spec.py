@@ -58,7 +58,7 @@ def test_shapes_follow_the_kind() -> None:
         ({"kind": "transcoder"}, "one of encoder, decoder, denoiser; got 'transcoder'"),
         ({"latent_size": 0}, "positive number; got 0"),
         ({"latent_size": 16.0}, "positive number; got 16.0"),
-        ({"precision": "int8"}, "f32 or f16; got 'int8'"),
+        ({"precision": "bf16"}, "f32, f16, int8; got 'bf16'"),
     ],
 )
 def test_senseless_models_are_refused(values: dict[str, Any], message: str) -> None:

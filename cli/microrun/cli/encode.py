@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from microrun.cli import _console
-from microrun.runtime.engine import DEFAULT_ENGINE, Engine, EngineRequest, open_engine
+from microrun.runtime.engine import DEFAULT_ENGINE, Device, Engine, EngineRequest, Precision, open_engine
 from microrun.runtime.file_sources import FollowingSource
 from microrun.runtime.scan import parse_grid
 from microrun.runtime.session import EncodeRequest, ScanFile, encode_scan
@@ -20,7 +20,12 @@ SUFFIX = ".latents.h5"
 
 def encode(
     scan: Annotated[Path, typer.Argument(help="A .up1 or .up2 file; other vendors' files through kikuchipy.")],
-    engine: Annotated[str, typer.Option(help="An .onnx file, or the name of a built-in model.")] = DEFAULT_ENGINE,
+    engine: Annotated[
+        str, typer.Option(help="A .plan or .onnx file, or the name of a built-in model.")
+    ] = DEFAULT_ENGINE,
+    build: Annotated[
+        bool, typer.Option("--build", help="Build a TensorRT plan of the .onnx file for this card first, and keep it.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="The latents file; by default SCAN.latents.h5.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on while the scan is being acquired.")] = False,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
@@ -29,10 +34,8 @@ def encode(
         str,
         typer.Option(help="auto (mean of the scan; running with --follow), running, none, or a .npy/.up1/.up2 file."),
     ] = "auto",
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to run.")] = "auto",
-    precision: Annotated[
-        Literal["auto", "f32", "bf16", "f16"], typer.Option(help="What to compute in; auto is the fastest.")
-    ] = "auto",
+    device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
     lanes: Annotated[int | None, typer.Option(help="Parallel workers; by default what suits the engine.")] = None,
     batch: Annotated[int | None, typer.Option(help="Patterns per run of the engine.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
@@ -57,10 +60,15 @@ def encode(
         idle_timeout_s=idle_timeout,
         dtype=latents_type,
     )
-    with open_engine(engine, device, EngineRequest(precision, lanes, batch)) as opened:
+    with _open(engine, device, EngineRequest(precision, lanes, batch, build)) as opened:
         _console.out.print(f"engine   {opened.info}")
         run(request, opened)
     _console.out.print(f"look at  microrun maps {request.out}")
+
+
+def _open(engine: str, device: Device, request: EngineRequest) -> Engine:
+    with _console.err.status("building a plan, unless it was before" if request.build else "opening the engine"):
+        return open_engine(engine, device, request)
 
 
 def run(request: EncodeRequest, engine: Engine) -> Statistics:

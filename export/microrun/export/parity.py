@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from microrun.export.recorded import MATERIALS, recorded_patterns
-from microrun.runtime.engine import EngineRequest, open_engine
+from microrun.runtime.engine import open_reference
 from microrun.runtime.errors import EngineError
 from microrun.training.vae import VAE
 
@@ -30,7 +30,7 @@ def measure_parity(reference: nn.Module, path: Path, model: VAE) -> float:
     reference
         The exported part of the model, in float32.
     path
-        The .onnx file; it is opened as users open it, on the CPU and in float32.
+        The .onnx file; it is opened as users open it, on the CPU and in its most exact precision.
     model
         Whose encoder makes latents for a decoder to be measured on.
 
@@ -39,7 +39,7 @@ def measure_parity(reference: nn.Module, path: Path, model: VAE) -> float:
     float
         ‖file − reference‖ / ‖reference‖ over all outputs.
     """
-    with open_engine(path, "cpu", EngineRequest("f32", lanes=1)) as engine:
+    with open_reference(path) as engine:
         preprocessing = engine.spec.preprocessing
         patterns = np.concatenate([recorded_patterns(material, preprocessing) for material in MATERIALS])
         inputs = torch.from_numpy(patterns)[:, None]

@@ -13,6 +13,7 @@ from typing import Literal
 
 import onnx
 import torch
+from onnxscript.optimizer import optimize
 from torch import Tensor, nn
 
 from microrun.export.parity import TOLERANCES, ParityError, measure_parity
@@ -22,6 +23,8 @@ from microrun.training.checkpoint import load_checkpoint
 from microrun.training.vae import VAE, Encoder
 
 OPSET = 21
+NO_LIMIT = 1 << 40  # bytes
+NORMS = (nn.GroupNorm, nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass(frozen=True)
@@ -41,16 +44,39 @@ class Exported:
 
 
 class HalfInside(nn.Module):
-    """A model in float16 with float32 input and output, so that no user of it need care."""
+    """A model in float16 with float32 input and output, so that no user of it need care.
+
+    Normalisation layers stay in float32: their sums of squares overflow half beyond activations of some hundreds.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model.half()
+        self.model = _keep_norms(model.half())
 
     def forward(self, x: Tensor) -> Tensor:
         """Cast, run, cast back."""
         result: Tensor = self.model(x.half()).float()
         return result
+
+
+class FloatNorm(nn.Module):
+    """A normalisation layer in float32 between layers in float16."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm.float()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Cast, normalise, cast back."""
+        result: Tensor = self.norm(x.float()).half()
+        return result
+
+
+def _keep_norms(model: nn.Module) -> nn.Module:
+    for name, child in model.named_children():
+        kept = FloatNorm(child) if isinstance(child, NORMS) else _keep_norms(child)
+        setattr(model, name, kept)
+    return model
 
 
 class MeanEncoder(nn.Module):
@@ -167,7 +193,8 @@ def trace(model: nn.Module, spec: ModelSpec) -> onnx.ModelProto:
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
     assert program is not None
-    graph = program.model_proto
+    # Whatever follows from weights alone is computed now, however large: not by every engine at every start.
+    graph: onnx.ModelProto = optimize(program.model_proto, input_size_limit=NO_LIMIT, output_size_limit=NO_LIMIT)
     for node in graph.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""

@@ -20,10 +20,11 @@ from microrun.runtime.spec import ModelSpec
 
 Float32 = NDArray[np.float32]
 Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "f32", "bf16", "f16"]
+Precision = Literal["auto", "f32", "bf16", "f16", "int8"]
 MODELS = Path(__file__).parent / "models"
 DEFAULT_ENGINE = "vae32"
-DECODER_SUFFIX = ".decoder.onnx"
+DECODER_STEM = ".decoder"
+PLAN_SUFFIX = ".plan"
 
 
 class EngineWarning(UserWarning):
@@ -43,7 +44,7 @@ class EngineInfo:
     device
         "cpu" or "cuda".
     precision
-        That it computes in: "f32", "bf16" or "f16".
+        That it computes in: "f32", "bf16", "f16" or "int8".
     lanes
         Workers that it runs well with.
     batch
@@ -75,11 +76,14 @@ class EngineRequest:
         "auto" takes the fastest that the device computes natively.
     lanes, batch
         None for what the device does well.
+    build
+        Build a TensorRT plan for this machine's card first, unless it is in the cache already.
     """
 
     precision: Precision = "auto"
     lanes: int | None = None
     batch: int | None = None
+    build: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in get_args(Precision):
@@ -123,11 +127,12 @@ def open_engine(
     Parameters
     ----------
     path
-        An .onnx file that carries a spec, or the name of a built-in model, such as "vae32".
+        An .onnx file that carries a spec, the name of a built-in model, such as "vae32", or a .plan file with its
+        sidecar, of TensorRT or TensorRT-RTX.
     device
-        "auto" takes a CUDA card if ONNX Runtime can really use one, else the CPU.
+        "auto" takes a CUDA card if a library can really use one, else the CPU.
     request
-        Precision, lanes and batch.
+        Precision, lanes and batch; whether to build a plan first.
 
     Returns
     -------
@@ -144,9 +149,11 @@ def open_engine(
     if device not in get_args(Device):
         raise EngineError(f"device must be one of {', '.join(get_args(Device))}; got {device!r}")
     model = find_model(path)
+    if model.suffix.lower() == PLAN_SUFFIX or request.build:
+        return _open_plan(model, device, request)
     if device == "cuda" or (device == "auto" and _has("onnxruntime") and _offers_cuda()):
         try:
-            return _open_onnx(model, "cuda", request)
+            return _open_on_card(model, request)
         except SpecError:
             raise
         except EngineError as error:
@@ -158,8 +165,27 @@ def open_engine(
 
         return OpenvinoEngine(model, request)
     if _has("onnxruntime"):
-        return _open_onnx(model, "cpu", request)
+        from microrun.runtime.engine_onnx import OnnxEngine
+
+        return OnnxEngine(model, request)
     raise EngineError(f"{model.name}: nothing is installed that runs it; pip install 'microrun[cpu]'")
+
+
+def open_reference(path: Path) -> Engine:
+    """Open an .onnx file on the CPU in the most exact way there is here, to compare others with."""
+    precision: Precision = "f32" if _has("openvino") else "auto"  # ONNX Runtime has the model's own only, never bf16
+    return open_engine(path, "cpu", EngineRequest(precision, lanes=1))
+
+
+def _open_plan(model: Path, device: Device, request: EngineRequest) -> Engine:
+    from microrun.runtime.build_plan import build_cached
+    from microrun.runtime.engine_tensorrt import TensorrtEngine
+
+    if device == "cpu":
+        raise EngineError(f"{model}: a plan runs on NVIDIA cards only; encode with the .onnx file on the CPU")
+    if model.suffix.lower() != PLAN_SUFFIX:
+        model = build_cached(model, request.batch)
+    return TensorrtEngine(model, request)
 
 
 def find_model(path: str | Path) -> Path:
@@ -174,18 +200,18 @@ def find_model(path: str | Path) -> Path:
     if not file.exists() and (MODELS / f"{path}.onnx").is_file():
         return MODELS / f"{path}.onnx"
     if file.is_dir():
-        raise EngineError(f"{file}: expected an .onnx file, got a directory")
+        raise EngineError(f"{file}: expected an .onnx or .plan file, got a directory")
     if not file.exists():
         names = ", ".join(sorted(model.stem for model in list_models()))
         raise EngineError(f"{file}: no such file, and no built-in model ({names})")
-    if file.suffix.lower() != ".onnx":
-        raise EngineError(f"{file}: this version opens .onnx files; got {file.suffix or 'no ending'!r}")
+    if file.suffix.lower() not in (".onnx", PLAN_SUFFIX):
+        raise EngineError(f"{file}: this version opens .onnx and .plan files; got {file.suffix or 'no ending'!r}")
     return file
 
 
 def list_models() -> list[Path]:
     """Built-in encoders, the smallest first."""
-    models = [path for path in MODELS.glob("*.onnx") if not path.name.endswith(DECODER_SUFFIX)]
+    models = [path for path in MODELS.glob("*.onnx") if not path.stem.endswith(DECODER_STEM)]
     return sorted(models, key=lambda path: path.stat().st_size)
 
 
@@ -198,9 +224,9 @@ def find_decoder_of(path: str | Path) -> Path:
         If there is none.
     """
     encoder = find_model(path)
-    if encoder.name.endswith(DECODER_SUFFIX):
+    if encoder.stem.endswith(DECODER_STEM):
         return encoder
-    decoder = encoder.with_name(encoder.name.removesuffix(".onnx") + DECODER_SUFFIX)
+    decoder = encoder.with_name(encoder.stem + DECODER_STEM + encoder.suffix)
     if not decoder.is_file():
         if read_model_spec(encoder).kind == "decoder":
             return encoder
@@ -209,7 +235,7 @@ def find_decoder_of(path: str | Path) -> Path:
 
 
 def read_model_spec(path: Path) -> ModelSpec:
-    """Read the spec inside an .onnx file with whichever library is installed.
+    """Read the spec inside an .onnx file, with whichever library is installed, or beside a .plan file.
 
     Raises
     ------
@@ -218,6 +244,10 @@ def read_model_spec(path: Path) -> ModelSpec:
     SpecError
         If it carries no spec.
     """
+    if path.suffix.lower() == PLAN_SUFFIX:
+        from microrun.runtime.plan import read_record
+
+        return read_record(path).spec
     if _has("openvino"):
         from microrun.runtime import engine_openvino
 
@@ -265,9 +295,9 @@ def _offers_cuda() -> bool:
     return offers_cuda()
 
 
-def _open_onnx(path: Path, device: Literal["cpu", "cuda"], request: EngineRequest) -> Engine:
+def _open_on_card(path: Path, request: EngineRequest) -> Engine:
     if not _has("onnxruntime"):
         raise EngineError("a CUDA engine needs ONNX Runtime; pip install 'microrun[gpu]'")
-    from microrun.runtime.engine_onnx import OnnxEngine
+    from microrun.runtime.engine_onnx_cuda import OnnxCudaEngine
 
-    return OnnxEngine(path, device, request)
+    return OnnxCudaEngine(path, request)

@@ -1,9 +1,9 @@
-"""Models by ONNX Runtime: the reference on the CPU, and the engine for CUDA cards."""
+"""Models by ONNX Runtime on the CPU: the reference, and the engine where OpenVINO is not installed."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -12,19 +12,16 @@ from microrun.runtime.errors import EngineError, SpecError
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
 
 CUDA = "CUDAExecutionProvider"
-BATCHES = {"cpu": 16, "cuda": 256}
-CUDA_LANES = 2  # one prepares while the other runs
+BATCH = 16
 
 
 class OnnxEngine(Engine):
-    """An ONNX Runtime session; it computes in the precision of the model's weights.
+    """An ONNX Runtime session on the CPU; it computes in the precision of the model's weights.
 
     Parameters
     ----------
     path
         An .onnx file with a spec.
-    device
-        "cpu" or "cuda". A CUDA session that would fall back to the CPU is refused.
     request
         Its precision must be "auto" or the model's own.
 
@@ -34,18 +31,17 @@ class OnnxEngine(Engine):
         As `open_engine`.
     """
 
-    def __init__(self, path: Path, device: Literal["cpu", "cuda"], request: EngineRequest = EngineRequest()) -> None:
+    def __init__(self, path: Path, request: EngineRequest = EngineRequest()) -> None:
         import onnxruntime
 
-        lanes = request.lanes or (CUDA_LANES if device == "cuda" else count_cores())
-        self._session = _open_session(path, device, 1 if lanes > 1 else count_cores())
-        spec = _spec_of(path, self._session)
-        if request.precision not in ("auto", spec.precision):
-            raise EngineError(
-                f"{path}: ONNX Runtime computes in the model's own {spec.precision}; {request.precision} was asked for"
-            )
-        library, batch = f"ONNX Runtime {onnxruntime.__version__}", request.batch or BATCHES[device]
-        super().__init__(spec, EngineInfo(path, hash_file(path), library, device, spec.precision, lanes, batch))
+        lanes = request.lanes or count_cores()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1 if lanes > 1 else count_cores()
+        self._session = open_session(path, options, "cpu")
+        spec = spec_of(path, self._session)
+        check_precision(path, spec, request)
+        library, batch = f"ONNX Runtime {onnxruntime.__version__}", request.batch or BATCH
+        super().__init__(spec, EngineInfo(path, hash_file(path), library, "cpu", spec.precision, lanes, batch))
 
     def lane(self) -> OnnxLane:
         """Make a worker with a buffer of its own."""
@@ -70,7 +66,7 @@ class OnnxLane:
         try:
             outputs: Float32 = self._session.run(None, {self._name: self._inputs})[0]
         except Exception as error:  # its exceptions share no base but Exception
-            raise EngineError(f"ONNX Runtime failed ({_first_line(error)})") from None
+            raise EngineError(f"ONNX Runtime failed ({first_line(error)})") from None
         return outputs[: len(inputs)]
 
 
@@ -83,31 +79,36 @@ def offers_cuda() -> bool:
 
 def read_spec(path: Path) -> ModelSpec:
     """Read the spec inside an .onnx file; errors as in `open_engine`."""
-    return _spec_of(path, _open_session(path, "cpu", 1))
-
-
-def _open_session(path: Path, device: Literal["cpu", "cuda"], threads: int) -> Any:
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    return spec_of(path, open_session(path, onnxruntime.SessionOptions(), "cpu"))
+
+
+def open_session(path: Path, options: Any, device: str, provider: Any = "CPUExecutionProvider") -> Any:
+    """Open a model with one provider.
+
+    Raises
+    ------
+    EngineError
+        If it cannot; the message names the device.
+    """
+    import onnxruntime
+
     options.log_severity_level = 4  # what goes wrong is raised, not printed
-    providers = ["CPUExecutionProvider"]
-    if device == "cuda":
-        if not offers_cuda():
-            raise EngineError("the installed ONNX Runtime has no CUDA; pip install 'microrun[gpu]' instead of [cpu]")
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        providers = [CUDA]
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=providers)
+        return onnxruntime.InferenceSession(path, options, providers=[provider])
     except Exception as error:  # its exceptions share no base but Exception
-        raise EngineError(f"{path}: ONNX Runtime cannot open it on {device} ({_first_line(error)})") from None
-    if device == "cuda" and session.get_providers()[0] != CUDA:
-        raise EngineError(f"{path}: ONNX Runtime fell back to the CPU; see `microrun doctor`")
-    return session
+        raise EngineError(f"{path}: ONNX Runtime cannot open it on {device} ({first_line(error)})") from None
 
 
-def _spec_of(path: Path, session: Any) -> ModelSpec:
+def spec_of(path: Path, session: Any) -> ModelSpec:
+    """The spec of an open model, compared with its graph.
+
+    Raises
+    ------
+    SpecError
+        If there is none, or it does not fit.
+    """
     metadata = session.get_modelmeta().custom_metadata_map
     if SPEC_KEY not in metadata:
         raise SpecError(f"{path}: carries no spec; make it with `microrun export`")
@@ -117,6 +118,15 @@ def _spec_of(path: Path, session: Any) -> ModelSpec:
     return spec
 
 
-def _first_line(error: Exception) -> str:
+def check_precision(path: Path, spec: ModelSpec, request: EngineRequest) -> None:
+    """Raise EngineError if another precision than the model's is asked for: ONNX Runtime has no other."""
+    if request.precision not in ("auto", spec.precision):
+        raise EngineError(
+            f"{path}: ONNX Runtime computes in the model's own {spec.precision}; {request.precision} was asked for"
+        )
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
