@@ -3,35 +3,111 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from microrun.cli import _console
-from microrun.runtime.errors import MicrorunError
+from microrun.runtime.build_plan import DEFAULT_BATCH, BuildRequest
+from microrun.runtime.errors import EngineError, MicrorunError
+from microrun.runtime.session import open_scan
+from microrun.runtime.tensorrt_library import TITLES
+
+if TYPE_CHECKING:
+    from microrun.export.quantize import QuantiseRequest
+    from microrun.export.to_engine import Made
+
+CHECKPOINT_SUFFIX = ".safetensors"
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="A .safetensors file from `microrun train`.")],
-    to: Annotated[Literal["onnx"], typer.Option(help="What to make.")] = "onnx",
-    out: Annotated[Path | None, typer.Option(help="The encoder's file; by default CHECKPOINT.onnx.")] = None,
-    precision: Annotated[Literal["f32", "f16"], typer.Option(help="Of the weights.")] = "f32",
+    source: Annotated[Path, typer.Argument(help="A checkpoint, an .onnx file, or the name of a built-in model.")],
+    to: Annotated[Literal["onnx", "tensorrt", "tensorrt_rtx"], typer.Option(help="What to make.")] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="NAME.onnx or NAME.plan; by default beside the source.")] = None,
+    precision: Annotated[
+        Literal["f32", "f16", "int8"] | None,
+        typer.Option(help="Of the weights; by default an .onnx file's own, of a checkpoint f32, or f16 for plans."),
+    ] = None,
+    calibrate: Annotated[Path | None, typer.Option(help="Scan to calibrate int8 on.")] = None,
+    held_out: Annotated[
+        Path | None, typer.Option(help="Scan to judge int8 on; by default the other half of the one calibrated on.")
+    ] = None,
+    background: Annotated[
+        str, typer.Option(help="Of these scans: auto (their mean), none, or a .npy/.up1/.up2 file.")
+    ] = "auto",
+    batch: Annotated[int, typer.Option(help="Largest batch of a plan, and the one it is fastest at.")] = DEFAULT_BATCH,
+    compute_capability: Annotated[
+        list[str] | None, typer.Option(help="TensorRT-RTX: build for these cards only, such as 7.5 for Turing.")
+    ] = None,
+    workspace: Annotated[int | None, typer.Option(help="Scratch memory of the card that a layer may use, MB.")] = None,
+    timing_cache: Annotated[Path | None, typer.Option(help="File that keeps timings between builds.")] = None,
+    version_compatible: Annotated[
+        bool, typer.Option("--version-compatible", help="TensorRT: a plan that newer versions run, too.")
+    ] = False,
+    hardware_compatible: Annotated[
+        bool, typer.Option("--hardware-compatible", help="TensorRT: a plan for all cards from Ampere on.")
+    ] = False,
 ) -> None:
-    """Export a checkpoint's encoder and decoder, and compare them with the checkpoint.
+    """Export a model to ONNX or to TensorRT plans, and compare every file with what it was made from.
 
-    The decoder goes into NAME.decoder.onnx. Where the results differ too much, nothing is written.
+    The decoder goes into NAME.decoder.onnx or NAME.decoder.plan. Where the results differ too much, nothing is
+    written. TensorRT builds for the card in this machine; TensorRT-RTX builds for all RTX cards, also on machines
+    without one.
     """
-    if not checkpoint.is_file():
-        raise MicrorunError(f"{checkpoint}: no such checkpoint")
-    target = out or checkpoint.with_suffix(".onnx")
-    if target.suffix != ".onnx":
-        raise MicrorunError(f"{target}: an ONNX file ends in .onnx")
-    if not target.parent.is_dir():
-        raise MicrorunError(f"{target.parent}: no such folder")
-    from microrun.export.to_onnx import export_checkpoint
+    if source.suffix == CHECKPOINT_SUFFIX and not source.is_file():
+        raise MicrorunError(f"{source}: no such checkpoint")
+    build = None
+    if to != "onnx":
+        targets = tuple(compute_capability or ())
+        build = BuildRequest(to, batch, targets, workspace, timing_cache, version_compatible, hardware_compatible)
+    from microrun.export.to_engine import ExportRequest
+    from microrun.export.to_engine import export as export_model
 
-    with _console.err.status("exporting and comparing"):
-        made = export_checkpoint(checkpoint, target, precision)
-    for exported in made:
-        size = _console.size_text(exported.path.stat().st_size)
-        _console.out.print(f"wrote {exported.path} ({size}), parity {exported.spec.parity_error:.1e} (relative L2)")
+    calibration = _calibration(calibrate, held_out, background)
+    request = ExportRequest(source, out or _default_out(source, to, precision), precision, calibration, build)
+    with _console.progress_bar("exporting", "steps") as bar:
+        made = export_model(request, lambda what, done, total: bar(done, total, what))
+    for one in made:
+        _print(one)
+
+
+def _default_out(source: Path, to: str, precision: str | None) -> Path:
+    name = source.stem if source.suffix in (CHECKPOINT_SUFFIX, ".onnx") else source.name
+    middle = ".int8" if precision == "int8" else ""
+    return source.with_name(name + middle + (".onnx" if to == "onnx" else ".plan"))
+
+
+def _calibration(scan: Path | None, held_out: Path | None, background: str) -> QuantiseRequest | None:
+    if scan is None:
+        if held_out:
+            raise EngineError("--held-out judges int8: give --precision int8 and --calibrate SCAN, too")
+        return None
+    from microrun.export.quantize import QuantiseRequest
+
+    return QuantiseRequest(open_scan(scan), open_scan(held_out) if held_out else None, background)
+
+
+def _print(made: Made) -> None:
+    size = _console.size_text(made.path.stat().st_size)
+    spec, record = made.spec, made.record
+    if record is None:
+        _console.out.print(f"wrote {made.path} ({size}), parity {spec.parity_error:.1e} (relative L2)")
+    else:
+        cards = ", ".join(record.compute_capabilities)
+        _console.out.print(
+            f"wrote {made.path} ({size}) and its .json: {spec.precision}, {TITLES[record.library]} {record.version}, "
+            f"compute capability {cards}, built in {record.build_s:.1f} s"
+        )
+        compared = (
+            "not compared yet: no card here runs it; it is compared whenever it is opened"
+            if record.parity_error is None
+            else f"parity {record.parity_error:.1e} (relative L2, against the ONNX model)"
+        )
+        _console.out.print(f"      {compared}")
+    if spec.quantisation and spec.kind == "encoder":
+        cost = spec.quantisation
+        _console.out.print(
+            f"      int8 on {cost.held_out_patterns:,} patterns that it was not calibrated on: latents change by "
+            f"{100 * cost.latent_error:.1f} % of their spread, features rank alike to {cost.rank_correlation:.3f}, "
+            f"{cost.top_kept} of the 5 best stay"
+        )
