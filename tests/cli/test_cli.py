@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from command_line import Microrun, Ran, check_refused, run_here
+from command_line import Microrun, check_refused, run_here
 from make_models import decoder_graph, encoder_graph, save_model, tiny_spec, write_decoder, write_encoder
 from numpy.testing import assert_array_equal
 from write_up2 import Header, make_patterns, write_up
@@ -24,7 +23,8 @@ HEADER = Header(sig_shape=SIG_SHAPE, nav_shape=NAV_SHAPE)
 COMMANDS = [
     ["encode"], ["maps"], ["analyse"], ["decode"], ["convert"], ["physics"], ["inspect"], ["models"], ["demo"],
     ["replay"], ["train"], ["train", "vae"], ["evaluate"], ["probe"], ["generate-patterns"], ["simulate"],
-    ["simulate", "scan"], ["export"], ["bench"], ["bench", "encode"], ["doctor"],
+    ["simulate", "scan"], ["export"], ["bench"], ["bench", "encode"],
+    ["bench", "latency"], ["doctor"],
 ]  # fmt: skip
 
 
@@ -478,7 +478,7 @@ def test_what_cannot_be_played_back(microrun: Microrun, scan: Path, tmp_path: Pa
     assert scan.read_bytes() == before
 
 
-# --- train, export, doctor, bench
+# --- train, export
 
 
 def test_what_cannot_be_trained_on(microrun: Microrun, scan: Path, tmp_path: Path) -> None:
@@ -499,44 +499,6 @@ def test_what_cannot_be_exported(microrun: Microrun, tmp_path: Path) -> None:
     check_refused(microrun("export", text, "--out", tmp_path / "model.pt"), "model.pt")
     check_refused(microrun("export", text, "--out", tmp_path / "missing" / "model.onnx"), tmp_path / "missing")
     assert list(tmp_path.iterdir()) == [text]
-
-
-def check_doctor(ran: Ran) -> None:
-    assert ran.code == 0
-    for part in ("python", "microrun", "numpy", "openvino", "OpenVINO, cpu, f32 runs", "ONNX Runtime, cpu runs"):
-        assert part in ran.said
-
-
-def test_the_doctor_tries_the_engines(microrun: Microrun) -> None:
-    ran = microrun("doctor")
-    check_doctor(ran)
-    assert ran.err == ""
-    assert "nothing clashes" in ran.said
-
-
-def test_the_doctor_finds_what_is_installed_twice(microrun: Microrun, monkeypatch: pytest.MonkeyPatch) -> None:
-    from microrun.cli import doctor
-
-    monkeypatch.setattr(doctor, "_version", lambda package: "1.0")
-    ran = microrun("doctor")
-    check_doctor(ran)
-    assert "onnxruntime and onnxruntime-gpu overwrite each other" in " ".join(ran.err.split())
-    assert "nothing clashes" not in ran.said
-
-
-@pytest.mark.slow
-def test_the_benchmark_measures(microrun: Microrun, tmp_path: Path) -> None:
-    path = tmp_path / "bench.json"
-    options = ("--latent", "16", "--patterns", "64", "--repeats", "1", "--json", path)
-    ran = microrun("bench", "encode", *options)
-    assert ran.code == 0, ran.err
-    numbers = json.loads(path.read_text())
-    assert [row["latent_size"] for row in numbers["encode"]] == [16]
-    for name in ("engine", "end_to_end", "peer", "of_engine", "of_bound", "of_peer", "first_s"):
-        assert numbers["encode"][0][name] > 0
-    assert numbers["machine"]["copy_bytes_s"] > 0
-    for part in ("memory copy", "engine", "D = 16", "patterns/s", "GB/s"):
-        assert part in ran.said
 
 
 def test_the_headers_step_places_the_latents(latents: Path) -> None:

@@ -1,96 +1,163 @@
-"""What `microrun bench encode` measures."""
+"""What `microrun bench encode` measures: engines alone and end to end, against the limits of the machine."""
 
 from __future__ import annotations
 
-import platform
+import dataclasses
 import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from importlib.util import find_spec
-from itertools import pairwise
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from microrun.runtime.engine import Engine, EngineRequest, count_cores, open_engine
-from microrun.runtime.errors import MicrorunError
-from microrun.runtime.feed import Buffers
+from microrun.cli._bench_latency import SIG_SHAPE, Percentiles, engine_seconds, make_patterns, percentiles
+from microrun.cli._bench_machine import Machine, encoder_operations, measure_link, measure_machine, product_peak
+from microrun.runtime.cuda import Cuda
+from microrun.runtime.engine import Engine, Lane
 from microrun.runtime.file_sources import FileSource
-from microrun.runtime.preprocess import Float32, Preprocessor
+from microrun.runtime.preprocess import Float32
 from microrun.runtime.scan import Scan
 from microrun.runtime.session import EncodeRequest, encode_scan
-from microrun.runtime.spec import ModelSpec, Preprocessing
+from microrun.runtime.spec import ModelSpec
 from microrun.runtime.up2 import UpWriter
 
-SIG_SHAPE = (480, 480)
 COLUMNS = 64
 PEER_PATTERNS = 128
 ENGINE_SECONDS = 1.5  # of work per repeat
+WARM_SECONDS = 0.3
+SINGLE_RUNS = 300
+LEAST_BATCHES = 4  # of every lane, that a measurement means something
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Machine:
-    """Limits of the machine, all cores: bytes copied per second, raw bytes prepared per second."""
+class Subject:
+    """An engine that is to be measured.
 
-    cpu: str
-    cores: int
-    pattern_bytes: int
-    copy_bytes_s: float
-    prepare_bytes_s: float
+    Parameters
+    ----------
+    name
+        Of its model, for people.
+    engine
+        Open.
+    open_single
+        Opens it again, with one lane and a batch of one.
+    network
+        The same one in torch, of which the peer is made; None for no peer.
+    """
+
+    name: str
+    engine: Engine
+    open_single: Callable[[], Engine]
+    network: Any = field(default=None, repr=False)
+
+    @property
+    def title(self) -> str:
+        """Tells it from all others."""
+        return f"{self.name}, {self.engine.info.precision} on {self.engine.info.device}"
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Bytes that one pattern moves: through the host's memory, to the card, and from it."""
+
+    memory_bytes: int
+    to_card_bytes: int
+    from_card_bytes: int
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """A resource, how much of it encoding end to end uses per second, how much there is, and the share."""
+
+    resource: str
+    unit: str
+    used: float
+    limit: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Timings:
+    """What was timed: one pattern alone; of every repeat patterns/s, seconds to the first latents, operations/s."""
+
+    single: Percentiles
+    engine: list[float] = field(default_factory=list)
+    end_to_end: list[float] = field(default_factory=list)
+    first_s: list[float] = field(default_factory=list)
+    peak: list[float] = field(default_factory=list)
+    peer: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Operations of one pattern, and how many the device does per second where it does nothing but products."""
+
+    pattern_operations: float
+    peak_operations_s: float
 
 
 @dataclass(frozen=True)
 class EncodeResult:
-    """Patterns per second of one network, and the ratios that matter."""
+    """What was measured of one engine, medians of the repeats, and the ratios that matter.
 
+    Parameters
+    ----------
+    model, latent_size, device, precision, library, lanes, batch
+        What was measured.
+    engine_patterns_s, end_to_end_patterns_s
+        All lanes on prepared patterns; from the scan's file to the latents' file.
+    first_s
+        From opening the scan to its first latents, the engine being open.
+    single
+        Times of one prepared pattern through one lane with a batch of one.
+    moved
+        Bytes per pattern, end to end.
+    ceilings
+        What encoding end to end uses of every resource.
+    bound_by
+        The resource that it uses the largest share of.
+    bound_patterns_s
+        What engine and preprocessing allow: on the CPU they share the cores, beside a card the slower one counts.
+    of_engine, of_bound
+        End to end, as a share of the engine alone and of the bound.
+    work, engine_of_peak
+        What the engine alone reaches of the peak of products; None where operations or peak are not known.
+    peer_patterns_s, of_peer
+        The same network in torch float32 fed by kikuchipy, and how often faster end to end is; None without a peer.
+    """
+
+    model: str
     latent_size: int
+    device: str
     precision: str
     library: str
     lanes: int
     batch: int
-    engine: float
-    end_to_end: float
-    peer: float
+    engine_patterns_s: float
+    end_to_end_patterns_s: float
     first_s: float
-    pattern_flops: float
-    matmul_flops: float
-    engine_of_peak: float
+    single: Percentiles
+    moved: Moved
+    ceilings: tuple[Ceiling, ...]
+    bound_by: str
+    bound_patterns_s: float
     of_engine: float
     of_bound: float
-    of_peer: float
-
-
-def check_installed() -> None:
-    """Raise ModuleNotFoundError at once for what the measurements will need."""
-    for module in ("torch", "onnx", "kikuchipy"):
-        if find_spec(module) is None:
-            raise ModuleNotFoundError(name=module)
-
-
-def check_latent_sizes(sizes: Sequence[int]) -> None:
-    """Raise MicrorunError for a size that the network is not defined for."""
-    from microrun.training.vae import check_latent_size
-
-    for size in sizes:
-        try:
-            check_latent_size(size)
-        except ValueError as error:
-            raise MicrorunError(str(error)) from None
+    work: Work | None
+    engine_of_peak: float | None
+    peer_patterns_s: float | None
+    of_peer: float | None
 
 
 def write_scan(folder: Path, patterns: int) -> FileSource:
-    """Write noise on a bell as a UP2 file; what is in the patterns does not matter to the speed."""
+    """Write a UP2 file of whole rows, with few different patterns in it."""
     rows = max(1, patterns // COLUMNS)
     scan = Scan((rows, COLUMNS), SIG_SHAPE, "uint16", step_um=(1.0, 1.0))
-    rng = np.random.default_rng(0)
-    y, x = (np.arange(n)[:, None] / n - 0.5 for n in SIG_SHAPE)
-    bell = 20_000 * np.exp(-4 * (y**2 + x.T**2))
-    pool = (bell + rng.normal(0, 800, (COLUMNS, *SIG_SHAPE))).clip(0, 65535).astype(np.uint16)
+    pool = make_patterns(COLUMNS)
     path = folder / "bench.up2"
     with UpWriter(path, scan) as writer:
         for _ in range(rows):
@@ -98,63 +165,139 @@ def write_scan(folder: Path, patterns: int) -> FileSource:
     return FileSource(path)
 
 
-def measure_machine(source: FileSource, repeats: int, say: Say) -> Machine:
-    """Measure copying and preprocessing with all cores, in turns."""
-    say("memory bandwidth and preprocessing")
-    cores = count_cores()
-    shape = (min(512, source.available), *SIG_SHAPE)
-    raw = np.fromfile(source.path, np.uint16, int(np.prod(shape)), offset=source.header.offset).reshape(shape)
-    target = np.empty_like(raw)
-    preprocessor = Preprocessor(Preprocessing(), SIG_SHAPE)
-    preprocessor.warm("uint16")
-    background = np.zeros(preprocessor.input_shape, np.float32)
-    buffers = [Buffers.for_lane(source, preprocessor, 16) for _ in range(cores)]
-
-    def prepare(part: slice, core: int) -> None:
-        own = buffers[core]
-        for first in range(part.start, part.stop, 16):
-            piece = raw[first : min(first + 16, part.stop)]
-            n = len(piece)
-            preprocessor.prepare(piece, background, own.prepared[:n], own.ranges[:n], own.flags[:n])
-
-    def copy(part: slice, core: int) -> None:
-        np.copyto(target[part], raw[part])
-
-    times: dict[str, list[float]] = {"copy": [], "prepare": []}
-    for _ in range(2 * repeats + 1):
-        times["copy"].append(_on_all_cores(copy, len(raw), cores))
-        times["prepare"].append(_on_all_cores(prepare, len(raw), cores))
-    rate = {name: raw.nbytes / statistics.median(taken[1:]) for name, taken in times.items()}
-    return Machine(_cpu_name(), cores, raw[0].nbytes, rate["copy"], rate["prepare"])
-
-
 def measure_encode(
-    source: FileSource, latent_size: int, request: EngineRequest, machine: Machine, repeats: int, say: Say
-) -> EncodeResult:
-    """Measure one network: engine alone, end to end, peer; one after the other in every repeat."""
-    say(f"D = {latent_size}: exporting")
-    model, path = _export_random(latent_size, source.path.parent)
-    engines, ends, peers, firsts = [], [], [], []
-    with open_engine(path, "cpu", request) as engine:
-        rate = _engine_rate(engine, 0.3)
-        for number in range(repeats):
-            say(f"D = {latent_size}: repeat {number + 1} of {repeats}")
-            engines.append(_engine_rate(engine, ENGINE_SECONDS))
-            end, first = _end_to_end(source, engine)
-            ends.append(end)
-            firsts.append(first)
-            peers.append(_peer_rate(source, model))
-        info = engine.info
-    rate, end, peer = (statistics.median(values) for values in (engines, ends, peers))
-    flops, peak = _encoder_flops(model), _peak(info.precision)
-    bound = 1 / (1 / rate + machine.pattern_bytes / machine.prepare_bytes_s)
+    source: FileSource, subjects: Sequence[Subject], repeats: int, say: Say
+) -> tuple[Machine, list[EncodeResult]]:
+    """Measure the machine, then all engines, one after the other in every repeat.
+
+    Parameters
+    ----------
+    source
+        From `write_scan`.
+    subjects
+        Encoders that prepare patterns alike.
+    repeats
+        Of every measurement.
+    say
+        Called with what is being done.
+    """
+    say("memory and preprocessing")
+    machine = measure_machine(source, subjects[0].engine.spec.preprocessing, repeats)
+    if any(subject.engine.info.device == "cuda" for subject in subjects):
+        say("copies to the card")
+        device = Cuda()
+        machine = dataclasses.replace(machine, card=device.card.name, link_bytes_s=measure_link(device, repeats))
+    timings = _time_all(source, subjects, repeats, say)
+    return machine, [
+        summarise(subject, own, find_work(subject.engine.spec, own.peak), machine)
+        for subject, own in zip(subjects, timings, strict=True)
+    ]
+
+
+def summarise(subject: Subject, timings: Timings, work: Work | None, machine: Machine) -> EncodeResult:
+    """Medians, ratios and what bounds an engine."""
+    info, spec = subject.engine.info, subject.engine.spec
+    engine, end, first = (statistics.median(values) for values in (timings.engine, timings.end_to_end, timings.first_s))
+    peer = statistics.median(timings.peer) if timings.peer else None
+    moved = count_bytes(spec, machine.pattern_bytes, info.device)
+    ceilings = list_ceilings(end, moved, machine, _compute_ceiling(info.precision, end, engine, work))
+    bound = bound_rate(engine, machine.prepare_patterns_s, info.device)
     return EncodeResult(
-        latent_size, info.precision, info.library, info.lanes, info.batch, rate, end, peer,
-        statistics.median(firsts), flops, peak, rate * flops / peak, end / rate, end / bound, end / peer,
+        subject.name, spec.latent_size, info.device, info.precision, info.library, info.lanes, info.batch,
+        engine, end, first, timings.single, moved, ceilings, name_bound(ceilings), bound, end / engine, end / bound,
+        work, engine * work.pattern_operations / work.peak_operations_s if work else None,
+        peer, end / peer if peer else None,
     )  # fmt: skip
 
 
-def _engine_rate(engine: Engine, seconds: float) -> float:
+def count_bytes(spec: ModelSpec, pattern_bytes: int, device: str) -> Moved:
+    """Bytes that must move for one pattern.
+
+    Raw patterns are read once, and binned while they are in a core's cache. Prepared ones are written, copied into
+    the engine's buffer, and read there, by the engine or by the card; latents are written.
+    """
+    prepared, latents = (4 * int(np.prod(shape)) for shape in (spec.input_shape, spec.output_shape))
+    there, back = (prepared, latents) if device == "cuda" else (0, 0)
+    return Moved(pattern_bytes + 4 * prepared + latents, there, back)
+
+
+def list_ceilings(rate: float, moved: Moved, machine: Machine, compute: Ceiling) -> tuple[Ceiling, ...]:
+    """What a rate of patterns uses of every resource; copying reads every byte and writes it."""
+    ceilings = [compute, _ceiling("memory", "B/s", rate * moved.memory_bytes, 2 * machine.copy_bytes_s)]
+    if machine.link_bytes_s and moved.to_card_bytes:
+        ceilings.append(_ceiling("PCIe", "B/s", rate * moved.to_card_bytes, machine.link_bytes_s))
+    return (*ceilings, _ceiling("preprocessing", "patterns/s", rate, machine.prepare_patterns_s))
+
+
+def name_bound(ceilings: Sequence[Ceiling]) -> str:
+    """The resource of which the largest share is used."""
+    return max(ceilings, key=lambda ceiling: ceiling.share).resource
+
+
+def bound_rate(engine: float, prepare: float, device: str) -> float:
+    """Patterns per second that are possible, given those of the engine and of preprocessing alone."""
+    return min(engine, prepare) if device == "cuda" else 1 / (1 / engine + 1 / prepare)
+
+
+def find_work(spec: ModelSpec, peaks: Sequence[float]) -> Work | None:
+    """Operations of an engine's network, and the best of the peaks that were measured; None where one is unknown."""
+    operations = encoder_operations(spec)
+    return Work(operations, max(peaks)) if operations and peaks else None
+
+
+def list_doubts(source: FileSource, subjects: Sequence[Subject]) -> list[str]:
+    """Engines for which the scan is so small that its beginning and its end count."""
+    doubts = []
+    for subject in subjects:
+        lanes, batch = subject.engine.info.lanes, subject.engine.info.batch
+        least = LEAST_BATCHES * lanes * batch
+        if source.available < least:
+            few = f"{source.available:,} patterns are few for {lanes} lanes of {batch}"
+            doubts.append(f"{subject.title}: {few}; measure with --patterns {least} or more")
+    return doubts
+
+
+def _compute_ceiling(precision: str, rate: float, engine: float, work: Work | None) -> Ceiling:
+    """The peak of products; where it is unknown, what the engine does alone stands for it."""
+    if work is None:
+        return _ceiling("engine", "patterns/s", rate, engine)
+    unit = "OP/s" if precision == "int8" else "FLOP/s"
+    return _ceiling("matmul peak", unit, rate * work.pattern_operations, work.peak_operations_s)
+
+
+def _ceiling(resource: str, unit: str, used: float, limit: float) -> Ceiling:
+    return Ceiling(resource, unit, used, limit, used / limit)
+
+
+def _time_all(source: FileSource, subjects: Sequence[Subject], repeats: int, say: Say) -> list[Timings]:
+    peers: dict[str, list[float]] = {subject.name: [] for subject in subjects}
+    networks = {subject.name: subject.network for subject in subjects if subject.network is not None}
+    timings = [Timings(_time_single(subject, say), peer=peers[subject.name]) for subject in subjects]
+    for number in range(repeats):
+        turn = f"repeat {number + 1} of {repeats}"
+        for subject, own in zip(subjects, timings, strict=True):
+            say(f"{turn}: {subject.title}")
+            own.engine.append(engine_rate(subject.engine, ENGINE_SECONDS))
+            end, first = _end_to_end(source, subject.engine)
+            own.end_to_end.append(end)
+            own.first_s.append(first)
+            peak = product_peak(subject.engine.info.device, subject.engine.info.precision)
+            own.peak.extend([peak] if peak else [])
+        for name, network in networks.items():
+            say(f"{turn}: {name}, torch and kikuchipy")
+            peers[name].append(_peer_rate(source, network))
+    return timings
+
+
+def _time_single(subject: Subject, say: Say) -> Percentiles:
+    say(f"{subject.title}: one pattern at a time")
+    with subject.open_single() as single:
+        found = percentiles(engine_seconds(single, SINGLE_RUNS))
+    engine_rate(subject.engine, WARM_SECONDS)
+    return found
+
+
+def engine_rate(engine: Engine, seconds: float) -> float:
     """Patterns per second of all lanes on patterns already prepared."""
     batch, counts = engine.info.batch, []
     inputs = np.random.default_rng(0).uniform(-1, 1, (batch, *engine.spec.input_shape)).astype(np.float32)
@@ -163,7 +306,7 @@ def _engine_rate(engine: Engine, seconds: float) -> float:
         lane.run(inputs)
     started = time.perf_counter()
 
-    def work(lane: Any) -> None:
+    def work(lane: Lane) -> None:
         count = 0
         while time.perf_counter() - started < seconds:
             lane.run(inputs)
@@ -193,7 +336,7 @@ def _end_to_end(source: FileSource, engine: Engine) -> tuple[float, float]:
     return done.mean_rate, first[0]
 
 
-def _peer_rate(source: FileSource, model: Any) -> float:
+def _peer_rate(source: FileSource, network: Any) -> float:
     """Patterns per second of kikuchipy's preprocessing and the same network in torch float32."""
     import kikuchipy
     import torch
@@ -208,58 +351,5 @@ def _peer_rate(source: FileSource, model: Any) -> float:
     prepared: Float32 = signal.data.reshape(-1, 1, 120, 120)
     with torch.inference_mode():
         for piece in torch.split(torch.from_numpy(prepared), 16):
-            model.encoder(piece)
+            network.encoder(piece)
     return len(prepared) / (time.perf_counter() - started)
-
-
-def _export_random(latent_size: int, folder: Path) -> tuple[Any, Path]:
-    import torch
-
-    from microrun.export.to_onnx import export_checkpoint
-    from microrun.training.checkpoint import save_checkpoint
-    from microrun.training.vae import VAE
-
-    torch.manual_seed(0)
-    torch.set_num_threads(count_cores())
-    model = VAE(latent_size).eval()
-    checkpoint = folder / f"vae{latent_size}.safetensors"
-    save_checkpoint(checkpoint, model.state_dict(), ModelSpec(f"vae{latent_size}", "encoder", latent_size))
-    return model, export_checkpoint(checkpoint, checkpoint.with_suffix(".onnx"))[0].path
-
-
-def _encoder_flops(model: Any) -> float:
-    """Two per multiplication and addition of the convolutions, per pattern."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.encoder(torch.zeros(1, 1, 120, 120))
-    return float(counter.get_total_flops())
-
-
-def _peak(precision: Any) -> float:
-    """FLOP/s of torch's matrix product in this precision."""
-    import torch
-
-    from microrun.training.speed import autocast_type, matmul_peak
-
-    processor = torch.device("cpu")
-    return matmul_peak(processor, autocast_type(processor, precision))
-
-
-def _on_all_cores(work: Callable[[slice, int], None], count: int, cores: int) -> float:
-    edges = np.linspace(0, count, cores + 1).astype(int)
-    parts = [slice(int(a), int(b)) for a, b in pairwise(edges)]
-    with ThreadPoolExecutor(cores) as pool:
-        list(pool.map(lambda core: None, range(cores)))  # the threads exist before the clock starts
-        started = time.perf_counter()
-        list(pool.map(work, parts, range(cores)))
-        return time.perf_counter() - started
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

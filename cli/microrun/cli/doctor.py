@@ -3,85 +3,49 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
 
-import numpy as np
+import typer
+from rich.markup import escape
 
 from microrun.cli import _console
-from microrun.runtime.engine import DEFAULT_ENGINE, MODELS, Engine, EngineRequest, count_cores, find_model
-
-PACKAGES = {
-    "numpy": "base", "numba": "base", "h5py": "base", "openvino": "cpu", "onnxruntime": "cpu", "onnxruntime-gpu": "gpu",
-    "cuda-bindings": "gpu", "matplotlib": "plots", "kikuchipy": "demo", "scikit-learn": "analyse",
-    "pyebsdindex": "judge", "rosettasciio": "convert", "tifffile": "convert", "zarr": "convert", "torch": "train",
-    "onnx": "train", "onnxscript": "train", "safetensors": "train",
-}  # fmt: skip
+from microrun.cli._doctor_engines import engine_problems, plan_rows, try_engines
+from microrun.cli._doctor_machine import card_rows, find_problems, find_version, inspect_machine, package_rows
+from microrun.runtime.engine import PLAN_SUFFIX, count_cores, find_model
+from microrun.runtime.errors import EngineError
 
 
-def doctor() -> None:
-    """Say what is installed, which engines run here, and what clashes."""
-    _console.print_table(
-        "machine",
-        {
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "cores": count_cores(),
-            "microrun": _version("microrun"),
-        },
-    )
-    installed = {name: _version(name) for name in PACKAGES}
-    rows = {name: found or f"not installed (extra: {PACKAGES[name]})" for name, found in installed.items()}
-    _console.print_table("\npackages", rows)
-    _console.print_table("\nengines", {name: _try(run) for name, run in _engines().items()})
-    problems = _clashes(installed)
+def doctor(
+    plans: Annotated[list[Path] | None, typer.Argument(help="TensorRT plans to look at, too.")] = None,
+) -> None:
+    """Say what is installed, which engines and plans run here and why others do not, and what clashes."""
+    for plan in plans or []:
+        _check_plan(plan)
+    machine = inspect_machine()
+    system = {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "microrun": find_version("microrun") or "not installed, runs from its source",
+        "cores": count_cores(),
+    }
+    _console.print_table("machine", system | card_rows(machine))
+    _console.print_table("\npackages by extra", package_rows(machine))
+    with _console.err.status("trying the engines"):
+        engines = try_engines(machine)
+    _console.print_table("\nengines", engines)
+    for plan in plans or []:
+        _console.print_table(f"\n{plan.name}", plan_rows(plan, machine))
+    _print_problems(find_problems(machine) + engine_problems(engines, machine))
+
+
+def _check_plan(path: Path) -> None:
+    if find_model(path).suffix.lower() != PLAN_SUFFIX:
+        raise EngineError(f"{path}: expected a .plan file; how .onnx files run, `microrun doctor` says by itself")
+
+
+def _print_problems(problems: list[str]) -> None:
     for problem in problems:
-        _console.err.print(f"[yellow]problem:[/] {problem}")
+        _console.err.print(f"[yellow]problem:[/] {escape(problem)}")
     if not problems:
         _console.out.print("\nnothing clashes")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _clashes(installed: dict[str, str | None]) -> list[str]:
-    problems = []
-    if installed["onnxruntime"] and installed["onnxruntime-gpu"]:
-        problems.append(
-            "onnxruntime and onnxruntime-gpu overwrite each other: "
-            "pip uninstall onnxruntime onnxruntime-gpu, then install one of them"
-        )
-    if not (installed["openvino"] or installed["onnxruntime"] or installed["onnxruntime-gpu"]):
-        problems.append("no engine is installed: pip install 'microrun[cpu]'")
-    if not (MODELS / f"{DEFAULT_ENGINE}.onnx").is_file():
-        problems.append(f"the built-in model {DEFAULT_ENGINE} is missing from the installation")
-    return problems
-
-
-def _engines() -> dict[str, Callable[[], Engine]]:
-    from microrun.runtime.engine_onnx import OnnxEngine
-    from microrun.runtime.engine_openvino import OpenvinoEngine
-
-    name = DEFAULT_ENGINE
-    return {
-        "OpenVINO, cpu, f32": lambda: OpenvinoEngine(find_model(name), EngineRequest("f32")),
-        "OpenVINO, cpu, bf16": lambda: OpenvinoEngine(find_model(name), EngineRequest("bf16")),
-        "ONNX Runtime, cpu": lambda: OnnxEngine(find_model(name), "cpu"),
-        "ONNX Runtime, cuda": lambda: OnnxEngine(find_model(name), "cuda"),
-    }
-
-
-def _try(run: Callable[[], Engine]) -> str:
-    """Open the built-in model and encode an empty pattern with it."""
-    try:
-        with run() as engine:
-            engine.lane().run(np.zeros((1, *engine.spec.input_shape), np.float32))
-            return f"runs ({engine.info.library}, {engine.info.lanes} lanes)"
-    except ModuleNotFoundError as error:
-        return f"not here: {error.name} is not installed"
-    except Exception as error:  # a broken installation fails in ways of its own, and this command is to tell
-        return f"not here: {error}"

@@ -1,0 +1,113 @@
+"""Benchmark of a card, run by tests/gpu/run.sh: what `microrun bench encode` measures, with PyTorch in the lanes, too.
+
+PyTorch's kernels stand in for TensorRT's where that is not to be had: lanes, streams, pinned buffers and captured
+graphs are those of the runtime.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import importlib.util
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from gpu.torch_engine import TorchEngine
+from numpy.typing import NDArray
+
+from microrun.cli._bench_encode import ENGINE_SECONDS, EncodeResult, Subject, engine_rate, measure_encode, write_scan
+from microrun.cli._bench_tables import print_encode
+from microrun.export.to_onnx import MeanEncoder, export_checkpoint
+from microrun.runtime.build_plan import BuildRequest, build_plan
+from microrun.runtime.cuda import Cuda, driver_version, find_cards
+from microrun.runtime.engine import Engine, EngineRequest, open_engine
+from microrun.runtime.engine_onnx import offers_cuda
+from microrun.runtime.spec import ModelSpec
+from microrun.runtime.tensorrt_library import choose_library
+from microrun.training.checkpoint import save_checkpoint
+from microrun.training.vae import VAE
+
+LATENT_SIZES = (32, 128)
+Open = Callable[..., Engine]  # of a batch and lanes; none for what suits the engine
+
+
+class NoCopies(Cuda):
+    """A card to which nothing is copied: what computation alone takes."""
+
+    def copy_in(self, address: int, array: NDArray[Any], stream: int) -> None:
+        """Leave it out."""
+
+    def copy_out(self, array: NDArray[Any], address: int, stream: int) -> None:
+        """Leave it out."""
+
+
+def find_openers(latent_size: int, folder: Path) -> Iterator[tuple[str, Open]]:
+    """Names of all engines in half that run here, and how to open them."""
+    torch.manual_seed(0)
+    model, spec = VAE(latent_size).eval(), ModelSpec(f"vae{latent_size}", "encoder", latent_size)
+    yield "PyTorch", partial(TorchEngine, MeanEncoder(copy.deepcopy(model).encoder), spec, "f16")
+    checkpoint = folder / f"vae{latent_size}.safetensors"
+    save_checkpoint(checkpoint, model.state_dict(), spec)
+    onnx = export_checkpoint(checkpoint, checkpoint.with_suffix(".onnx"), "f16")[0].path
+    if offers_cuda():
+        yield "ONNX Runtime", partial(_open, onnx)
+    library = choose_library(find_cards()[0])
+    if importlib.util.find_spec(library):
+        plan = onnx.with_suffix(".plan")
+        build_plan(onnx, plan, BuildRequest(library))
+        yield library, partial(_open, plan)
+
+
+def _open(path: Path, batch: int | None = None, lanes: int | None = None) -> Engine:
+    return open_engine(path, "cuda", EngineRequest(batch=batch, lanes=lanes))
+
+
+def measure_hidden(latent_size: int) -> float:
+    """Patterns per second with copies, as a share of those without: 1 where copies hide behind computation."""
+    model, spec = VAE(latent_size).eval(), ModelSpec("vae", "encoder", latent_size)
+    rates = []
+    for device in (Cuda(), NoCopies()):
+        with TorchEngine(MeanEncoder(copy.deepcopy(model).encoder), spec, "f16", device=device) as engine:
+            rates.append(engine_rate(engine, ENGINE_SECONDS))
+    return rates[0] / rates[1]
+
+
+def main(out: Path, patterns: int, repeats: int) -> None:
+    """Measure, print a table, and write the numbers."""
+    card = find_cards()[0]
+    print(f"{card.name}, compute capability {card.capability_text}, driver for CUDA {driver_version()}")
+    with TemporaryDirectory(prefix="microrun-bench-") as name, ExitStack() as held:
+        folder = Path(name)
+        source = write_scan(folder, patterns)
+        subjects = [
+            Subject(f"D = {size}, {library}", held.enter_context(open_it()), partial(open_it, batch=1, lanes=1))
+            for size in LATENT_SIZES
+            for library, open_it in find_openers(size, folder)
+        ]
+        machine, results = measure_encode(source, subjects, repeats, print)
+        print_encode(machine, results)
+        hidden = {size: measure_hidden(size) for size in LATENT_SIZES}
+    for size, share in hidden.items():
+        print(f"D = {size}, PyTorch: with copies {share:.2f} of the rate without")
+    _write(out, {"card": dataclasses.asdict(card), "machine": dataclasses.asdict(machine)}, results, hidden)
+
+
+def _write(out: Path, about: dict[str, Any], results: list[EncodeResult], hidden: dict[int, float]) -> None:
+    rows = {**about, "encode": [dataclasses.asdict(result) for result in results], "with_copies": hidden}
+    out.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, default=Path("gpu.json"))
+    parser.add_argument("--patterns", type=int, default=16384)
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args()
+    main(given.json, given.patterns, given.repeats)
