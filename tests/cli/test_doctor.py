@@ -207,10 +207,11 @@ def test_a_sound_machine_has_no_problems() -> None:
 
 
 def test_two_onnx_runtimes_are_one_too_many(microrun: Microrun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_doctor_machine, "find_version", lambda package: "1.0")
+    both = {"onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.1"}
+    monkeypatch.setattr(_doctor_machine, "find_version", both.get)
     ran = microrun("doctor")
     assert ran.code == 0
-    assert "onnxruntime and onnxruntime-gpu overwrite each other" in problems(ran)[0]
+    assert problems(ran)[0].startswith("onnxruntime and onnxruntime-gpu overwrite each other: pip uninstall")
     assert "nothing clashes" not in ran.said
 
 
@@ -237,6 +238,8 @@ def test_an_onnx_runtime_for_cards_wants_a_card() -> None:
     machine = Machine({"onnxruntime-gpu": "1.31.1"}, no_cards="NVIDIA's driver is not installed")
     said = "onnxruntime-gpu is installed, but no card is seen: NVIDIA's driver is not installed"
     assert find_problems(machine) == [said]
+    engines = {"OpenVINO": Outcome(True, "runs"), ONNX_CUDA: Outcome(False, "does not run: CUDA finds no card here")}
+    assert engine_problems(engines, machine) == []  # once is enough
 
 
 def test_a_card_that_onnx_runtime_cannot_use() -> None:
@@ -244,6 +247,8 @@ def test_a_card_that_onnx_runtime_cannot_use() -> None:
     engines = {"OpenVINO": Outcome(True, "runs"), ONNX_CUDA: Outcome(False, "does not run: libcudnn is missing")}
     (problem,) = engine_problems(engines, machine)
     assert "cannot use the card" in problem and "pip install 'microrun[gpu]'" in problem
+    overwritten = dataclasses.replace(machine, installed={**machine.installed, "onnxruntime": "1.31.1"})
+    assert engine_problems(engines, overwritten) == []  # that there are two says why
 
 
 @without_tensorrt

@@ -54,7 +54,8 @@ def engine_problems(engines: dict[str, Outcome], machine: Machine) -> list[str]:
     problems = []
     if not any(outcome.runs for outcome in engines.values()):
         problems.append("no engine runs here: pip install 'microrun[cpu]'")
-    if "onnxruntime-gpu" in machine.installed and machine.cards and not engines[ONNX_CUDA].runs:
+    made_for_cards = {"onnxruntime", "onnxruntime-gpu"} & machine.installed.keys() == {"onnxruntime-gpu"}
+    if made_for_cards and machine.cards and not engines[ONNX_CUDA].runs:
         problems.append(
             "onnxruntime-gpu is installed, but cannot use the card, see above; "
             "pip install 'microrun[gpu]' brings CUDA's own libraries and cuDNN"

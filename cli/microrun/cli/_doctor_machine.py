@@ -119,7 +119,7 @@ def _look_for_cards() -> tuple[str | None, tuple[Card, ...], str]:
             return None, (), "NVIDIA's driver is not installed"
         return driver, tuple(find_cards()), ""
     except Exception as error:  # broken bindings fail in ways of their own
-        return None, (), one_line(error)
+        return driver, (), one_line(error)
 
 
 def _onnxruntime_cuda() -> str:

@@ -45,7 +45,6 @@ def _check_plan(path: Path) -> None:
 
 
 def _print_problems(problems: list[str]) -> None:
+    _console.out.print("" if problems else "\nnothing clashes")
     for problem in problems:
         _console.err.print(f"[yellow]problem:[/] {escape(problem)}")
-    if not problems:
-        _console.out.print("\nnothing clashes")

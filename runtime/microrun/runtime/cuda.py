@@ -267,4 +267,6 @@ def _import_runtime() -> Any:
         from cuda.bindings import runtime
     except ModuleNotFoundError:
         raise EngineError("cuda-bindings is not installed; pip install 'microrun[gpu]' or 'microrun[rtx]'") from None
+    except (ImportError, OSError, RuntimeError) as error:  # what it raises depends on what is broken
+        raise EngineError(f"cuda-bindings is installed but broken ({error}); install it again") from None
     return runtime

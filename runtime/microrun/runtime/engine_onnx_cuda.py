@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,6 +48,8 @@ class OnnxCudaEngine(CudaEngine):
         if not offers_cuda():
             raise EngineError("the installed ONNX Runtime has no CUDA; pip install 'microrun[gpu]' instead of [cpu]")
         device = Cuda()
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find, and the session says why
+            onnxruntime.preload_dlls()  # CUDA's libraries and cuDNN from their wheels, which nothing else looks for
         on_cpu = open_session(path, onnxruntime.SessionOptions(), "cpu")
         spec = spec_of(path, on_cpu)
         check_precision(path, spec, request)
