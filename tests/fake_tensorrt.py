@@ -117,6 +117,7 @@ class FakeTensorrtEngine:
     def __init__(self, trt: FakeTensorrt, logger: Logger, plan: FakePlan) -> None:
         self._trt, self._logger, self._plan = trt, logger, plan
         self._made = 0
+        self.caches: set[object] = set()  # of compiled kernels, that contexts were made with
 
     def get_tensor_name(self, number: int) -> str:
         return ("latents", "patterns")[number]
@@ -124,13 +125,14 @@ class FakeTensorrtEngine:
     def get_tensor_mode(self, name: str) -> str:
         return "in" if name == "patterns" else "out"
 
-    def create_runtime_config(self) -> SimpleNamespace:
-        return SimpleNamespace(dynamic_shapes_kernel_specialization_strategy=0)
+    def create_runtime_config(self) -> FakeRuntimeConfig:
+        return FakeRuntimeConfig()
 
     def create_execution_context(self, config: Any = None) -> FakeContext | None:
         if isinstance(self._trt, FakeTensorrtRtx):
             eager = self._trt.DynamicShapesKernelSpecializationStrategy.EAGER
             assert config.dynamic_shapes_kernel_specialization_strategy == eager
+            self.caches.add(config.cache)
         else:
             assert config is None
         self._made += 1
@@ -138,6 +140,20 @@ class FakeTensorrtEngine:
             self._logger.complain("out of memory")
             return None
         return FakeContext(self._trt.device, self._logger, self._plan)
+
+
+class FakeRuntimeConfig:
+    """Of contexts of TensorRT-RTX."""
+
+    dynamic_shapes_kernel_specialization_strategy = 0
+    cache: object = None
+
+    def create_runtime_cache(self) -> object:
+        return object()
+
+    def set_runtime_cache(self, cache: object) -> bool:
+        self.cache = cache
+        return True
 
 
 class FakeContext:

@@ -33,15 +33,24 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("asked", "built"), [(None, "f16"), ("f32", "f32")])
 def test_a_checkpoint_becomes_onnx_and_plans(checkpoint: Path, tmp_path: Path, asked: Any, built: str) -> None:
     made = export(ExportRequest(checkpoint, tmp_path / "model.plan", asked, build=RTX))
-    names = ["model.plan", "model.decoder.plan"]
+    names = ["model.onnx", "model.decoder.onnx", "model.plan", "model.decoder.plan"]
     assert [one.path.name for one in made] == names
-    for one, name in zip(made, ("model.onnx", "model.decoder.onnx"), strict=True):
+    for one, name in zip(made[2:], names, strict=False):
         assert one.record == read_record(one.path)
         assert one.spec.precision == built and one.spec.name == "vae16"
         assert one.record is not None and one.record.onnx_sha256 == hash_file(tmp_path / name)
         assert one.spec.parity_error == read_model_spec(tmp_path / name).parity_error
     assert find_decoder_of(tmp_path / "model.plan") == tmp_path / "model.decoder.plan"
     assert read_model_spec(tmp_path / "model.plan").kind == "encoder"
+
+
+def test_no_other_onnx_file_is_replaced_on_the_way(checkpoint: Path, tmp_path: Path) -> None:
+    write_encoder(tmp_path / "model.onnx")
+    before = (tmp_path / "model.onnx").read_bytes()
+    with pytest.raises(EngineError, match=r"model\.onnx: is there already"):
+        export(ExportRequest(checkpoint, tmp_path / "model.plan", build=RTX))
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    assert (tmp_path / "model.onnx").read_bytes() == before
 
 
 def test_a_checkpoint_becomes_onnx(checkpoint: Path, tmp_path: Path) -> None:

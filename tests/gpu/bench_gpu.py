@@ -11,6 +11,8 @@ import copy
 import dataclasses
 import importlib.util
 import json
+import statistics
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -22,13 +24,22 @@ import torch
 from gpu.torch_engine import TorchEngine
 from numpy.typing import NDArray
 
-from microrun.cli._bench_encode import ENGINE_SECONDS, EncodeResult, Subject, engine_rate, measure_encode, write_scan
+from microrun.cli._bench_encode import (
+    ENGINE_SECONDS,
+    EncodeResult,
+    Subject,
+    engine_rate,
+    list_doubts,
+    measure_encode,
+    write_scan,
+)
 from microrun.cli._bench_tables import print_encode
 from microrun.export.to_onnx import MeanEncoder, export_checkpoint
 from microrun.runtime.build_plan import BuildRequest, build_plan
 from microrun.runtime.cuda import Cuda, driver_version, find_cards
 from microrun.runtime.engine import Engine, EngineRequest, open_engine
 from microrun.runtime.engine_onnx import offers_cuda
+from microrun.runtime.errors import MicrorunError
 from microrun.runtime.spec import ModelSpec
 from microrun.runtime.tensorrt_library import choose_library
 from microrun.training.checkpoint import save_checkpoint
@@ -69,14 +80,16 @@ def _open(path: Path, batch: int | None = None, lanes: int | None = None) -> Eng
     return open_engine(path, "cuda", EngineRequest(batch=batch, lanes=lanes))
 
 
-def measure_hidden(latent_size: int) -> float:
+def measure_hidden(latent_size: int, repeats: int) -> float:
     """Patterns per second with copies, as a share of those without: 1 where copies hide behind computation."""
-    model, spec = VAE(latent_size).eval(), ModelSpec("vae", "encoder", latent_size)
-    rates = []
-    for device in (Cuda(), NoCopies()):
-        with TorchEngine(MeanEncoder(copy.deepcopy(model).encoder), spec, "f16", device=device) as engine:
-            rates.append(engine_rate(engine, ENGINE_SECONDS))
-    return rates[0] / rates[1]
+    spec = ModelSpec("vae", "encoder", latent_size)
+    with ExitStack() as held:
+        copying, bare = (
+            held.enter_context(TorchEngine(MeanEncoder(VAE(latent_size).encoder), spec, "f16", device=device))
+            for device in (Cuda(), NoCopies())
+        )
+        shares = [engine_rate(copying, ENGINE_SECONDS) / engine_rate(bare, ENGINE_SECONDS) for _ in range(repeats)]
+    return statistics.median(shares)
 
 
 def main(out: Path, patterns: int, repeats: int) -> None:
@@ -91,9 +104,11 @@ def main(out: Path, patterns: int, repeats: int) -> None:
             for size in LATENT_SIZES
             for library, open_it in find_openers(size, folder)
         ]
+        for doubt in list_doubts(source, subjects):
+            print(f"warning: {doubt}")
         machine, results = measure_encode(source, subjects, repeats, print)
         print_encode(machine, results)
-        hidden = {size: measure_hidden(size) for size in LATENT_SIZES}
+        hidden = {size: measure_hidden(size, repeats) for size in LATENT_SIZES}
     for size, share in hidden.items():
         print(f"D = {size}, PyTorch: with copies {share:.2f} of the rate without")
     _write(out, {"card": dataclasses.asdict(card), "machine": dataclasses.asdict(machine)}, results, hidden)
@@ -102,12 +117,16 @@ def main(out: Path, patterns: int, repeats: int) -> None:
 def _write(out: Path, about: dict[str, Any], results: list[EncodeResult], hidden: dict[int, float]) -> None:
     rows = {**about, "encode": [dataclasses.asdict(result) for result in results], "with_copies": hidden}
     out.write_text(json.dumps(rows, indent=1) + "\n")
+    print(f"wrote {out}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, default=Path("gpu.json"))
-    parser.add_argument("--patterns", type=int, default=16384)
+    parser.add_argument("--patterns", type=int, default=32768)
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
-    main(given.json, given.patterns, given.repeats)
+    try:
+        main(given.json, given.patterns, given.repeats)
+    except MicrorunError as error:
+        sys.exit(f"error: {error}")

@@ -14,5 +14,7 @@ if compgen -G "tests/gpu/wheels/*.whl" > /dev/null; then
   export PYTHONPATH="$PYTHONPATH:$wheels"
 fi
 python3 -m microrun.cli.main doctor
-python3 -m pytest -q -rs -p no:cacheprovider --confcutdir=tests/gpu -m gpu tests/gpu
+failed=0
+python3 -m pytest -q -rs -p no:cacheprovider --confcutdir=tests/gpu -m gpu tests/gpu || failed=$?
 python3 tests/gpu/bench_gpu.py --json "$out/gpu.json"
+exit "$failed"

@@ -68,6 +68,25 @@ def test_a_decoder(out: Path, tmp_path: Path) -> None:
     assert record.spec.kind == "decoder" and len(record.check_outputs) == 256
 
 
+def test_turing_wants_half(encoder: Path, out: Path) -> None:
+    request = dataclasses.replace(RTX, compute_capabilities=("7.5",))
+    refused(encoder, out, "tiny.onnx", "is in f32", "export it in f16", request=request)
+
+
+def test_lanes_can_capture_what_is_built(encoder: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configured = build_plan_module._configure
+    flags = []
+
+    def watch(*arguments: Any) -> Any:
+        config = configured(*arguments)
+        flags.append(config.get_flag(rtx.BuilderFlag.REQUIRE_USER_ALLOCATION))
+        return config
+
+    monkeypatch.setattr(build_plan_module, "_configure", watch)
+    build_plan(encoder, out, RTX)
+    assert flags == [True]
+
+
 def test_turing_is_built_for_by_itself(out: Path) -> None:
     record = build_plan(find_model("vae32"), out, dataclasses.replace(RTX, compute_capabilities=("7.5",)))
     assert record.compute_capabilities == ("7.5",)
@@ -180,7 +199,7 @@ def test_a_plan_that_computes_something_else_is_not_kept(
     def fail(plan: Path) -> float:
         raise EngineError(f"{plan}: computes something else")
 
-    monkeypatch.setattr(build_plan_module, "find_cards", lambda: [a_card(8, 6)])
+    monkeypatch.setattr(build_plan_module, "find_card", lambda: a_card(8, 6))
     monkeypatch.setattr(build_plan_module, "_measure", fail)
     with pytest.raises(EngineError, match=r"tiny.plan: computes something else"):
         build_plan(encoder, out, RTX)
@@ -237,7 +256,7 @@ def test_the_library_for_a_card(capability: tuple[int, int], library: str) -> No
 
 def test_a_plan_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MICRORUN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(build_plan_module, "find_cards", lambda: [a_card(7, 5)])
+    monkeypatch.setattr(build_plan_module, "find_card", lambda: a_card(7, 5))
     monkeypatch.setattr(build_plan_module, "_measure", lambda plan: 0.0)
     encoder = find_model("vae32")
     plan = build_cached(encoder, 16)
@@ -248,6 +267,8 @@ def test_a_plan_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert build_cached(encoder, 8) != plan
     sidecar_of(plan).unlink()
     assert build_cached(encoder, 16) == plan and sidecar_of(plan).is_file()
+    plan.write_bytes(b"damaged")
+    assert build_cached(encoder, 16) == plan and read_record(plan).spec.precision == "f16"
 
 
 def test_without_a_card_nothing_is_built(encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,3 +284,13 @@ def test_a_plan_is_not_for_the_cpu(encoder: Path, out: Path) -> None:
         open_engine(out, "cpu")
     with pytest.raises(EngineError, match="no card"):
         open_engine(out)
+
+
+def test_a_kept_plan_that_does_not_run_is_built_anew_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MICRORUN_CACHE", str(tmp_path))
+    monkeypatch.setattr(build_plan_module, "find_card", lambda: a_card(8, 6))
+    monkeypatch.setattr(build_plan_module, "_measure", lambda plan: 0.0)
+    plan = build_cached(find_model("vae32"))
+    with pytest.raises(EngineError, match="no card"):  # the one above is not there when the plan is opened
+        open_engine("vae32", request=EngineRequest(build=True))
+    assert not plan.exists()

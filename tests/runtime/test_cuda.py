@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from microrun.runtime import cuda
-from microrun.runtime.cuda import STICKY, Card, Cuda, driver_version, find_cards
+from microrun.runtime.cuda import STICKY, Card, Cuda, driver_version, find_card, find_cards
 from microrun.runtime.errors import EngineError
 
 runtime = pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed")
@@ -53,14 +53,15 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Api], Api]:
 
 @pytest.fixture
 def one_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "find_cards", lambda: [CARD])
+    monkeypatch.setattr(cuda, "find_card", lambda: CARD)
+    monkeypatch.setattr(runtime, "cudaSetDeviceFlags", lambda flags: (Code.cudaSuccess,))
 
 
 # --- finding cards
 
 
 @without_driver
-@pytest.mark.parametrize("ask", [find_cards, Cuda])
+@pytest.mark.parametrize("ask", [find_card, find_cards, Cuda])
 def test_without_a_driver_one_line_says_so(ask: Callable[[], object]) -> None:
     with pytest.raises(EngineError) as error:
         ask()
@@ -98,7 +99,7 @@ def test_a_driver_without_cards_says_why(use: Callable[[Api], Api], result: Any,
     assert str(error.value) == f"CUDA finds no card here ({why})"
 
 
-@pytest.mark.parametrize("ask", [find_cards, driver_version, Cuda])
+@pytest.mark.parametrize("ask", [find_card, find_cards, driver_version, Cuda])
 def test_without_the_bindings_the_extras_are_named(monkeypatch: pytest.MonkeyPatch, ask: Callable[[], object]) -> None:
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(EngineError) as error:

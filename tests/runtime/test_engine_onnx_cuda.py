@@ -99,6 +99,7 @@ class CudaSession:
 
     def run_with_iobinding(self, iobinding: Binding, run_options: Any = None) -> None:
         self.threads.add(threading.get_ident())
+        assert run_options.get_run_config_entry("disable_synchronize_execution_providers") == "1"
         self._library.run()
         ports = [self._real.get_inputs()[0], self._real.get_outputs()[0]]
         assert [tuple(port.shape) for port in ports] == [iobinding.shapes[port.name] for port in ports]
@@ -187,6 +188,7 @@ def test_each_lane_has_a_session_on_its_own_stream(library: Library, encoder: Pa
                 "device_id": "0",
                 "user_compute_stream": str(stream),
                 "enable_cuda_graph": "1",
+                "cudnn_conv_algo_search": "HEURISTIC",
             }
             assert session.options.fixed == {"batch": 4}
             assert session.options.get_session_config_entry("session.disable_cpu_ep_fallback") == "1"

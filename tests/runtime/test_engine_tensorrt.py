@@ -137,6 +137,7 @@ def test_rtx_compiles_for_the_batch_before_it_is_captured(place: Workplace) -> N
     with TensorrtEngine(place.path) as engine:
         assert engine.info.library == "TensorRT-RTX 1.7.1.116"
         assert_array_equal(run_all(engine, patterns), FakePlan().compute(patterns))
+        assert len(engine._engine.caches) == 1 and None not in engine._engine.caches  # lanes share what was compiled
 
 
 def test_a_closed_engine_keeps_nothing_and_makes_nothing(place: Workplace) -> None:

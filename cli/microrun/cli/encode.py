@@ -10,6 +10,7 @@ import typer
 
 from microrun.cli import _console
 from microrun.runtime.engine import DEFAULT_ENGINE, Device, Engine, EngineRequest, Precision, open_engine
+from microrun.runtime.errors import ScanError
 from microrun.runtime.file_sources import FollowingSource
 from microrun.runtime.scan import parse_grid
 from microrun.runtime.session import EncodeRequest, ScanFile, encode_scan
@@ -60,6 +61,8 @@ def encode(
         idle_timeout_s=idle_timeout,
         dtype=latents_type,
     )
+    if not scan.exists():  # before minutes of building a plan
+        raise ScanError(f"{scan}: no such file")
     with _open(engine, device, EngineRequest(precision, lanes, batch, build)) as opened:
         _console.out.print(f"engine   {opened.info}")
         run(request, opened)

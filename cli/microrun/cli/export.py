@@ -35,7 +35,9 @@ def export(
     background: Annotated[
         str, typer.Option(help="Of these scans: auto (their mean), none, or a .npy/.up1/.up2 file.")
     ] = "auto",
-    batch: Annotated[int, typer.Option(help="Largest batch of a plan, and the one it is fastest at.")] = DEFAULT_BATCH,
+    batch: Annotated[
+        int | None, typer.Option(help=f"Largest batch of a plan, and the one it is fastest at; {DEFAULT_BATCH}.")
+    ] = None,
     compute_capability: Annotated[
         list[str] | None, typer.Option(help="TensorRT-RTX: build for these cards only, such as 7.5 for Turing.")
     ] = None,
@@ -56,10 +58,14 @@ def export(
     """
     if source.suffix == CHECKPOINT_SUFFIX and not source.is_file():
         raise MicrorunError(f"{source}: no such checkpoint")
-    build = None
-    if to != "onnx":
-        targets = tuple(compute_capability or ())
-        build = BuildRequest(to, batch, targets, workspace, timing_cache, version_compatible, hardware_compatible)
+    targets = tuple(compute_capability or ())
+    if to == "onnx":
+        if any((batch, targets, workspace, timing_cache, version_compatible, hardware_compatible)):
+            raise EngineError("options of plans need --to tensorrt or tensorrt_rtx")
+        build = None
+    else:
+        size = DEFAULT_BATCH if batch is None else batch
+        build = BuildRequest(to, size, targets, workspace, timing_cache, version_compatible, hardware_compatible)
     from microrun.export.to_engine import ExportRequest
     from microrun.export.to_engine import export as export_model
 
@@ -79,8 +85,10 @@ def _default_out(source: Path, to: str, precision: str | None) -> Path:
 
 def _calibration(scan: Path | None, held_out: Path | None, background: str) -> QuantiseRequest | None:
     if scan is None:
-        if held_out:
-            raise EngineError("--held-out judges int8: give --precision int8 and --calibrate SCAN, too")
+        if held_out or background != "auto":
+            raise EngineError(
+                "--held-out and --background are for int8: give --precision int8 and --calibrate SCAN"
+            )
         return None
     from microrun.export.quantize import QuantiseRequest
 
@@ -109,5 +117,5 @@ def _print(made: Made) -> None:
         _console.out.print(
             f"      int8 on {cost.held_out_patterns:,} patterns that it was not calibrated on: latents change by "
             f"{100 * cost.latent_error:.1f} % of their spread, features rank alike to {cost.rank_correlation:.3f}, "
-            f"{cost.top_kept} of the 5 best stay"
+            f"{cost.top_kept} of the {min(5, spec.latent_size)} best stay"
         )

@@ -98,14 +98,24 @@ def export(request: ExportRequest, progress: Progress = lambda what, done, total
         For a source that cannot be used, a library that is missing or cannot build, results that differ too much,
         or files that cannot be written.
     """
+    if request.build and request.onnx.exists() and not _is_given(request):
+        raise EngineError(
+            f"{request.onnx}: is there already and would be replaced; build the plan from it, or choose another --out"
+        )
     if request.source.suffix == CHECKPOINT_SUFFIX:
         models = _from_checkpoint(request, progress)
     else:
         models = _from_onnx(request, progress)
+    new = [] if _is_given(request) else [Made(path, read_model_spec(path)) for path in models]
     if request.build is None:
-        return [Made(path, read_model_spec(path)) for path in models]
+        return new
     plans = zip(models, (request.out, _decoder_beside(request.out)), strict=False)
-    return [_build(onnx, plan, request.build, progress) for onnx, plan in plans]
+    return new + [_build(onnx, plan, request.build, progress) for onnx, plan in plans]
+
+
+def _is_given(request: ExportRequest) -> bool:
+    """Whether plans are built from .onnx files as they are."""
+    return request.source.suffix != CHECKPOINT_SUFFIX and request.calibration is None
 
 
 def _from_checkpoint(request: ExportRequest, progress: Progress) -> list[Path]:

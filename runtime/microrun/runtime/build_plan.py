@@ -11,11 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from microrun.runtime.cuda import Card, find_cards
+from microrun.runtime.cuda import Card, find_card
 from microrun.runtime.engine import check_shapes, hash_file, open_reference, read_model_spec
-from microrun.runtime.errors import EngineError
+from microrun.runtime.errors import EngineError, MicrorunError
 from microrun.runtime.output import cannot_write, write_whole
-from microrun.runtime.plan import Library, PlanRecord, Profile, check_inputs, sample_outputs, sidecar_of, write_record
+from microrun.runtime.plan import (
+    Library,
+    PlanRecord,
+    Profile,
+    check_inputs,
+    read_record,
+    sample_outputs,
+    sidecar_of,
+    write_record,
+)
 from microrun.runtime.tensorrt_library import (
     RTX_CARDS,
     RTX_TURING,
@@ -146,17 +155,25 @@ def build_cached(onnx: Path, batch: int | None = None) -> Path:
     EngineError
         As `build_plan`.
     """
-    card = find_cards()[0]
+    card = find_card()
     library = choose_library(card)
     version, size = import_library(library).__version__, batch or DEFAULT_BATCH
     folder, target = cache_folder(), f"{library}-{version}-sm{card.capability_text}"
     path = folder / f"{onnx.stem}-{hash_file(onnx)[:16]}-{target}-batch{size}.plan"
-    if not (path.is_file() and sidecar_of(path).is_file()):
+    if not _is_kept(path):
         folder.mkdir(parents=True, exist_ok=True)
         capabilities = (RTX_TURING,) if card.capability_text == RTX_TURING else ()
         timings = folder / f"{target}.timing" if library == "tensorrt" else None
         build_plan(onnx, path, BuildRequest(library, size, capabilities, timing_cache=timings))
     return path
+
+
+def _is_kept(plan: Path) -> bool:
+    try:
+        read_record(plan)
+    except (OSError, MicrorunError):
+        return False
+    return True
 
 
 def cache_folder() -> Path:
@@ -170,7 +187,7 @@ def cache_folder() -> Path:
 
 def _find_card(library: Library) -> Card | None:
     try:
-        return find_cards()[0]
+        return find_card()
     except EngineError as error:
         if library == "tensorrt":
             raise EngineError(
@@ -189,6 +206,7 @@ def _targets(request: BuildRequest, card: Card | None) -> tuple[str, ...]:
 
 def _build(trt: Any, onnx: Path, request: BuildRequest, progress: Progress) -> tuple[Any, Any]:
     logger = make_logger(trt)
+    logger.errors.clear()
     title = TITLES[request.library]
     builder = trt.Builder(logger)
     network = builder.create_network(0)
@@ -196,6 +214,11 @@ def _build(trt: Any, onnx: Path, request: BuildRequest, progress: Progress) -> t
     if not parser.parse_from_file(str(onnx)) or not network.num_outputs:
         raise EngineError(f"{onnx}: {title} cannot read it ({_why(parser, logger)})")
     spec = read_model_spec(onnx)
+    precision = built_precision(trt, network)
+    if RTX_TURING in request.compute_capabilities and precision != "f16":
+        raise EngineError(
+            f"{onnx}: is in {precision}; Turing cards ({RTX_TURING}) want half: export it in f16"
+        )
     ports = network.get_input(0), network.get_output(0)
     check_shapes(onnx, spec, *(tuple(port.shape)[1:] for port in ports))
     config = _configure(trt, builder, network, request)
@@ -208,7 +231,7 @@ def _build(trt: Any, onnx: Path, request: BuildRequest, progress: Progress) -> t
         raise EngineError(f"{onnx}: {title} cannot build it ({last_error(logger)})")
     if request.timing_cache:
         write_whole(request.timing_cache, memoryview(config.get_timing_cache().serialize()))
-    return memoryview(plan), built_precision(trt, network)
+    return memoryview(plan), precision
 
 
 def _why(parser: Any, logger: Any) -> str:
@@ -222,6 +245,8 @@ def _configure(trt: Any, builder: Any, network: Any, request: BuildRequest) -> A
     config = builder.create_builder_config()
     if request.workspace_mb is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace_mb << 20)
+    if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):  # TensorRT-RTX, which else allocates while a lane captures
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
     if request.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if request.hardware_compatible:

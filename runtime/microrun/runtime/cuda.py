@@ -111,8 +111,9 @@ class Cuda:
     """
 
     def __init__(self) -> None:
-        self.card = find_cards()[0]
+        self.card = find_card()
         self._api = _import_runtime()
+        self._call("cudaSetDeviceFlags", self._api.cudaDeviceScheduleBlockingSync)  # libraries' own waits sleep, too
         self._objects: dict[int, Any] = {}  # the bindings' own handles, by their numbers
 
     def make_stream(self) -> int:
@@ -216,11 +217,14 @@ def find_cards() -> list[Card]:
         If cuda-bindings, the driver or a card is missing; the message says which.
     """
     api = _import_runtime()
-    error, count = api.cudaGetDeviceCount()
-    if int(error) or not count:
-        name = error.name.removeprefix("cudaError") if int(error) else "NoDevice"
-        raise EngineError(f"CUDA finds no card here ({_WHY.get(name, name)})")
-    return [_describe_card(api, number) for number in range(count)]
+    return [_describe_card(api, number) for number in range(_count_cards(api))]
+
+
+def find_card() -> Card:
+    """The card that engines run on; raises as `find_cards`. The others are not asked, which would wake them up."""
+    api = _import_runtime()
+    _count_cards(api)
+    return _describe_card(api, 0)
 
 
 _WHY = {
@@ -233,6 +237,14 @@ def driver_version() -> str | None:
     """The newest CUDA that the driver supports, such as "13.0"; None without a driver."""
     error, number = _import_runtime().cudaDriverGetVersion()
     return f"{number // 1000}.{number % 1000 // 10}" if not int(error) and number else None
+
+
+def _count_cards(api: Any) -> int:
+    error, count = api.cudaGetDeviceCount()
+    if int(error) or not count:
+        name = error.name.removeprefix("cudaError") if int(error) else "NoDevice"
+        raise EngineError(f"CUDA finds no card here ({_WHY.get(name, name)})")
+    return int(count)
 
 
 def _describe_card(api: Any, number: int) -> Card:

@@ -175,10 +175,10 @@ class CudaEngine(Engine):
         """Make a worker with buffers, a stream and a graph of its own."""
         batch = self.info.batch
         shapes = (batch, *self.spec.input_shape), (batch, *self.spec.output_shape)
-        if self._closed:
-            raise EngineError("the engine is closed")
-        lane = CudaLane(self._device, *shapes, self.make_compute, self.captured)
-        with self._changing:
+        with self._changing:  # one at a time, for some libraries capture in a way that forbids others to allocate
+            if self._closed:
+                raise EngineError("the engine is closed")
+            lane = CudaLane(self._device, *shapes, self.make_compute, self.captured)
             self._lanes.add(lane)
         return lane
 
@@ -223,9 +223,8 @@ class CudaEngine(Engine):
 
     def close(self) -> None:
         """Free all lanes; those that run now, once they have."""
-        self._closed = True
         with self._changing:
-            lanes = list(self._lanes)
+            self._closed, lanes = True, list(self._lanes)
         for lane in lanes:
             lane.close()
 

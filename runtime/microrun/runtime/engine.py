@@ -183,9 +183,14 @@ def _open_plan(model: Path, device: Device, request: EngineRequest) -> Engine:
 
     if device == "cpu":
         raise EngineError(f"{model}: a plan runs on NVIDIA cards only; encode with the .onnx file on the CPU")
-    if model.suffix.lower() != PLAN_SUFFIX:
-        model = build_cached(model, request.batch)
-    return TensorrtEngine(model, request)
+    if model.suffix.lower() == PLAN_SUFFIX:
+        return TensorrtEngine(model, request)
+    plan = build_cached(model, request.batch)
+    try:
+        return TensorrtEngine(plan, request)
+    except EngineError:
+        plan.unlink()  # of a cache: whatever is wrong with it, the next time it is built anew
+        raise
 
 
 def find_model(path: str | Path) -> Path:

@@ -82,7 +82,12 @@ class OnnxCudaEngine(CudaEngine):
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         # A fixed batch, so that no shape is computed on the CPU in the middle of the graph.
         options.add_free_dimension_override_by_name("batch", self.info.batch)
-        provider = (CUDA, {"device_id": "0", "user_compute_stream": str(stream), "enable_cuda_graph": "1"})
+        provider = (CUDA, {
+            "device_id": "0",
+            "user_compute_stream": str(stream),
+            "enable_cuda_graph": "1",
+            "cudnn_conv_algo_search": "HEURISTIC",  # trying all could choose differently in each lane
+        })  # fmt: skip
         session = open_session(self.info.path, options, "cuda", provider)
         if session.get_providers()[0] != CUDA:
             raise EngineError(f"{self.info.path}: ONNX Runtime fell back to the CPU; see `microrun doctor`")
@@ -102,6 +107,10 @@ class OnnxCudaCompute:
     """
 
     def __init__(self, bind: Callable[[], tuple[Any, Any]]) -> None:
+        import onnxruntime
+
+        self._options = onnxruntime.RunOptions()
+        self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")  # the lane waits, asleep
         self._thread = ThreadPoolExecutor(1, "onnxruntime")
         try:
             self._session, self._binding = self._thread.submit(bind).result()
@@ -110,9 +119,9 @@ class OnnxCudaCompute:
             raise
 
     def enqueue(self) -> None:
-        """Run once, and wait for it."""
+        """Enqueue one run."""
         try:
-            self._thread.submit(self._session.run_with_iobinding, self._binding).result()
+            self._thread.submit(self._session.run_with_iobinding, self._binding, self._options).result()
         except Exception as error:  # its exceptions share no base but Exception
             raise EngineError(f"ONNX Runtime failed ({first_line(error)})") from None
 

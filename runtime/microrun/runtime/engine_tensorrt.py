@@ -12,7 +12,7 @@ from microrun.runtime.errors import EngineError
 from microrun.runtime.plan import CHECK_TOLERANCES, PlanRecord, read_record, rebuild
 from microrun.runtime.tensorrt_library import TITLES, covers, import_library, last_error, make_logger
 
-MEMORY_SHARE = 0.8  # of the card's free memory, for all lanes together
+MEMORY_SHARE = 0.8  # of the card's free memory for contexts of lanes; weights and buffers want some, too
 
 
 class TensorrtEngine(CudaEngine):
@@ -48,6 +48,7 @@ class TensorrtEngine(CudaEngine):
         self._logger = make_logger(trt)
         self._engine = _deserialise(trt, self._logger, path, record)
         self._names = _port_names(trt, self._engine)
+        self._kernels: Any = None  # that TensorRT-RTX has compiled for this card, which lanes share
         lane_bytes = self._engine.device_memory_size_v2
         lanes = request.lanes or choose_lanes(lane_bytes, int(MEMORY_SHARE * device.card.free_bytes))
         library = f"{TITLES[record.library]} {trt.__version__}"
@@ -73,7 +74,7 @@ class TensorrtEngine(CudaEngine):
     def close(self) -> None:
         """Free all lanes, those that run now once they have, and the plan."""
         super().close()
-        self._engine = None
+        self._engine = self._kernels = None
 
     def _make_context(self) -> Any:
         if self._engine is None:
@@ -84,6 +85,8 @@ class TensorrtEngine(CudaEngine):
         config = self._engine.create_runtime_config()
         strategy = self._trt.DynamicShapesKernelSpecializationStrategy.EAGER
         config.dynamic_shapes_kernel_specialization_strategy = strategy
+        self._kernels = self._kernels or config.create_runtime_cache()
+        config.set_runtime_cache(self._kernels)
         return self._engine.create_execution_context(config)
 
 
@@ -141,6 +144,7 @@ def _check_card(path: Path, record: PlanRecord, card: Card) -> None:
 
 
 def _deserialise(trt: Any, logger: Any, path: Path, record: PlanRecord) -> Any:
+    logger.errors.clear()
     runtime = trt.Runtime(logger)
     if record.version_compatible:
         runtime.engine_host_code_allowed = True  # the lean runtime inside; the hash was compared before

@@ -139,21 +139,22 @@ def read_record(plan: Path) -> PlanRecord:
         text = sidecar.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise EngineError(
-            f"{plan}: {sidecar.name} is missing beside it, without which a plan is not run; copy both, or {rebuild()}"
+            f"{plan}: {sidecar.name} is missing beside it, without which a plan is not run; copy both, or "
+            f"{rebuild('tensorrt_rtx (or tensorrt)')}"
         ) from None
     except UnicodeDecodeError:
-        raise SpecError(f"{sidecar}: is no text; {rebuild()}") from None
+        raise SpecError(f"{sidecar}: is no text; build the plan again") from None
     record = PlanRecord.from_json(text, str(sidecar))
     found = hash_file(plan)
     if found != record.plan_sha256:
         raise EngineError(
             f"{plan}: is not the file that {sidecar.name} describes (SHA-256 {found[:12]}…, not "
-            f"{record.plan_sha256[:12]}…), and is not run; copy both again, or {rebuild()}"
+            f"{record.plan_sha256[:12]}…), and is not run; copy both again, or {rebuild(record.library)}"
         )
     return record
 
 
-def rebuild(library: str = "tensorrt") -> str:
+def rebuild(library: str) -> str:
     """What to do about a plan that cannot be used."""
     return f"build it again: microrun export NAME.onnx --to {library}, or encode with --engine NAME.onnx --build"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+from collections import deque
 from typing import Any
 
 from microrun.runtime.cuda import Card
@@ -13,6 +15,7 @@ TITLES: dict[Library, str] = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-
 # Turing (7.5) must be asked for at the build, alone.
 RTX_CARDS = ("8.0", "8.6", "8.9", "12.0+")
 RTX_TURING = "7.5"
+KEPT_ERRORS = 16
 
 
 def import_library(library: Library) -> Any:
@@ -52,13 +55,14 @@ def covers(capabilities: tuple[str, ...], capability: tuple[int, int]) -> bool:
     return False
 
 
+@functools.cache  # TensorRT takes the first one it is given for the whole process, and does not keep it alive
 def make_logger(trt: Any) -> Any:
-    """A logger that prints nothing and keeps errors; `last_error` gives the last of them."""
+    """The logger, which prints nothing and keeps the latest errors; `last_error` gives the last of them."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.errors: list[str] = []
+            self.errors: deque[str] = deque(maxlen=KEPT_ERRORS)
 
         def log(self, severity: Any, message: str) -> None:
             if severity <= trt.ILogger.Severity.ERROR:
