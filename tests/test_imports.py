@@ -29,6 +29,10 @@ def test_the_command_line_does_without_torch() -> None:
     assert not imported_by("import microrun.cli.app") & TORCH_SIDE
 
 
+def test_a_plan_is_built_without_torch() -> None:
+    assert not imported_by("import microrun.export.to_engine") & {"torch", "onnx"}
+
+
 def test_every_submodule_is_light() -> None:
     assert "microrun.runtime.engine_openvino" in SUBMODULES
     assert not imported_by("import " + ", ".join(SUBMODULES)) & HEAVY

@@ -86,9 +86,7 @@ def _default_out(source: Path, to: str, precision: str | None) -> Path:
 def _calibration(scan: Path | None, held_out: Path | None, background: str) -> QuantiseRequest | None:
     if scan is None:
         if held_out or background != "auto":
-            raise EngineError(
-                "--held-out and --background are for int8: give --precision int8 and --calibrate SCAN"
-            )
+            raise EngineError("--held-out and --background are for int8: give --precision int8 and --calibrate SCAN")
         return None
     from microrun.export.quantize import QuantiseRequest
 

@@ -1,4 +1,7 @@
-"""From a checkpoint or an ONNX file to what runs: ONNX in a precision, and TensorRT plans built from it."""
+"""From a checkpoint or an ONNX file to what runs: ONNX in a precision, and TensorRT plans built from it.
+
+Plans of .onnx files are built without torch and onnx, on the machine of a user who has neither.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from microrun.export.quantize import QuantiseRequest, quantise
-from microrun.export.to_onnx import export_checkpoint
 from microrun.runtime.build_plan import BuildRequest, build_plan
 from microrun.runtime.engine import DECODER_STEM, PLAN_SUFFIX, find_model, read_model_spec
 from microrun.runtime.errors import EngineError, OutputError
 from microrun.runtime.plan import PlanRecord
 from microrun.runtime.spec import ModelSpec, WeightPrecision
+
+if TYPE_CHECKING:
+    from microrun.export.quantize import QuantiseRequest
 
 CHECKPOINT_SUFFIX = ".safetensors"
 Progress = Callable[[str, int, int], None]  # what is done, steps done and their number; 0 of 0 where nobody knows
@@ -119,6 +124,8 @@ def _is_given(request: ExportRequest) -> bool:
 
 
 def _from_checkpoint(request: ExportRequest, progress: Progress) -> list[Path]:
+    from microrun.export.to_onnx import export_checkpoint
+
     progress("exporting and comparing", 0, 0)
     if request.calibration is None:
         precision = request.precision or ("f16" if request.build else "f32")
@@ -147,6 +154,8 @@ def _from_onnx(request: ExportRequest, progress: Progress) -> list[Path]:
 
 def _quantise(encoder: Path, request: ExportRequest, progress: Progress) -> list[Path]:
     """Quantise an encoder; its decoder, which has no patterns to be calibrated on, comes along as it is."""
+    from microrun.export.quantize import quantise
+
     assert request.calibration is not None
     if encoder.resolve() == request.onnx.resolve():
         raise EngineError(f"{request.onnx}: is the model to be quantised; choose another --out")

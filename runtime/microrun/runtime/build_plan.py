@@ -216,9 +216,7 @@ def _build(trt: Any, onnx: Path, request: BuildRequest, progress: Progress) -> t
     spec = read_model_spec(onnx)
     precision = built_precision(trt, network)
     if RTX_TURING in request.compute_capabilities and precision != "f16":
-        raise EngineError(
-            f"{onnx}: is in {precision}; Turing cards ({RTX_TURING}) want half: export it in f16"
-        )
+        raise EngineError(f"{onnx}: is in {precision}; Turing cards ({RTX_TURING}) want half: export it in f16")
     ports = network.get_input(0), network.get_output(0)
     check_shapes(onnx, spec, *(tuple(port.shape)[1:] for port in ports))
     config = _configure(trt, builder, network, request)
