@@ -22,6 +22,13 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     return compiled
 
 
+def exact_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile as `kernel` does, but without fast-math: every operation rounds as IEEE 754 says."""
+    options: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False}
+    compiled: Callable[P, R] = numba.njit(**options)(function)
+    return compiled
+
+
 def inline(function: Callable[P, R]) -> Callable[P, R]:
     """Compile as a part of other kernels."""
     options: dict[str, Any] = {"nogil": True, "fastmath": FASTMATH, "inline": "never"}
