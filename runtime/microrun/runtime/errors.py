@@ -5,6 +5,7 @@
     ├── EngineError     an engine that cannot be opened or run
     │   └── SpecError   a model without a spec, or whose spec does not fit
     ├── LatentsError    a latents file that cannot be used
+    ├── VolumeError     a volume of voxels, a part or a mask that cannot be used
     └── OutputError     a file that could not be written; exit code 1
 
 The message says what was expected, what came, in which file, and what to do.
@@ -33,6 +34,10 @@ class SpecError(EngineError):
 
 class LatentsError(MicrorunError):
     """A latents file cannot be used."""
+
+
+class VolumeError(MicrorunError):
+    """A volume of voxels, a part or a mask cannot be used."""
 
 
 class OutputError(MicrorunError):

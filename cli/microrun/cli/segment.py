@@ -1,0 +1,58 @@
+"""`microrun segment`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from microrun.cli import _console
+from microrun.runtime.errors import OutputError
+from microrun.runtime.segment import Components, SegmentOptions, Summary, open_volume, write_labels
+
+
+def segment(
+    volume: Annotated[Path, typer.Argument(help="A volume (z, y, x) as .npy or .h5; NaN is outside.")],
+    out: Annotated[Path, typer.Option(help="The labels, .npy or .h5: int32, -1 noise and outside, 0... grains.")],
+    value_scale: Annotated[
+        float | None, typer.Option(help="How many voxels a difference of 1 in value counts; DBSCAN needs it.")
+    ] = None,
+    eps: Annotated[float, typer.Option(help="Largest distance of neighbours in (z, y, x, value); below 2.")] = 1.9,
+    min_samples: Annotated[int, typer.Option(help="Neighbours that make a core voxel, itself among them.")] = 15,
+    components: Annotated[
+        int, typer.Option(help="6 or 26: connected voxels of one value instead of DBSCAN; below 0 is outside.")
+    ] = 0,
+    fill: Annotated[bool, typer.Option("--fill", help="Give noise voxels the label of most neighbours.")] = False,
+    min_voxels: Annotated[int, typer.Option(help="Smaller grains join the neighbour with the largest face.")] = 0,
+    dataset: Annotated[str | None, typer.Option(help="Data set of a .h5 volume; by default the only 3D one.")] = None,
+    part: Annotated[Path | None, typer.Option(help="A .npy mask of bool, True inside the part.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the labels.")] = False,
+) -> None:
+    """Segment a volume into grains: DBSCAN exactly as scikit-learn's, at the speed of the lattice.
+
+    The volume may be larger than memory.
+    """
+    options = SegmentOptions(value_scale, eps, min_samples, cast(Components, components), fill, min_voxels)
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
+    if out.exists() and volume.exists() and out.samefile(volume):
+        raise OutputError(f"{out}: is the volume itself; choose another --out")
+    with (
+        open_volume(volume, dataset, part, positive=bool(components)) as opened,
+        _console.err.status("segmenting"),
+    ):
+        summary = write_labels(opened, options, out)
+    _console.out.print(f"volume   {opened.name} ({'×'.join(map(str, opened.shape))})")
+    _print_summary(summary)
+    _console.out.print(f"wrote    {out} ({_console.size_text(out.stat().st_size)})")
+
+
+def _print_summary(summary: Summary) -> None:
+    points = summary.voxels - summary.outside
+    print_line = _console.out.print
+    print_line(f"grains   {summary.grains:,}")
+    print_line(f"noise    {summary.noise:,} of {points:,} voxels ({summary.noise / points:.2%})")
+    if summary.outside:
+        print_line(f"outside  {summary.outside:,} voxels")
+    print_line(f"time     {summary.seconds:.2f} s: {summary.voxels / summary.seconds / 1e6:.1f} Mvoxel/s")

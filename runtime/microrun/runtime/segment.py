@@ -1,0 +1,382 @@
+"""Volumes cut into grains, slab by slab: in memory, from .npy or from HDF5, of any size.
+
+Slabs are clustered by threads, joined at their faces, and finished by threads; the labels are the same for every
+number of threads and every thickness. Labels lie in the file that is written (mapped into memory), values are read
+by slabs. Per voxel that is 5 bytes (4 of them the labels) beside those of the volume, so 9 with float32 in memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.kernels.borders import finish_slab, number_clusters
+from microrun.kernels.segmentation import (
+    Layer,
+    Rule,
+    Slab,
+    cluster_slab,
+    component_rule,
+    dbscan_rule,
+    join_faces,
+    number_roots,
+)
+from microrun.runtime.cleaning import absorb_grains, fill_noise
+from microrun.runtime.engine import count_cores
+from microrun.runtime.errors import OutputError, VolumeError
+from microrun.runtime.output import written_beside
+from microrun.runtime.room import check_room
+
+LABELS = "grain_id"
+SLAB_BYTES = 1 << 26
+SLABS_PER_THREAD = 4  # so that no thread waits long for the last one
+SUFFIXES = (".npy", ".h5", ".hdf5")
+Labels = NDArray[np.int32]
+Components = Literal[0, 6, 26]
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """What makes a grain.
+
+    Parameters
+    ----------
+    value_scale
+        Factor of the values beside lengths in voxels; DBSCAN needs it, components do without.
+    eps, min_samples
+        DBSCAN's: largest distance of neighbours, below 2; neighbours of a core voxel, itself among them.
+    components
+        6 or 26: grains are connected voxels of one value instead, of that many neighbours; values below 0 are none.
+    fill
+        Give noise voxels the most frequent label among their six neighbours, again and again.
+    min_voxels
+        Smaller grains are absorbed by the neighbour with the largest common face.
+
+    Raises
+    ------
+    VolumeError
+        If one is out of range.
+    """
+
+    value_scale: float | None = None
+    eps: float = 1.9
+    min_samples: int = 15
+    components: Components = 0
+    fill: bool = False
+    min_voxels: int = 0
+
+    def __post_init__(self) -> None:
+        self.rule()
+        if self.min_voxels < 0:
+            raise VolumeError(f"the smallest grain must be 0 voxels (keep all) or more; got {self.min_voxels}")
+
+    def rule(self) -> Rule:
+        """Make the kernels' rule."""
+        try:
+            if self.components:
+                return component_rule(self.components)
+            if self.value_scale is None:
+                raise ValueError("DBSCAN needs a value scale: how many voxels a difference of 1 in value counts")
+            return dbscan_rule(self.eps, self.min_samples, self.value_scale)
+        except ValueError as error:
+            raise VolumeError(str(error)) from None
+
+
+class Summary(NamedTuple):
+    """Grains, and voxels: of all kinds, with no grain, without a value; and the time it took."""
+
+    grains: int
+    voxels: int
+    noise: int
+    outside: int
+    seconds: float
+
+
+class Volume:
+    """Values on a lattice (z, y, x), read by slabs.
+
+    Parameters
+    ----------
+    data
+        An array or HDF5 data set of numbers; NaN and infinite values are outside.
+    name
+        Of its file, for errors.
+    inside
+        Of the same shape, True for the voxels of a part.
+    positive
+        Values below 0 are outside, as in labels.
+
+    Raises
+    ------
+    VolumeError
+        If it is not three-dimensional, empty, or not of numbers.
+    """
+
+    def __init__(
+        self, data: NDArray[Any] | h5py.Dataset, name: str, inside: NDArray[np.bool_] | None = None,
+        positive: bool = False,
+    ) -> None:  # fmt: skip
+        if len(data.shape) != 3 or 0 in data.shape:
+            raise VolumeError(f"{name}: a volume has three dimensions (z, y, x), none of them 0; got {data.shape}")
+        if not np.can_cast(data.dtype, np.float64) or data.dtype.kind == "b":
+            raise VolumeError(f"{name}: a volume must hold integers or floats of at most 64 bits; got {data.dtype}")
+        if inside is not None and (inside.dtype.kind != "b" or inside.shape != data.shape):
+            raise VolumeError(
+                f"{name}: its part must be a mask of bool and shape {data.shape}; got {inside.dtype} {inside.shape}"
+            )
+        self.name, self.shape = name, (int(data.shape[0]), int(data.shape[1]), int(data.shape[2]))
+        self.dtype = np.dtype(np.float32 if np.can_cast(data.dtype, np.float32) else np.float64)
+        self._data, self._inside, self._positive = data, inside, positive
+
+    def read(self, first: int, stop: int) -> NDArray[Any]:
+        """Values of planes as float32 or float64, C order, NaN outside the part."""
+        values = np.ascontiguousarray(self._data[first:stop], self.dtype)
+        if self._inside is not None:
+            values = np.where(self._inside[first:stop], values, self.dtype.type(np.nan))
+        if self._positive:
+            values = np.where(values >= 0, values, self.dtype.type(np.nan))
+        return values
+
+    def read_slab(self, first: int, stop: int) -> Slab:
+        """Values of planes and of those below and above."""
+        beyond = np.full(self.shape[1:], np.nan, self.dtype)
+        values = self.read(max(first - 1, 0), min(stop + 1, self.shape[0]))
+        below, values = (values[0], values[1:]) if first > 0 else (beyond, values)
+        above, values = (values[-1], values[:-1]) if stop < self.shape[0] else (beyond, values)
+        return Slab(values, below, above)
+
+
+class _Piece(NamedTuple):
+    """A slab of the volume, and what is known of its clusters."""
+
+    first: int
+    stop: int
+    clusters: int
+    points: int
+
+
+def segment(
+    volume: Volume, options: SegmentOptions, labels: Labels, threads: int | None = None, planes: int | None = None
+) -> Summary:
+    """Label the grains of a volume.
+
+    Without fill and min_voxels the labels are those of scikit-learn's DBSCAN on the points with a value.
+
+    Parameters
+    ----------
+    volume, options
+        What to segment, and how.
+    labels
+        (z, y, x) int32, C order, written: the grain of every voxel, −1 for noise and outside.
+    threads
+        All cores by default.
+    planes
+        Thickness of a slab; by default what suits threads and memory.
+
+    Raises
+    ------
+    VolumeError
+        If no voxel has a value.
+    """
+    started = time.perf_counter()
+    threads = threads or count_cores()
+    rule = options.rule()
+    with ThreadPoolExecutor(threads) as pool:
+        pieces = list(pool.map(partial(_cluster, volume, rule, labels), _cut(volume, threads, planes)))
+        points = sum(piece.points for piece in pieces)
+        if points == 0:
+            raise VolumeError(f"{volume.name}: no voxel has a value: all are NaN, infinite or outside the part")
+        grains = _finish(volume, rule, labels, pieces, pool.map)
+    if options.fill:
+        fill_noise(labels, np.concatenate([_find_noise(volume, labels, piece) for piece in pieces]))
+    if options.min_voxels:
+        grains = absorb_grains(labels, grains, options.min_voxels)
+    outside = labels.size - points
+    noise = sum(int(np.count_nonzero(plane < 0)) for plane in labels) - outside
+    return Summary(grains, labels.size, noise, outside, time.perf_counter() - started)
+
+
+def _cluster(volume: Volume, rule: Rule, labels: Labels, bounds: tuple[int, int]) -> _Piece:
+    first, stop = bounds
+    return _Piece(first, stop, *cluster_slab(volume.read_slab(first, stop), rule, labels[first:stop]))
+
+
+def _cut(volume: Volume, threads: int, planes: int | None) -> list[tuple[int, int]]:
+    """First and last plane (exclusive) of each slab."""
+    depth, rows, cols = volume.shape
+    fitting = SLAB_BYTES // (rows * cols * volume.dtype.itemsize)
+    planes = planes or max(1, min(fitting, -(-depth // (SLABS_PER_THREAD * threads))))
+    return [(first, min(first + planes, depth)) for first in range(0, depth, planes)]
+
+
+def _finish(
+    volume: Volume, rule: Rule, labels: Labels, pieces: Sequence[_Piece], run: Callable[..., Iterator[None]]
+) -> int:
+    """Join the clusters of the slabs, number them and give borders their cluster; returns the number of clusters."""
+    offsets = np.cumsum([0, *(piece.clusters for piece in pieces)])
+    numbers = np.arange(offsets[-1])
+    bottoms = [_clusters_of(labels[piece.first], offset) for piece, offset in zip(pieces, offsets, strict=False)]
+    tops = [_clusters_of(labels[piece.stop - 1], offset) for piece, offset in zip(pieces, offsets, strict=False)]
+    for piece, top, bottom in zip(pieces, tops, bottoms[1:], strict=False):
+        lower, upper = volume.read(piece.stop - 1, piece.stop + 1)
+        join_faces(Layer(lower, top), Layer(upper, bottom), rule, numbers)
+    grains = number_roots(numbers)
+    nobody = np.full(volume.shape[1:], -1, np.int32)
+
+    def finish(n: int) -> None:
+        piece = pieces[n]
+        below = number_clusters(tops[n - 1], numbers) if n > 0 else nobody
+        above = number_clusters(bottoms[n + 1], numbers) if n + 1 < len(pieces) else nobody
+        slab = volume.read_slab(piece.first, piece.stop)
+        own = numbers[offsets[n] : offsets[n + 1]]
+        finish_slab(slab, (below, above), rule, own, labels[piece.first : piece.stop])
+
+    list(run(finish, range(len(pieces))))
+    return grains
+
+
+def _clusters_of(plane: Labels, offset: int) -> NDArray[np.int64]:
+    """Clusters among those of all slabs; a copy."""
+    clusters = plane.astype(np.int64)
+    clusters[clusters >= 0] += offset
+    return clusters
+
+
+def _find_noise(volume: Volume, labels: Labels, piece: _Piece) -> NDArray[np.int64]:
+    """Flat indices of the voxels of a slab that have a value and no grain."""
+    values = volume.read(piece.first, piece.stop)
+    noise = (labels[piece.first : piece.stop] < 0) & np.isfinite(values)
+    indices: NDArray[np.int64] = np.flatnonzero(noise) + piece.first * labels[0].size
+    return indices
+
+
+@contextmanager
+def open_volume(
+    path: Path, dataset: str | None = None, part: Path | None = None, positive: bool = False
+) -> Iterator[Volume]:
+    """Open a .npy or HDF5 file.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    dataset
+        Name within HDF5; by default the only one with three dimensions.
+    part
+        A .npy mask, True for the voxels of the part.
+    positive
+        Values below 0 are outside.
+
+    Raises
+    ------
+    VolumeError
+        If it is missing, damaged, or no volume.
+    """
+    inside = None if part is None else _map_array(part)
+    if path.suffix.lower() == ".npy":
+        yield Volume(_map_array(path), str(path), inside, positive)
+        return
+    if path.suffix.lower() not in SUFFIXES:
+        raise VolumeError(f"{path}: a volume is a .npy or .h5 file")
+    if not path.exists():
+        raise VolumeError(f"{path}: no such file")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise VolumeError(f"{path}: is no HDF5 file, or a damaged one ({error})") from None
+    with file:
+        name = _choose_dataset(path, file, dataset)
+        yield Volume(file[name], f"{path}:{name}", inside, positive)
+
+
+def _map_array(path: Path) -> NDArray[Any]:
+    if not path.exists():
+        raise VolumeError(f"{path}: no such file")
+    try:
+        array = np.load(path, mmap_mode="c", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise VolumeError(f"{path}: is no .npy file of numbers, or a damaged one ({error})") from None
+    return np.asarray(array)
+
+
+def _choose_dataset(path: Path, file: h5py.File, name: str | None) -> str:
+    found: list[str] = []
+
+    def note(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and len(item.shape or ()) == 3:
+            found.append(name)
+
+    file.visititems(note)
+    listed = ", ".join(found) or "none"
+    if name is not None:
+        if not isinstance(file.get(name), h5py.Dataset):
+            raise VolumeError(f"{path}: has no data set {name}; those with three dimensions: {listed}")
+        return name
+    if len(found) != 1:
+        raise VolumeError(f"{path}: name one data set with --dataset; those with three dimensions: {listed}")
+    return found[0]
+
+
+def write_labels(volume: Volume, options: SegmentOptions, out: Path, threads: int | None = None) -> Summary:
+    """Segment a volume into a .npy file, or the data set ``grain_id`` of an HDF5 file with the options beside.
+
+    Parameters
+    ----------
+    volume, options, threads
+        As for `segment`.
+    out
+        Written beside and renamed at the end.
+
+    Raises
+    ------
+    VolumeError
+        If no voxel has a value.
+    OutputError
+        If the name is no .npy or .h5, or the disk is full.
+    """
+    if out.suffix.lower() not in SUFFIXES:
+        raise OutputError(f"{out}: labels are written as .npy or .h5")
+    with written_beside(out) as beside:
+        map_labels = _map_npy if out.suffix.lower() == ".npy" else _map_hdf5
+        return segment(volume, options, map_labels(beside, volume, options), threads)
+
+
+def _map_npy(path: Path, volume: Volume, _: SegmentOptions) -> Labels:
+    labels = np.lib.format.open_memmap(path, "w+", np.int32, volume.shape)
+    _take_room(path)
+    return np.asarray(labels)
+
+
+def _map_hdf5(path: Path, volume: Volume, options: SegmentOptions) -> Labels:
+    """One piece of the file is the data set, so that it can be mapped like a .npy."""
+    check_room(path, 4 * int(np.prod(volume.shape)))
+    with h5py.File(path, "w") as file:
+        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        space = h5py.h5s.create_simple(volume.shape)
+        stored = h5py.h5d.create(file.id, LABELS.encode(), h5py.h5t.NATIVE_INT32, space, layout)
+        file[LABELS].attrs["options"] = json.dumps(dataclasses.asdict(options))
+        offset = stored.get_offset()
+    _take_room(path)
+    return np.asarray(np.memmap(path, np.int32, "r+", offset, volume.shape))
+
+
+def _take_room(path: Path) -> None:
+    """A mapped file must have its room on the disk before it is written to."""
+    with path.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
