@@ -7,20 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from microrun.cli import _console
+from microrun.cli import _console, _simulate_volumes
 from microrun.cli._geometry import parse_centre
 from microrun.runtime.errors import OutputError, ScanError
 from microrun.runtime.orientation_file import read_orientations
 from microrun.runtime.scan import parse_grid
 
 app = typer.Typer(no_args_is_help=True, help="Make data with known truth.")
+app.command("potts")(_simulate_volumes.potts)
+app.command("am")(_simulate_volumes.am)
 ELECTRONS = {"low": 38_400.0, "medium": 9_600.0, "high": 2_400.0}  # per pixel of a 120-pixel pattern
 SHADING = 0.018  # a third of the patterns' variance is then smooth, as in real ones of nickel
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `scan` a subcommand while it is the only one."""
 
 
 @app.command()

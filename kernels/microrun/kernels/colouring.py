@@ -1,0 +1,171 @@
+"""Grains of a volume by number, and a random colouring in which no two that touch are alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from microrun.kernels._jit import inline, kernel
+
+UNCOLOURED = 255
+
+
+@inline
+def find(parents: Any, voxel: int) -> int:
+    """Give the first voxel of a grain, and shorten the way to it."""
+    while parents[voxel] != voxel:
+        parents[voxel] = parents[parents[voxel]]
+        voxel = parents[voxel]
+    return voxel
+
+
+@inline
+def join(parents: Any, voxel: int, other: int) -> None:
+    """Make two voxels one grain."""
+    first, second = find(parents, voxel), find(parents, other)
+    parents[max(first, second)] = min(first, second)
+
+
+@kernel
+def label_grains(spins: Any, periodic: bool, out: Any) -> int:
+    """Number the grains of a volume: voxels of one spin that hang together by their faces.
+
+    Parameters
+    ----------
+    spins
+        (Z, Y, X) of integers.
+    periodic
+        Whether opposite faces of the volume touch.
+    out
+        (Z, Y, X) int32, C order: grain ids 0, 1, … in the order of their first voxels.
+
+    Returns
+    -------
+    int
+        Number of grains.
+    """
+    planes, rows, cols = spins.shape
+    parents = out.reshape(out.size)
+    for voxel in range(out.size):
+        parents[voxel] = voxel
+    for z in range(planes):
+        for y in range(rows):
+            for x in range(cols):
+                voxel, spin = (z * rows + y) * cols + x, spins[z, y, x]
+                before_z, before_y, before_x = z - 1, y - 1, x - 1
+                if periodic:
+                    before_z, before_y, before_x = before_z % planes, before_y % rows, before_x % cols
+                if before_z >= 0 and spins[before_z, y, x] == spin:
+                    join(parents, voxel, (before_z * rows + y) * cols + x)
+                if before_y >= 0 and spins[z, before_y, x] == spin:
+                    join(parents, voxel, (z * rows + before_y) * cols + x)
+                if before_x >= 0 and spins[z, y, before_x] == spin:
+                    join(parents, voxel, (z * rows + y) * cols + before_x)
+    return number_grains(parents)
+
+
+@inline
+def number_grains(parents: Any) -> int:
+    """Turn each voxel's parent, which never comes after it, into the number of its grain."""
+    count = 0
+    for voxel in range(parents.size):
+        if parents[voxel] == voxel:
+            parents[voxel] = count
+            count += 1
+        else:
+            parents[voxel] = parents[parents[voxel]]
+    return count
+
+
+@kernel
+def colour_grains(grain_ids: Any, ranks: Any, choices: Any, n_colours: int, out: Any) -> bool:
+    """Give every grain a random colour that none of its neighbours has.
+
+    The grain with the fewest colours left comes first (Brélaz, 1979, doi:10.1145/359094.359101), of several the
+    one of the lowest rank.
+
+    Parameters
+    ----------
+    grain_ids
+        (Z, Y, X) int32 from 0 to n − 1; grains are neighbours where any of a voxel's 26 neighbours is of the other.
+    ranks
+        (n,) of integers, all different.
+    choices
+        (n,) float64 from 0 to below 1, which of the colours left a grain takes.
+    n_colours
+        At most 64.
+    out
+        (n,) uint8: 0 to n_colours − 1.
+
+    Returns
+    -------
+    bool
+        False if a grain had no colour left; it and others are then `UNCOLOURED`.
+    """
+    count = out.size
+    starts, voxels = sort_by_grain(grain_ids, count)
+    free = np.ones((count, n_colours), np.bool_)
+    left = np.full(count, n_colours, np.int64)
+    out[:] = UNCOLOURED
+    for _ in range(count):
+        grain = most_constrained(left, ranks, out)
+        if left[grain] == 0:
+            return False
+        out[grain] = nth_true(free[grain], int(choices[grain] * left[grain]))
+        for place in range(starts[grain], starts[grain + 1]):
+            forbid_around(grain_ids, voxels[place], out[grain], free, left)
+    return True
+
+
+@inline
+def sort_by_grain(grain_ids: Any, count: int) -> Any:
+    """List the voxels by grain, and where in the list each grain starts."""
+    flat = grain_ids.reshape(grain_ids.size)
+    starts = np.zeros(count + 1, np.int64)
+    for grain in flat:
+        starts[grain + 1] += 1
+    for grain in range(count):
+        starts[grain + 1] += starts[grain]
+    ends, voxels = starts[:-1].copy(), np.empty(flat.size, np.int64)
+    for voxel in range(flat.size):
+        voxels[ends[flat[voxel]]] = voxel
+        ends[flat[voxel]] += 1
+    return starts, voxels
+
+
+@inline
+def most_constrained(left: Any, ranks: Any, colours: Any) -> int:
+    """Find the grain without a colour that has the fewest left, the lowest rank among equals."""
+    best = -1
+    for grain in range(left.size):
+        if colours[grain] != UNCOLOURED:
+            continue
+        if best < 0 or left[grain] < left[best] or (left[grain] == left[best] and ranks[grain] < ranks[best]):
+            best = grain
+    return best
+
+
+@inline
+def nth_true(marks: Any, n: int) -> int:
+    """Find the place of the n-th True, counted from 0."""
+    for place in range(marks.size):
+        if marks[place]:
+            if n == 0:
+                return place
+            n -= 1
+    return -1
+
+
+@inline
+def forbid_around(grain_ids: Any, voxel: int, colour: int, free: Any, left: Any) -> None:
+    """Take a colour from the grains around a voxel."""
+    planes, rows, cols = grain_ids.shape
+    z, y, x = voxel // (rows * cols), voxel // cols % rows, voxel % cols
+    for nz in range(max(z - 1, 0), min(z + 2, planes)):
+        for ny in range(max(y - 1, 0), min(y + 2, rows)):
+            for nx in range(max(x - 1, 0), min(x + 2, cols)):
+                grain = grain_ids[nz, ny, nx]
+                if free[grain, colour]:
+                    free[grain, colour] = False
+                    left[grain] -= 1

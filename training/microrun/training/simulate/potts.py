@@ -1,0 +1,309 @@
+"""Grain growth by the Potts model, in a periodic volume at rest or behind a moving melt pool.
+
+**Time.** In the kinetic Monte Carlo model every voxel has one event for each different spin among its 26 neighbours,
+of rate 1 where the flip costs no energy and exp(−ΔE/T) where it does. SPPARKS' ``potts/neigh`` (Plimpton et al.,
+Sandia report SAND2009-6226) realises this by rejection: a voxel has at most 26 events, so a sweep in which each
+voxel draws one of 26 places, of which as many as it has events are taken, lasts 1/26 of the unit of time. `grow_potts`
+does the same: one unit of time is 26 sweeps, and nothing is left to calibrate. Events happen at random times, so a
+sweep visits sub-lattices drawn at random, some twice, some not at all; in a fixed order grains become 4 % larger.
+In 100³ voxels at T = 0 the mean grain volume at t = 10, 20, 30, 40, 50 is 67, 123, 175, 230, 288 voxels where SPPARKS
+was measured to give 65, 121, 173, 233, 287, and the volume-weighted mean at t = 50 is 671, SPPARKS' 659: of grains
+that the volume's faces cut into several. With faces joined it is 75, 143, 211, 283, 361 and 738. The volume-weighted
+mean area (volume to the power of 2/3) grows linearly with time.
+
+**Melt pools.** As in Rodgers et al. (2017, doi:10.1016/j.commatsci.2017.03.053) an ellipsoid moves along tracks, track
+beside track, layer upon layer. Spins in it are random; around it the mobility falls with the distance d as
+M(d) = 1 − d/mz; all else stands still. Time is counted in sweeps there, and every mobile voxel tries one of the
+different spins around it in each, as SPPARKS' ``potts/neighonly`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from types import TracebackType
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.kernels.potts import (
+    CERTAIN,
+    FULL,
+    MOLTEN,
+    NEIGHBOURS,
+    UNKNOWN,
+    melt,
+    sweep_key,
+    sweep_mobile,
+    sweep_potts,
+)
+from microrun.runtime.engine import count_cores
+from microrun.runtime.errors import MicrorunError
+
+Shape = tuple[int, int, int]
+Spins = NDArray[np.int32]
+Window = NDArray[np.int64]  # (3, 3): first, end and step along z, y and x
+
+SWEEPS_PER_STEP = NEIGHBOURS
+LEAST_SIDE = 3  # below, a voxel is its own neighbour
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Grain growth in a periodic volume; every voxel starts as a grain of its own.
+
+    Parameters
+    ----------
+    shape
+        Voxels along z, y, x.
+    steps
+        Units of time, of 26 sweeps each.
+    temperature
+        In units of the energy between two neighbours of different spin.
+    """
+
+    kind: ClassVar[str] = "potts"
+    periodic: ClassVar[bool] = True
+    time_unit: ClassVar[str] = "26 sweeps: each event of rate 1 happens once on average"
+
+    shape: Shape = (100, 100, 100)
+    steps: int = 50
+    temperature: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_shape(self.shape)
+        if self.steps < 1:
+            raise MicrorunError(f"grain growth takes at least 1 step, not {self.steps}")
+        _check_temperature(self.temperature)
+
+
+@dataclass(frozen=True)
+class MeltPool:
+    """An ellipsoid whose widest section lies in the surface, and the zone around it; lengths in voxels.
+
+    Parameters
+    ----------
+    length, width
+        Along and across the track, at the surface.
+    depth
+        Below the surface.
+    mobile_zone
+        mz, the distance from the pool at which grain boundaries stand still. Distances are measured along the line
+        to the pool's centre.
+    """
+
+    length: int = 40
+    width: int = 24
+    depth: int = 14
+    mobile_zone: int = 20
+
+    def __post_init__(self) -> None:
+        if min(self.length, self.width, self.depth, self.mobile_zone) < 1:
+            raise MicrorunError(f"a melt pool's lengths are at least 1 voxel; these are {self}")
+
+    def mobility(self) -> NDArray[np.int32]:
+        """Give the mobilities around the pool.
+
+        Returns
+        -------
+        (D, 2W + 1, 2L + 1) int32
+            In units of 1/`FULL`, `MOLTEN` inside; the pool's centre is the voxel (D − 1, W, L).
+        """
+        axes = np.array([self.depth, self.width / 2, self.length / 2])
+        down, across, along = (int(reach) for reach in np.ceil(axes + self.mobile_zone))
+        z, y, x = np.mgrid[1 - down : 1, -across : across + 1, -along : along + 1].astype(np.float64)
+        radius = np.sqrt((z / axes[0]) ** 2 + (y / axes[1]) ** 2 + (x / axes[2]) ** 2)  # 1 on the pool's face
+        distance = np.sqrt(z**2 + y**2 + x**2) * (1 - 1 / np.maximum(radius, 1))
+        mobility = np.rint(np.clip(1 - distance / self.mobile_zone, 0, 1) * FULL).astype(np.int32)
+        return np.where(radius <= 1, np.int32(MOLTEN), mobility)
+
+
+@dataclass(frozen=True)
+class Build:
+    """A volume melted track by track; z points up, tracks run along x.
+
+    Every other track runs backwards, every other layer takes its tracks in the opposite order, so that mirroring
+    x or y leaves the process the same.
+
+    Parameters
+    ----------
+    shape
+        Voxels along z, y, x.
+    pool
+        The melt pool.
+    speed
+        Voxels that the pool moves from one sweep to the next.
+    hatch, layer
+        Voxels from track to track, and from layer to layer.
+    temperature
+        As for `Growth`.
+
+    Raises
+    ------
+    MicrorunError
+        If the pool leaves voxels between tracks and layers that were never molten.
+    """
+
+    kind: ClassVar[str] = "am"
+    periodic: ClassVar[bool] = False
+    time_unit: ClassVar[str] = "1 sweep, after which the pool moves on by its speed"
+
+    shape: Shape = (100, 100, 100)
+    pool: MeltPool = MeltPool()
+    speed: int = 1
+    hatch: int = 12
+    layer: int = 6
+    temperature: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_shape(self.shape)
+        _check_temperature(self.temperature)
+        if min(self.speed, self.hatch, self.layer) < 1:
+            raise MicrorunError(f"speed, hatch and layer are at least 1, not {self.speed}, {self.hatch}, {self.layer}")
+        # Halfway between tracks and between sweeps the pool must reach down to the layer before, as in the
+        # criterion for lack of fusion (Tang, Pistorius and Beuth, 2017, doi:10.1016/j.addma.2016.12.001).
+        pool = self.pool
+        if (self.hatch / pool.width) ** 2 + (self.layer / pool.depth) ** 2 + (self.speed / pool.length) ** 2 > 1:
+            raise MicrorunError(
+                f"a pool of {pool.length}×{pool.width}×{pool.depth} voxels leaves gaps at speed {self.speed}, hatch "
+                f"{self.hatch} and layer {self.layer}: (speed/length)² + (hatch/width)² + (layer/depth)² is above 1; "
+                "take a larger pool or lesser distances"
+            )
+
+    @property
+    def steps(self) -> int:
+        """Number of sweeps."""
+        return len(self.path())
+
+    def path(self) -> list[Shape]:
+        """List the pool's centres, one a sweep: voxels of height so far, y and x."""
+        margin = self.pool.length // 2 + self.pool.mobile_zone
+        forth = list(range(-margin, self.shape[2] + margin, self.speed))
+        rows = list(range(self.hatch // 2, self.shape[1] + self.hatch // 2, self.hatch))
+        path = []
+        for number, top in enumerate(range(self.layer, self.shape[0] + self.layer, self.layer)):
+            for track, row in enumerate(rows[::-1] if number % 2 else rows):
+                path += [(min(top, self.shape[0]), row, x) for x in (forth[::-1] if track % 2 else forth)]
+        return path
+
+
+class Workers:
+    """Threads that share the planes of a window; the work must not depend on how they are shared.
+
+    Parameters
+    ----------
+    threads
+        None for as many as there are cores.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads or count_cores()
+        self._pool = ThreadPoolExecutor(self.threads)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown()
+
+    def run(self, kernel: Callable[..., None], window: Window, *arguments: object) -> None:
+        """Run a kernel on all parts of a window, and wait."""
+        planes = np.arange(*window[0])
+        parts = [part for part in np.array_split(planes, self.threads) if len(part)]
+        windows = [np.array([(part[0], part[-1] + 1, window[0, 2]), *window[1:]]) for part in parts]
+        if len(windows) == 1:
+            kernel(windows[0], *arguments)
+        else:
+            list(self._pool.map(lambda part: kernel(part, *arguments), windows))
+
+
+def grow_potts(growth: Growth, seed: int, threads: int | None = None) -> Iterator[Spins]:
+    """Simulate grain growth.
+
+    Parameters
+    ----------
+    growth
+        What to simulate.
+    seed
+        The same seed gives the same spins, whatever the number of threads.
+    threads
+        None for as many as there are cores.
+
+    Yields
+    ------
+    (Z, Y, X) int32
+        Spins after each unit of time: the same array, changed every time.
+    """
+    spins = np.arange(np.prod(growth.shape), dtype=np.int32).reshape(growth.shape)
+    events = np.full(growth.shape, UNKNOWN, np.uint8)
+    accept = chances(growth.temperature)
+    windows = [np.array(window, np.int64) for window in product(*map(_every_second, growth.shape))]
+    visits = SWEEPS_PER_STEP * len(windows)
+    with Workers(threads) as workers:
+        for step in range(growth.steps):
+            for visit in range(step * visits, (step + 1) * visits):
+                key = np.uint64(sweep_key(seed, visit))
+                window = windows[(int(key) >> 32) * len(windows) >> 32]
+                workers.run(sweep_potts, window, key, accept, events, spins)
+            yield spins
+
+
+def build_potts(build: Build, seed: int, threads: int | None = None) -> Iterator[Spins]:
+    """Simulate additive manufacturing.
+
+    Parameters
+    ----------
+    build
+        What to simulate.
+    seed, threads
+        As for `grow_potts`.
+
+    Yields
+    ------
+    (Z, Y, X) int32
+        Spins after each sweep: the same array, changed every time.
+    """
+    spins = np.arange(np.prod(build.shape), dtype=np.int32).reshape(build.shape)
+    mobility = build.pool.mobility()
+    accept = chances(build.temperature)
+    reach = np.array([mobility.shape[0], mobility.shape[1] // 2, mobility.shape[2] // 2])
+    with Workers(threads) as workers:
+        for sweep, centre in enumerate(build.path()):
+            corner = centre - reach
+            layers = spins[: centre[0]]  # what lies above is not there yet
+            first, end = np.maximum(corner, 0), np.minimum(corner + mobility.shape, layers.shape)
+            melting, moving = (np.uint64(sweep_key(seed, 2 * sweep + part)) for part in range(2))
+            workers.run(melt, np.stack([first, end, np.ones(3, np.int64)], axis=1), melting, mobility, corner, layers)
+            for colour in product((0, 1), repeat=3):
+                window = np.stack([first + (colour - first) % 2, end, np.full(3, 2)], axis=1)
+                workers.run(sweep_mobile, window, moving, accept, mobility, corner, layers)
+            yield spins
+
+
+def chances(temperature: float) -> NDArray[np.uint64]:
+    """Give the chance of a flip by the energy it costs, (27,) in units of 2⁻³²."""
+    if temperature == 0:
+        return np.array([CERTAIN] + [0] * NEIGHBOURS, np.uint64)
+    boltzmann: NDArray[np.float64] = np.exp(-np.arange(NEIGHBOURS + 1) / temperature)
+    return np.floor(boltzmann * CERTAIN).astype(np.uint64)
+
+
+def _every_second(side: int) -> list[tuple[int, int, int]]:
+    """Split a periodic axis into places that are no neighbours; an odd one's last touches its first."""
+    even = side - side % 2
+    return [(0, even, 2), (1, even, 2)] + [(even, side, 1)] * (side % 2)
+
+
+def _check_shape(shape: Shape) -> None:
+    if min(shape) < LEAST_SIDE or np.prod(shape, dtype=np.float64) >= 2**31:
+        raise MicrorunError(f"a volume has sides of at least {LEAST_SIDE} and fewer than 2³¹ voxels, not {shape}")
+
+
+def _check_temperature(temperature: float) -> None:
+    if not 0 <= temperature < np.inf:
+        raise MicrorunError(f"a temperature is 0 or above, not {temperature}")

@@ -1,0 +1,131 @@
+"""Simulated volumes in one HDF5 file.
+
+The file's attributes: ``format``, ``kind`` ("potts" or "am"), ``process`` (all settings, as JSON), ``time_unit``
+(what a step is). Each volume is a data set ``volume_0000``, ``volume_0001``, … (Z, Y, X) int32 of grain ids 0, 1, …
+in the order of their first voxels, in compressed chunks of 32³; a grain's voxels hang together by their faces, in a
+periodic volume also across its faces. A volume's attributes: ``seed``, which makes it again alone, ``steps``,
+``periodic`` and ``grains``.
+
+The file is written beside and renamed, so that it is always whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.kernels.colouring import label_grains
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.latents import reason_of
+from microrun.runtime.output import written_beside
+from microrun.training.simulate.potts import Build, Growth, Spins, build_potts, grow_potts
+
+FORMAT = "microrun volumes 1"
+CHUNK = 32
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A simulated volume.
+
+    Parameters
+    ----------
+    grain_ids
+        (Z, Y, X) int32.
+    kind
+        "potts" or "am".
+    periodic
+        Whether opposite faces touch.
+    """
+
+    grain_ids: NDArray[np.int32]
+    kind: str
+    periodic: bool
+
+
+def write_volumes(path: Path, process: Growth | Build, seed: int, count: int, progress: Progress) -> None:
+    """Simulate volumes and write them.
+
+    Parameters
+    ----------
+    path
+        The HDF5 file to make or replace.
+    process
+        What to simulate.
+    seed
+        Of the first volume; the others have the seeds that follow.
+    count
+        Number of volumes.
+    progress
+        Called after each step with the steps done, those to do, and a note.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full; a file that was there before still is.
+    """
+    with _new_file(path) as file:
+        file.attrs.update(format=FORMAT, kind=process.kind, process=json.dumps(dataclasses.asdict(process)))
+        file.attrs["time_unit"] = process.time_unit
+        steps = process.steps
+        for number in range(count):
+            name = f"volume_{number:04}"
+            for step, spins in enumerate(_simulate(process, seed + number), 1):
+                progress(number * steps + step, count * steps, f"volume {number + 1} of {count}")
+                if step == steps:
+                    _write_volume(file, name, label_volume(spins, process), seed + number, process)
+
+
+def label_volume(spins: Spins, process: Growth | Build) -> Volume:
+    """Number the grains of simulated spins."""
+    grain_ids = np.empty(spins.shape, np.int32)
+    label_grains(spins, process.periodic, grain_ids)
+    return Volume(grain_ids, process.kind, process.periodic)
+
+
+def read_volumes(path: Path) -> list[Volume]:
+    """Read all volumes of a file.
+
+    Raises
+    ------
+    MicrorunError
+        If it is no such file.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise MicrorunError(f"{path}: holds no volumes of `microrun simulate potts` or `am`")
+            kind = file.attrs["kind"]
+            return [Volume(file[name][()], kind, bool(file[name].attrs["periodic"])) for name in sorted(file)]
+    except (OSError, KeyError) as error:
+        raise MicrorunError(f"{path}: cannot be read as a file of simulated volumes ({error})") from None
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[h5py.File]:
+    with written_beside(path) as beside:
+        try:
+            with h5py.File(beside, "w", rdcc_nbytes=0) as file:  # no cache: a full disk shows when data are written
+                yield file
+        except RuntimeError as error:  # of a full disk, when the file is closed
+            raise OSError(reason_of(error)) from None
+
+
+def _simulate(process: Growth | Build, seed: int) -> Iterator[Spins]:
+    return grow_potts(process, seed) if isinstance(process, Growth) else build_potts(process, seed)
+
+
+def _write_volume(file: h5py.File, name: str, volume: Volume, seed: int, process: Growth | Build) -> None:
+    grain_ids = volume.grain_ids
+    chunks = tuple(min(CHUNK, side) for side in grain_ids.shape)
+    made = file.create_dataset(name, data=grain_ids, chunks=chunks, shuffle=True, compression="gzip")
+    made.attrs.update(seed=seed, steps=process.steps, periodic=volume.periodic, grains=int(grain_ids.max()) + 1)
