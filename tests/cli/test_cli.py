@@ -23,8 +23,8 @@ HEADER = Header(sig_shape=SIG_SHAPE, nav_shape=NAV_SHAPE)
 COMMANDS = [
     ["encode"], ["maps"], ["analyse"], ["decode"], ["convert"], ["physics"], ["inspect"], ["models"], ["demo"],
     ["replay"], ["train"], ["train", "vae"], ["evaluate"], ["probe"], ["generate-patterns"], ["simulate"],
-    ["simulate", "scan"], ["export"], ["bench"], ["bench", "encode"],
-    ["bench", "latency"], ["doctor"],
+    ["simulate", "scan"], ["simulate", "potts"], ["simulate", "am"], ["voxelize"], ["segment"], ["grains"], ["export"],
+    ["bench"], ["bench", "encode"], ["bench", "latency"], ["doctor"],
 ]  # fmt: skip
 
 

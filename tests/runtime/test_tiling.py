@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from microrun.runtime.errors import MicrorunError
+from microrun.runtime.errors import VolumeError
 from microrun.runtime.tiling import BLOCK, Mask, Shape, Tiling, tile_anisotropic, tile_isotropic
 
 Tile = Callable[..., Tiling]
@@ -187,13 +187,13 @@ def test_a_block_is_the_smallest_volume(tile: Tile) -> None:
 @TILES
 def test_volumes_and_masks_that_do_not_fit_are_refused(tile: Tile) -> None:
     for shape in ((31, 64, 64), (64, 64), (0, 40, 40)):
-        with pytest.raises(MicrorunError, match="32 voxels or more along each of 3 axes"):
+        with pytest.raises(VolumeError, match="32 voxels or more along each of 3 axes"):
             tile(shape)
-    with pytest.raises(MicrorunError, match=r"shape \(64, 64, 64\); got bool \(64, 64, 65\)"):
+    with pytest.raises(VolumeError, match=r"shape \(64, 64, 64\); got bool \(64, 64, 65\)"):
         tile((64, 64, 64), np.ones((64, 64, 65), bool))
-    with pytest.raises(MicrorunError, match="must be bool"):
+    with pytest.raises(VolumeError, match="must be bool"):
         tile((64, 64, 64), np.ones((64, 64, 64), np.uint8))
-    with pytest.raises(MicrorunError, match="the mask is empty"):
+    with pytest.raises(VolumeError, match="the mask is empty"):
         tile((64, 64, 64), np.zeros((64, 64, 64), bool))
 
 
