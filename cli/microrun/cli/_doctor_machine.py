@@ -28,6 +28,7 @@ EXTRAS = {
     "analyse": ("scikit-learn", "scipy"),
     "judge": ("pyebsdindex",),
     "convert": ("rosettasciio", "tifffile", "zarr"),
+    "generate": ("trimesh",),
     "train": ("torch", "onnx", "onnxscript", "safetensors"),
 }
 # NVIDIA names its packages after the CUDA that they are for; the bare names come from its installers.

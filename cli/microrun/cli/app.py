@@ -19,14 +19,17 @@ from microrun.cli import (
     evaluate,
     export,
     generate_patterns,
+    grains,
     inspect,
     maps,
     models,
     physics,
     probe,
     replay,
+    segment,
     simulate,
     train,
+    voxelize,
 )
 from microrun.runtime.errors import MicrorunError
 
@@ -54,6 +57,9 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("probe")(probe.probe)
 app.command("generate-patterns")(generate_patterns.generate)
 app.add_typer(simulate.app, name="simulate")
+app.command("voxelize")(voxelize.voxelize)
+app.command("segment")(segment.segment)
+app.command("grains")(grains.grains)
 app.command("export")(export.export)
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
@@ -117,6 +123,7 @@ EXTRAS = {
     "dask": "convert",
     "tifffile": "convert",
     "zarr": "convert",
+    "trimesh": "generate",
 }
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import logging
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,7 @@ from microrun.training.vae import VAE, Encoder
 
 OPSET = 21
 NO_LIMIT = 1 << 40  # bytes
+BATCH = torch.export.Dim("batch")
 NORMS = (nn.GroupNorm, nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -178,19 +180,42 @@ def _check_parity(reference: nn.Module, path: Path, model: VAE, spec: ModelSpec)
 
 
 def trace(model: nn.Module, spec: ModelSpec) -> onnx.ModelProto:
-    """Make the graph: opset 21, dynamic batch, no paths of source files inside."""
-    names = ("patterns", "latents") if spec.kind == "encoder" else ("latents", "patterns")
+    """Make the graph of an encoder or decoder."""
+    name, output = ("patterns", "latents") if spec.kind == "encoder" else ("latents", "patterns")
+    return trace_graph(model, {name: torch.zeros(2, *spec.input_shape)}, output, ({0: BATCH},))
+
+
+def trace_graph(
+    model: nn.Module, examples: Mapping[str, Tensor], output: str, dynamic_shapes: tuple[object, ...]
+) -> onnx.ModelProto:
+    """Make a graph: opset 21, no paths of source files inside.
+
+    Parameters
+    ----------
+    model
+        With one output.
+    examples
+        Its inputs by name.
+    output
+        Name of its output.
+    dynamic_shapes
+        As `torch.export` takes it, with `BATCH` for the batch.
+
+    Returns
+    -------
+    onnx.ModelProto
+    """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             model,
-            (torch.zeros(2, *spec.input_shape),),
+            tuple(examples.values()),
             dynamo=True,
             opset_version=OPSET,
-            input_names=[names[0]],
-            output_names=[names[1]],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            input_names=list(examples),
+            output_names=[output],
+            dynamic_shapes=dynamic_shapes,
         )
     assert program is not None
     # Whatever follows from weights alone is computed now, however large: not by every engine at every start.

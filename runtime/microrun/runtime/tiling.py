@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.runtime.errors import MicrorunError
+from microrun.runtime.errors import VolumeError
 
 Int64 = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -119,7 +119,7 @@ def tile_isotropic(shape: Shape, part_mask: Mask | None = None) -> Tiling:
 
     Raises
     ------
-    MicrorunError
+    VolumeError
         If the volume is smaller than a block, or the mask does not fit or is empty.
     """
     _check(shape, part_mask)
@@ -147,7 +147,7 @@ def tile_anisotropic(shape: Shape, part_mask: Mask | None = None) -> Tiling:
 
     Raises
     ------
-    MicrorunError
+    VolumeError
         As for `tile_isotropic`.
     """
     _check(shape, part_mask)
@@ -182,18 +182,16 @@ def _product(axes: list[Int64]) -> Int64:
 
 def _check(shape: Shape, part_mask: Mask | None) -> None:
     if len(shape) != 3 or min(shape) < BLOCK:
-        raise MicrorunError(
-            f"a volume must measure {BLOCK} voxels or more along each of 3 axes, one block; got {shape}"
-        )
+        raise VolumeError(f"a volume must measure {BLOCK} voxels or more along each of 3 axes, one block; got {shape}")
     if part_mask is None:
         return
     if part_mask.shape != tuple(shape) or part_mask.dtype != bool:
-        raise MicrorunError(
+        raise VolumeError(
             f"the part's mask must be bool of the volume's shape {tuple(shape)}; got {part_mask.dtype} "
             f"{part_mask.shape}; voxelise the part to that size"
         )
     if not part_mask.any():
-        raise MicrorunError("the part's mask must hold a voxel of the part; got none: the mask is empty")
+        raise VolumeError("the part's mask must hold a voxel of the part; got none: the mask is empty")
 
 
 def _order(shape: Shape, corners: Int64, stages: Int64, part_mask: Mask | None) -> Tiling:
