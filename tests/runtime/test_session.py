@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -316,6 +317,7 @@ def test_what_was_encoded_stays_when_the_scan_goes_away(
     tmp_path: Path, patterns: NDArray[Any], change: str, background: str
 ) -> None:
     growing = write_up(tmp_path / "growing.up2", patterns[:70], HEADER)
+    short = write_up(tmp_path / "short.up2", patterns[:5], HEADER).stat().st_size
     request = EncodeRequest(growing, tmp_path / "out.h5", True, background=background, idle_timeout_s=LONG_S)
 
     def progress(now: Statistics) -> None:
@@ -323,7 +325,7 @@ def test_what_was_encoded_stays_when_the_scan_goes_away(
             if change == "vanishes":
                 growing.unlink()
             else:
-                write_up(growing, patterns[:5], HEADER)
+                os.truncate(growing, short)  # at once: written anew, it would be empty for a moment
 
     with pytest.raises(ScanError, match=r"growing\.up2: (cannot be read|became shorter)"):
         encode_scan(request, engine(), progress=progress)
