@@ -7,11 +7,10 @@ prints medians: patterns per second, gigabytes of raw pattern per second, and ho
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
+from timing import median_seconds
 
 from microrun.kernels.binning import area_weights, bin_area, bin_whole
 from microrun.kernels.intensity import prepare_area, prepare_whole, rescale_patterns
@@ -19,16 +18,6 @@ from microrun.kernels.masking import circular_keep
 
 PATTERNS, REPEATS = 64, 9
 OUT_SHAPE = (120, 120)
-
-
-def median_seconds(work: Callable[[], object]) -> float:
-    work()
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def numpy_bin(raw: np.ndarray) -> np.ndarray:
@@ -89,7 +78,7 @@ def main() -> None:
     ]
     print(f"{'kernel, one core':<26}{'patterns/s':>12}{'GB/s':>8}{'× NumPy':>10}")
     for name, raw, ours, theirs in rows:
-        mine, numpys = median_seconds(ours), median_seconds(theirs)
+        mine, numpys = median_seconds(ours, REPEATS), median_seconds(theirs, REPEATS)
         print(f"{name:<26}{PATTERNS / mine:>12,.0f}{raw.nbytes / mine / 1e9:>8.1f}{numpys / mine:>10.1f}")
 
 

@@ -9,16 +9,15 @@ T = 0, Q large); then medians: voxels tried per second against the slow twin in 
 from __future__ import annotations
 
 import os
-import statistics
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import potts_oracles as oracles
+from timing import median_seconds
 
 from microrun.kernels.colouring import label_grains
 from microrun.training.blocks import Blocks, BlockSettings
@@ -28,16 +27,6 @@ from microrun.training.simulate.volumes import label_volume
 REPEATS = 3
 SPPARKS = {10: 65, 20: 121, 30: 173, 40: 233, 50: 287}
 SPPARKS_VOLUME_WEIGHTED = 659  # at 50
-
-
-def median_seconds(work: Callable[[], object]) -> float:
-    work()
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def last(growth: Growth, threads: int) -> Spins:
@@ -72,15 +61,15 @@ def main() -> None:
     slow = slow_rate()
     print(f"\n{'simulation':<34}{'seconds':>9}{'Mvoxel tries/s':>16}{'× Python':>10}")
     for threads in (1, os.cpu_count() or 1):
-        seconds = median_seconds(lambda threads=threads: last(Growth((64, 64, 64), 5), threads))
+        seconds = median_seconds(lambda threads=threads: last(Growth((64, 64, 64), 5), threads), REPEATS)
         rate = 130 * 64**3 / seconds
         print(f"{f'potts 64³, t = 5, {threads} thread(s)':<34}{seconds:>9.2f}{rate / 1e6:>16.0f}{rate / slow:>10.0f}")
     build = Build((24, 48, 48))
-    seconds = median_seconds(lambda: sum(1 for _ in build_potts(build, 0)))
+    seconds = median_seconds(lambda: sum(1 for _ in build_potts(build, 0)), REPEATS)
     print(f"{'am 24×48×48':<34}{seconds:>9.2f}")
     for n_colours in (8, 10, 12):
         blocks = Blocks([label_volume(spins, Growth())], BlockSettings(n_colours=n_colours))
-        seconds = median_seconds(lambda blocks=blocks: blocks.batch(range(20)))
+        seconds = median_seconds(lambda blocks=blocks: blocks.batch(range(20)), REPEATS)
         print(f"{f'blocks 32³ in {n_colours} colours':<34}{20 / seconds:>9.0f} per second")
 
 

@@ -7,27 +7,17 @@ prints medians.
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
+from timing import median_seconds
 
 from microrun.kernels.noise import normal_noise
 from microrun.runtime.tiling import tile_anisotropic, tile_isotropic
 
 REPEATS = 9
 BATCH, BLOCK_SHAPE = 8, (32, 32, 32)
-
-
-def median_seconds(work: Callable[[], object]) -> float:
-    work()
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def bench_tiling() -> None:
@@ -37,7 +27,7 @@ def bench_tiling() -> None:
             shape = (size, size, size)
             part = np.zeros(shape, bool)
             part[size // 4 :, size // 5 :, : 3 * size // 4] = True
-            whole, masked = median_seconds(lambda: tile(shape)), median_seconds(lambda: tile(shape, part))  # noqa: B023
+            whole, masked = (median_seconds(partial(tile, shape, mask), REPEATS) for mask in (None, part))
             name = f"{tile.__name__[5:]} {size}³"
             print(f"{name:<24}{len(tile(shape)):>10,}{whole * 1e3:>10.1f}{masked * 1e3:>18.1f}")
 
@@ -48,7 +38,7 @@ def bench_noise() -> None:
     rows: dict[str, Callable[[], object]] = {"normal_noise": lambda: normal_noise(1, ids, 2, out)}
     for name, generator in generators.items():
         rows[f"NumPy {name}"] = lambda generator=generator: generator.standard_normal(dtype=np.float32, out=out)
-    seconds = {name: median_seconds(work) for name, work in rows.items()}
+    seconds = {name: median_seconds(work, REPEATS) for name, work in rows.items()}
     print(f"\n{'float32 normals':<24}{'ns each':>10}{'× slower':>10}")
     for name, took in seconds.items():
         print(f"{name:<24}{took / out.size * 1e9:>10.2f}{took / seconds['normal_noise']:>10.2f}")

@@ -8,10 +8,8 @@ float32.
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import onnx
 import onnxruntime
 import openvino
 import torch
+from timing import median_seconds
 from torch.utils.flop_counter import FlopCounterMode
 
 from microrun.export.denoiser import INPUTS, Step, trace_step
@@ -28,16 +27,6 @@ from microrun.training.unet import GRAIN_UNET, UNet
 from microrun.training.vae import count_parameters
 
 SIDES, TIMESTEPS, REPEATS = (32, 32, 32), 1000, 7
-
-
-def median_seconds(work: Callable[[], object]) -> float:
-    work()
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def make_inputs(batch: int) -> dict[str, np.ndarray]:
@@ -80,7 +69,7 @@ def main(batch: int) -> None:
             ("OpenVINO f32", openvino_step(path, "f32", inputs)),
             ("OpenVINO bf16", openvino_step(path, "bf16", inputs)),
         ]
-        rates = {name: batch / median_seconds(work) for name, work in rows}
+        rates = {name: batch / median_seconds(work, REPEATS) for name, work in rows}
     print(f"{'engine':<16}{'evaluations/s':>14}{'GFLOP/s':>10}{'× PyTorch':>11}")
     for name, rate in rates.items():
         print(f"{name:<16}{rate:>14.1f}{rate * flop / 1e9:>10.0f}{rate / rates['PyTorch f32']:>11.1f}")

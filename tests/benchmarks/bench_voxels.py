@@ -9,8 +9,6 @@ surface, and is timed at 128³ only: its time grows with the number of grains.
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -18,6 +16,7 @@ import numpy as np
 import trimesh
 from scipy.spatial import cKDTree
 from skimage.measure import regionprops_table
+from timing import median_seconds
 
 from microrun.runtime.grains import measure_grains
 from microrun.runtime.parts import voxelize_triangles
@@ -25,16 +24,6 @@ from microrun.runtime.parts import voxelize_triangles
 REPEATS, PEER_REPEATS = 7, 3
 GRAIN_VOXELS = 1700
 PROPERTIES = ("label", "area", "centroid", "axis_major_length", "axis_minor_length")
-
-
-def median_seconds(work: Callable[[], object], repeats: int) -> float:
-    work()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def voronoi(size: int) -> np.ndarray:

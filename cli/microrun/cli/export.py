@@ -9,15 +9,13 @@ import typer
 
 from microrun.cli import _console
 from microrun.runtime.build_plan import DEFAULT_BATCH, BuildRequest
-from microrun.runtime.errors import EngineError, MicrorunError
+from microrun.runtime.errors import EngineError
 from microrun.runtime.session import open_scan
 from microrun.runtime.tensorrt_library import TITLES
 
 if TYPE_CHECKING:
     from microrun.export.quantize import QuantiseRequest
     from microrun.export.to_engine import Made
-
-CHECKPOINT_SUFFIX = ".safetensors"
 
 
 def export(
@@ -56,8 +54,6 @@ def export(
     written. TensorRT builds for the card in this machine; TensorRT-RTX builds for all RTX cards, also on machines
     without one.
     """
-    if source.suffix == CHECKPOINT_SUFFIX and not source.is_file():
-        raise MicrorunError(f"{source}: no such checkpoint")
     targets = tuple(compute_capability or ())
     if to == "onnx":
         if any((batch, targets, workspace, timing_cache, version_compatible, hardware_compatible)):
@@ -78,7 +74,7 @@ def export(
 
 
 def _default_out(source: Path, to: str, precision: str | None) -> Path:
-    name = source.stem if source.suffix in (CHECKPOINT_SUFFIX, ".onnx") else source.name
+    name = source.stem if source.suffix in (".safetensors", ".onnx") else source.name
     middle = ".int8" if precision == "int8" else ""
     return source.with_name(name + middle + (".onnx" if to == "onnx" else ".plan"))
 
