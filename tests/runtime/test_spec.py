@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microrun.runtime.errors import SpecError
-from microrun.runtime.spec import SPEC_VERSION, ModelSpec, Preprocessing, Training
+from microrun.runtime.schedule import Schedule
+from microrun.runtime.spec import SPEC_VERSION, Diffusion, ModelSpec, Preprocessing, Training
 
 TEXT = st.text(max_size=8)
 COUNTS = st.integers(0, 1 << 40)
@@ -20,16 +21,25 @@ TRAININGS = st.builds(Training, TEXT, COUNTS, COUNTS, COUNTS, TEXT, metrics=st.d
 PREPROCESSINGS = st.builds(
     Preprocessing, st.integers(1, 512).map(lambda side: (side, side)), mask_radius=st.integers(-1, 300)
 )
-SPECS = st.builds(
-    ModelSpec,
-    TEXT,
-    st.sampled_from(["encoder", "decoder", "denoiser"]),
-    st.integers(1, 1024),
-    PREPROCESSINGS,
-    st.sampled_from(["f32", "f16"]),
-    st.one_of(st.none(), FINITE),
-    TRAININGS,
+SCHEDULES = st.builds(
+    Schedule,
+    st.integers(200, 2000),
+    zero_terminal_snr=st.booleans(),
+    prediction=st.just("v"),
 )
+DIFFUSIONS = st.builds(
+    Diffusion,
+    st.lists(st.integers(1, 512), min_size=3, max_size=4).map(tuple),
+    SCHEDULES,
+    st.one_of(st.just(0), st.integers(2, 64)),
+    st.integers(0, 9),
+)
+REST = (PREPROCESSINGS, st.sampled_from(["f32", "f16"]), st.one_of(st.none(), FINITE), TRAININGS)
+SPECS = st.one_of(
+    st.builds(ModelSpec, TEXT, st.sampled_from(["encoder", "decoder"]), st.integers(1, 1024), *REST),
+    st.builds(ModelSpec, TEXT, st.just("denoiser"), st.just(0), *REST, st.none(), DIFFUSIONS),
+)
+DENOISER = ModelSpec("grains", "denoiser", diffusion=Diffusion((1, 32, 32, 32), Schedule(), 10))
 PLAIN = ModelSpec("vae32", "encoder", 32)
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXT),
@@ -52,6 +62,32 @@ def test_shapes_follow_the_kind() -> None:
     assert encoder.output_shape == decoder.input_shape == (16,)
 
 
+def test_a_denoiser_maps_samples_to_samples() -> None:
+    assert DENOISER.input_shape == DENOISER.output_shape == (1, 32, 32, 32)
+    assert DENOISER.diffusion is not None and DENOISER.diffusion.sides == (32, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sample_shape": (32, 32)}, "channels and two or three sides; got \\(32, 32\\)"),
+        ({"sample_shape": (1, 32, 0)}, "channels and two or three sides"),
+        ({"n_colours": 1}, "0 or from 2 on"),
+        ({"condition_size": -1}, "must not be negative"),
+    ],
+)
+def test_senseless_diffusions_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        Diffusion(**{"sample_shape": (1, 32, 32), "schedule": Schedule(), **values})
+
+
+def test_a_damaged_diffusion_is_refused() -> None:
+    values = json.loads(DENOISER.to_json())
+    del values["diffusion"]["schedule"]
+    with pytest.raises(SpecError, match=r"model\.onnx: its spec is damaged"):
+        ModelSpec.from_json(json.dumps(values), "model.onnx")
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -59,6 +95,8 @@ def test_shapes_follow_the_kind() -> None:
         ({"latent_size": 0}, "positive number; got 0"),
         ({"latent_size": 16.0}, "positive number; got 16.0"),
         ({"precision": "bf16"}, "f32, f16, int8; got 'bf16'"),
+        ({"kind": "denoiser"}, "a denoiser, and nothing else, tells its diffusion; got denoiser and None"),
+        ({"diffusion": DENOISER.diffusion}, "a denoiser, and nothing else"),
     ],
 )
 def test_senseless_models_are_refused(values: dict[str, Any], message: str) -> None:
@@ -87,7 +125,7 @@ def test_another_version_is_refused() -> None:
         ModelSpec.from_json(json.dumps(values), "model.onnx")
 
 
-@pytest.mark.parametrize("entry", ["spec_version", "name", "kind", "latent_size", "preprocessing", "training"])
+@pytest.mark.parametrize("entry", ["spec_version", "name", "kind", "preprocessing", "training"])
 def test_missing_entries_are_refused(entry: str) -> None:
     values = json.loads(PLAIN.to_json())
     del values[entry]
@@ -138,7 +176,6 @@ def test_the_decoder_that_was_exported_with_an_encoder_belongs_to_it() -> None:
     "change",
     [
         {"kind": "encoder"},
-        {"kind": "denoiser"},
         {"name": "vae33"},
         {"latent_size": 64},
         {"preprocessing": Preprocessing((60, 60))},

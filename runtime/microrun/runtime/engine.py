@@ -273,9 +273,10 @@ def check_shapes(path: Path, spec: ModelSpec, input_shape: tuple[int, ...], outp
         If they differ.
     """
     if (input_shape, output_shape) != (spec.input_shape, spec.output_shape):
+        size = f", D = {spec.latent_size}" if spec.latent_size else ""
         raise SpecError(
-            f"{path}: its spec ({spec.kind}, D = {spec.latent_size}) means {spec.input_shape} → {spec.output_shape} "
-            f"per pattern; the graph is {input_shape} → {output_shape}. Export the model again"
+            f"{path}: its spec ({spec.kind}{size}) means {spec.input_shape} → {spec.output_shape} "
+            f"per sample; the graph is {input_shape} → {output_shape}. Export the model again"
         )
 
 

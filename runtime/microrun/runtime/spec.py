@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from microrun.runtime.errors import SpecError
+from microrun.runtime.schedule import Schedule
 
 SPEC_KEY = "microrun_spec"  # name of the metadata entry in ONNX and checkpoint files
 SPEC_VERSION = 1
@@ -51,6 +52,48 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
+class Diffusion:
+    """What a denoiser draws samples of.
+
+    Parameters
+    ----------
+    sample_shape
+        (channels, *sides) of one sample, such as (1, 32, 32, 32).
+    schedule
+        That it was trained with.
+    n_colours
+        Values that grains have, evenly spaced from −1 to 1, neighbours never the same; 0 where values are no colours.
+    condition_size
+        Numbers that a sample is conditioned on; 0 without.
+    """
+
+    sample_shape: tuple[int, ...]
+    schedule: Schedule
+    n_colours: int = 0
+    condition_size: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.sample_shape) not in (3, 4) or not all(isinstance(n, int) and n > 0 for n in self.sample_shape):
+            raise SpecError(f"sample_shape must be channels and two or three sides; got {self.sample_shape}")
+        if self.n_colours == 1 or min(self.n_colours, self.condition_size) < 0:
+            raise SpecError(
+                "n_colours must be 0 or from 2 on, condition_size must not be negative; "
+                f"got {self.n_colours} and {self.condition_size}"
+            )
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Of one sample: (rows, cols) or (z, y, x)."""
+        return self.sample_shape[1:]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Diffusion:
+        """Read what `dataclasses.asdict` made; SpecError, TypeError or KeyError if it is something else."""
+        schedule = Schedule.from_dict(values["schedule"])
+        return cls(**{**values, "sample_shape": tuple(values["sample_shape"]), "schedule": schedule})
+
+
+@dataclass(frozen=True)
 class Training:
     """Where a model comes from and how good it is.
 
@@ -59,7 +102,7 @@ class Training:
     data
         What it was trained on, for a reader.
     patterns, steps, seed
-        Size of the training set, optimiser steps, seed.
+        Size of the training set (of a denoiser: samples seen), optimiser steps, seed.
     licence
         Licence of the weights.
     metrics
@@ -112,9 +155,9 @@ class ModelSpec:
     kind
         "encoder", "decoder" or "denoiser".
     latent_size
-        D.
+        D; 0 for a denoiser.
     preprocessing
-        Of the patterns that go in (encoder) or come out (decoder).
+        Of the patterns that go in (encoder) or come out (decoder); without meaning for a denoiser.
     precision
         Of the weights: "f32", "f16", or "int8" where convolutions are quantised.
     parity_error
@@ -123,33 +166,42 @@ class ModelSpec:
         Source and quality.
     quantisation
         Of an int8 model: what it costs.
+    diffusion
+        Of a denoiser: what it draws samples of.
     """
 
     name: str
     kind: Kind
-    latent_size: int
+    latent_size: int = 0
     preprocessing: Preprocessing = Preprocessing()
     precision: WeightPrecision = "f32"
     parity_error: float | None = None
     training: Training = Training()
     quantisation: Quantisation | None = None
+    diffusion: Diffusion | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise SpecError(f"kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
-        if not isinstance(self.latent_size, int) or self.latent_size < 1:
+        if (self.kind == "denoiser") != (self.diffusion is not None):
+            raise SpecError(f"a denoiser, and nothing else, tells its diffusion; got {self.kind} and {self.diffusion}")
+        if self.diffusion is None and (not isinstance(self.latent_size, int) or self.latent_size < 1):
             raise SpecError(f"latent_size must be a positive number; got {self.latent_size!r}")
         if self.precision not in get_args(WeightPrecision):
             raise SpecError(f"precision must be one of {', '.join(get_args(WeightPrecision))}; got {self.precision!r}")
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input, without the batch: (1, rows, cols) or (D,)."""
+        """Shape of one input, without the batch: (1, rows, cols), (D,), or that of a sample."""
+        if self.diffusion is not None:
+            return self.diffusion.sample_shape
         return (1, *self.preprocessing.input_shape) if self.kind == "encoder" else (self.latent_size,)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of one output, without the batch: (D,) or (1, rows, cols)."""
+        """Shape of one output, without the batch: (D,), (1, rows, cols), or that of a sample."""
+        if self.diffusion is not None:
+            return self.diffusion.sample_shape
         return (self.latent_size,) if self.kind == "encoder" else (1, *self.preprocessing.input_shape)
 
     def belongs_to(self, encoder: ModelSpec) -> bool:
@@ -188,9 +240,18 @@ class ModelSpec:
             prepared = values.pop("preprocessing")
             prepared["input_shape"] = tuple(prepared["input_shape"])
             training = Training(**values.pop("training"))
-            found = values.pop("quantisation", None)  # models of version 0.1.0 have no such entry
+            found = values.pop("quantisation", None)  # encoders of version 0.1.0 have no such entry, nor the next
             quantisation = Quantisation(**found) if found else None
-            return cls(**values, preprocessing=Preprocessing(**prepared), training=training, quantisation=quantisation)
+            found = values.pop("diffusion", None)
+            diffusion = Diffusion.from_dict(found) if found else None
+            preprocessing = Preprocessing(**prepared)
+            return cls(
+                **values,
+                preprocessing=preprocessing,
+                training=training,
+                quantisation=quantisation,
+                diffusion=diffusion,
+            )
         except SpecError as error:
             raise SpecError(f"{source}: {error}") from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
