@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from microrun.kernels.masking import circular_keep
-from microrun.training.curves import draw_loss
-from microrun.training.loop import CSV_FIELDS
+from microrun.training.curves import VAE_PANELS, draw_loss
 from microrun.training.pictures import draw_reconstructions, pattern_r2
 
 KEEP = circular_keep((120, 120), 0)
@@ -51,10 +50,10 @@ def test_curves_of_what_is_there(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     for contrastive in ("0", "2.5"):
         with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, CSV_FIELDS)
+            writer = csv.DictWriter(file, ("step", *VAE_PANELS))
             writer.writeheader()
             for step, r2 in ((1, "-3"), (2, "0.5")):
-                row = dict.fromkeys(CSV_FIELDS, "1")
+                row = dict.fromkeys(VAE_PANELS, "1")
                 writer.writerow(row | {"step": step, "held_out_r2": r2, "contrastive": contrastive})
         draw_loss(path, tmp_path / f"{contrastive}.png")
     plain, wide = ((tmp_path / f"{name}.png").read_bytes() for name in ("0", "2.5"))

@@ -72,7 +72,7 @@ def test_resuming_on_other_scans_is_refused_before_anything_is_prepared(
     assert train(*SMALL, "--out", out).code == 0
     prepared = (out / "prepared.json").read_bytes()
     other = write_bands(tmp_path / "other.up2", (4, 8), seed=5)
-    check_refused(microrun("train", "vae", other, "--resume", "--out", out), out, "other scans", "another --out")
+    check_refused(microrun("train", "vae", other, "--resume", "--out", out), out, "other data", "another --out")
     assert (out / "prepared.json").read_bytes() == prepared
 
 

@@ -14,7 +14,7 @@ from training_runs import CONFIG, SOURCE, prepare, train, write_bands
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.file_sources import FileSource
 from microrun.runtime.spec import Training
-from microrun.training import loop
+from microrun.training import loop, trainer
 from microrun.training.checkpoint import load_checkpoint
 from microrun.training.config import Contrastive, VaeConfig
 from microrun.training.data import Prepared
@@ -32,7 +32,7 @@ CONTRASTIVE = dataclasses.replace(CONFIG, contrastive=Contrastive())
 @pytest.fixture(autouse=True)
 def known_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measuring it takes half a second."""
-    monkeypatch.setattr(loop, "matmul_peak", lambda device, dtype: 1e12)
+    monkeypatch.setattr(trainer, "matmul_peak", lambda device, dtype: 1e12)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def checkpoint(data: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path
     """Two epochs of training."""
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "matmul_peak", lambda device, dtype: 1e12)
+        patch.setattr(trainer, "matmul_peak", lambda device, dtype: 1e12)
         train(data, folder)
     return folder / "checkpoint.safetensors"
 
@@ -110,7 +110,7 @@ def test_resuming_with_other_settings_or_scans_is_refused(
     with pytest.raises(MicrorunError, match="other settings"):
         train(data, tmp_path, CONTRASTIVE)
     other = prepare(scans[::-1], tmp_path)
-    with pytest.raises(MicrorunError, match="started on other scans"):
+    with pytest.raises(MicrorunError, match="started on other data"):
         train(other, tmp_path)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from microrun.training.simulate.volumes import Volume
 
 Grains = NDArray[np.int32]
 Float32 = NDArray[np.float32]
+Labels = Literal["colours", "ids"]
 
 MOST_COLOURS = 64
 MOST_FLOAT16_IDS = 65_504
@@ -45,13 +46,15 @@ class BlockSettings:
     """
 
     side: int = 32
-    labels: Literal["colours", "ids"] = "colours"
+    labels: Labels = "colours"
     n_colours: int = 10
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.side < 1:
             raise MicrorunError(f"a block has at least 1 voxel a side, not {self.side}")
+        if self.labels not in get_args(Labels):
+            raise MicrorunError(f"labels must be one of {', '.join(get_args(Labels))}; got {self.labels!r}")
         if not 2 <= self.n_colours <= MOST_COLOURS:
             raise MicrorunError(f"there are 2 to {MOST_COLOURS} colours, not {self.n_colours}")
 

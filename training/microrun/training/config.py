@@ -1,19 +1,13 @@
-"""Settings of a training run, written beside its output."""
+"""Settings of the training of an autoencoder."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from microrun.runtime.errors import MicrorunError
-from microrun.runtime.output import write_whole
 from microrun.training.data import Selection
+from microrun.training.settings import Precision, Settings
 from microrun.training.vae import check_latent_size
-
-Precision = Literal["auto", "f32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +42,7 @@ class Contrastive:
 
 
 @dataclass(frozen=True)
-class VaeConfig:
+class VaeConfig(Settings):
     """Settings of `VaeTrainer`; the defaults are the paper's (Calvat et al.) where it states them.
 
     Parameters
@@ -101,39 +95,22 @@ class VaeConfig:
     fine_tuned_from: str = ""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_latent_size(self.latent_size)
-        if min(self.batch, self.patterns_per_scan) < 1 or min(self.epochs, self.learning_rate) <= 0:
-            raise ValueError("batch, epochs, patterns per scan and learning rate must be positive")
-        if min(self.beta, self.rate_warmup, self.seed) < 0:
-            raise ValueError("beta, rate_warmup and seed must not be negative")
-        if not all(0 <= share < 1 for share in (self.held_out, self.kl_warmup, self.decay)):
-            raise ValueError("held_out, kl_warmup and decay are shares from 0 to below 1")
-        if self.precision not in get_args(Precision):
-            raise ValueError(f"precision must be auto, f32 or bf16; got {self.precision!r}")
+        if self.patterns_per_scan < 1 or self.epochs <= 0:
+            raise ValueError("epochs and patterns per scan must be positive")
+        if self.beta < 0:
+            raise ValueError("beta must not be negative")
+        if not all(0 <= share < 1 for share in (self.held_out, self.kl_warmup)):
+            raise ValueError("held_out and kl_warmup are shares from 0 to below 1")
 
     @property
     def selection(self) -> Selection:
         """Which patterns are taken from the scans."""
         return Selection(self.patterns_per_scan, self.held_out, self.seed)
 
-    def difference(self, other: VaeConfig) -> str:
-        """Name the settings that differ, with both values; empty if none does."""
-        pairs = zip(dataclasses.asdict(self).items(), dataclasses.asdict(other).values(), strict=True)
-        return ", ".join(f"{name} {mine} instead of {theirs}" for (name, mine), theirs in pairs if mine != theirs)
-
-    def save(self, path: Path) -> None:
-        """Write as JSON; OutputError if that fails."""
-        write_whole(path, (json.dumps(dataclasses.asdict(self), indent=1) + "\n").encode())
-
     @classmethod
-    def load(cls, path: Path) -> VaeConfig:
-        """Read what `save` wrote; MicrorunError if it is something else."""
-        try:
-            values: dict[str, Any] = json.loads(path.read_text())
-            if values.get("contrastive") is not None:
-                values["contrastive"] = Contrastive(**values["contrastive"])
-            return cls(**values)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise MicrorunError(
-                f"{path}: expected the settings of a training run ({error}); start again with another --out"
-            ) from None
+    def from_dict(cls, values: dict[str, Any]) -> VaeConfig:
+        """Make the settings from values of JSON."""
+        found = values.get("contrastive")
+        return cls(**{**values, "contrastive": Contrastive(**found) if found is not None else None})

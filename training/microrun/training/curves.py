@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 from microrun.runtime.output import write_whole
 
-PANELS = {
+VAE_PANELS = {
     "l2_per_pixel": "squared error per pixel",
     "kl": "KL divergence",
     "contrastive": "NT-Xent",
     "held_out_r2": "held-out R²",
 }
+DENOISER_PANELS = {"loss": "squared error", "held_out_loss": "squared error, held out, averaged weights"}
+LOGARITHMIC = set(DENOISER_PANELS)
 
 
-def draw_loss(metrics: Path, out: Path) -> None:
-    """Draw the terms of the loss and held-out R² over the steps.
+def draw_loss(metrics: Path, out: Path, panels: Mapping[str, str] = VAE_PANELS) -> None:
+    """Draw what a run's table holds over the steps.
 
     Parameters
     ----------
@@ -25,14 +28,16 @@ def draw_loss(metrics: Path, out: Path) -> None:
         The run's ``metrics.csv``.
     out
         The .png to make.
+    panels
+        Titles by column; a column of zeros is left out.
     """
     from matplotlib.figure import Figure
 
     with metrics.open(newline="") as file:
         rows = list(csv.DictReader(file))
     steps = [float(row["step"]) for row in rows]
-    values = {name: [float(row[name]) for row in rows] for name in PANELS}
-    shown = {name: title for name, title in PANELS.items() if any(values[name])}
+    values = {name: [float(row[name]) for row in rows] for name in panels}
+    shown = {name: title for name, title in panels.items() if any(values[name])}
     figure = Figure((3 * len(shown), 2.8), layout="constrained")
     for axis, (name, title) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown.items(), strict=True):
         axis.plot(steps, values[name], color="tab:blue", lw=1)
@@ -40,6 +45,8 @@ def draw_loss(metrics: Path, out: Path) -> None:
         axis.set_xlabel("step", fontsize=8)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)
+        if name in LOGARITHMIC:
+            axis.set_yscale("log")
         if name == "held_out_r2" and min(values[name]) < 0 < max(values[name]):
             axis.set_ylim(bottom=0)
     picture = io.BytesIO()

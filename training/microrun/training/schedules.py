@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 from microrun.training.config import VaeConfig
+from microrun.training.settings import Settings
 
 KL_FLOOR = 0.003  # share of the KL term's weight from the first step on: with none, latents grow without bound
 
 
-def rate_share(config: VaeConfig, step: int, steps: int) -> float:
+def rate_share(config: Settings, step: int, steps: int) -> float:
     """Share of the learning rate: linear from 0, constant, cosine to 0 at the end."""
     warm = min(1.0, (step + 1) / max(1, config.rate_warmup))
     left = (steps - step) / steps

@@ -8,7 +8,7 @@ from functools import cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from microrun.training.config import Precision
+from microrun.training.settings import Precision
 from microrun.training.vae import VAE
 
 _PEAK_S = 0.4  # time to look for the peak

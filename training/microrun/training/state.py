@@ -12,7 +12,7 @@ import torch
 
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.output import write_whole
-from microrun.training.config import VaeConfig
+from microrun.training.settings import Settings
 
 NAME = "state.pt"
 KEYS = {"network", "optimizer", "average", "average_steps", "step", "data"}
@@ -29,7 +29,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     write_whole(folder / NAME, buffer.getbuffer())
 
 
-def load_state(folder: Path, config: VaeConfig, identity: str) -> dict[str, Any] | None:
+def load_state(folder: Path, config: Settings, identity: str) -> dict[str, Any] | None:
     """Read the state of a run, if there is one.
 
     Parameters
@@ -49,14 +49,14 @@ def load_state(folder: Path, config: VaeConfig, identity: str) -> dict[str, Any]
     path = folder / NAME
     if not path.exists():
         return None
-    difference = config.difference(VaeConfig.load(folder / "config.json"))
+    difference = config.difference(type(config).load(folder / "config.json"))
     if difference:
         raise MicrorunError(f"{folder}: was started with other settings ({difference}); leave these options out")
     state = _read(path)
     if state["data"] != identity:
         raise MicrorunError(
-            f"{folder}: was started on other scans or with another selection of their patterns; "
-            f"give the same scans in the same order, or start again with another --out"
+            f"{folder}: was started on other data or with another selection of it; "
+            f"give the same files in the same order, or start again with another --out"
         )
     return state
 

@@ -8,7 +8,9 @@ dimensions. Volumes have eight times the voxels per level: a network for them wo
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +77,12 @@ class UnetConfig:
             raise ValueError(f"channels must be even multiples of the {self.groups} groups; got {self.channels}")
         if any(self.channels[level] % self.head_size for level in (*self.attention_levels, deepest)):
             raise ValueError(f"channels under attention must be multiples of head_size {self.head_size}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> UnetConfig:
+        """Read what `dataclasses.asdict` and JSON made; TypeError, KeyError or ValueError if it is something else."""
+        levels = {name: tuple(values[name]) for name in ("channels", "attention_levels")}
+        return cls(**{**values, **levels})
 
     @property
     def embedding_size(self) -> int:

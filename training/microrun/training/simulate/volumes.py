@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +109,15 @@ def read_volumes(path: Path) -> list[Volume]:
             return [Volume(file[name][()], kind, bool(file[name].attrs["periodic"])) for name in sorted(file)]
     except (OSError, KeyError) as error:
         raise MicrorunError(f"{path}: cannot be read as a file of simulated volumes ({error})") from None
+
+
+def identify(volumes: Sequence[Volume]) -> str:
+    """SHA-256 of volumes, in hexadecimal."""
+    digest = hashlib.sha256()
+    for volume in volumes:
+        digest.update(f"{volume.kind} {volume.periodic} {volume.grain_ids.shape}".encode())
+        digest.update(np.ascontiguousarray(volume.grain_ids).data)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager
