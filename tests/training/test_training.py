@@ -177,12 +177,12 @@ def test_epochs_are_planned_from_the_speed(data: Prepared, tmp_path: Path, monke
         return torch.zeros(4)
 
     monkeypatch.setattr(VaeTrainer, "train_step", step)
-    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
-    trainer = VaeTrainer(CONFIG, data, tmp_path, SOURCE)
-    epochs = plan_epochs(trainer, hours=0.1)
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: now[0])
+    planned = VaeTrainer(CONFIG, data, tmp_path, SOURCE)
+    epochs = plan_epochs(planned, hours=0.1)
     planned = VaeTrainer(dataclasses.replace(CONFIG, epochs=epochs), data, tmp_path, SOURCE)
     assert planned.steps == 0.9 * 360 / 3
-    assert VaeTrainer(dataclasses.replace(CONFIG, epochs=plan_epochs(trainer, 1e-9)), data, tmp_path, SOURCE).steps == 1
+    assert VaeTrainer(dataclasses.replace(CONFIG, epochs=plan_epochs(planned, 1e-9)), data, tmp_path, SOURCE).steps == 1
 
 
 def test_fine_tuning_starts_from_a_checkpoint(checkpoint: Path, tmp_path: Path) -> None:

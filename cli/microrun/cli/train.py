@@ -6,7 +6,7 @@ import contextlib
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from microrun.cli import _console
+from microrun.cli._runs import DRAW_S, Clock, check_run, joined, only_run
+from microrun.cli._train_diffusion import diffusion
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.file_lock import FileLock
 from microrun.runtime.scan import parse_grid
 from microrun.runtime.session import open_scan
 from microrun.runtime.spec import Preprocessing, Training
@@ -28,15 +29,10 @@ if TYPE_CHECKING:
     from microrun.training.loop import Report, VaeTrainer
     from microrun.training.vae import VAE
 
-DRAW_S = 60  # pictures are renewed with the first report after so long
 RESULTS = ("checkpoint.safetensors", "metrics.csv", "loss.png", "reconstructions.png")
 
-app = typer.Typer(no_args_is_help=True, help="Train models on scans.")
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `vae` a subcommand while it is the only one."""
+app = typer.Typer(no_args_is_help=True, help="Train models on scans or volumes.")
+app.command("diffusion")(diffusion)
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,6 @@ class Request:
     grid: tuple[int, int] | None
     start: Path | None
     hours: float
-    resume: bool
 
     @property
     def state(self) -> Path:
@@ -106,7 +101,6 @@ def vae(
     Several GPUs: torchrun --nproc-per-node 2 -m microrun.cli.main train vae …
     """
     from microrun.training.config import Contrastive
-    from microrun.training.distributed import join_processes
 
     asked = {
         "latent_size": latent,
@@ -119,15 +113,10 @@ def vae(
         "seed": seed,
     }
     settings = {name: value for name, value in asked.items() if value is not None}
-    request = Request(scans, out, settings, parse_grid(grid) if grid else None, start, hours, resume)
-    try:
-        with join_processes() as processes:
-            _console.out.quiet = _console.err.quiet = not processes.leads
-            _run(request, processes)
-    except KeyboardInterrupt:
-        saved = request.state.exists()
-        _console.error_line("interrupted; " + ("go on with --resume" if saved else "nothing was saved yet"))
-        raise typer.Exit(130) from None
+    request = Request(scans, out, settings, parse_grid(grid) if grid else None, start, hours)
+    check_run(out, hours, resume)
+    with joined(out) as processes:
+        _run(request, processes)
 
 
 def _run(request: Request, processes: Processes) -> None:
@@ -135,16 +124,12 @@ def _run(request: Request, processes: Processes) -> None:
     from microrun.training.state import load_state
 
     folder = request.folder
-    if not request.hours > 0:
-        raise MicrorunError(f"--hours must be positive; got {request.hours:g}")
-    if request.state.exists() and not request.resume:
-        raise MicrorunError(f"{folder}: holds a run; go on with --resume, or choose another --out")
     config, model, preprocessing = _configure(request)
     sources = [open_scan(scan, request.grid) for scan in request.scans]
     record = describe_data(sources, preprocessing, config.selection)
     load_state(folder, config, identity_of(record))  # refuses before anything is prepared
     folder.mkdir(parents=True, exist_ok=True)
-    with _only_run(folder) if processes.leads else contextlib.nullcontext():
+    with only_run(folder) if processes.leads else contextlib.nullcontext():
         with processes.first_alone(), _console.progress_bar("preparing") as bar:
             data = prepare_scans(sources, preprocessing, folder / "prepared.npy", config.selection, bar)
         make = partial(_make_trainer, request, data, processes)
@@ -219,15 +204,12 @@ class Session:
 
     def __init__(self, trainer: VaeTrainer) -> None:
         self.trainer = trainer
-        self._step, self._patterns, self._seconds = trainer.step, 0, 0.0
+        self._clock = Clock(trainer, trainer.config.batch)
         self._drawn_at = time.monotonic()
 
     def report(self, now: Report) -> None:
         """Print a line, and renew the pictures once a minute."""
-        patterns = (now.step - self._step) * self.trainer.config.batch
-        self._step = now.step
-        self._patterns += patterns
-        self._seconds += patterns / now.patterns_per_s
+        self._clock.count(now.step, now.patterns_per_s)
         contrastive = f"  NT-Xent {now.contrastive:.3f}" if self.trainer.config.contrastive else ""
         _console.out.print(
             f"step {now.step:>6,}  L2 {now.l2_per_pixel:.4f}  KL {now.kl:6.1f}{contrastive}  "
@@ -238,18 +220,8 @@ class Session:
 
     def finish(self) -> None:
         """Draw, and say how fast it was, where the results are, and what to do next."""
-        trainer, folder = self.trainer, self.trainer.folder
         self._draw()
-        if self._seconds:
-            rate, flops, peak = self._patterns / self._seconds, trainer.flops, trainer.peak
-            _console.out.print(
-                f"trained at {rate:,.0f} patterns/s, {rate * flops / peak:.2f} of the matmul peak "
-                f"({peak / 1e9:,.0f} GFLOP/s in {trainer.precision}; {flops / 1e6:,.0f} MFLOP/pattern)"
-            )
-        _console.out.print(f"wrote {', '.join(str(folder / name) for name in RESULTS)}")
-        if trainer.step < trainer.steps:
-            _console.out.print(f"stopped at step {trainer.step:,} of {trainer.steps:,}; go on with --resume")
-        _console.out.print(f"next  microrun export {folder / 'checkpoint.safetensors'} --to onnx")
+        self._clock.finish("pattern", RESULTS)
 
     def _draw(self) -> None:
         from microrun.training.curves import draw_loss
@@ -260,13 +232,3 @@ class Session:
         patterns, reconstructed = (images[:, 0].cpu().numpy() for images in self.trainer.reconstruct_held_out())
         draw_reconstructions(patterns, reconstructed, self.trainer.data.pixel_keep, folder / "reconstructions.png")
         self._drawn_at = time.monotonic()
-
-
-@contextlib.contextmanager
-def _only_run(folder: Path) -> Iterator[None]:
-    try:
-        lock = FileLock(folder / "run")
-    except BlockingIOError:
-        raise MicrorunError(f"{folder}: another run is training in it; choose another --out") from None
-    with lock:
-        yield

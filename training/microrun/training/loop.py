@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from microrun.training.evaluate import reconstruct, reconstruction_r2
 from microrun.training.losses import kl_divergence, masked_l2
 from microrun.training.schedules import kl_share
 from microrun.training.speed import training_flops
-from microrun.training.trainer import REPORT_STEPS, Progress, Trainer
+from microrun.training.trainer import REPORT_STEPS, Progress, Trainer, count_steps
 from microrun.training.vae import VAE
 
 TESTED = 1024  # held-out patterns that a report looks at, at most
@@ -172,21 +171,5 @@ class VaeTrainer(Trainer[Report]):
 
 
 def plan_epochs(trainer: VaeTrainer, hours: float) -> float:
-    """Epochs that fit into a number of hours, from the speed of a few steps; the trainer is used up.
-
-    Planning them gives learning rate and KL weight their whole course in the time there is.
-
-    Parameters
-    ----------
-    trainer
-        Of the same settings, data and processes.
-    hours
-        Of the whole run; a tenth is left for reports.
-    """
-    trainer.train_step()
-    started, taken, elapsed = time.monotonic(), 0, 0.0
-    while not trainer.processes.any(taken == 20 or elapsed > 10):
-        float(trainer.train_step()[0])  # waits for the device
-        taken, elapsed = taken + 1, time.monotonic() - started
-    step_s = float(trainer.processes.mean(torch.tensor(elapsed / taken, device=trainer.processes.device)))
-    return max(1, int(0.9 * hours * 3600 / step_s)) / len(trainer.batches)
+    """Epochs that fit into a number of hours, as `count_steps` finds; the trainer is used up."""
+    return count_steps(trainer, hours) / len(trainer.batches)

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -191,6 +191,27 @@ class Trainer(ABC, Generic[ReportT]):
         self.save(self.folder / "checkpoint.safetensors", now)
         append_metrics(self.folder / "metrics.csv", now)
         report(now)
+
+
+def count_steps(trainer: Trainer[Any], hours: float) -> int:
+    """Steps that fit into a number of hours, from the speed of a few; the trainer is used up.
+
+    Planning them gives the learning rate its whole course in the time there is.
+
+    Parameters
+    ----------
+    trainer
+        Of the same settings, data and processes.
+    hours
+        Of the whole run; a tenth is left for reports.
+    """
+    trainer.train_step()
+    started, taken, elapsed = time.monotonic(), 0, 0.0
+    while not trainer.processes.any(taken == 20 or elapsed > 10):
+        float(trainer.train_step()[0])  # waits for the device
+        taken, elapsed = taken + 1, time.monotonic() - started
+    step_s = float(trainer.processes.mean(torch.tensor(elapsed / taken, device=trainer.processes.device)))
+    return max(1, int(0.9 * hours * 3600 / step_s))
 
 
 def append_metrics(path: Path, report: Progress) -> None:

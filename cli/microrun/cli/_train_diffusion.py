@@ -1,0 +1,131 @@
+"""`microrun train diffusion`."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from microrun.cli import _console
+from microrun.cli._runs import DRAW_S, Clock, check_run, joined, only_run
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.schedule import Schedule
+from microrun.runtime.spec import Training
+
+if TYPE_CHECKING:
+    from microrun.training.diffusion import DiffusionReport, DiffusionTrainer
+    from microrun.training.diffusion_config import DiffusionConfig
+    from microrun.training.distributed import Processes
+
+RESULTS = ("checkpoint.safetensors", "metrics.csv", "loss.png")
+
+
+def diffusion(
+    data: Annotated[list[Path], typer.Argument(help="Volumes (.h5) of `microrun simulate potts` or `am`.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("diffusion-run"),
+    steps: Annotated[
+        int | None, typer.Option(help="Of the whole run.", show_default="100000, or what fits into --hours")
+    ] = None,
+    hours: Annotated[float, typer.Option(help="Stop after this long; --resume goes on.")] = math.inf,
+    batch: Annotated[int | None, typer.Option(help="Blocks per step, of all GPUs together.", show_default="8")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of Adam.", show_default="0.0005")] = None,
+    prediction: Annotated[
+        str | None, typer.Option(help="v, whose noise ends pure, or eps, the noise as GrainPaint's.", show_default="v")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help="colours, or ids as GrainPaint's.", show_default="colours")] = None,
+    colours: Annotated[int | None, typer.Option(help="Values that grains have.", show_default="10")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, blocks and noise.", show_default="0")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")] = False,
+) -> None:
+    """Train a denoiser that grows grains in blocks of 32³ voxels.
+
+    The last volume is held out. Leaves checkpoint.safetensors, metrics.csv
+    and loss.png in the run's folder. The state is saved with every report,
+    and --resume goes on from there exactly.
+
+    With --hours and without --steps, the speed is measured first, and as
+    many steps are planned as fit.
+
+    Several GPUs: torchrun --nproc-per-node 2 -m microrun.cli.main train diffusion …
+    """
+    asked = {
+        "steps": steps,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "schedule": _schedule(prediction) if prediction else None,
+        "labels": labels,
+        "n_colours": colours,
+        "seed": seed,
+    }
+    settings = {name: value for name, value in asked.items() if value is not None}
+    check_run(out, hours, resume)
+    with joined(out) as processes:
+        _run(data, out, settings, hours, processes)
+
+
+def _schedule(prediction: str) -> Schedule:
+    if prediction not in ("v", "eps"):
+        raise MicrorunError(f"--prediction must be v or eps; got {prediction!r}")
+    return Schedule(250, zero_terminal_snr=True, prediction="v") if prediction == "v" else Schedule(250)
+
+
+def _run(data: list[Path], folder: Path, settings: dict[str, Any], hours: float, processes: Processes) -> None:
+    from microrun.training.diffusion import DiffusionTrainer
+    from microrun.training.diffusion_config import DiffusionConfig
+    from microrun.training.simulate.volumes import read_volumes
+    from microrun.training.trainer import count_steps
+
+    started = (folder / "state.pt").exists()
+    base = DiffusionConfig.load(folder / "config.json") if started else DiffusionConfig()
+    try:
+        config = replace(base, **settings)
+    except ValueError as error:
+        raise MicrorunError(str(error)) from None
+    volumes = [volume for path in data for volume in read_volumes(path)]
+    source = Training(data=", ".join(path.name for path in data), licence="that of the volumes")
+
+    def make(chosen: DiffusionConfig) -> DiffusionTrainer:
+        return DiffusionTrainer(chosen, volumes, folder, source, processes)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_run(folder) if processes.leads else contextlib.nullcontext():
+        if math.isfinite(hours) and "steps" not in settings and not started:
+            with make(config) as measured:
+                config = replace(config, steps=count_steps(measured, hours))
+            _console.out.print(f"{config.steps:,} steps fit into {hours:g} h")
+        with make(config) as trainer:
+            trainer.resume()
+            _train(trainer, hours)
+
+
+def _train(trainer: DiffusionTrainer, hours: float) -> None:
+    clock, drawn_at = Clock(trainer, trainer.config.batch), time.monotonic()
+    with _console.progress_bar("training", "steps") as bar:
+
+        def report(now: DiffusionReport) -> None:
+            nonlocal drawn_at
+            bar(now.step, now.steps, f"{now.blocks_per_s:,.1f} blocks/s")
+            clock.count(now.step, now.blocks_per_s)
+            _console.out.print(
+                f"step {now.step:>6,}  loss {now.loss:.4f}  held out {now.held_out_loss:.4f}  "
+                f"{now.blocks_per_s:,.1f} blocks/s"
+            )
+            if time.monotonic() - drawn_at > DRAW_S:
+                drawn_at = _draw(trainer.folder)
+
+        trainer.run(trainer.report_every, report, hours)
+    if trainer.processes.leads:
+        _draw(trainer.folder)
+        clock.finish("block", RESULTS)
+
+
+def _draw(folder: Path) -> float:
+    from microrun.training.curves import DENOISER_PANELS, draw_loss
+
+    draw_loss(folder / "metrics.csv", folder / "loss.png", DENOISER_PANELS)
+    return time.monotonic()

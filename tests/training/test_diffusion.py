@@ -1,0 +1,207 @@
+"""Training of denoisers: what a batch is, that it learns, resumes exactly and refuses what it cannot."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from safetensors.torch import load_file
+
+from microrun.runtime.errors import MicrorunError, SpecError
+from microrun.runtime.schedule import Schedule
+from microrun.runtime.spec import Training
+from microrun.training.blocks import Blocks, BlockSettings
+from microrun.training.checkpoint import load_checkpoint, load_denoiser
+from microrun.training.diffusion import DiffusionReport, DiffusionTrainer, NoisedBlocks, add_noise, unet_flops
+from microrun.training.diffusion_config import GRAIN_SCHEDULE, DiffusionConfig
+from microrun.training.distributed import Processes
+from microrun.training.simulate.potts import Growth, grow_potts
+from microrun.training.simulate.volumes import Volume, label_volume
+from microrun.training.unet import GRAIN_UNET, UnetConfig
+
+TINY = UnetConfig(dims=3, channels=(8, 8), blocks=1, head_size=8, groups=4, patch=2)
+CONFIG = DiffusionConfig(batch=4, steps=6, side=8, unet=TINY, precision="f32", seed=3)
+SOURCE = Training(data="grains", licence="none")
+
+
+@pytest.fixture(scope="module")
+def volumes() -> list[Volume]:
+    growth = Growth((16, 16, 16), 3)
+    return [label_volume(list(grow_potts(growth, seed))[-1], growth) for seed in range(3)]
+
+
+def train(
+    volumes: list[Volume], folder: Path, config: DiffusionConfig = CONFIG, stop_after: int | None = None
+) -> list[DiffusionReport]:
+    """Train with a report after every second step; stop as if killed after so many reports."""
+    folder.mkdir(exist_ok=True)
+    reports: list[DiffusionReport] = []
+
+    def note(report: DiffusionReport) -> None:
+        reports.append(report)
+        if len(reports) == stop_after:
+            raise KeyboardInterrupt
+
+    with DiffusionTrainer(config, volumes, folder, SOURCE) as trainer:
+        trainer.resume()
+        if stop_after:
+            with pytest.raises(KeyboardInterrupt):
+                trainer.run(2, note)
+        else:
+            trainer.run(2, note)
+    return reports
+
+
+@pytest.mark.parametrize("schedule", [Schedule(250), GRAIN_SCHEDULE], ids=["eps", "v"])
+def test_noised_samples_are_those_of_diffusers(schedule: Schedule) -> None:
+    clean, noise = np.random.default_rng(0).standard_normal((2, 5, 1, 4, 4, 4)).astype(np.float32)
+    timestep = np.array([0, 3, 100, 248, 249])
+    theirs = DDPMScheduler(num_train_timesteps=250)
+    theirs.alphas_cumprod = torch.from_numpy(schedule.alphas_cumprod.copy())
+    made = add_noise(clean, noise, timestep, schedule)
+    tensors = torch.from_numpy(clean), torch.from_numpy(noise), made.timestep
+    torch.testing.assert_close(made.x, theirs.add_noise(*tensors), rtol=1e-5, atol=1e-6)
+    target = theirs.get_velocity(*tensors) if schedule.prediction == "v" else tensors[1]
+    torch.testing.assert_close(made.target, target, rtol=1e-5, atol=1e-6)
+
+
+def test_batches_are_functions_of_step_and_place(volumes: list[Volume]) -> None:
+    batches = NoisedBlocks(Blocks(volumes, BlockSettings(side=8, seed=3)), GRAIN_SCHEDULE, 4)
+    whole = batches.make(5, slice(None))
+    parts = [batches.make(5, rows) for rows in (slice(0, 2), slice(2, 4))]
+    for name in ("x", "target", "timestep"):
+        assert torch.equal(getattr(whole, name), torch.cat([getattr(part, name) for part in parts]))
+    assert not torch.equal(whole.x, batches.make(6, slice(None)).x)
+
+
+def test_timesteps_of_a_batch_are_spread_over_all(volumes: list[Volume]) -> None:
+    batches = NoisedBlocks(Blocks(volumes, BlockSettings(side=8)), GRAIN_SCHEDULE, 5)
+    drawn = np.array([batches.make(step, slice(None)).timestep.numpy() for step in range(60)])
+    assert (np.sort(drawn // 50, axis=1) == np.arange(5)).all()
+    assert 100 < drawn.mean() < 150 and len(np.unique(drawn)) > 150
+    assert abs(np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1]) < 0.5  # no place of the batch has timesteps of its own
+
+
+def test_a_run_leaves_its_folder(volumes: list[Volume], tmp_path: Path) -> None:
+    reports = train(volumes, tmp_path)
+    assert [report.step for report in reports] == [2, 4, 6]
+    assert all(np.isfinite(dataclasses.astuple(report)).all() for report in reports)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "config.json",
+        "state.pt",
+        "metrics.csv",
+        "checkpoint.safetensors",
+    }
+    assert DiffusionConfig.load(tmp_path / "config.json") == CONFIG
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        assert [float(row["held_out_loss"]) for row in csv.DictReader(file)] == pytest.approx(
+            [report.held_out_loss for report in reports], rel=1e-5
+        )
+    unet, spec = load_denoiser(tmp_path / "checkpoint.safetensors")
+    assert unet.config == TINY and spec.diffusion is not None
+    assert spec.diffusion.sample_shape == (1, 8, 8, 8) and spec.diffusion.n_colours == 10
+    assert spec.diffusion.schedule == GRAIN_SCHEDULE
+    assert (spec.training.patterns, spec.training.steps, spec.training.data) == (24, 6, "grains")
+
+
+def test_the_first_loss_is_that_of_zeros(volumes: list[Volume], tmp_path: Path) -> None:
+    """A new network returns zeros, so that its loss is the mean square of what it shall say."""
+    with DiffusionTrainer(CONFIG, volumes, tmp_path, SOURCE) as trainer:
+        expected = float(trainer._batches.make(0, slice(None)).target.square().mean())
+        assert float(trainer.train_step()[0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    halves = np.repeat(np.arange(2, dtype=np.int32), 8 * 16 * 16).reshape(16, 16, 16)
+    config = dataclasses.replace(CONFIG, steps=100, batch=8, rate_warmup=10, learning_rate=5e-3, n_colours=2)
+    with DiffusionTrainer(config, [Volume(halves, "potts", True)] * 2, tmp_path, SOURCE) as trainer:
+        before = trainer.evaluate()
+        for _ in range(config.steps):
+            trainer.train_step()
+        assert trainer.evaluate() < 0.9 * before
+
+
+def test_interrupted_training_ends_as_an_uninterrupted_one(volumes: list[Volume], tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    expected = train(volumes, whole)
+    train(volumes, parts, stop_after=1)
+    rest = train(volumes, parts)
+    assert [(r.step, r.loss, r.held_out_loss) for r in rest] == [
+        (r.step, r.loss, r.held_out_loss) for r in expected[1:]
+    ]
+    ours, theirs = (load_file(folder / "checkpoint.safetensors") for folder in (whole, parts))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_other_settings_or_volumes_are_refused(volumes: list[Volume], tmp_path: Path) -> None:
+    train(volumes, tmp_path)
+    with pytest.raises(MicrorunError, match=r"other settings \(n_colours 12 instead of 10\)"):
+        train(volumes, tmp_path, dataclasses.replace(CONFIG, n_colours=12))
+    with pytest.raises(MicrorunError, match="started on other data"):
+        train(volumes[1:], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"steps": 0}, "must be positive"),
+        ({"side": 12}, "multiples of 8"),
+        ({"n_colours": 1}, "2 to 64 colours"),
+        ({"labels": "names"}, "colours, ids; got 'names'"),
+        ({"unet": dataclasses.replace(TINY, dims=2)}, "three dimensions"),
+    ],
+)
+def test_senseless_settings_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DiffusionConfig(**{"unet": GRAIN_UNET, **values})  # type: ignore[arg-type]
+
+
+def test_damaged_settings_are_refused(tmp_path: Path) -> None:
+    CONFIG.save(tmp_path / "config.json")
+    text = (tmp_path / "config.json").read_text()
+    for damaged in (text.replace('"dims"', '"rooms"'), text.replace('"unet"', '"net"'), "[]", text[:50]):
+        (tmp_path / "config.json").write_text(damaged)
+        with pytest.raises(MicrorunError, match="expected the settings of a training run"):
+            DiffusionConfig.load(tmp_path / "config.json")
+
+
+def test_too_few_volumes_are_refused(volumes: list[Volume], tmp_path: Path) -> None:
+    with pytest.raises(MicrorunError, match="1 volumes are too few"):
+        DiffusionTrainer(CONFIG, volumes[:1], tmp_path, SOURCE)
+
+
+def test_processes_must_share_a_batch(volumes: list[Volume], tmp_path: Path) -> None:
+    with pytest.raises(MicrorunError, match="batch of 4 cannot be shared by 3"):
+        DiffusionTrainer(CONFIG, volumes, tmp_path, SOURCE, Processes(0, 3, torch.device("cpu")))
+
+
+@pytest.fixture(scope="module")
+def denoiser(volumes: list[Volume], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("denoiser")
+    train(volumes, folder)
+    yield folder / "checkpoint.safetensors"
+
+
+def test_a_denoiser_is_no_autoencoder(denoiser: Path) -> None:
+    with pytest.raises(SpecError, match=r"checkpoint\.safetensors: is a denoiser; expected an autoencoder"):
+        load_checkpoint(denoiser)
+
+
+def test_weights_of_another_network_are_refused(denoiser: Path, tmp_path: Path) -> None:
+    from microrun.training.checkpoint import save_denoiser
+
+    unet, spec = load_denoiser(denoiser)
+    other = dataclasses.replace(TINY, channels=(8, 16))
+    save_denoiser(tmp_path / "wrong.safetensors", unet.state_dict(), other, spec)
+    with pytest.raises(SpecError, match=r"wrong\.safetensors: its weights are not those of its network"):
+        load_denoiser(tmp_path / "wrong.safetensors")
+
+
+def test_operations_are_counted() -> None:
+    assert unet_flops(GRAIN_UNET, (32, 32, 32)) == pytest.approx(3 * 5.92e9, rel=0.02)

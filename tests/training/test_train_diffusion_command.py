@@ -1,0 +1,83 @@
+"""`microrun train diffusion` as users run it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from command_line import Microrun, check_refused, run_here
+
+from microrun.cli import _runs
+from microrun.training import diffusion_config, speed
+from microrun.training.checkpoint import load_denoiser
+from microrun.training.simulate.potts import Growth
+from microrun.training.simulate.volumes import write_volumes
+from microrun.training.unet import UnetConfig
+
+TINY = UnetConfig(dims=3, channels=(8, 8), blocks=1, head_size=8, groups=4, patch=2)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("volumes") / "grains.h5"
+    write_volumes(path, Growth((32, 32, 32), 4), 0, 2, lambda *_: None)
+    return path
+
+
+@pytest.fixture
+def train(data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Microrun:
+    """`microrun train diffusion` on two small volumes, with a tiny network."""
+    monkeypatch.setattr(speed, "_PEAK_S", 0.0)
+    monkeypatch.setattr(_runs, "DRAW_S", 0)
+    defaults = list(diffusion_config.DiffusionConfig.__init__.__defaults__ or ())
+    defaults[defaults.index(diffusion_config.GRAIN_UNET)] = TINY
+    monkeypatch.setattr(diffusion_config.DiffusionConfig.__init__, "__defaults__", tuple(defaults))
+    return lambda *arguments: run_here(capsys, "train", "diffusion", data, *arguments)
+
+
+def test_a_run_and_going_on_with_it(train: Microrun, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    ran = train("--steps", 3, "--batch", 2, "--out", out)
+    assert ran.code == 0 and ran.err == "", ran
+    names = {"checkpoint.safetensors", "config.json", "loss.png", "metrics.csv", "state.pt"}
+    assert {path.name for path in out.iterdir()} == names
+    assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert re.search(r"trained at [\d,]+ blocks/s, \d\.\d\d of the matmul peak", ran.said), ran
+    assert f"next microrun export {out / 'checkpoint.safetensors'}" in ran.said
+
+    before = (out / "state.pt").read_bytes()
+    check_refused(train("--out", out), out, "--resume")
+    ran = train("--resume", "--out", out)
+    assert ran.code == 0 and (out / "state.pt").read_bytes() == before
+    check_refused(train("--resume", "--colours", 12, "--out", out), "n_colours 12 instead of 10")
+
+
+def test_options_reach_the_spec(train: Microrun, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    options = ("--steps", 1, "--batch", 1, "--prediction", "eps", "--labels", "ids", "--seed", 5)
+    ran = train(*options, "--out", out)
+    assert ran.code == 0, ran
+    _, spec = load_denoiser(out / "checkpoint.safetensors")
+    assert spec.diffusion is not None and spec.diffusion.n_colours == 0 and spec.training.seed == 5
+    assert (spec.diffusion.schedule.prediction, spec.diffusion.schedule.zero_terminal_snr) == ("eps", False)
+
+
+def test_hours_alone_plan_the_steps(train: Microrun, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    ran = train("--batch", 1, "--hours", 1e-9, "--out", out)
+    assert ran.code == 0 and "1 steps fit into 1e-09 h" in ran.said, ran
+    assert json.loads((out / "config.json").read_text())["steps"] == 1
+    ran = train("--batch", 1, "--steps", 50, "--hours", 1e-9, "--out", tmp_path / "other")
+    assert ran.code == 0 and "stopped at step 1 of 50; go on with --resume" in ran.said, ran
+
+
+def test_bad_input_is_refused_in_one_line(train: Microrun, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    check_refused(train("--prediction", "x0", "--out", out), "v or eps; got 'x0'")
+    check_refused(train("--hours", 0, "--out", out), "--hours must be positive")
+    check_refused(train("--steps", 0, "--out", out), "must be positive")
+    check_refused(train("--labels", "names", "--out", out), "got 'names'")
+    check_refused(train(tmp_path / "none.h5", "--out", out), "none.h5")
+    assert not out.exists()
