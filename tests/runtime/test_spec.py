@@ -29,7 +29,7 @@ SCHEDULES = st.builds(
 )
 DIFFUSIONS = st.builds(
     Diffusion,
-    st.lists(st.integers(1, 512), min_size=3, max_size=4).map(tuple),
+    st.lists(st.integers(1, 512), min_size=2, max_size=3).map(lambda sides: (1, *sides)),
     SCHEDULES,
     st.one_of(st.just(0), st.integers(2, 64)),
     st.integers(0, 9),
@@ -39,7 +39,7 @@ SPECS = st.one_of(
     st.builds(ModelSpec, TEXT, st.sampled_from(["encoder", "decoder"]), st.integers(1, 1024), *REST),
     st.builds(ModelSpec, TEXT, st.just("denoiser"), st.just(0), *REST, st.none(), DIFFUSIONS),
 )
-DENOISER = ModelSpec("grains", "denoiser", diffusion=Diffusion((1, 32, 32, 32), Schedule(), 10))
+DENOISER = ModelSpec("grains", "denoiser", diffusion=Diffusion((4, 32, 32, 32), Schedule(), 16))
 PLAIN = ModelSpec("vae32", "encoder", 32)
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXT),
@@ -63,7 +63,7 @@ def test_shapes_follow_the_kind() -> None:
 
 
 def test_a_denoiser_maps_samples_to_samples() -> None:
-    assert DENOISER.input_shape == DENOISER.output_shape == (1, 32, 32, 32)
+    assert DENOISER.input_shape == DENOISER.output_shape == (4, 32, 32, 32)
     assert DENOISER.diffusion is not None and DENOISER.diffusion.sides == (32, 32, 32)
 
 
@@ -72,7 +72,8 @@ def test_a_denoiser_maps_samples_to_samples() -> None:
     [
         ({"sample_shape": (32, 32)}, "channels and two or three sides; got \\(32, 32\\)"),
         ({"sample_shape": (1, 32, 0)}, "channels and two or three sides"),
-        ({"n_colours": 1}, "0 or from 2 on"),
+        ({"n_colours": 1}, "1 channels of bits hold 2 colours; got 1"),
+        ({"n_colours": 8, "sample_shape": (4, 32, 32)}, "4 channels of bits hold 16 colours; got 8"),
         ({"condition_size": -1}, "must not be negative"),
     ],
 )

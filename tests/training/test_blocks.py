@@ -13,8 +13,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
+from microrun.runtime.colours import nearest_colours
 from microrun.runtime.errors import MicrorunError
-from microrun.training.blocks import Blocks, BlockSettings, colour, cut, number_grains, scale_ids, turn
+from microrun.training.blocks import Blocks, BlockSettings, Labels, colour, cut, number_grains, scale_ids, turn
 from microrun.training.simulate.potts import Growth, grow_potts
 from microrun.training.simulate.volumes import Volume, label_volume
 
@@ -37,22 +38,24 @@ def numbered(shape: tuple[int, int, int], periodic: bool = True, kind: str = "po
 def test_neighbouring_grains_are_a_gap_apart(spins: NDArray[np.int32], n_colours: int, seed: int) -> None:
     grain_ids = number_grains(spins)
     values = colour(grain_ids, n_colours, np.random.default_rng(seed))
-    assert values.dtype == np.float32
-    assert set(values.ravel()) <= set(np.linspace(-1, 1, n_colours, dtype=np.float32))
+    assert values.dtype == np.uint8 and values.max() < n_colours
     pairs = set(zip(grain_ids.ravel().tolist(), values.ravel().tolist(), strict=True))
     of_grain = dict(pairs)
-    assert len(pairs) == len(of_grain)  # one value a grain
+    assert len(pairs) == len(of_grain)  # one colour a grain
     for one, other in oracles.pairs_that_touch(grain_ids):
-        assert abs(of_grain[one] - of_grain[other]) >= 2 / (n_colours - 1) - 1e-6
+        assert of_grain[one] != of_grain[other]
 
 
-def test_grains_come_back_from_their_values(volume: Volume) -> None:
-    blocks = Blocks([volume], BlockSettings(side=16))
-    values = blocks.block(3)
-    noisy = values + np.random.default_rng(0).uniform(-0.1, 0.1, values.shape)
-    levels = np.linspace(-1, 1, blocks.settings.n_colours)
-    told = np.abs(noisy[..., None] - levels).argmin(-1).astype(np.int32)
-    assert_array_equal(number_grains(told), number_grains(np.rint(values * 1e4).astype(np.int32)))
+@pytest.mark.parametrize(("labels", "gap"), [("bits", 2), ("colours", 2 / 15)])
+def test_grains_come_back_from_their_values(volume: Volume, labels: Labels, gap: float) -> None:
+    settings = BlockSettings(side=16, labels=labels, n_colours=16)
+    values = Blocks([volume], settings).block(3)
+    noise = np.random.default_rng(0).uniform(-0.99, 0.99, values.shape).astype(np.float32)
+    told, exact = (nearest_colours(some, 16).astype(np.int32) for some in (values + gap / 2 * noise, values))
+    assert_array_equal(number_grains(told), number_grains(exact))
+    rng = np.random.default_rng((0, 3))
+    rng.integers(1)
+    assert_array_equal(number_grains(exact), number_grains(turn(cut(volume, 16, rng), "potts", rng)))
 
 
 def test_colours_that_do_not_suffice_are_refused() -> None:
@@ -63,7 +66,7 @@ def test_colours_that_do_not_suffice_are_refused() -> None:
 def test_a_block_is_a_function_of_seed_and_number(volume: Volume) -> None:
     settings = BlockSettings(side=12, seed=4)
     batch = Blocks([volume, volume], settings).batch([5, 0, 9])
-    assert batch.shape == (3, 12, 12, 12)
+    assert batch.shape == (3, 4, 12, 12, 12)
     assert batch.dtype == np.float32
     assert_array_equal(batch[2], Blocks([volume, volume], settings).block(9))
     assert (batch[0] != batch[1]).any()
@@ -72,8 +75,8 @@ def test_a_block_is_a_function_of_seed_and_number(volume: Volume) -> None:
 
 def test_colours_are_drawn_anew_for_every_block() -> None:
     grain_ids = np.zeros((8, 8, 8), np.int32)
-    blocks = Blocks([Volume(grain_ids, "potts", True)], BlockSettings(side=8, n_colours=4))
-    seen = Counter(round(float(blocks.block(index)[0, 0, 0]), 3) for index in range(400))
+    blocks = Blocks([Volume(grain_ids, "potts", True)], BlockSettings(side=8, labels="colours", n_colours=4))
+    seen = Counter(round(float(blocks.block(index)[0, 0, 0, 0]), 3) for index in range(400))
     assert sorted(seen) == [-1, -0.333, 0.333, 1]
     assert min(seen.values()) > 60
 

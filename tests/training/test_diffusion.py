@@ -25,7 +25,7 @@ from microrun.training.simulate.potts import Growth, grow_potts
 from microrun.training.simulate.volumes import Volume, label_volume
 from microrun.training.unet import GRAIN_UNET, UnetConfig
 
-TINY = UnetConfig(dims=3, channels=(8, 8), blocks=1, head_size=8, groups=4, patch=2)
+TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=4, out_channels=4, blocks=1, head_size=8, groups=4, patch=2)
 CONFIG = DiffusionConfig(batch=4, steps=6, side=8, unet=TINY, precision="f32", seed=3)
 SOURCE = Training(data="grains", licence="none")
 
@@ -105,7 +105,7 @@ def test_a_run_leaves_its_folder(volumes: list[Volume], tmp_path: Path) -> None:
         )
     unet, spec = load_denoiser(tmp_path / "checkpoint.safetensors")
     assert unet.config == TINY and spec.diffusion is not None
-    assert spec.diffusion.sample_shape == (1, 8, 8, 8) and spec.diffusion.n_colours == 10
+    assert spec.diffusion.sample_shape == (4, 8, 8, 8) and spec.diffusion.n_colours == 16
     assert spec.diffusion.schedule == GRAIN_SCHEDULE
     assert (spec.training.patterns, spec.training.steps, spec.training.data) == (24, 6, "grains")
 
@@ -119,7 +119,7 @@ def test_the_first_loss_is_that_of_zeros(volumes: list[Volume], tmp_path: Path) 
 
 def test_training_learns(tmp_path: Path) -> None:
     halves = np.repeat(np.arange(2, dtype=np.int32), 8 * 16 * 16).reshape(16, 16, 16)
-    config = dataclasses.replace(CONFIG, steps=100, batch=8, rate_warmup=10, learning_rate=5e-3, n_colours=2)
+    config = dataclasses.replace(CONFIG, steps=100, batch=8, rate_warmup=10, learning_rate=5e-3)
     with DiffusionTrainer(config, [Volume(halves, "potts", True)] * 2, tmp_path, SOURCE) as trainer:
         before = trainer.evaluate()
         for _ in range(config.steps):
@@ -141,8 +141,8 @@ def test_interrupted_training_ends_as_an_uninterrupted_one(volumes: list[Volume]
 
 def test_other_settings_or_volumes_are_refused(volumes: list[Volume], tmp_path: Path) -> None:
     train(volumes, tmp_path)
-    with pytest.raises(MicrorunError, match=r"other settings \(n_colours 12 instead of 10\)"):
-        train(volumes, tmp_path, dataclasses.replace(CONFIG, n_colours=12))
+    with pytest.raises(MicrorunError, match=r"other settings \(seed 4 instead of 3\)"):
+        train(volumes, tmp_path, dataclasses.replace(CONFIG, seed=4))
     with pytest.raises(MicrorunError, match="started on other data"):
         train(volumes[1:], tmp_path)
 
@@ -153,8 +153,10 @@ def test_other_settings_or_volumes_are_refused(volumes: list[Volume], tmp_path: 
         ({"steps": 0}, "must be positive"),
         ({"side": 12}, "multiples of 8"),
         ({"n_colours": 1}, "2 to 64 colours"),
-        ({"labels": "names"}, "colours, ids; got 'names'"),
-        ({"unet": dataclasses.replace(TINY, dims=2)}, "three dimensions"),
+        ({"n_colours": 12}, "2, 4, 8, … colours"),
+        ({"n_colours": 8}, "8 bits need a network of 3 dimensions and 3 channels"),
+        ({"labels": "names"}, "bits, colours, ids; got 'names'"),
+        ({"unet": dataclasses.replace(TINY, dims=2)}, "3 dimensions"),
     ],
 )
 def test_senseless_settings_are_refused(values: dict[str, object], message: str) -> None:
@@ -204,4 +206,4 @@ def test_weights_of_another_network_are_refused(denoiser: Path, tmp_path: Path) 
 
 
 def test_operations_are_counted() -> None:
-    assert unet_flops(GRAIN_UNET, (32, 32, 32)) == pytest.approx(3 * 5.92e9, rel=0.02)
+    assert unet_flops(GRAIN_UNET, (32, 32, 32)) == pytest.approx(3 * 6.43e9, rel=0.02)

@@ -16,13 +16,13 @@ from microrun.training.simulate.potts import Growth
 from microrun.training.simulate.volumes import write_volumes
 from microrun.training.unet import UnetConfig
 
-TINY = UnetConfig(dims=3, channels=(8, 8), blocks=1, head_size=8, groups=4, patch=2)
+TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=4, out_channels=4, blocks=1, head_size=8, groups=4, patch=2)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("volumes") / "grains.h5"
-    write_volumes(path, Growth((32, 32, 32), 4), 0, 2, lambda *_: None)
+    write_volumes(path, Growth((32, 32, 32), 12), 0, 2, lambda *_: None)
     return path
 
 
@@ -51,7 +51,7 @@ def test_a_run_and_going_on_with_it(train: Microrun, tmp_path: Path) -> None:
     check_refused(train("--out", out), out, "--resume")
     ran = train("--resume", "--out", out)
     assert ran.code == 0 and (out / "state.pt").read_bytes() == before
-    check_refused(train("--resume", "--colours", 12, "--out", out), "n_colours 12 instead of 10")
+    check_refused(train("--resume", "--colours", 8, "--out", out), "n_colours 8 instead of 16")
 
 
 def test_options_reach_the_spec(train: Microrun, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def diffusion(
         str | None, typer.Option(help="v, whose noise ends pure, or eps, the noise as GrainPaint's.", show_default="v")
     ] = None,
     labels: Annotated[str | None, typer.Option(help="colours, or ids as GrainPaint's.", show_default="colours")] = None,
-    colours: Annotated[int | None, typer.Option(help="Values that grains have.", show_default="10")] = None,
+    colours: Annotated[int | None, typer.Option(help="Colours that grains have.", show_default="16")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, blocks and noise.", show_default="0")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")] = False,
 ) -> None:
@@ -83,7 +83,7 @@ def _run(data: list[Path], folder: Path, settings: dict[str, Any], hours: float,
     started = (folder / "state.pt").exists()
     base = DiffusionConfig.load(folder / "config.json") if started else DiffusionConfig()
     try:
-        config = replace(base, **settings)
+        config = _configure(base, settings)
     except ValueError as error:
         raise MicrorunError(str(error)) from None
     volumes = [volume for path in data for volume in read_volumes(path)]
@@ -101,6 +101,16 @@ def _run(data: list[Path], folder: Path, settings: dict[str, Any], hours: float,
         with make(config) as trainer:
             trainer.resume()
             _train(trainer, hours)
+
+
+def _configure(base: DiffusionConfig, settings: dict[str, Any]) -> DiffusionConfig:
+    """Settings with a network of the channels that their labels need."""
+    from microrun.training.blocks import BlockSettings
+
+    labels, colours = settings.get("labels", base.labels), settings.get("n_colours", base.n_colours)
+    channels = BlockSettings(labels=labels, n_colours=colours).channels
+    unet = replace(base.unet, in_channels=channels, out_channels=channels)
+    return replace(base, **{"unet": unet, **settings})
 
 
 def _train(trainer: DiffusionTrainer, hours: float) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from microrun.runtime.colours import colour_codes
 from microrun.runtime.errors import SpecError
 from microrun.runtime.schedule import Schedule
 
@@ -62,7 +63,7 @@ class Diffusion:
     schedule
         That it was trained with.
     n_colours
-        Values that grains have, evenly spaced from −1 to 1, neighbours never the same; 0 where values are no colours.
+        Colours that grains have, neighbours never the same, coded as `colour_codes` says; 0 where values are none.
     condition_size
         Numbers that a sample is conditioned on; 0 without.
     """
@@ -75,11 +76,10 @@ class Diffusion:
     def __post_init__(self) -> None:
         if len(self.sample_shape) not in (3, 4) or not all(isinstance(n, int) and n > 0 for n in self.sample_shape):
             raise SpecError(f"sample_shape must be channels and two or three sides; got {self.sample_shape}")
-        if self.n_colours == 1 or min(self.n_colours, self.condition_size) < 0:
-            raise SpecError(
-                "n_colours must be 0 or from 2 on, condition_size must not be negative; "
-                f"got {self.n_colours} and {self.condition_size}"
-            )
+        if self.condition_size < 0:
+            raise SpecError(f"condition_size must not be negative; got {self.condition_size}")
+        if self.n_colours:
+            colour_codes(self.n_colours, self.sample_shape[0])
 
     @property
     def sides(self) -> tuple[int, ...]:

@@ -1,10 +1,11 @@
 """Blocks of simulated volumes to train a diffusion model on.
 
 Each is cut out at a random place, mirrored and turned as far as its physics allows, and its grains are numbered anew
-within the block: what hangs together by faces is one grain. Then the grains become values. Colours are few values
-far apart, at random, of which neighbouring grains (in the sense of 26 neighbours) never share one: a model that
-comes within half the gap of its values can be told into grains again. The labels of GrainPaint are there to compare
-with: numbers of grains in the whole volume, so that neighbours may come as close as rounding of float16 lets them.
+within the block: what hangs together by faces is one grain. Then the grains become values. They get few colours, at
+random, of which neighbouring grains (in the sense of 26 neighbours) never share one, and a colour is a row of bits or
+one of few values far apart: a model that comes within half the gap can be told into grains again. The labels of
+GrainPaint are there to compare with: numbers of grains in the whole volume, so that neighbours may come as close as
+rounding of float16 lets them.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.kernels.colouring import colour_grains, label_grains
+from microrun.runtime.colours import colour_values
 from microrun.runtime.errors import MicrorunError
 from microrun.training.simulate.volumes import Volume
 
 Grains = NDArray[np.int32]
 Float32 = NDArray[np.float32]
-Labels = Literal["colours", "ids"]
+Labels = Literal["bits", "colours", "ids"]
 
 MOST_COLOURS = 64
 MOST_FLOAT16_IDS = 65_504
@@ -38,16 +40,17 @@ class BlockSettings:
     side
         Voxels along each axis.
     labels
-        "colours", or "ids" for GrainPaint's.
+        "bits" for colours in channels of −1 and 1, "colours" for values evenly spaced from −1 to 1, of which
+        neighbours differ by at least 2/(n_colours − 1), or "ids" for GrainPaint's.
     n_colours
-        Number of values, evenly spaced from −1 to 1; neighbours differ by at least 2/(n_colours − 1).
+        Number of colours; of bits a power of two.
     seed
         The same seed gives the same blocks.
     """
 
     side: int = 32
-    labels: Labels = "colours"
-    n_colours: int = 10
+    labels: Labels = "bits"
+    n_colours: int = 16
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -57,6 +60,13 @@ class BlockSettings:
             raise MicrorunError(f"labels must be one of {', '.join(get_args(Labels))}; got {self.labels!r}")
         if not 2 <= self.n_colours <= MOST_COLOURS:
             raise MicrorunError(f"there are 2 to {MOST_COLOURS} colours, not {self.n_colours}")
+        if self.labels == "bits" and self.n_colours & self.n_colours - 1:
+            raise MicrorunError(f"bits make 2, 4, 8, … colours, not {self.n_colours}")
+
+    @property
+    def channels(self) -> int:
+        """Numbers of a voxel."""
+        return self.n_colours.bit_length() - 1 if self.labels == "bits" else 1
 
 
 class Blocks:
@@ -93,18 +103,19 @@ class Blocks:
 
         Returns
         -------
-        (side, side, side) float32
+        (channels, side, side, side) float32
             Within [−1, 1].
         """
         rng = np.random.default_rng((self.settings.seed, index))
         volume = self._volumes[rng.integers(len(self._volumes))]
         grains = turn(cut(volume, self.settings.side, rng), volume.kind, rng)
         if self.settings.labels == "ids":
-            return scale_ids(grains)
-        return colour(number_grains(grains), self.settings.n_colours, rng)
+            return scale_ids(grains)[None]
+        n_colours = self.settings.n_colours
+        return colour_values(colour(number_grains(grains), n_colours, rng), n_colours, self.settings.channels)
 
     def batch(self, indices: Iterable[int]) -> Float32:
-        """Make the blocks of these numbers, (n, side, side, side) float32."""
+        """Make the blocks of these numbers, (n, channels, side, side, side) float32."""
         return np.stack([self.block(index) for index in indices])
 
 
@@ -135,15 +146,15 @@ def number_grains(block: Grains) -> Grains:
     return grain_ids
 
 
-def colour(grain_ids: Grains, n_colours: int, rng: np.random.Generator) -> Float32:
-    """Give grains values, evenly spaced from −1 to 1, that none of their 26-neighbours has.
+def colour(grain_ids: Grains, n_colours: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Give every voxel a colour from 0, one for each grain, that none of the grain's 26-neighbours has.
 
     Parameters
     ----------
     grain_ids
         (Z, Y, X) int32, as of `number_grains`.
     n_colours
-        Number of values.
+        Number of colours.
     rng
         Chooses among all that fit.
 
@@ -156,7 +167,7 @@ def colour(grain_ids: Grains, n_colours: int, rng: np.random.Generator) -> Float
     colours = np.empty(count, np.uint8)
     for _ in range(ATTEMPTS):
         if colour_grains(grain_ids, rng.permutation(count), rng.random(count), n_colours, colours):
-            return np.linspace(-1, 1, n_colours, dtype=np.float32)[colours][grain_ids]
+            return colours[grain_ids]
     raise MicrorunError(f"{n_colours} colours do not suffice for a block of {count} grains; take more")
 
 

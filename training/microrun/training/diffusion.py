@@ -59,7 +59,7 @@ class Noised:
     Parameters
     ----------
     x, target
-        (n, 1, *sides) float32.
+        (n, channels, *sides) float32.
     timestep
         (n,) int64.
     """
@@ -99,7 +99,7 @@ class NoisedBlocks:
         rng = np.random.default_rng((self._blocks.settings.seed, step))
         spread = (rng.permutation(self._batch) + rng.random(self._batch)) / self._batch
         timestep = (spread * self._schedule.training_steps).astype(np.int64)[rows]
-        clean = self._blocks.batch(indices[rows])[:, None]
+        clean = self._blocks.batch(indices[rows])
         noise = np.empty_like(clean)
         normal_noise(self._blocks.settings.seed, indices[rows], 0, noise)
         return add_noise(clean, noise, timestep, self._schedule)
@@ -226,8 +226,8 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
             licence=self.source.licence,
             metrics={"held_out_loss": round(report.held_out_loss, 5)},
         )
-        colours = config.n_colours if config.labels == "colours" else 0
-        diffusion = Diffusion((1, *config.sides), config.schedule, colours)
+        colours = 0 if config.labels == "ids" else config.n_colours
+        diffusion = Diffusion((config.unet.in_channels, *config.sides), config.schedule, colours)
         spec = ModelSpec("grains", "denoiser", training=training, diffusion=diffusion)
         save_denoiser(path, self.average.weights, config.unet, spec)
 

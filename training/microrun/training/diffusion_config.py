@@ -53,8 +53,8 @@ class DiffusionConfig(Settings):
     seed: int = 0
     steps: int = 100_000
     side: int = 32
-    labels: Labels = "colours"
-    n_colours: int = 10
+    labels: Labels = "bits"
+    n_colours: int = 16
     held_out: int = 1
     unet: UnetConfig = GRAIN_UNET
     schedule: Schedule = GRAIN_SCHEDULE
@@ -63,13 +63,14 @@ class DiffusionConfig(Settings):
         super().__post_init__()
         if min(self.steps, self.held_out) < 1:
             raise ValueError("steps and held-out volumes must be positive")
-        if (self.unet.dims, self.unet.in_channels, self.unet.out_channels, self.unet.condition_size) != (3, 1, 1, 0):
-            raise ValueError("blocks need a network of three dimensions and one channel, without a condition")
-        self.unet.check_sides(self.sides)
         try:
-            self.blocks(0)
+            channels = self.blocks(0).channels
         except MicrorunError as error:
             raise ValueError(str(error)) from None
+        unet = self.unet
+        if (unet.dims, unet.in_channels, unet.out_channels, unet.condition_size) != (3, channels, channels, 0):
+            raise ValueError(f"{self.n_colours} {self.labels} need a network of 3 dimensions and {channels} channels")
+        unet.check_sides(self.sides)
 
     @property
     def sides(self) -> tuple[int, int, int]:
