@@ -89,7 +89,7 @@ def test_features_that_do_not_exist(microrun: Microrun, latents: Path, features:
 
 def test_what_cannot_be_converted(microrun: Microrun, latents: Path, tmp_path: Path) -> None:
     check_refused(microrun("convert", latents), "--to")
-    check_refused(microrun("convert", latents, "--to", "dream3d"), "dream3d")
+    check_refused(microrun("convert", latents, "--to", "jpeg"), "jpeg")
     check_refused(microrun("convert", tmp_path / "none.h5", "--to", "csv"), tmp_path / "none.h5")
     check_refused(microrun("convert", DOCUMENTATION, "--to", "csv"), DOCUMENTATION)
     check_refused(microrun("convert", latents, "--to", "csv", "--out", tmp_path / "a.txt"), "a.txt", ".csv")

@@ -18,6 +18,7 @@ from microrun.cli import (
     encode,
     evaluate,
     export,
+    generate,
     generate_patterns,
     grains,
     inspect,
@@ -25,6 +26,7 @@ from microrun.cli import (
     models,
     physics,
     probe,
+    render,
     replay,
     segment,
     simulate,
@@ -57,9 +59,11 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("probe")(probe.probe)
 app.command("generate-patterns")(generate_patterns.generate)
 app.add_typer(simulate.app, name="simulate")
+app.command("generate")(generate.generate)
 app.command("voxelize")(voxelize.voxelize)
 app.command("segment")(segment.segment)
 app.command("grains")(grains.grains)
+app.command("render")(render.render)
 app.command("export")(export.export)
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
@@ -124,6 +128,7 @@ EXTRAS = {
     "tifffile": "convert",
     "zarr": "convert",
     "trimesh": "generate",
+    "distributed": "cluster",
 }
 
 

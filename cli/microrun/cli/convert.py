@@ -2,37 +2,72 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from microrun.cli import _console
 from microrun.runtime.convert import Format, convert_latents
-from microrun.runtime.errors import LatentsError
+from microrun.runtime.errors import LatentsError, MicrorunError, OutputError
 from microrun.runtime.latents import open_latents
+from microrun.runtime.segment import open_volume
+from microrun.runtime.volume_files import GrainVolume, VolumeFormat, convert_volume
 
 
 def convert(
-    latents: Annotated[Path, typer.Argument(help="A latents file, finished or growing.")],
-    to: Annotated[Format, typer.Option(help="The format to write.")],
-    features: Annotated[str | None, typer.Option(help="Numbers of features, such as 3,17; by default all.")] = None,
-    out: Annotated[Path | None, typer.Option(help="File to make; by default LATENTS with the format's ending.")] = None,
+    source: Annotated[Path, typer.Argument(help="A latents file, finished or growing; or labels of grains.")],
+    to: Annotated[Literal[Format, VolumeFormat], typer.Option(help="The format to write.")],
+    features: Annotated[
+        str | None, typer.Option(help="Of latents: numbers of features, such as 3,17; by default all.")
+    ] = None,
+    values: Annotated[
+        Path | None, typer.Option(help="Of grains: .npy or .h5 of values to write beside the labels.")
+    ] = None,
+    voxel_um: Annotated[float | None, typer.Option(help="Of grains: edge of a voxel; by default 1.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Of grains: data set of a .h5 file; by default the only 3D one.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to make; by default SOURCE with the format's ending.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
-    """Write latents in the format of other programs.
+    """Write latents, or a volume of grains, in the format of other programs.
 
-    hspy: HyperSpy. ang: orix, MTEX. csv: MTEX, DREAM3D-NX, tables. ome-tiff: Fiji, napari. xdmf: ParaView.
+    Latents: hspy: HyperSpy. ang: orix, MTEX. csv: MTEX, DREAM3D-NX, tables. ome-tiff: Fiji, napari. xdmf: ParaView.
     zarr: xarray. docs/convert.md shows how each is read.
+
+    Grains, .npy or .h5 as microrun segment makes them: dream3d: DREAM3D-NX. vti: ParaView.
     """
-    numbers = None if features is None else parse_features(features)
-    with open_latents(latents) as opened:
-        if not all(opened.origin.scan.step_um):
-            _console.warning_line(f"{latents}: does not state its step; positions count in steps")
-        with _console.err.status("converting"):
-            made = convert_latents(opened, to, out, numbers, overwrite)
+    if to == "dream3d" or to == "vti":
+        _refuse("grains", to, {"--features": features})
+        made = [out or source.with_suffix(f".{to}")]
+        if made[0].exists() and not overwrite:
+            raise OutputError(f"{made[0]}: exists; choose another --out, or replace it with --overwrite")
+        with ExitStack() as files, _console.err.status("converting"):
+            labels = files.enter_context(open_volume(source, dataset))
+            beside = None if values is None else files.enter_context(open_volume(values))
+            convert_volume(GrainVolume(labels, beside, 1.0 if voxel_um is None else voxel_um), to, made[0])
+    else:
+        _refuse("latents", to, {"--values": values, "--voxel-um": voxel_um, "--dataset": dataset})
+        made = _convert_latents(source, to, out, features, overwrite)
     for path in made:
         _console.out.print(f"wrote {path}")
+
+
+def _refuse(what: str, to: str, options: dict[str, object]) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise MicrorunError(f"{name} has no meaning for --to {to}, which writes {what}; leave it out")
+
+
+def _convert_latents(source: Path, to: Format, out: Path | None, features: str | None, overwrite: bool) -> list[Path]:
+    numbers = None if features is None else parse_features(features)
+    with open_latents(source) as opened:
+        if not all(opened.origin.scan.step_um):
+            _console.warning_line(f"{source}: does not state its step; positions count in steps")
+        with _console.err.status("converting"):
+            return convert_latents(opened, to, out, numbers, overwrite)
 
 
 def parse_features(text: str) -> list[int]:

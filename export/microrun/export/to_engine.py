@@ -36,7 +36,7 @@ class ExportRequest:
     out
         NAME.onnx, or NAME.plan with `build`; the decoder becomes NAME.decoder.onnx or NAME.decoder.plan.
     precision
-        Of the weights; None for an .onnx file's own and, of a checkpoint, f16 for plans and f32 else.
+        Of the weights; None for an .onnx file's own and, of a checkpoint, f16 for plans and denoisers and f32 else.
     calibration
         What int8 is calibrated and judged on.
     build
@@ -84,7 +84,7 @@ class Made:
 
 
 def export(request: ExportRequest, progress: Progress = lambda what, done, total: None) -> list[Made]:
-    """Export encoder and decoder; every file is compared with what it was made from before it gets its name.
+    """Export encoder and decoder, or a denoiser; a file is compared with what it was made from before it gets its name.
 
     Parameters
     ----------
@@ -125,8 +125,11 @@ def _is_given(request: ExportRequest) -> bool:
 
 def _from_checkpoint(request: ExportRequest, progress: Progress) -> list[Path]:
     from microrun.export.to_onnx import export_checkpoint
+    from microrun.training.checkpoint import read_checkpoint_spec
 
     progress("exporting and comparing", 0, 0)
+    if read_checkpoint_spec(request.source).kind == "denoiser":
+        return [_denoiser(request)]
     if request.calibration is None:
         precision = request.precision or ("f16" if request.build else "f32")
         assert precision != "int8"
@@ -134,6 +137,16 @@ def _from_checkpoint(request: ExportRequest, progress: Progress) -> list[Path]:
     with TemporaryDirectory(prefix="microrun-export-") as folder:
         encoder, _ = export_checkpoint(request.source, Path(folder) / request.onnx.name)
         return _quantise(encoder.path, request, progress)
+
+
+def _denoiser(request: ExportRequest) -> Path:
+    from microrun.export.denoiser_file import export_denoiser
+
+    if request.build is not None:
+        raise EngineError(f"{request.source}: is a denoiser, which runs from .onnx, not from plans; take --to onnx")
+    if request.precision == "int8":
+        raise EngineError(f"{request.source}: is a denoiser; only encoders are quantised. Leave out --precision int8")
+    return export_denoiser(request.source, request.out, request.precision or "f16").path
 
 
 def _from_onnx(request: ExportRequest, progress: Progress) -> list[Path]:

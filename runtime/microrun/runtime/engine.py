@@ -7,9 +7,10 @@ import importlib.util
 import os
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Generic, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ MODELS = Path(__file__).parent / "models"
 DEFAULT_ENGINE = "vae32"
 DECODER_STEM = ".decoder"
 PLAN_SUFFIX = ".plan"
+Opened = TypeVar("Opened")
 
 
 class EngineWarning(UserWarning):
@@ -49,6 +51,8 @@ class EngineInfo:
         Workers that it runs well with.
     batch
         Patterns per run; a shorter batch is padded, so that results never depend on its size.
+    unit
+        What a batch holds, for people: a denoiser's are "samples".
     """
 
     path: Path
@@ -58,11 +62,12 @@ class EngineInfo:
     precision: str
     lanes: int
     batch: int
+    unit: str = "patterns"
 
     def __str__(self) -> str:
         return (
             f"{self.path.name} with {self.library} on {self.device} in {self.precision}, "
-            f"{self.lanes} lanes of {self.batch} patterns"
+            f"{self.lanes} lanes of {self.batch} {self.unit}"
         )
 
 
@@ -119,6 +124,26 @@ class Engine(Closing, ABC):
         """Make a worker with buffers of its own."""
 
 
+@dataclass(frozen=True)
+class Openers(Generic[Opened]):
+    """What opens a model by each library.
+
+    Parameters
+    ----------
+    plan
+        A TensorRT plan, or a model that one is built of first.
+    card
+        By ONNX Runtime on a CUDA card.
+    openvino, onnx
+        On the CPU.
+    """
+
+    plan: Callable[[Path, EngineRequest], Opened]
+    card: Callable[[Path, EngineRequest], Opened]
+    openvino: Callable[[Path, EngineRequest], Opened]
+    onnx: Callable[[Path, EngineRequest], Opened]
+
+
 def open_engine(
     path: str | Path = DEFAULT_ENGINE, device: Device = "auto", request: EngineRequest = EngineRequest()
 ) -> Engine:
@@ -146,28 +171,39 @@ def open_engine(
     SpecError
         If the file carries no spec, or one that does not fit its graph.
     """
+    return open_with_best(path, device, request, Openers(_open_plan, _open_on_card, _open_by_openvino, _open_by_onnx))
+
+
+def open_with_best(path: str | Path, device: Device, request: EngineRequest, openers: Openers[Opened]) -> Opened:
+    """Find a model and open it by the library that suits it and this machine; arguments as for `open_engine`.
+
+    Raises
+    ------
+    EngineError
+        As `open_engine`.
+    """
     if device not in get_args(Device):
         raise EngineError(f"device must be one of {', '.join(get_args(Device))}; got {device!r}")
     model = find_model(path)
     if model.suffix.lower() == PLAN_SUFFIX or request.build:
-        return _open_plan(model, device, request)
+        if device == "cpu":
+            raise EngineError(f"{model}: a plan runs on NVIDIA cards only; take the .onnx file on the CPU")
+        return openers.plan(model, request)
     if device == "cuda" or (device == "auto" and _has("onnxruntime") and _offers_cuda()):
         try:
-            return _open_on_card(model, request)
+            if not _has("onnxruntime"):
+                raise EngineError("a CUDA engine needs ONNX Runtime; pip install 'microrun[gpu]'")
+            return openers.card(model, request)
         except SpecError:
             raise
         except EngineError as error:
             if device == "cuda":
                 raise
-            warnings.warn(f"no CUDA engine, taking the CPU: {error}", EngineWarning, stacklevel=2)
+            warnings.warn(f"no CUDA engine, taking the CPU: {error}", EngineWarning, stacklevel=3)
     if _has("openvino"):
-        from microrun.runtime.engine_openvino import OpenvinoEngine
-
-        return OpenvinoEngine(model, request)
+        return openers.openvino(model, request)
     if _has("onnxruntime"):
-        from microrun.runtime.engine_onnx import OnnxEngine
-
-        return OnnxEngine(model, request)
+        return openers.onnx(model, request)
     raise EngineError(f"{model.name}: nothing is installed that runs it; pip install 'microrun[cpu]'")
 
 
@@ -175,22 +211,6 @@ def open_reference(path: Path) -> Engine:
     """Open an .onnx file on the CPU in the most exact way there is here, to compare others with."""
     precision: Precision = "f32" if _has("openvino") else "auto"  # ONNX Runtime has the model's own only, never bf16
     return open_engine(path, "cpu", EngineRequest(precision, lanes=1))
-
-
-def _open_plan(model: Path, device: Device, request: EngineRequest) -> Engine:
-    from microrun.runtime.build_plan import build_cached
-    from microrun.runtime.engine_tensorrt import TensorrtEngine
-
-    if device == "cpu":
-        raise EngineError(f"{model}: a plan runs on NVIDIA cards only; encode with the .onnx file on the CPU")
-    if model.suffix.lower() == PLAN_SUFFIX:
-        return TensorrtEngine(model, request)
-    plan = build_cached(model, request.batch)
-    try:
-        return TensorrtEngine(plan, request)
-    except EngineError:
-        plan.unlink()  # of a cache: whatever is wrong with it, the next time it is built anew
-        raise
 
 
 def find_model(path: str | Path) -> Path:
@@ -280,6 +300,14 @@ def check_shapes(path: Path, spec: ModelSpec, input_shape: tuple[int, ...], outp
         )
 
 
+def check_kind(path: Path, spec: ModelSpec, generates: bool = False) -> None:
+    """Raise SpecError if a denoiser is wanted (``generates``) and this is none, or the other way round."""
+    if (spec.kind == "denoiser") == generates:
+        return
+    needed = "generation needs a denoiser" if generates else "this needs an encoder or a decoder"
+    raise SpecError(f"{path}: is {'an' if spec.kind == 'encoder' else 'a'} {spec.kind}; {needed}")
+
+
 def hash_file(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
@@ -301,9 +329,33 @@ def _offers_cuda() -> bool:
     return offers_cuda()
 
 
+def _open_plan(model: Path, request: EngineRequest) -> Engine:
+    from microrun.runtime.build_plan import build_cached
+    from microrun.runtime.engine_tensorrt import TensorrtEngine
+
+    if model.suffix.lower() == PLAN_SUFFIX:
+        return TensorrtEngine(model, request)
+    plan = build_cached(model, request.batch)
+    try:
+        return TensorrtEngine(plan, request)
+    except EngineError:
+        plan.unlink()  # of a cache: whatever is wrong with it, the next time it is built anew
+        raise
+
+
 def _open_on_card(path: Path, request: EngineRequest) -> Engine:
-    if not _has("onnxruntime"):
-        raise EngineError("a CUDA engine needs ONNX Runtime; pip install 'microrun[gpu]'")
     from microrun.runtime.engine_onnx_cuda import OnnxCudaEngine
 
     return OnnxCudaEngine(path, request)
+
+
+def _open_by_openvino(path: Path, request: EngineRequest) -> Engine:
+    from microrun.runtime.engine_openvino import OpenvinoEngine
+
+    return OpenvinoEngine(path, request)
+
+
+def _open_by_onnx(path: Path, request: EngineRequest) -> Engine:
+    from microrun.runtime.engine_onnx import OnnxEngine
+
+    return OnnxEngine(path, request)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from microrun.runtime.engine import Engine, EngineInfo, EngineRequest, Float32, check_shapes, count_cores, hash_file
+from microrun.runtime.engine import Engine, EngineInfo, EngineRequest, Float32, check_kind, count_cores, hash_file
 from microrun.runtime.errors import EngineError, SpecError
+from microrun.runtime.ports import check_ports
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
 
 CUDA = "CUDAExecutionProvider"
@@ -39,9 +42,10 @@ class OnnxEngine(Engine):
         options.intra_op_num_threads = 1 if lanes > 1 else count_cores()
         self._session = open_session(path, options, "cpu")
         spec = spec_of(path, self._session)
+        check_kind(path, spec)
         check_precision(path, spec, request)
-        library, batch = f"ONNX Runtime {onnxruntime.__version__}", request.batch or BATCH
-        super().__init__(spec, EngineInfo(path, hash_file(path), library, "cpu", spec.precision, lanes, batch))
+        info = EngineInfo(path, hash_file(path), library_name(), "cpu", spec.precision, lanes, request.batch or BATCH)
+        super().__init__(spec, info)
 
     def lane(self) -> OnnxLane:
         """Make a worker with a buffer of its own."""
@@ -63,10 +67,8 @@ class OnnxLane:
     def run(self, inputs: Float32) -> Float32:
         """Run (n, *input_shape) float32."""
         self._inputs[: len(inputs)] = inputs
-        try:
+        with plain_errors():
             outputs: Float32 = self._session.run(None, {self._name: self._inputs})[0]
-        except Exception as error:  # its exceptions share no base but Exception
-            raise EngineError(f"ONNX Runtime failed ({first_line(error)})") from None
         return outputs[: len(inputs)]
 
 
@@ -75,6 +77,13 @@ def offers_cuda() -> bool:
     import onnxruntime
 
     return CUDA in onnxruntime.get_available_providers()
+
+
+def library_name() -> str:
+    """Name and version of what is installed."""
+    import onnxruntime
+
+    return f"ONNX Runtime {onnxruntime.__version__}"
 
 
 def read_spec(path: Path) -> ModelSpec:
@@ -101,6 +110,15 @@ def open_session(path: Path, options: Any, device: str, provider: Any = "CPUExec
         raise EngineError(f"{path}: ONNX Runtime cannot open it on {device} ({first_line(error)})") from None
 
 
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn what ONNX Runtime raises into an EngineError of one line."""
+    try:
+        yield
+    except Exception as error:  # its exceptions share no base but Exception
+        raise EngineError(f"ONNX Runtime failed ({first_line(error)})") from None
+
+
 def spec_of(path: Path, session: Any) -> ModelSpec:
     """The spec of an open model, compared with its graph.
 
@@ -113,8 +131,11 @@ def spec_of(path: Path, session: Any) -> ModelSpec:
     if SPEC_KEY not in metadata:
         raise SpecError(f"{path}: carries no spec; make it with `microrun export`")
     spec = ModelSpec.from_json(metadata[SPEC_KEY], str(path))
-    ports = session.get_inputs()[0], session.get_outputs()[0]
-    check_shapes(path, spec, *(tuple(n if isinstance(n, int) else -1 for n in port.shape[1:]) for port in ports))
+    ports = [
+        {port.name: tuple(n if isinstance(n, int) else -1 for n in port.shape[1:]) for port in group}
+        for group in (session.get_inputs(), session.get_outputs())
+    ]
+    check_ports(path, spec, *ports)
     return spec
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,16 @@ import numpy as np
 
 from microrun.runtime.cuda import Cuda
 from microrun.runtime.cuda_lane import CudaEngine
-from microrun.runtime.engine import EngineInfo, EngineRequest, count_cores, hash_file
-from microrun.runtime.engine_onnx import CUDA, check_precision, first_line, offers_cuda, open_session, spec_of
+from microrun.runtime.engine import EngineInfo, EngineRequest, check_kind, count_cores, hash_file
+from microrun.runtime.engine_onnx import (
+    CUDA,
+    check_precision,
+    first_line,
+    library_name,
+    offers_cuda,
+    open_session,
+    spec_of,
+)
 from microrun.runtime.errors import EngineError
 from microrun.runtime.plan import CHECK_TOLERANCES, check_inputs, sample_outputs
 
@@ -45,17 +53,14 @@ class OnnxCudaEngine(CudaEngine):
     def __init__(self, path: Path, request: EngineRequest = EngineRequest()) -> None:
         import onnxruntime
 
-        if not offers_cuda():
-            raise EngineError("the installed ONNX Runtime has no CUDA; pip install 'microrun[gpu]' instead of [cpu]")
-        device = Cuda()
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find, and the session says why
-            onnxruntime.preload_dlls()  # CUDA's libraries and cuDNN from their wheels, which nothing else looks for
+        device = prepare_card()
         on_cpu = open_session(path, onnxruntime.SessionOptions(), "cpu")
         spec = spec_of(path, on_cpu)
+        check_kind(path, spec)
         check_precision(path, spec, request)
         lanes = request.lanes or min(count_cores() + 1, MOST_LANES)
-        library = f"ONNX Runtime {onnxruntime.__version__}"
-        info = EngineInfo(path, hash_file(path), library, "cuda", spec.precision, lanes, request.batch or BATCH)
+        batch = request.batch or BATCH
+        info = EngineInfo(path, hash_file(path), library_name(), "cuda", spec.precision, lanes, batch)
         super().__init__(spec, info, device)
         expected = on_cpu.run(None, {on_cpu.get_inputs()[0].name: check_inputs(spec)})[0]
         # Replays of captured graphs that compute something else have been seen (microsoft/onnxruntime#32120).
@@ -66,7 +71,8 @@ class OnnxCudaEngine(CudaEngine):
         """Open a session on a stream and bind it to fixed addresses."""
 
         def bind() -> tuple[Any, Any]:
-            session = self._open_session(stream)
+            settings = {"user_compute_stream": str(stream), "enable_cuda_graph": "1"}
+            session = open_on_card(self.info.path, self.info.batch, settings)
             binding = session.io_binding()
             batch, place = self.info.batch, ("cuda", 0, np.float32)
             binding.bind_input(session.get_inputs()[0].name, *place, (batch, *self.spec.input_shape), inputs)
@@ -75,23 +81,53 @@ class OnnxCudaEngine(CudaEngine):
 
         return OnnxCudaCompute(bind)
 
-    def _open_session(self, stream: int) -> Any:
-        import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        # A fixed batch, so that no shape is computed on the CPU in the middle of the graph.
-        options.add_free_dimension_override_by_name("batch", self.info.batch)
-        provider = (CUDA, {
-            "device_id": "0",
-            "user_compute_stream": str(stream),
-            "enable_cuda_graph": "1",
-            "cudnn_conv_algo_search": "HEURISTIC",  # trying all could choose differently in each lane
-        })  # fmt: skip
-        session = open_session(self.info.path, options, "cuda", provider)
-        if session.get_providers()[0] != CUDA:
-            raise EngineError(f"{self.info.path}: ONNX Runtime fell back to the CPU; see `microrun doctor`")
-        return session
+def prepare_card() -> Cuda:
+    """Find the card, and load what ONNX Runtime needs of CUDA.
+
+    Raises
+    ------
+    EngineError
+        If there is no card, or ONNX Runtime was built without CUDA.
+    """
+    import onnxruntime
+
+    if not offers_cuda():
+        raise EngineError("the installed ONNX Runtime has no CUDA; pip install 'microrun[gpu]' instead of [cpu]")
+    device = Cuda()
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find, and the session says why
+        onnxruntime.preload_dlls()  # CUDA's libraries and cuDNN from their wheels, which nothing else looks for
+    return device
+
+
+def open_on_card(path: Path, batch: int, settings: Mapping[str, str]) -> Any:
+    """Open a model with the CUDA provider, all of it on the card.
+
+    Parameters
+    ----------
+    path
+        An .onnx file.
+    batch
+        Fixed, so that no shape is computed on the CPU in the middle of the graph.
+    settings
+        Of the provider, beside those that all share.
+
+    Raises
+    ------
+    EngineError
+        If it cannot, or would run on the CPU.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    options.add_free_dimension_override_by_name("batch", batch)
+    # Trying all algorithms could choose differently in each lane.
+    provider = (CUDA, {"device_id": "0", "cudnn_conv_algo_search": "HEURISTIC", **settings})
+    session = open_session(path, options, "cuda", provider)
+    if session.get_providers()[0] != CUDA:
+        raise EngineError(f"{path}: ONNX Runtime fell back to the CPU; see `microrun doctor`")
+    return session
 
 
 class OnnxCudaCompute:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from microrun.runtime.engine import Engine, EngineInfo, EngineRequest, Float32, check_shapes, count_cores, hash_file
+from microrun.runtime.engine import Engine, EngineInfo, EngineRequest, Float32, check_kind, count_cores, hash_file
 from microrun.runtime.errors import EngineError, SpecError
+from microrun.runtime.ports import check_ports
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
 
 BATCH = 16
@@ -37,27 +38,20 @@ class OpenvinoEngine(Engine):
         import openvino
 
         model, spec = read_model(path)
+        check_kind(path, spec)
         core = openvino.Core()
-        check_quantised(path, spec, request)
-        quantised = spec.precision == "int8"
-        # What is not quantised is hardly any work: bf16 gains nothing there, and adds up to a quarter to the error.
-        precision = "f32" if quantised else choose_precision(core, request)
+        hint, stated = choose_hint(path, spec, core, request)
         cores = count_cores()
         # One lane more than streams prepares the next batch meanwhile: 4 to 13 % faster at D = 32 on two cores.
         lanes, batch = request.lanes or cores + 1, request.batch or BATCH
         settings = {
-            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_PRECISION_HINT": hint,
             "NUM_STREAMS": min(lanes, cores),
             "INFERENCE_NUM_THREADS": cores,
         }
-        try:
-            model.reshape([batch, *spec.input_shape])
-            self._compiled: Any = core.compile_model(model, "CPU", settings)
-        except RuntimeError as error:
-            raise EngineError(f"{path}: OpenVINO cannot compile it ({_first_line(error)})") from None
-        library = f"OpenVINO {openvino.__version__.split('-')[0]}"
-        stated = "int8" if quantised else precision
-        super().__init__(spec, EngineInfo(path, hash_file(path), library, "cpu", stated, lanes, batch))
+        shapes = {model.input(0).any_name: [batch, *spec.input_shape]}
+        self._compiled: Any = compile_model(path, core, model, shapes, settings)
+        super().__init__(spec, EngineInfo(path, hash_file(path), library_name(), "cpu", stated, lanes, batch))
 
     def lane(self) -> OpenvinoLane:
         """Make a worker with buffers of its own."""
@@ -84,10 +78,7 @@ class OpenvinoLane:
     def run(self, inputs: Float32) -> Float32:
         """Run (n, *input_shape) float32; the result is valid until the next run."""
         self._inputs[: len(inputs)] = inputs
-        try:
-            self._request.infer()
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed ({_first_line(error)})") from None
+        run_request(self._request)
         return self._outputs[: len(inputs)]
 
 
@@ -108,12 +99,66 @@ def read_model(path: Path) -> tuple[Any, ModelSpec]:
     if not model.has_rt_info(["framework", SPEC_KEY]):
         raise SpecError(f"{path}: carries no spec; make it with `microrun export`")
     spec = ModelSpec.from_json(model.get_rt_info(["framework", SPEC_KEY]).astype(str), str(path))
-    shapes = [
-        tuple(d.get_length() if d.is_static else -1 for d in list(port.get_partial_shape())[1:])
-        for port in (model.input(0), model.output(0))
+    ports = [
+        {
+            port.any_name: tuple(d.get_length() if d.is_static else -1 for d in list(port.get_partial_shape())[1:])
+            for port in group
+        }
+        for group in (model.inputs, model.outputs)
     ]
-    check_shapes(path, spec, *shapes)
+    check_ports(path, spec, *ports)
     return model, spec
+
+
+def compile_model(path: Path, core: Any, model: Any, shapes: dict[str, list[int]], settings: dict[str, Any]) -> Any:
+    """Compile a model for the CPU.
+
+    Parameters
+    ----------
+    path
+        Its file, for error messages.
+    core, model
+        OpenVINO's.
+    shapes
+        Of the inputs, with the batch.
+    settings
+        As OpenVINO names them.
+
+    Raises
+    ------
+    EngineError
+        If OpenVINO cannot.
+    """
+    try:
+        model.reshape(shapes)
+        return core.compile_model(model, "CPU", settings)
+    except RuntimeError as error:
+        raise EngineError(f"{path}: OpenVINO cannot compile it ({_first_line(error)})") from None
+
+
+def run_request(request: Any) -> None:
+    """Run an inference request; EngineError if it fails."""
+    try:
+        request.infer()
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO failed ({_first_line(error)})") from None
+
+
+def library_name() -> str:
+    """Name and version of what is installed."""
+    import openvino
+
+    return f"OpenVINO {openvino.__version__.split('-')[0]}"
+
+
+def choose_hint(path: Path, spec: ModelSpec, core: Any, request: EngineRequest) -> tuple[str, str]:
+    """What OpenVINO is told to compute in, and what that is for the user; EngineError if it cannot be."""
+    check_quantised(path, spec, request)
+    if spec.precision == "int8":
+        # What is not quantised is hardly any work: bf16 gains nothing there, and adds up to a quarter to the error.
+        return "f32", "int8"
+    precision = choose_precision(core, request)
+    return precision, precision
 
 
 def check_quantised(path: Path, spec: ModelSpec, request: EngineRequest) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from microrun.runtime.cuda import Card, Cuda
 from microrun.runtime.cuda_lane import CudaEngine, choose_lanes
-from microrun.runtime.engine import EngineInfo, EngineRequest
+from microrun.runtime.engine import EngineInfo, EngineRequest, check_kind
 from microrun.runtime.errors import EngineError
 from microrun.runtime.plan import CHECK_TOLERANCES, PlanRecord, read_record, rebuild
 from microrun.runtime.tensorrt_library import TITLES, covers, import_library, last_error, make_logger
@@ -39,6 +39,7 @@ class TensorrtEngine(CudaEngine):
 
     def __init__(self, path: Path, request: EngineRequest = EngineRequest()) -> None:
         record = read_record(path)
+        check_kind(path, record.spec)
         batch = _check_request(path, record, request)
         trt = import_library(record.library)
         _check_version(path, record, trt.__version__)

@@ -11,12 +11,13 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import h5py
@@ -285,9 +286,9 @@ def open_volume(
     VolumeError
         If it is missing, damaged, or no volume.
     """
-    inside = None if part is None else _map_array(part)
+    inside = None if part is None else map_array(part)
     if path.suffix.lower() == ".npy":
-        yield Volume(_map_array(path), str(path), inside, positive)
+        yield Volume(map_array(path), str(path), inside, positive)
         return
     if path.suffix.lower() not in SUFFIXES:
         raise VolumeError(f"{path}: a volume is a .npy or .h5 file")
@@ -302,7 +303,8 @@ def open_volume(
         yield Volume(file[name], f"{path}:{name}", inside, positive)
 
 
-def _map_array(path: Path) -> NDArray[Any]:
+def map_array(path: Path) -> NDArray[Any]:
+    """Map a .npy file into memory; VolumeError if it is missing or damaged."""
     if not path.exists():
         raise VolumeError(f"{path}: no such file")
     try:
@@ -330,7 +332,13 @@ def _choose_dataset(path: Path, file: h5py.File, name: str | None) -> str:
     return found[0]
 
 
-def write_labels(volume: Volume, options: SegmentOptions, out: Path, threads: int | None = None) -> Summary:
+def write_labels(
+    volume: Volume,
+    options: SegmentOptions,
+    out: Path,
+    threads: int | None = None,
+    about: Mapping[str, str] = MappingProxyType({}),
+) -> Summary:
     """Segment a volume into a .npy file, or the data set ``grain_id`` of an HDF5 file with the options beside.
 
     Parameters
@@ -339,6 +347,8 @@ def write_labels(volume: Volume, options: SegmentOptions, out: Path, threads: in
         As for `segment`.
     out
         Written beside and renamed at the end.
+    about
+        Further attributes of an HDF5 file's data set.
 
     Raises
     ------
@@ -350,17 +360,19 @@ def write_labels(volume: Volume, options: SegmentOptions, out: Path, threads: in
     if out.suffix.lower() not in SUFFIXES:
         raise OutputError(f"{out}: labels are written as .npy or .h5")
     with written_beside(out) as beside:
-        map_labels = _map_npy if out.suffix.lower() == ".npy" else _map_hdf5
-        return segment(volume, options, map_labels(beside, volume, options), threads)
+        attributes = {"options": json.dumps(dataclasses.asdict(options)), **about}
+        npy = out.suffix.lower() == ".npy"
+        labels = _map_npy(beside, volume) if npy else _map_hdf5(beside, volume, attributes)
+        return segment(volume, options, labels, threads)
 
 
-def _map_npy(path: Path, volume: Volume, _: SegmentOptions) -> Labels:
+def _map_npy(path: Path, volume: Volume) -> Labels:
     labels = np.lib.format.open_memmap(path, "w+", np.int32, volume.shape)
     _take_room(path)
     return np.asarray(labels)
 
 
-def _map_hdf5(path: Path, volume: Volume, options: SegmentOptions) -> Labels:
+def _map_hdf5(path: Path, volume: Volume, attributes: Mapping[str, str]) -> Labels:
     """One piece of the file is the data set, so that it can be mapped like a .npy."""
     check_room(path, 4 * int(np.prod(volume.shape)))
     with h5py.File(path, "w") as file:
@@ -369,7 +381,7 @@ def _map_hdf5(path: Path, volume: Volume, options: SegmentOptions) -> Labels:
         layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         space = h5py.h5s.create_simple(volume.shape)
         stored = h5py.h5d.create(file.id, LABELS.encode(), h5py.h5t.NATIVE_INT32, space, layout)
-        file[LABELS].attrs["options"] = json.dumps(dataclasses.asdict(options))
+        file[LABELS].attrs.update(attributes)
         offset = stored.get_offset()
     _take_room(path)
     return np.asarray(np.memmap(path, np.int32, "r+", offset, volume.shape))

@@ -1,0 +1,91 @@
+"""What `microrun generate` says before, while and after a volume grows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from microrun.cli import _console
+from microrun.runtime.engine import EngineInfo
+from microrun.runtime.generate import GenerateRequest, Grown, Progress, count_work, evaluations_per_block
+from microrun.runtime.segment import Summary
+from microrun.runtime.spec import Diffusion
+from microrun.runtime.tiling import BLOCK
+
+PAPERS_EVALUATIONS = 2489  # of GrainPaint for every block, at its 10 resamplings
+LABEL_BYTES = 4
+
+
+@contextmanager
+def grown_bar(request: GenerateRequest, blocks: int) -> Iterator[Progress]:
+    """Show how a volume grows."""
+    voxels = int(np.prod(request.shape)) if request.part is None else int(request.part.sum())
+    started = time.monotonic()
+    with _console.progress_bar("growing", "evaluations") as bar:
+
+        def show(now: Grown) -> None:
+            total = now.evaluations + now.remaining
+            done = voxels * now.evaluations / max(total, 1)
+            rate = done / max(time.monotonic() - started, 1e-3)
+            bar(now.evaluations, total, f"{now.blocks:,} of {blocks:,} blocks, {rate:,.0f} voxels/s")
+
+        yield show
+
+
+def print_plan(request: GenerateRequest, diffusion: Diffusion, info: EngineInfo, rate: float) -> None:
+    """Print what a volume takes: blocks, evaluations, room and time."""
+    tiling = request.tile()
+    work = count_work(tiling, diffusion.schedule, request.sampling)
+    bare, known = evaluations_per_block(diffusion.schedule, request.sampling)
+    voxels = int(np.prod(request.shape))
+    block_bytes = BLOCK**3 * (1 if diffusion.n_colours else 4)
+    samples = info.lanes * info.batch * int(np.prod(diffusion.sample_shape)) * 4
+    tiles = sum(array.nbytes for array in (tiling.corners, tiling.stages, tiling.starts, tiling.earlier))
+    depth, rows, cols = request.shape
+    first = (
+        f"{work.first_blocks:,} of them start from nothing ({bare} evaluations), the others know some voxels ({known})"
+    )
+    _console.print_table(
+        f"{request.out}",
+        {
+            "volume": f"{depth} × {rows} × {cols} voxels (z, y, x)" + _part_text(request),
+            "blocks": f"{work.blocks:,} in {request.order} order; {first}",
+            "evaluations": f"{work.evaluations:,}, {work.evaluations / voxels:.3g} per voxel: "
+            f"{work.evaluations / (work.blocks * PAPERS_EVALUATIONS):.2f} of GrainPaint's for these blocks",
+            "disk": f"{_console.size_text(work.blocks * block_bytes)} for blocks, "
+            f"{_console.size_text(voxels * LABEL_BYTES)} for grains",
+            "memory": f"{_console.size_text(tiles + 6 * samples)} beside the engine's own",
+            "engine": str(info),
+            "time": f"{_duration(work.evaluations / rate)} at {rate:,.1f} evaluations/s, measured now",
+        },
+    )
+
+
+def print_summary(request: GenerateRequest, grown: Grown, seconds: float, summary: Summary) -> None:
+    """Print what was made."""
+    voxels = summary.voxels - summary.outside
+    if grown.evaluations:
+        _console.out.print(
+            f"grown    {grown.blocks:,} blocks in {_duration(seconds)}: "
+            f"{grown.evaluations / seconds:,.1f} evaluations/s, {voxels / seconds:,.0f} voxels/s"
+        )
+    _console.out.print(f"grains   {summary.grains:,} in {voxels:,} voxels")
+    _console.out.print(f"wrote    {request.out} ({_console.size_text(request.out.stat().st_size)})")
+    _console.out.print(f"look at  microrun render {request.out}, microrun grains {request.out}")
+
+
+def _part_text(request: GenerateRequest) -> str:
+    if request.part is None:
+        return ""
+    return f", {int(request.part.sum()):,} of them in the part"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,164 @@
+"""`microrun generate`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import typer
+
+from microrun.cli import _console
+from microrun.cli._growth import grown_bar, print_plan, print_summary
+from microrun.runtime.denoiser import open_denoiser
+from microrun.runtime.engine import Device, EngineRequest, Precision
+from microrun.runtime.errors import MicrorunError, OutputError, VolumeError
+from microrun.runtime.generate import (
+    PRESETS,
+    GenerateRequest,
+    Grown,
+    Progress,
+    check_block,
+    grow,
+    measure_speed,
+    write_grains,
+)
+from microrun.runtime.generate_dask import Job, connect, describe, grow_on_dask
+from microrun.runtime.parts import load_part
+from microrun.runtime.sampling import Sampling
+from microrun.runtime.segment import map_array
+from microrun.runtime.tiling import Mask, Shape
+from microrun.runtime.volume import BlockFolder, Order
+
+DEFAULT_DENOISER = "grains"
+
+
+def generate(
+    out: Annotated[Path, typer.Option(help="The .h5 or .npy file to make: grain of every voxel, (z, y, x).")],
+    size: Annotated[
+        str, typer.Option(help="Voxels along each side, or ZxYxX; with --stl along the longest side.")
+    ] = "64",
+    engine: Annotated[str, typer.Option(help="An .onnx file, or the name of a built-in denoiser.")] = DEFAULT_DENOISER,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same volume.")] = 0,
+    preset: Annotated[Literal["default", "fast"], typer.Option(help="Quality against time.")] = "default",
+    steps: Annotated[int | None, typer.Option(min=1, help="Timesteps, instead of the preset's.")] = None,
+    resample: Annotated[int | None, typer.Option(min=1, help="Resamplings of each, instead of the preset's.")] = None,
+    stl: Annotated[Path | None, typer.Option(help="Grow a part of this shape.")] = None,
+    part: Annotated[Path | None, typer.Option(help="The same by a .npy mask of `microrun voxelize`.")] = None,
+    order: Annotated[Order, typer.Option(help="Of the blocks: from everywhere, or from the centre.")] = "isotropic",
+    min_voxels: Annotated[int, typer.Option(min=0, help="Smaller grains join a neighbour.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
+    batch: Annotated[int | None, typer.Option(help="Blocks that a worker of the engine draws at once.")] = None,
+    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers do it.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+) -> None:
+    """Grow a grain structure of any size, or in the shape of a part.
+
+    Finished blocks are kept in OUT.blocks until all are there: whatever happens, the same command goes on
+    from them. The result is the same whatever the batch, and however many workers.
+    """
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
+    mask = _read_mask(stl, part, size)
+    shape = _parse_size(size) if mask is None else (mask.shape[0], mask.shape[1], mask.shape[2])
+    request = GenerateRequest(out, shape, seed, _sampling(preset, steps, resample), order, mask, min_voxels)
+    request.tile()  # refuses before anything is opened
+    if dask is not None:
+        _generate_on_dask(request, dask, Job(_as_workers_find(engine), device, precision, batch), dry_run)
+    else:
+        _generate_here(request, engine, device, EngineRequest(precision, batch=batch), dry_run)
+
+
+def _generate_here(request: GenerateRequest, engine: str, device: Device, asked: EngineRequest, dry_run: bool) -> None:
+    with _console.err.status("opening the engine"):
+        denoiser = open_denoiser(engine, device, asked)
+    with denoiser:
+        check_block(denoiser.spec)
+        if dry_run:
+            with _console.err.status("measuring"):
+                rate = measure_speed(denoiser)
+            print_plan(request, denoiser.diffusion, denoiser.info, rate)
+            return
+        _console.out.print(f"engine   {denoiser.info}")
+        folder = request.open_folder(denoiser.spec, denoiser.info)
+        _run(request, folder, lambda progress: grow(folder, denoiser, progress))
+
+
+def _generate_on_dask(request: GenerateRequest, address: str, job: Job, dry_run: bool) -> None:
+    if dry_run:
+        raise MicrorunError("--dry-run measures this machine; leave out --dask")
+    with connect(address) as client:
+        spec, info = describe(client, job)
+        job = replace(job, device="cuda" if info.device == "cuda" else "cpu")
+        _console.out.print(f"workers  {len(client.scheduler_info()['workers'])} at {address}")
+        _console.out.print(f"engine   {info}")
+        folder = request.open_folder(spec, info)
+        _run(request, folder, lambda progress: grow_on_dask(client, job, folder, progress))
+
+
+def _run(request: GenerateRequest, folder: BlockFolder, grow_blocks: Callable[[Progress], None]) -> None:
+    """Grow all blocks with a progress bar, write the grains, and clear the blocks away."""
+    blocks, there = len(folder.tiling), int(folder.finished().sum())
+    if there:
+        _console.out.print(f"going on {there:,} of {blocks:,} blocks are in {folder.path}")
+    grown, started = Grown(there, 0, 0), time.monotonic()
+    try:
+        with grown_bar(request, blocks) as show:
+
+            def progress(now: Grown) -> None:
+                nonlocal grown
+                grown = now
+                show(now)
+
+            grow_blocks(progress)
+    except KeyboardInterrupt:
+        _console.error_line(f"interrupted; {grown.blocks:,} of {blocks:,} blocks are kept: run the same again to go on")
+        raise typer.Exit(130) from None
+    seconds = time.monotonic() - started
+    with _console.err.status("telling grains apart"):
+        summary = write_grains(folder, request.min_voxels, request.out)
+    folder.remove()
+    print_summary(request, grown, seconds, summary)
+
+
+def _sampling(preset: str, steps: int | None, resample: int | None) -> Sampling:
+    chosen = PRESETS[preset]
+    if steps is not None:
+        chosen = replace(chosen, count=steps, plain_steps=min(chosen.plain_steps, steps))
+    return chosen if resample is None else replace(chosen, n_resample=resample)
+
+
+def _parse_size(text: str) -> Shape:
+    sides = text.lower().replace("×", "x").split("x")
+    if len(sides) not in (1, 3) or not all(side.isdecimal() for side in sides):
+        raise VolumeError(f"--size is one number or ZxYxX, such as 64 or 64x128x128; got {text!r}")
+    z, y, x = (int(side) for side in (sides * 3 if len(sides) == 1 else sides))
+    return z, y, x
+
+
+def _read_mask(stl: Path | None, part: Path | None, size: str) -> Mask | None:
+    if stl is not None and part is not None:
+        raise VolumeError("--stl and --part are two ways to give a part; take one")
+    if stl is not None:
+        if not size.isdecimal():
+            raise VolumeError(f"--size is the longest side of the part in voxels, one number; got {size!r}")
+        loaded = load_part(stl, int(size))
+        if loaded.odd_rays:
+            _console.warning_line(f"{stl}: the mesh is open or crosses itself; see `microrun voxelize`")
+        return loaded.filled
+    if part is None:
+        return None
+    mask = map_array(part)
+    if mask.ndim != 3 or mask.dtype != bool:
+        raise VolumeError(f"{part}: a part is a mask of bool (z, y, x); got {mask.dtype} {mask.shape}")
+    return np.array(mask)
+
+
+def _as_workers_find(engine: str) -> str:
+    """A file by its whole path, since workers may have been started elsewhere; a built-in model by its name."""
+    return str(Path(engine).resolve()) if Path(engine).is_file() else engine

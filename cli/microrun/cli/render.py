@@ -1,0 +1,30 @@
+"""`microrun render`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microrun.cli import _console
+from microrun.runtime.render import read_drawing
+from microrun.runtime.render import render as render_drawing
+from microrun.runtime.segment import open_volume
+
+
+def render(
+    volume: Annotated[Path, typer.Argument(help="Labels of grains or values, .npy or .h5, (z, y, x).")],
+    out: Annotated[Path, typer.Option(help="The picture to make, .png.")],
+    slices: Annotated[bool, typer.Option("--slices", help="Draw the three middle slices only.")] = False,
+    voxel_um: Annotated[float | None, typer.Option(help="Edge of a voxel; by default lengths count voxels.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set of a .h5 volume; by default the only 3D one.")] = None,
+) -> None:
+    """Draw a volume: the cube with an octant cut out, or a part as it is, and the three middle slices.
+
+    Whole numbers are grains, each of its own colour; other numbers are values. A volume of which a quarter or more is
+    outside (negative labels, NaN) is a part.
+    """
+    with open_volume(volume, dataset) as opened, _console.err.status("drawing"):
+        render_drawing(read_drawing(opened, voxel_um), out, slices)
+    _console.out.print(f"wrote {out} ({_console.size_text(out.stat().st_size)})")

@@ -1,0 +1,297 @@
+"""A volume in the making: a folder with one file for each finished block, whole or not there.
+
+A run that was killed goes on from the files, and so may any number of workers that see the folder. Besides the
+blocks, the folder holds ``blueprint.json`` with all that the volume is a function of, and ``part.npy``, the mask of a
+part.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.colours import colour_values, nearest_colours
+from microrun.runtime.engine import EngineInfo
+from microrun.runtime.errors import VolumeError
+from microrun.runtime.output import cannot_write, write_text, written_beside
+from microrun.runtime.sampling import Sampling
+from microrun.runtime.spec import Diffusion
+from microrun.runtime.tiling import BLOCK, Mask, Shape, Tiling, tile_anisotropic, tile_isotropic
+
+Float32 = NDArray[np.float32]
+Stored = NDArray[np.int8] | Float32
+Order = Literal["isotropic", "anisotropic"]
+TILINGS = {"isotropic": tile_isotropic, "anisotropic": tile_anisotropic}
+BLUEPRINT, PART = "blueprint.json", "part.npy"
+OUTSIDE = -1  # among colours
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """All that a volume is a function of.
+
+    Parameters
+    ----------
+    shape
+        (z, y, x) in voxels, without a part 32 or more each.
+    seed
+        Of the noise.
+    order
+        Of the blocks.
+    sampling
+        How each block is drawn.
+    engine, computed
+        SHA-256 of the denoiser's file, and what computes it: library, device and precision round differently.
+    part
+        SHA-256 of the part's mask; empty without.
+    """
+
+    shape: Shape
+    seed: int
+    order: Order
+    sampling: Sampling
+    engine: str
+    computed: str
+    part: str = ""
+
+    def __post_init__(self) -> None:
+        if self.order not in TILINGS:
+            raise VolumeError(f"order must be one of {', '.join(TILINGS)}; got {self.order!r}")
+        if not 0 <= self.seed < 1 << 64:
+            raise VolumeError(f"seed must be 0 to 2^64 - 1; got {self.seed}")
+
+    def difference(self, other: Blueprint) -> str:
+        """Name what differs, with both values; empty if nothing does."""
+        pairs = zip(dataclasses.asdict(self).items(), dataclasses.asdict(other).values(), strict=True)
+        return ", ".join(f"{name} {theirs}, not {mine}" for (name, mine), theirs in pairs if mine != theirs)
+
+    def to_json(self) -> str:
+        """Encode as JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Blueprint:
+        """Decode what `to_json` made; ValueError, TypeError or KeyError if it is something else."""
+        values: dict[str, Any] = json.loads(text)
+        z, y, x = values.pop("shape")
+        return cls((z, y, x), sampling=Sampling(**values.pop("sampling")), **values)
+
+
+def tile_volume(order: Order, shape: Shape, part: Mask | None) -> Tiling:
+    """Tile a volume; around a part that is thinner than a block there is room for one.
+
+    Raises
+    ------
+    VolumeError
+        If the volume is smaller than a block, or the mask does not fit or is empty.
+    """
+    if part is None or part.shape != shape:
+        return TILINGS[order](shape, part)
+    depth, rows, cols = (max(side, BLOCK) for side in shape)
+    padded = np.pad(part, [(0, more - side) for more, side in zip((depth, rows, cols), shape, strict=True)])
+    return TILINGS[order]((depth, rows, cols), padded)
+
+
+def name_computed(info: EngineInfo) -> str:
+    """What an engine computes with, for a blueprint."""
+    return f"{info.library} on {info.device} in {info.precision}"
+
+
+def hash_mask(mask: Mask) -> str:
+    """SHA-256 of a mask, in hexadecimal."""
+    digest = hashlib.sha256(str(mask.shape).encode())
+    digest.update(np.packbits(mask).data)
+    return digest.hexdigest()
+
+
+class BlockFolder:
+    """The folder of a volume in the making.
+
+    Parameters
+    ----------
+    path
+        Of the folder, as `make_folder` made it.
+    diffusion
+        What blocks are: colours are kept as int8, other values as float32.
+
+    Raises
+    ------
+    VolumeError
+        If it is no such folder, or damaged.
+    """
+
+    def __init__(self, path: Path, diffusion: Diffusion) -> None:
+        self.path = path
+        self.blueprint = read_blueprint(path)
+        self._colours, self._channels = diffusion.n_colours, diffusion.sample_shape[0]
+        dtype = np.int8 if self._colours else np.float32
+        self._blank = np.zeros((BLOCK, BLOCK, BLOCK), dtype)
+        self._header = 128  # bytes before the values of a .npy file
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of what is kept: int8 colours or float32 values."""
+        return self._blank.dtype
+
+    @cached_property
+    def part(self) -> Mask | None:
+        """Mask of the part, if there is one."""
+        if not self.blueprint.part:
+            return None
+        mask: Mask = np.load(self.path / PART)
+        return mask
+
+    @cached_property
+    def tiling(self) -> Tiling:
+        """The blocks and their order."""
+        return tile_volume(self.blueprint.order, self.blueprint.shape, self.part)
+
+    def finished(self) -> Mask:
+        """(n,) bool: blocks whose files are there, whole."""
+        size = self._blank.nbytes + self._header
+        found = np.zeros(len(self.tiling), bool)
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                number = _number_of(entry.name)
+                if number is not None and number < len(found) and entry.stat().st_size == size:
+                    found[number] = True
+        return found
+
+    def store(self, number: int, block: Float32) -> None:
+        """Keep a finished block; any number of workers may do so at once.
+
+        Parameters
+        ----------
+        number
+            Of the block.
+        block
+            (channels, 32, 32, 32) values; of colours the nearest is kept.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full.
+        """
+        path = self._file(number)
+        beside = path.with_name(f"part-{os.getpid()}-{threading.get_ident()}-{path.name}")
+        kept = nearest_colours(block, self._colours) if self._colours else block[0]
+        try:
+            with beside.open("wb") as file:
+                np.save(file, kept)
+            beside.replace(path)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise cannot_write(path, error) from None
+
+    def load(self, number: int) -> Stored:
+        """Read a block as it is kept; VolumeError if that fails."""
+        path = self._file(number)
+        try:
+            block: Stored = np.load(path)
+        except (OSError, ValueError, EOFError) as error:
+            raise VolumeError(f"{path}: cannot be read ({error}); delete it and run again") from None
+        if block.shape != self._blank.shape or block.dtype != self.dtype:
+            raise VolumeError(f"{path}: is no block of this volume; delete it and run again")
+        return block
+
+    def known(self, number: int) -> tuple[Float32, Mask]:
+        """What earlier blocks give of a block.
+
+        Returns
+        -------
+        values : (channels, 32, 32, 32) float32
+            Anything where nothing is given.
+        mask : (channels, 32, 32, 32) bool
+            True = given.
+        """
+        tiling, kept = self.tiling, self._blank.copy()
+        mask = tiling.known_mask(number)
+        corner = tiling.corners[number]
+        for other in tiling.dependencies(number)[::-1].tolist():  # the earliest last: it has the voxels that it shares
+            offset = tiling.corners[other] - corner
+            here, there = (tuple(map(slice, np.maximum(o, 0), np.minimum(o, 0) + BLOCK)) for o in (offset, -offset))
+            kept[here] = self.load(other)[there]
+        values = colour_values(kept, self._colours, self._channels) if self._colours else kept[None]
+        return values, np.broadcast_to(mask, values.shape)
+
+    def assemble(self) -> NDArray[Any]:
+        """Put all blocks together into a file of the folder.
+
+        Returns
+        -------
+        (z, y, x) int8 or float32
+            Mapped; −1 or NaN outside the part.
+        """
+        tiling, path = self.tiling, self.path / "volume.npy"
+        with written_beside(path) as beside:
+            volume = np.lib.format.open_memmap(beside, "w+", self.dtype, tiling.shape)
+            for number in range(len(tiling) - 1, -1, -1):
+                of_volume, of_block = tiling.windows(number)
+                volume[of_volume] = self.load(number)[of_block]
+            asked = volume[tuple(map(slice, self.blueprint.shape))]
+            if self.part is not None:
+                outside = OUTSIDE if self._colours else np.nan
+                for plane, inside in zip(asked, self.part, strict=True):
+                    plane[~inside] = outside
+            volume.flush()
+        assembled: NDArray[Any] = np.load(path, mmap_mode="r")
+        return assembled[tuple(map(slice, self.blueprint.shape))]
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.path)
+
+    def _file(self, number: int) -> Path:
+        return self.path / f"block-{number:07}.npy"
+
+
+def make_folder(path: Path, blueprint: Blueprint, part: Mask | None) -> None:
+    """Make the folder of a volume, or see that it is that of the same volume.
+
+    Raises
+    ------
+    VolumeError
+        If the folder is that of another volume, or something else.
+    OutputError
+        If it cannot be written.
+    """
+    if path.exists() and any(path.iterdir() if path.is_dir() else [path]):
+        difference = blueprint.difference(read_blueprint(path))
+        if difference:
+            raise VolumeError(
+                f"{path}: holds blocks of another volume ({difference}); run as then, or delete it to start anew"
+            )
+        return
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if part is not None:
+            with written_beside(path / PART) as beside, beside.open("wb") as file:
+                np.save(file, part)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    write_text(path / BLUEPRINT, blueprint.to_json())
+
+
+def read_blueprint(path: Path) -> Blueprint:
+    """Read the blueprint of a folder; VolumeError if there is none."""
+    file = path / BLUEPRINT
+    try:
+        return Blueprint.from_json(file.read_text())
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise VolumeError(f"{file}: expected the blueprint of a volume in the making ({error})") from None
+
+
+def _number_of(name: str) -> int | None:
+    head, _, tail = name.removesuffix(".npy").partition("-")
+    return int(tail) if head == "block" and tail.isdecimal() else None

@@ -1,0 +1,48 @@
+"""Tiny real denoisers: a small U-Net of random weights, exported as any other, with its spec."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from onnx import ModelProto
+from torch import nn
+
+from microrun.export.denoiser import trace_step
+from microrun.export.to_onnx import save_model
+from microrun.runtime.schedule import Schedule
+from microrun.runtime.spec import Diffusion, ModelSpec
+from microrun.training.unet import UNet, UnetConfig
+
+TINY = UnetConfig(dims=3, channels=(8, 16), blocks=1, attention_levels=(0,), head_size=4, groups=4, patch=2)
+SIDE = 8
+SCHEDULE = Schedule(training_steps=24)
+
+
+def a_unet() -> UNet:
+    """Of random weights, also where a new one has zeros; its blocks and its output keep their scale."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = UNet(TINY).eval()
+        for parameter in unet.parameters():
+            if not parameter.any() and parameter.dim() > 1:
+                nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+    return unet
+
+
+def denoiser_spec(side: int = SIDE) -> ModelSpec:
+    """Spec that fits the graph below, or one of other sides."""
+    return ModelSpec("tiny", "denoiser", diffusion=Diffusion((1, side, side, side), SCHEDULE, n_colours=4))
+
+
+@cache
+def denoiser_graph() -> ModelProto:
+    """Step of samples whose sides are `SIDE`."""
+    return trace_step(a_unet(), (SIDE, SIDE, SIDE), SCHEDULE.training_steps, "f32")
+
+
+def write_denoiser(path: Path, spec: ModelSpec | None = None) -> Path:
+    """Write a denoiser with the spec that fits, or another one."""
+    save_model(denoiser_graph(), spec or denoiser_spec(), path)
+    return path
