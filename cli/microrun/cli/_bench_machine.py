@@ -85,8 +85,8 @@ def measure_machine(source: FileSource, preprocessing: Preprocessing, repeats: i
 
     times: dict[str, list[float]] = {"copy": [], "prepare": []}
     for _ in range(2 * repeats + 1):
-        times["copy"].append(_on_all_cores(copy, len(raw), cores))
-        times["prepare"].append(_on_all_cores(prepare, len(raw), cores))
+        times["copy"].append(on_all_cores(copy, len(raw), cores))
+        times["prepare"].append(on_all_cores(prepare, len(raw), cores))
     rate = {name: raw.nbytes / statistics.median(taken[1:]) for name, taken in times.items()}
     return Machine(cpu_name(), cores, raw[0].nbytes, rate["copy"], rate["prepare"])
 
@@ -168,7 +168,7 @@ def _make_product(processor: torch.device, precision: str, size: int) -> Callabl
     return lambda: torch.mm(typed, typed)
 
 
-def _on_all_cores(work: Callable[[slice, int], None], count: int, cores: int) -> float:
+def on_all_cores(work: Callable[[slice, int], None], count: int, cores: int) -> float:
     edges = np.linspace(0, count, cores + 1).astype(int)
     parts = [slice(int(a), int(b)) for a, b in pairwise(edges)]
     with ThreadPoolExecutor(cores) as pool:

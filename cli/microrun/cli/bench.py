@@ -68,7 +68,7 @@ def encode(
             _console.warning_line(warning)
         machine, results = measure.measure_encode(scan, subjects, repeats, status.update)
     print_encode(machine, results)
-    _write(out, {"machine": dataclasses.asdict(machine), "encode": [dataclasses.asdict(result) for result in results]})
+    _write(out, {"machine": machine, "encode": results})
 
 
 @app.command()
@@ -106,7 +106,87 @@ def latency(
             f"the stream delivers {found.delivered_patterns_s:,.0f} patterns/s, less than {rate:g}/s: patterns wait "
             "for one another; with more lanes and larger batches it is faster, see `microrun bench encode`"
         )
-    _write(out, {"machine": machine, "engine": {"name": engine, **opened_as}, "latency": dataclasses.asdict(found)})
+    _write(out, {"machine": machine, "engine": {"name": engine, **opened_as}, "latency": found})
+
+
+@app.command()
+def segment(
+    size: Annotated[list[int] | None, typer.Option(min=2, help="Volumes; by default 64³, 128³ and 256³.")] = None,
+    large: Annotated[
+        bool, typer.Option("--large", help="Give scikit-learn 128³, too: half a minute, and 1 GB of memory.")
+    ] = False,
+    stl: Annotated[Path | None, typer.Option(help="Voxelise this part instead of a sphere of 50,000 faces.")] = None,
+    part_size: Annotated[int, typer.Option(min=2, help="Voxels along the part's longest side.")] = 256,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of the segmentation; all cores by default.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Of every measurement; medians are shown.")] = 5,
+    out: Json = None,
+) -> None:
+    """Measure segmentation into grains, voxelisation of parts, and tilings, against the usual libraries.
+
+    Volumes are Voronoi cells with noise, segmented as by scikit-learn's DBSCAN, whose labels must come out the same;
+    "of memory" is the share of the speed at which values could be read and labels written once. Parts are
+    voxelised by trimesh and VTK, too. Nothing else should run meanwhile.
+    """
+    from microrun.cli import _bench_segment as measure
+    from microrun.cli._bench_volume_tables import print_segment
+
+    _check_out(out)
+    name, triangles = measure.load_part(stl)
+    for line in measure.list_missing():
+        _console.warning_line(line)
+    with _console.err.status("memory") as status:
+        host = measure.measure_host(threads or count_cores(), repeats)
+        largest = measure.LARGE if large else measure.ALWAYS
+        volumes = measure.measure_segmentation(size or measure.SIZES, host, repeats, largest, status.update)
+        part = measure.measure_voxelisation(name, triangles, part_size, repeats, status.update)
+        tiled = measure.measure_tiling(measure.TILED, repeats)
+    print_segment(host, volumes, part, tiled)
+    _write(out, {"machine": host, "segmentation": volumes, "voxelisation": part, "tiling": tiled})
+
+
+@app.command()
+def generate(
+    engine: Annotated[
+        list[str] | None, typer.Option(help="Measure this .onnx file or built-in denoiser; by default random weights.")
+    ] = None,
+    device: Annotated[list[str] | None, typer.Option(help="auto, cpu or cuda; auto by default.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="auto, f32, bf16 or f16; auto by default.")] = None,
+    lanes: Annotated[int | None, typer.Option(help="Of the engines.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Of the engines.")] = None,
+    size: Annotated[int, typer.Option(help="Of the volume whose plans are compared.")] = 128,
+    repeats: Annotated[int, typer.Option(min=1, help="Of every measurement; medians are shown.")] = 3,
+    out: Json = None,
+) -> None:
+    """Measure evaluations of denoisers against GrainPaint's networks, and count those that volumes take.
+
+    --engine, --device and --precision may be repeated; every combination is measured, in turns. GrainPaint's
+    networks run in PyTorch float32. Nothing else should run meanwhile.
+    """
+    from microrun.cli import _bench_denoisers as denoisers
+    from microrun.cli import _bench_generate as measure
+    from microrun.cli._bench_engines import Wanted
+    from microrun.cli._bench_machine import cpu_name
+    from microrun.cli._bench_volume_tables import print_generate
+    from microrun.runtime.generate import PRESETS
+
+    _check_out(out)
+    wanted = Wanted.parse(device or ["auto"], precision or ["auto"], lanes, batch)
+    with (
+        TemporaryDirectory(prefix="microrun-bench-") as folder,
+        ExitStack() as held,
+        _console.err.status("opening") as status,
+    ):
+        models = denoisers.list_models(engine or (), Path(folder))
+        opened, refused = denoisers.open_denoisers(models, wanted, held, status.update)
+        plans = measure.list_plans((size, size, size), PRESETS, opened[0][1].diffusion.schedule)
+        peers, left_out = denoisers.open_peers(denoiser.info.device for _, denoiser in opened)
+        for warning in (*refused, *left_out):
+            _console.warning_line(warning)
+        ours = [measure.contend(name, denoiser) for name, denoiser in opened]
+        networks = measure.measure_networks(ours, peers, repeats, status.update)
+    machine = {"cpu": cpu_name(), "cores": count_cores()}
+    print_generate("{cpu}, {cores} cores".format(**machine), networks, size, plans)
+    _write(out, {"machine": machine, "networks": networks, "plans": plans})
 
 
 def _check_out(out: Path | None) -> None:
@@ -117,5 +197,5 @@ def _check_out(out: Path | None) -> None:
 
 def _write(out: Path | None, numbers: dict[str, Any]) -> None:
     if out:
-        write_text(out, json.dumps(numbers, indent=1) + "\n")
+        write_text(out, json.dumps(numbers, indent=1, default=dataclasses.asdict) + "\n")
         _console.out.print(f"wrote {out}")

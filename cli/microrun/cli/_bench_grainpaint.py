@@ -1,0 +1,95 @@
+"""GrainPaint's published networks, rebuilt as peers: of the same layers with random weights, so as fast.
+
+Hoffman et al., GrainPaint: A multi-scale diffusion-based generative model for microstructure reconstruction of
+large-scale objects, Acta Materialia 288 (2025) 120784, arXiv:2503.04776. The paper's network and the smaller one that
+its repository added later are diffusers' for video: convolutions within planes and from plane to plane, and attention
+between planes. They differ only in the heads of that attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+SIDE = 32
+TIMESTEPS = 250
+BLOCK_EVALUATIONS = 224 * 11 + 25  # 249 steps, all but the last 25 resampled 10 times, also where no voxel is known
+
+
+@dataclass(frozen=True)
+class GrainPaint:
+    """One of the networks.
+
+    Parameters
+    ----------
+    name
+        Of the network, for people.
+    head_size
+        Channels of each of the eight heads of attention.
+    condition_size
+        Length of the constant that stands for a text.
+    """
+
+    name: str
+    head_size: int
+    condition_size: int
+
+    def build(self) -> Any:
+        """Make it, on torch's default device."""
+        import diffusers
+
+        make: Any = diffusers.UNet3DConditionModel
+        network = make(
+            sample_size=SIDE,
+            in_channels=1,
+            out_channels=1,
+            layers_per_block=1,
+            block_out_channels=(32, 64),
+            down_block_types=("DownBlock3D", "DownBlock3D"),
+            up_block_types=("UpBlock3D", "UpBlock3D"),
+            norm_num_groups=32,
+            cross_attention_dim=self.condition_size,
+            attention_head_dim=self.head_size,
+        )
+        return network.eval()
+
+    def evaluation(self, device: str, batch: int) -> Callable[[], torch.Tensor]:
+        """Make what evaluates it in float32 on a batch of blocks; it returns when the device is done."""
+        import torch
+
+        network = self.build().to(device)
+        inputs = [tensor.to(device) for tensor in self._inputs(batch)]
+
+        def evaluate() -> torch.Tensor:
+            with torch.inference_mode():
+                found: torch.Tensor = network(*inputs).sample
+            if device == "cuda":
+                torch.cuda.synchronize()
+            return found
+
+        return evaluate
+
+    def count_operations(self) -> float:
+        """Two per multiplication and addition, of one evaluation of a block."""
+        import torch
+        from torch.utils.flop_counter import FlopCounterMode
+
+        # On this device the products of attention are seen, too; on the CPU they hide in one call.
+        with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self.build()(*self._inputs(1))
+        return float(counter.get_total_flops())
+
+    def _inputs(self, batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A batch of blocks, their timesteps, and the constant."""
+        import torch
+
+        blocks = torch.zeros(batch, 1, SIDE, SIDE, SIDE)
+        return blocks, torch.full((batch,), TIMESTEPS - 1), torch.ones(batch, 1, self.condition_size)
+
+
+SMALL = GrainPaint("GrainPaint small", head_size=1, condition_size=1)
+BIG = GrainPaint("GrainPaint big", head_size=64, condition_size=32)

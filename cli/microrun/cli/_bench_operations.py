@@ -1,0 +1,57 @@
+"""Operations of a network, counted in its graph."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def graph_operations(path: Path) -> float | None:
+    """Two per multiplication and addition in convolutions and products of matrices, for a batch of one.
+
+    Parameters
+    ----------
+    path
+        Of a model.
+
+    Returns
+    -------
+    float or None
+        None where it is no .onnx file, onnx is not installed, or the file does not tell the shapes inside.
+    """
+    if path.suffix.lower() != ".onnx" or find_spec("onnx") is None:
+        return None
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    shapes = _read_shapes(graph)
+    try:
+        return 2.0 * sum(_count_products(node, shapes) for node in graph.node)
+    except KeyError:
+        return None
+
+
+def _read_shapes(graph: onnx.GraphProto) -> Shapes:
+    """Of all values; dimensions that have no number are the batch."""
+    shapes: Shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.value_info, *graph.input, *graph.output):
+        shapes[value.name] = tuple(dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim)
+    return shapes
+
+
+def _count_products(node: onnx.NodeProto, shapes: Shapes) -> int:
+    """Multiplications of a node: for each number that comes out (of a transposed convolution: goes in) its terms."""
+    if node.op_type == "Conv":
+        return prod(shapes[node.output[0]]) * prod(shapes[node.input[1]][1:])
+    if node.op_type == "ConvTranspose":
+        return prod(shapes[node.input[0]]) * prod(shapes[node.input[1]][1:])
+    if node.op_type in ("Gemm", "MatMul"):
+        return prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
+    return 0
