@@ -37,7 +37,10 @@ def diffusion(
     prediction: Annotated[
         str | None, typer.Option(help="v, whose noise ends pure, or eps, the noise as GrainPaint's.", show_default="v")
     ] = None,
-    labels: Annotated[str | None, typer.Option(help="colours, or ids as GrainPaint's.", show_default="colours")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="bits of colours, colours as single values, or ids as GrainPaint's.", show_default="bits"),
+    ] = None,
     colours: Annotated[int | None, typer.Option(help="Colours that grains have.", show_default="16")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, blocks and noise.", show_default="0")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")] = False,
