@@ -15,6 +15,8 @@ if compgen -G "tests/gpu/wheels/*.whl" > /dev/null; then
 fi
 python3 -m microrun.cli.main doctor
 failed=0
-python3 -m pytest -q -rs -p no:cacheprovider --confcutdir=tests/gpu -m gpu tests/gpu || failed=$?
+python3 -m pytest -q -rs -p no:cacheprovider --confcutdir=tests/gpu -m gpu tests/gpu tests/runtime/test_denoiser.py || failed=$?
 python3 tests/gpu/bench_gpu.py --json "$out/gpu.json"
+# Denoisers run by ONNX Runtime only; where it has no CUDA, the benchmark says so.
+python3 -m microrun.cli.main bench generate --device cuda --precision f16 --json "$out/generate.json" || true
 exit "$failed"

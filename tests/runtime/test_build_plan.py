@@ -9,12 +9,21 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from make_denoisers import write_denoiser
 from make_models import decoder_graph, encoder_graph, save_model, tiny_spec, write_decoder, write_encoder
 
 from microrun.runtime import build_plan as build_plan_module
 from microrun.runtime.build_plan import BuildRequest, build_cached, build_plan, cache_folder
 from microrun.runtime.cuda import Card
-from microrun.runtime.engine import MODELS, EngineRequest, find_model, hash_file, open_engine
+from microrun.runtime.engine import (
+    MODELS,
+    EngineRequest,
+    find_decoder_of,
+    find_model,
+    hash_file,
+    list_models,
+    open_engine,
+)
 from microrun.runtime.errors import EngineError, OutputError, SpecError
 from microrun.runtime.plan import Profile, check_inputs, read_record, sample_outputs, sidecar_of
 from microrun.runtime.tensorrt_library import RTX_CARDS, choose_library, covers, import_library
@@ -40,7 +49,7 @@ def out(tmp_path: Path) -> Path:
 # --- what is built
 
 
-@pytest.mark.parametrize("name", [path.name for path in sorted(MODELS.glob("*.onnx"))])
+@pytest.mark.parametrize("name", [file.name for path in list_models() for file in (path, find_decoder_of(path))])
 def test_every_built_in_model_becomes_a_plan(name: str, out: Path) -> None:
     phases = []
     record = build_plan(MODELS / name, out, RTX, lambda phase, done, total: phases.append((done, total)))
@@ -131,6 +140,17 @@ def test_a_plan_is_replaced_whole(encoder: Path, out: Path) -> None:
 # --- what is refused
 
 
+def test_a_denoiser_is_refused_before_any_library_is_looked_for(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_denoiser(tmp_path / "grains.onnx")
+    monkeypatch.setattr(build_plan_module, "import_library", lambda library: pytest.fail("it is built"))
+    for library in ("tensorrt", "tensorrt_rtx"):
+        with pytest.raises(SpecError, match=r"grains\.onnx: is a denoiser; this needs an encoder or a decoder"):
+            build_plan(path, out, BuildRequest(library))
+    assert [file.name for file in tmp_path.iterdir()] == ["grains.onnx"]
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -160,7 +180,7 @@ def refused(onnx_file: Path, out: Path, *parts: str, request: BuildRequest = RTX
 def test_what_is_no_model(out: Path, tmp_path: Path) -> None:
     path = tmp_path / "bad.onnx"
     path.write_bytes(b"no model" * 99)
-    refused(path, out, "bad.onnx", "TensorRT-RTX")
+    refused(path, out, "bad.onnx", "is no ONNX model")
 
 
 def test_a_model_without_a_spec(out: Path, tmp_path: Path) -> None:
@@ -174,13 +194,12 @@ def test_a_spec_of_another_graph(out: Path, tmp_path: Path) -> None:
     refused(path, out, "mixed.onnx")
 
 
-def test_an_operator_that_nobody_knows(out: Path, tmp_path: Path) -> None:
+def test_an_operator_that_tensorrt_does_not_know(out: Path, tmp_path: Path) -> None:
     graph = encoder_graph()
-    graph.graph.node[1].op_type = "Rectify"
-    path = tmp_path / "odd.onnx"
-    onnx.helper.set_model_props(graph, {"microrun_spec": tiny_spec().to_json()})
-    onnx.save_model(graph, path)
-    refused(path, out, "odd.onnx", "TensorRT-RTX cannot read it", "Rectify")
+    graph.graph.node[1].op_type, graph.graph.node[1].domain = "QuickGelu", "com.microsoft"
+    graph.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    path = save_model(tmp_path / "odd.onnx", graph, tiny_spec())
+    refused(path, out, "odd.onnx", "TensorRT-RTX cannot read it", "QuickGelu")
 
 
 def test_cards_that_it_does_not_know(encoder: Path, out: Path) -> None:

@@ -12,7 +12,7 @@ from microrun.runtime.engine import find_model, read_model_spec
 from microrun.runtime.errors import LatentsError, ScanError
 from microrun.runtime.latents import open_latents
 from microrun.runtime.session import open_scan
-from microrun.runtime.spec import ModelSpec
+from microrun.runtime.spec import Diffusion, ModelSpec
 from microrun.runtime.up2 import PIXEL_TYPES, count_patterns, pixel_type, read_header
 
 
@@ -55,21 +55,42 @@ def _scan_rows(path: Path) -> dict[str, object]:
 
 
 def _spec_rows(spec: ModelSpec) -> dict[str, object]:
-    preprocessing, training = spec.preprocessing, spec.training
-    mask = {-1: "none", 0: "inscribed circle"}.get(preprocessing.mask_radius, f"radius {preprocessing.mask_radius} px")
-    rows, cols = preprocessing.input_shape
+    training = spec.training
     parity = "not measured" if spec.parity_error is None else f"{spec.parity_error:.1e} (relative L2, float32)"
+    own, unit = (_sample_rows(spec.diffusion), "samples") if spec.diffusion else (_pattern_rows(spec), "patterns")
     return {
         "kind": f"{spec.kind} {spec.name}",
-        "latent size": spec.latent_size,
-        "input": f"{rows}×{cols}, mask: {mask}, crop: {preprocessing.crop}",
+        **own,
         "weights": spec.precision,
         "parity": parity,
         "trained on": training.data or "not stated",
-        "training": f"{training.patterns:,} patterns, {training.steps:,} steps, seed {training.seed}",
+        "training": f"{training.patterns:,} {unit}, {training.steps:,} steps, seed {training.seed}",
         "licence": training.licence or "not stated",
         **dict(training.metrics),
     }
+
+
+def _pattern_rows(spec: ModelSpec) -> dict[str, object]:
+    preprocessing = spec.preprocessing
+    mask = {-1: "none", 0: "inscribed circle"}.get(preprocessing.mask_radius, f"radius {preprocessing.mask_radius} px")
+    rows, cols = preprocessing.input_shape
+    return {
+        "latent size": spec.latent_size,
+        "input": f"{rows}×{cols}, mask: {mask}, crop: {preprocessing.crop}",
+    }
+
+
+def _sample_rows(diffusion: Diffusion) -> dict[str, object]:
+    channels, *sides = diffusion.sample_shape
+    code = "one value each" if channels == 1 else f"{channels} bits each"
+    schedule = diffusion.schedule
+    end = "pure noise" if schedule.zero_terminal_snr else "nearly pure noise"
+    rows: dict[str, object] = {
+        "samples": f"{'×'.join(map(str, sides))}, channels: {channels}",
+        "grains": f"{diffusion.n_colours} colours, {code}" if diffusion.n_colours else "values without colours",
+        "schedule": f"{schedule.training_steps} timesteps to {end}, predicts {schedule.prediction}",
+    }
+    return rows | ({"condition": f"{diffusion.condition_size} numbers"} if diffusion.condition_size else {})
 
 
 def _hdf5_rows(path: Path) -> dict[str, object]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from microrun.cli import _console
-from microrun.runtime.engine import find_decoder_of, list_models, read_model_spec
+from microrun.runtime.engine import find_decoder_of, list_denoisers, list_models, read_model_spec
 
 COLUMNS = {
     "indexed": "{:.1%}",
@@ -15,20 +17,37 @@ COLUMNS = {
 
 
 def models() -> None:
-    """List the built-in models, with what indexing says of their reconstructions."""
-    rows = []
-    for path in list_models():
-        spec = read_model_spec(path)
-        size = sum(file.stat().st_size for file in (path, find_decoder_of(path)))
-        metrics = spec.training.metrics
-        numbers = [form.format(metrics[name]) if name in metrics else "" for name, form in COLUMNS.items()]
-        rows.append([path.stem, str(spec.latent_size), _console.size_text(size), *numbers])
-    _console.print_rows(
-        ("model", "D", "size", "indexed", "misorientation", "from truth", "correlation", "held-out R²"), rows
-    )
-    for path in list_models():
-        training = read_model_spec(path).training
-        _console.out.print(
-            f"\n{path.stem}  {training.patterns:,} patterns, {training.steps:,} steps, {training.licence}"
-        )
-        _console.out.print(f"  trained on {training.data}")
+    """List the built-in models: encoders, with what indexing says of their reconstructions, and denoisers."""
+    encoders, denoisers = list_models(), list_denoisers()
+    titles = ("model", "D", "size", "indexed", "misorientation", "from truth", "correlation", "held-out R²")
+    _console.print_rows(titles, [_encoder_row(path) for path in encoders])
+    for path in encoders:
+        _print_training(path, "patterns")
+    if denoisers:
+        _console.out.print()
+        _console.print_rows(("denoiser", "block", "colours", "timesteps", "size"), list(map(_denoiser_row, denoisers)))
+    for path in denoisers:
+        _print_training(path, "blocks")
+        metrics = read_model_spec(path).training.metrics
+        _console.out.print("  " + ", ".join(f"{name} {value:g}" for name, value in metrics.items()))
+
+
+def _encoder_row(path: Path) -> list[str]:
+    spec = read_model_spec(path)
+    size = sum(file.stat().st_size for file in (path, find_decoder_of(path)))
+    metrics = spec.training.metrics
+    numbers = [form.format(metrics[name]) if name in metrics else "" for name, form in COLUMNS.items()]
+    return [path.stem, str(spec.latent_size), _console.size_text(size), *numbers]
+
+
+def _denoiser_row(path: Path) -> list[str]:
+    diffusion = read_model_spec(path).diffusion
+    assert diffusion is not None
+    block, timesteps = "×".join(map(str, diffusion.sides)), diffusion.schedule.training_steps
+    return [path.stem, block, str(diffusion.n_colours), str(timesteps), _console.size_text(path.stat().st_size)]
+
+
+def _print_training(path: Path, unit: str) -> None:
+    training = read_model_spec(path).training
+    _console.out.print(f"\n{path.stem}  {training.patterns:,} {unit}, {training.steps:,} steps, {training.licence}")
+    _console.out.print(f"  trained on {training.data}")

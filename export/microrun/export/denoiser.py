@@ -39,6 +39,29 @@ class FloatSoftmax(nn.Module):
         return found
 
 
+class GroupedNorm(nn.GroupNorm):
+    """Group normalisation as the normalisation of what stands for a channel, a group.
+
+    ONNX Runtime has no kernel for GroupNormalization of opset 21, and makes many nodes of it.
+
+    Parameters
+    ----------
+    norm
+        What it equals, and shares its weights with.
+    """
+
+    def __init__(self, norm: nn.GroupNorm) -> None:
+        super().__init__(norm.num_groups, norm.num_channels, norm.eps)
+        self.weight, self.bias = norm.weight, norm.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, channels, …) to the same shape."""
+        grouped = x.reshape(-1, self.num_groups, x.shape[1:].numel() // self.num_groups)
+        normalised = functional.instance_norm(grouped, eps=self.eps).reshape(-1, *x.shape[1:])
+        weight, bias = (values.reshape(-1, *(1 for _ in x.shape[2:])) for values in (self.weight, self.bias))
+        return normalised * weight + bias
+
+
 class SinusoidTable(nn.Module):
     """Sinusoids looked up: engines that compute in bf16 round timesteps, and their sines.
 
@@ -113,6 +136,8 @@ def _replace(model: nn.Module, timesteps: int) -> nn.Module:
             setattr(model, name, SinusoidTable(child, timesteps))
         elif isinstance(child, DotProduct):
             setattr(model, name, FloatSoftmax())
+        elif isinstance(child, nn.GroupNorm):
+            setattr(model, name, GroupedNorm(child))
         else:
             _replace(child, timesteps)
     return model

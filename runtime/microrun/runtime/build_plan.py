@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from microrun.runtime.cuda import Card, find_card
-from microrun.runtime.engine import check_shapes, hash_file, open_reference, read_model_spec
+from microrun.runtime.engine import check_kind, check_shapes, hash_file, open_reference, read_model_spec
 from microrun.runtime.errors import EngineError, MicrorunError
 from microrun.runtime.output import cannot_write, write_whole
 from microrun.runtime.plan import (
@@ -109,14 +109,18 @@ def build_plan(
     EngineError
         If the library or a card that it needs is missing, it cannot build the model, or the plan does not compute
         what the model does; then nothing is written.
+    SpecError
+        If the file carries no spec, or that of a denoiser.
     OutputError
         If a file cannot be written.
     """
+    spec = read_model_spec(onnx)
+    check_kind(onnx, spec)
     trt = import_library(request.library)
     card = _find_card(request.library)
     started = time.perf_counter()
     plan, precision = _build(trt, onnx, request, progress)
-    spec = dataclasses.replace(read_model_spec(onnx), precision=precision)
+    spec = dataclasses.replace(spec, precision=precision)
     with open_reference(onnx) as reference:
         expected = sample_outputs(reference.lane().run(check_inputs(spec)))
     beside = out.with_name("part-" + out.name)

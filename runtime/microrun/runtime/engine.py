@@ -227,7 +227,7 @@ def find_model(path: str | Path) -> Path:
     if file.is_dir():
         raise EngineError(f"{file}: expected an .onnx or .plan file, got a directory")
     if not file.exists():
-        names = ", ".join(sorted(model.stem for model in list_models()))
+        names = ", ".join(sorted(model.stem for model in (*list_models(), *list_denoisers())))
         raise EngineError(f"{file}: no such file, and no built-in model ({names})")
     if file.suffix.lower() not in (".onnx", PLAN_SUFFIX):
         raise EngineError(f"{file}: this version opens .onnx and .plan files; got {file.suffix or 'no ending'!r}")
@@ -235,9 +235,22 @@ def find_model(path: str | Path) -> Path:
 
 
 def list_models() -> list[Path]:
-    """Built-in encoders, the smallest first."""
+    """Built-in encoders, the smallest first; each has its decoder beside it."""
+    return [path for path in _built_in() if _decoder_beside(path).is_file()]
+
+
+def list_denoisers() -> list[Path]:
+    """Built-in denoisers, the smallest first."""
+    return [path for path in _built_in() if not _decoder_beside(path).is_file()]
+
+
+def _built_in() -> list[Path]:
     models = [path for path in MODELS.glob("*.onnx") if not path.stem.endswith(DECODER_STEM)]
     return sorted(models, key=lambda path: path.stat().st_size)
+
+
+def _decoder_beside(encoder: Path) -> Path:
+    return encoder.with_name(encoder.stem + DECODER_STEM + encoder.suffix)
 
 
 def find_decoder_of(path: str | Path) -> Path:
@@ -247,13 +260,17 @@ def find_decoder_of(path: str | Path) -> Path:
     ------
     EngineError
         If there is none.
+    SpecError
+        If the model is a denoiser.
     """
     encoder = find_model(path)
     if encoder.stem.endswith(DECODER_STEM):
         return encoder
-    decoder = encoder.with_name(encoder.stem + DECODER_STEM + encoder.suffix)
+    decoder = _decoder_beside(encoder)
     if not decoder.is_file():
-        if read_model_spec(encoder).kind == "decoder":
+        spec = read_model_spec(encoder)
+        check_kind(encoder, spec)
+        if spec.kind == "decoder":
             return encoder
         raise EngineError(f"{decoder}: no such file; export encoder and decoder together with `microrun export`")
     return decoder
