@@ -24,7 +24,7 @@ def export(
     out: Annotated[Path | None, typer.Option(help="NAME.onnx or NAME.plan; by default beside the source.")] = None,
     precision: Annotated[
         Literal["f32", "f16", "int8"] | None,
-        typer.Option(help="Of the weights; by default an .onnx file's own, of a checkpoint f32, or f16 for plans."),
+        typer.Option(help="Of weights; by default an .onnx file's own, of a checkpoint f32 (plans, denoisers: f16)."),
     ] = None,
     calibrate: Annotated[Path | None, typer.Option(help="Scan to calibrate int8 on.")] = None,
     held_out: Annotated[
