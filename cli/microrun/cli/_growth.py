@@ -41,13 +41,12 @@ def print_plan(request: GenerateRequest, diffusion: Diffusion, info: EngineInfo,
     work = count_work(tiling, diffusion.schedule, request.sampling)
     bare, known = evaluations_per_block(diffusion.schedule, request.sampling)
     voxels = int(np.prod(request.shape))
-    block_bytes = BLOCK**3 * (1 if diffusion.n_colours else 4)
+    voxel_bytes = 1 if diffusion.n_colours else 4
+    block_bytes = work.blocks * BLOCK**3 * voxel_bytes + voxels * voxel_bytes  # apart, and put together
     samples = info.lanes * info.batch * int(np.prod(diffusion.sample_shape)) * 4
     tiles = sum(array.nbytes for array in (tiling.corners, tiling.stages, tiling.starts, tiling.earlier))
     depth, rows, cols = request.shape
-    first = (
-        f"{work.first_blocks:,} of them start from nothing ({bare} evaluations), the others know some voxels ({known})"
-    )
+    first = f"{work.first_blocks:,} from nothing ({bare} evaluations each), the others from known voxels too ({known})"
     _console.print_table(
         f"{request.out}",
         {
@@ -55,7 +54,7 @@ def print_plan(request: GenerateRequest, diffusion: Diffusion, info: EngineInfo,
             "blocks": f"{work.blocks:,} in {request.order} order; {first}",
             "evaluations": f"{work.evaluations:,}, {work.evaluations / voxels:.3g} per voxel: "
             f"{work.evaluations / (work.blocks * PAPERS_EVALUATIONS):.2f} of GrainPaint's for these blocks",
-            "disk": f"{_console.size_text(work.blocks * block_bytes)} for blocks, "
+            "disk": f"{_console.size_text(block_bytes)} for blocks, "
             f"{_console.size_text(voxels * LABEL_BYTES)} for grains",
             "memory": f"{_console.size_text(tiles + 6 * samples)} beside the engine's own",
             "engine": str(info),

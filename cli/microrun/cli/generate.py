@@ -45,7 +45,9 @@ def generate(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same volume.")] = 0,
     preset: Annotated[Literal["default", "fast"], typer.Option(help="Quality against time.")] = "default",
     steps: Annotated[int | None, typer.Option(min=1, help="Timesteps, instead of the preset's.")] = None,
-    resample: Annotated[int | None, typer.Option(min=1, help="Resamplings of each, instead of the preset's.")] = None,
+    resample: Annotated[
+        int | None, typer.Option(min=0, help="How often each is drawn again where voxels are known, likewise.")
+    ] = None,
     stl: Annotated[Path | None, typer.Option(help="Grow a part of this shape.")] = None,
     part: Annotated[Path | None, typer.Option(help="The same by a .npy mask of `microrun voxelize`.")] = None,
     order: Annotated[Order, typer.Option(help="Of the blocks: from everywhere, or from the centre.")] = "isotropic",
@@ -59,8 +61,9 @@ def generate(
 ) -> None:
     """Grow a grain structure of any size, or in the shape of a part.
 
-    Finished blocks are kept in OUT.blocks until all are there: whatever happens, the same command goes on
-    from them. The result is the same whatever the batch, and however many workers.
+    Finished blocks are kept in OUT.blocks until all are there: whatever
+    happens, the same command goes on from them. The result is the same
+    whatever the batch, and however many workers.
     """
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
@@ -94,7 +97,6 @@ def _generate_on_dask(request: GenerateRequest, address: str, job: Job, dry_run:
         raise MicrorunError("--dry-run measures this machine; leave out --dask")
     with connect(address) as client:
         spec, info = describe(client, job)
-        job = replace(job, device="cuda" if info.device == "cuda" else "cpu")
         _console.out.print(f"workers  {len(client.scheduler_info()['workers'])} at {address}")
         _console.out.print(f"engine   {info}")
         folder = request.open_folder(spec, info)
@@ -130,7 +132,7 @@ def _sampling(preset: str, steps: int | None, resample: int | None) -> Sampling:
     chosen = PRESETS[preset]
     if steps is not None:
         chosen = replace(chosen, count=steps, plain_steps=min(chosen.plain_steps, steps))
-    return chosen if resample is None else replace(chosen, n_resample=resample)
+    return chosen if resample is None else replace(chosen, n_resample=resample + 1)
 
 
 def _parse_size(text: str) -> Shape:

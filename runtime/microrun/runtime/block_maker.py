@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,12 +34,13 @@ class BlockMaker(Closing):
     """
 
     def __init__(self, denoiser: Denoiser, folder: BlockFolder) -> None:
-        self._denoiser, self._folder = denoiser, folder
+        self._denoiser, self.folder = denoiser, folder
         schedule, sampling = denoiser.diffusion.schedule, folder.blueprint.sampling
         self.steps = {has_known: plan_steps(schedule, sampling, has_known) for has_known in (False, True)}
         self._has_known = folder.tiling.has_known
-        self._queue: queue.PriorityQueue[tuple[float, Future[None] | None]] = queue.PriorityQueue()
-        self._stopped = False
+        self._waiting: queue.PriorityQueue[tuple[int, int, Future[None] | None]] = queue.PriorityQueue()
+        self._tickets = itertools.count()  # so that futures are never compared
+        self._failure: Exception | None = None  # the first; with it all threads end
         self._counts = [0] * denoiser.info.lanes
         self._threads = [threading.Thread(target=self._work, args=(n,), daemon=True) for n in range(len(self._counts))]
         for thread in self._threads:
@@ -52,13 +54,12 @@ class BlockMaker(Closing):
     def submit(self, number: int) -> Future[None]:
         """Ask for a block; low numbers are begun first. The future is done when its file is there.
 
-        Once a lane has failed or the maker is closed, futures of blocks that are not finished hold an error.
+        Once a lane has failed or the maker is closed, futures of blocks that are not finished hold that error.
         """
         future: Future[None] = Future()
-        if self._stopped:
-            future.set_exception(EngineError("no more blocks are made: an engine has failed, or was closed"))
-            return future
-        self._queue.put((number, future))
+        self._put(number, future)
+        if self._failure is not None:  # perhaps no thread is left to see it
+            self._give_up(self._failure)
         return future
 
     def steps_of(self, number: int) -> Steps:
@@ -67,59 +68,60 @@ class BlockMaker(Closing):
 
     def close(self) -> None:
         """Give unfinished blocks up, and end the threads."""
-        self._stopped = True
-        for _ in self._threads:
-            self._queue.put((-1.0, None))  # wakes one that waits
+        self._give_up(EngineError("closed before this block was finished; run again to go on"))
         for thread in self._threads:
             thread.join()
 
     def _work(self, lane_number: int) -> None:
-        futures: dict[int, Future[None]] = {}
-        failure: Exception = EngineError("a block was given up")
+        futures: set[Future[None]] = set()
         try:
             with _Crew(self._denoiser.lane(), self) as crew:
                 while self._take(crew, futures):
                     finished = crew.step()
                     self._counts[lane_number] += len(futures)
-                    for number, block in finished:
-                        self._folder.store(number, block)
-                        futures.pop(number).set_result(None)
+                    for job, block in finished:
+                        self.folder.store(job.number, block)
+                        futures.remove(job.future)
+                        job.future.set_result(None)
         except Exception as error:
-            failure = error
-        self._give_up(futures, failure)
+            self._give_up(error)
+        for future in futures:
+            future.set_exception(self._failure)
 
-    def _take(self, crew: _Crew, futures: dict[int, Future[None]]) -> bool:
+    def _take(self, crew: _Crew, futures: set[Future[None]]) -> bool:
         """Fill idle slots with what waits; wait only if all are idle. False to end."""
-        while not self._stopped and crew.idle:
+        while self._failure is None and crew.idle:
             try:
-                number, future = self._queue.get(block=not futures)
+                number, _, future = self._waiting.get(block=not futures)
             except queue.Empty:
                 break
             if future is None:
-                return False
-            futures[int(number)] = future
-            crew.begin(int(number), self.steps_of(int(number)), self._folder)
-        return not self._stopped
+                break
+            futures.add(future)
+            crew.begin(_Job(number, future, self.steps_of(number)), self.folder)
+        return self._failure is None
 
-    def _give_up(self, futures: dict[int, Future[None]], failure: Exception) -> None:
-        """End all threads, and give an error to whoever waits for a block."""
-        self._stopped = True
-        for future in futures.values():
-            future.set_exception(failure)
+    def _put(self, number: int, future: Future[None] | None) -> None:
+        self._waiting.put((number, next(self._tickets), future))
+
+    def _give_up(self, failure: Exception) -> None:
+        """Give the first failure to whoever waits, and wake all threads, so that they end."""
+        self._failure = self._failure or failure
         with contextlib.suppress(queue.Empty):
             while True:
-                _, waiting = self._queue.get_nowait()
-                if waiting is not None:
-                    waiting.set_exception(failure)
+                *_, future = self._waiting.get_nowait()
+                if future is not None:
+                    future.set_exception(self._failure)
         for _ in self._threads:
-            self._queue.put((-1.0, None))
+            self._put(-1, None)
 
 
 @dataclass
 class _Job:
-    """A block in a slot, and the number of its next evaluation."""
+    """A block in a slot, who waits for it, and the number of its next evaluation."""
 
     number: int
+    future: Future[None]
     steps: Steps
     next: int = 0
 
@@ -133,22 +135,22 @@ class _Crew(Closing):
         self._jobs: list[_Job | None] = [None] * lane.batch
         self._timesteps = np.zeros(lane.batch, np.int32)
         self._coefficients = np.zeros((lane.batch, 5), np.float32)
-        self._noise = _NoiseAhead(maker._folder.blueprint.seed, (lane.batch, *self._shape))
+        self._noise = _NoiseAhead(maker.folder.blueprint.seed, (lane.batch, *self._shape))
 
     @property
     def idle(self) -> bool:
         """Whether a slot is."""
         return None in self._jobs
 
-    def begin(self, number: int, steps: Steps, folder: BlockFolder) -> None:
+    def begin(self, job: _Job, folder: BlockFolder) -> None:
         """Put a block into an idle slot."""
         slot = self._jobs.index(None)
         x = np.empty((1, *self._shape), np.float32)
-        normal_noise(folder.blueprint.seed, np.array([number]), 0, x)
-        self._lane.load(slot, x[0], *folder.known(number))
-        self._jobs[slot] = _Job(number, steps)
+        normal_noise(folder.blueprint.seed, np.array([job.number]), 0, x)
+        self._lane.load(slot, x[0], *folder.known(job.number))
+        self._jobs[slot] = job
 
-    def step(self) -> list[tuple[int, Float32]]:
+    def step(self) -> list[tuple[_Job, Float32]]:
         """Advance all blocks by one evaluation; returns those that are finished, whose slots are idle again."""
         for slot, job in enumerate(self._jobs):
             if job is not None:
@@ -163,7 +165,7 @@ class _Crew(Closing):
                 continue
             job.next += 1
             if job.next == len(job.steps.timesteps):
-                finished.append((job.number, self._lane.read(slot)))
+                finished.append((job, self._lane.read(slot)))
                 self._lane.free(slot)
                 self._jobs[slot] = None
         return finished
@@ -192,7 +194,7 @@ class _NoiseAhead(Closing):
         self._now: Float32 = np.zeros(shape, np.float32)
         self._ahead: Float32 = np.zeros(shape, np.float32)
         self._made: list[tuple[int, int] | None] = [None] * shape[0]
-        self._pool = ThreadPoolExecutor(1)
+        self._pool = ThreadPoolExecutor(1, "noise")
         self._pending: Future[None] | None = None
 
     def prepare(self, wanted: list[tuple[int, int] | None]) -> None:
@@ -201,7 +203,7 @@ class _NoiseAhead(Closing):
         self._pending = self._pool.submit(self._fill, wanted, self._ahead)
 
     def take(self, wanted: list[tuple[int, int] | None]) -> Float32:
-        """Noise of (block, evaluation) for every slot, valid until the next but one is taken."""
+        """Noise of (block, evaluation) for every slot, valid until the next is taken."""
         if self._pending is not None:
             self._pending.result()
         self._now, self._ahead = self._ahead, self._now

@@ -36,6 +36,7 @@ PRESETS = {
     "fast": Sampling(50, n_resample=3, plain_steps=5),
 }
 VALUE_SCALE = 100.0  # of GrainPaint's labels: the side of its training volumes
+MOST_COLOURS = 128  # of int8
 TICK_S = 0.5  # between signs of life
 Progress = Callable[["Grown"], None]
 
@@ -138,8 +139,11 @@ class GenerateRequest:
             If the denoiser draws no blocks.
         VolumeError
             If the folder is that of another volume.
+        MicrorunError
+            If so many timesteps do not fit the denoiser's schedule.
         """
         diffusion = check_block(spec)
+        evaluations_per_block(diffusion.schedule, self.sampling)  # refuses before there is a folder
         self.tile()
         make_folder(self.folder, self.blueprint(info), self.part)
         return BlockFolder(self.folder, diffusion)
@@ -166,6 +170,8 @@ def check_block(spec: ModelSpec) -> Diffusion:
     """What a denoiser draws; EngineError if volumes are not tiled with that."""
     diffusion = spec.diffusion
     assert diffusion is not None
+    if diffusion.n_colours > MOST_COLOURS:
+        raise EngineError(f"{spec.name}: a volume holds at most {MOST_COLOURS} colours; got {diffusion.n_colours}")
     if diffusion.sides != (BLOCK, BLOCK, BLOCK) or (not diffusion.n_colours and diffusion.sample_shape[0] != 1):
         raise EngineError(
             f"{spec.name}: volumes grow from blocks of {BLOCK}³ voxels in one channel, or in colours; "
@@ -207,6 +213,7 @@ class Queue:
 
     def __init__(self, tiling: Tiling, finished: NDArray[np.bool_]) -> None:
         blocks = np.repeat(np.arange(len(tiling)), np.diff(tiling.starts))
+        self._finished = finished
         self._waits_for = np.bincount(blocks[~finished[tiling.earlier]], minlength=len(tiling))
         order = np.argsort(tiling.earlier, kind="stable")
         self._later = blocks[order]
@@ -217,7 +224,7 @@ class Queue:
         """Take note of a finished block; returns those that it was the last to keep waiting, ascending."""
         later = self._later[self._starts[number] : self._starts[number + 1]]
         self._waits_for[later] -= 1
-        ready: list[int] = later[self._waits_for[later] == 0].tolist()
+        ready: list[int] = later[(self._waits_for[later] == 0) & ~self._finished[later]].tolist()
         return ready
 
 

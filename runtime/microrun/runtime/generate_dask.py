@@ -6,14 +6,17 @@ a worker may be killed at any time: its tasks run again elsewhere, and the volum
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from microrun.runtime.block_maker import BlockMaker
 from microrun.runtime.denoiser import Denoiser, open_denoiser
@@ -21,7 +24,7 @@ from microrun.runtime.engine import Device, EngineInfo, EngineRequest, Precision
 from microrun.runtime.errors import EngineError, VolumeError
 from microrun.runtime.generate import Grown, Progress, check_block, evaluations_per_block
 from microrun.runtime.spec import ModelSpec
-from microrun.runtime.volume import BlockFolder, name_computed
+from microrun.runtime.volume import BlockFolder, Blueprint, name_computed
 
 TIMEOUT_S = 20.0  # until a scheduler answers and has a worker
 
@@ -48,7 +51,7 @@ class Job:
 
 _lock = threading.Lock()
 _denoisers: dict[Job, Denoiser] = {}  # of this worker's process
-_makers: dict[tuple[Job, Path], BlockMaker] = {}
+_makers: dict[tuple[Job, Path, Blueprint], BlockMaker] = {}
 
 
 @contextmanager
@@ -68,8 +71,10 @@ def connect(address: str, timeout_s: float = TIMEOUT_S) -> Iterator[Any]:
         If it does not answer, or no worker comes.
     """
     from distributed import Client
+    from distributed.comm.addressing import get_address_host
 
     try:
+        get_address_host(address)  # a client fails at what is no address too, but then hangs when it is deleted
         client = Client(address, timeout=timeout_s)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError) as error:
         raise EngineError(f"{address}: no Dask scheduler answers there within {timeout_s:g} s ({error})") from None
@@ -83,7 +88,8 @@ def connect(address: str, timeout_s: float = TIMEOUT_S) -> Iterator[Any]:
 
 def describe(client: Any, job: Job) -> tuple[ModelSpec, EngineInfo]:
     """What the denoiser is, and how a worker runs it; errors as of `open_denoiser`."""
-    described: tuple[ModelSpec, EngineInfo] = client.submit(_describe, job, pure=False).result()
+    with _plain_errors():
+        described: tuple[ModelSpec, EngineInfo] = client.submit(_describe, job, pure=False).result()
     return described
 
 
@@ -104,38 +110,70 @@ def grow_on_dask(client: Any, job: Job, folder: BlockFolder, progress: Progress 
     Raises
     ------
     EngineError, VolumeError, OutputError
-        As `generate.grow`; or if a worker computes otherwise than the blueprint says, or does not see the folder.
+        As `generate.grow`; or if a worker computes otherwise than the blueprint says, or does not see the folder, or
+        the cluster is lost.
     """
     from distributed import as_completed
 
-    spec, _ = describe(client, job)
-    check_block(spec)
-    assert spec.diffusion is not None
-    tiling, finished = folder.tiling, folder.finished()
-    each = evaluations_per_block(spec.diffusion.schedule, folder.blueprint.sampling)
-    lengths = np.array(each)[tiling.has_known.astype(int)]
-    path, total = folder.path.resolve(), int(lengths[~finished].sum())
-    futures: dict[int, Any] = {}
-    for number in np.flatnonzero(~finished).tolist():
-        waits_for = [futures[other] for other in tiling.dependencies(number).tolist() if other in futures]
-        futures[number] = client.submit(make_block, job, path, number, *waits_for, pure=False)
-    count, done = int(finished.sum()), 0
+    spec, info = describe(client, job)
+    job = replace(job, device="cuda" if info.device == "cuda" else "cpu")
+    each = evaluations_per_block(check_block(spec).schedule, folder.blueprint.sampling)
+    finished = folder.finished()
+    lengths = np.array(each)[folder.tiling.has_known.astype(int)]
+    count, done, total = int(finished.sum()), 0, int(lengths[~finished].sum())
     progress(Grown(count, 0, total))
-    for future in as_completed(futures.values()):  # type: ignore[no-untyped-call]
-        done += int(lengths[future.result()])
-        count += 1
-        progress(Grown(count, done, total - done))
+    with _submitted(client, job, folder, finished) as futures, _plain_errors():
+        for future in as_completed(futures):  # type: ignore[no-untyped-call]
+            done += int(lengths[future.result()])
+            count += 1
+            progress(Grown(count, done, total - done))
 
 
-def make_block(job: Job, path: Path, number: int, *_: int) -> int:
-    """Make a block on a worker; returns its number."""
-    _maker(job, path).submit(number).result()
+@contextmanager
+def _submitted(client: Any, job: Job, folder: BlockFolder, finished: NDArray[np.bool_]) -> Iterator[list[Any]]:
+    """Have missing blocks made; at the end, whatever its reason, no worker goes on with them."""
+    path, futures = folder.path.resolve(), dict[int, Any]()
+    try:
+        for number in np.flatnonzero(~finished).tolist():
+            waits_for = [futures[other] for other in folder.tiling.dependencies(number).tolist() if other in futures]
+            futures[number] = client.submit(make_block, job, path, folder.blueprint, number, *waits_for, pure=False)
+        yield list(futures.values())
+    finally:
+        with contextlib.suppress(Exception):  # of a cluster that is lost
+            client.cancel(list(futures.values()))
+            client.run(_forget, path, on_error="ignore")
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turn Dask's own errors into ours."""
+    from distributed.comm.core import CommClosedError
+    from distributed.scheduler import KilledWorker
+
+    try:
+        yield
+    except KilledWorker:
+        raise EngineError("worker after worker died at one block; see their logs, then run again to go on") from None
+    except (CancelledError, CommClosedError):
+        raise EngineError("the Dask scheduler was lost; start it and run again to go on") from None
+
+
+def make_block(job: Job, path: Path, blueprint: Blueprint, number: int, *_: int) -> int:
+    """Make a block on a worker, if it is not there yet; returns its number."""
+    maker = _maker(job, path, blueprint)
+    if maker.folder.has(number):  # Dask asks again for what a lost worker had finished
+        return number
+    try:
+        maker.submit(number).result()
+    except Exception:  # of an engine or a disk that may be well again the next time
+        _forget(path)
+        raise
     return number
 
 
 def _describe(job: Job) -> tuple[ModelSpec, EngineInfo]:
-    denoiser = _denoiser(job)
-    return denoiser.spec, denoiser.info
+    with open_denoiser(job.engine, job.device, EngineRequest(job.precision, batch=job.batch)) as denoiser:
+        return denoiser.spec, denoiser.info
 
 
 def _denoiser(job: Job) -> Denoiser:
@@ -149,18 +187,32 @@ def _denoiser(job: Job) -> Denoiser:
         return _denoisers[job]
 
 
-def _maker(job: Job, path: Path) -> BlockMaker:
-    denoiser = _denoiser(job)
+def _maker(job: Job, path: Path, blueprint: Blueprint) -> BlockMaker:
+    denoiser, key = _denoiser(job), (job, path, blueprint)
     with _lock:
-        if (job, path) not in _makers:
-            if not path.is_dir():
-                raise VolumeError(f"{path}: a worker does not see this folder; put --out where all workers see it")
-            folder = BlockFolder(path, denoiser.diffusion)
-            computed = name_computed(denoiser.info)
-            if (folder.blueprint.engine, folder.blueprint.computed) != (denoiser.info.sha256, computed):
-                raise EngineError(
-                    f"{path}: its blocks are made by {folder.blueprint.computed}; a worker has {computed}, or another "
-                    f"file. Give all workers the same"
-                )
-            _makers[job, path] = BlockMaker(denoiser, folder)
-        return _makers[job, path]
+        if key not in _makers:
+            _makers[key] = BlockMaker(denoiser, _open_folder(path, blueprint, denoiser))
+        return _makers[key]
+
+
+def _open_folder(path: Path, blueprint: Blueprint, denoiser: Denoiser) -> BlockFolder:
+    if not path.is_dir():
+        raise VolumeError(f"{path}: a worker does not see this folder; put --out where all workers see it")
+    folder = BlockFolder(path, denoiser.diffusion)
+    if folder.blueprint != blueprint:
+        raise VolumeError(f"{path}: a worker sees another folder of this name; put --out where all workers see it")
+    computed = name_computed(denoiser.info)
+    if (blueprint.engine, blueprint.computed) != (denoiser.info.sha256, computed):
+        raise EngineError(
+            f"{path}: its blocks are made by {blueprint.computed}; a worker has {computed}, or another file. "
+            f"Give all workers the same"
+        )
+    return folder
+
+
+def _forget(path: Path) -> None:
+    """Give up what is being made in a folder."""
+    with _lock:
+        makers = [_makers.pop(key) for key in list(_makers) if key[1] == path]
+    for maker in makers:
+        maker.close()

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
+import math
 import os
 import shutil
-import threading
+import uuid
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +25,9 @@ from numpy.typing import NDArray
 
 from microrun.runtime.colours import colour_values, nearest_colours
 from microrun.runtime.engine import EngineInfo
-from microrun.runtime.errors import VolumeError
+from microrun.runtime.errors import MicrorunError, VolumeError
 from microrun.runtime.output import cannot_write, write_text, written_beside
+from microrun.runtime.room import check_room
 from microrun.runtime.sampling import Sampling
 from microrun.runtime.spec import Diffusion
 from microrun.runtime.tiling import BLOCK, Mask, Shape, Tiling, tile_anisotropic, tile_isotropic
@@ -35,6 +38,7 @@ Order = Literal["isotropic", "anisotropic"]
 TILINGS = {"isotropic": tile_isotropic, "anisotropic": tile_anisotropic}
 BLUEPRINT, PART = "blueprint.json", "part.npy"
 OUTSIDE = -1  # among colours
+LARGEST = 1 << 33  # voxels: 2048³, whose tiling takes seconds and a gigabyte
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,10 @@ class Blueprint:
 
     @classmethod
     def from_json(cls, text: str) -> Blueprint:
-        """Decode what `to_json` made; ValueError, TypeError or KeyError if it is something else."""
-        values: dict[str, Any] = json.loads(text)
+        """Decode what `to_json` made; ValueError, TypeError, KeyError or MicrorunError if it is something else."""
+        values: Any = json.loads(text)
+        if not isinstance(values, dict):
+            raise TypeError("no JSON object")
         z, y, x = values.pop("shape")
         return cls((z, y, x), sampling=Sampling(**values.pop("sampling")), **values)
 
@@ -94,8 +100,10 @@ def tile_volume(order: Order, shape: Shape, part: Mask | None) -> Tiling:
     Raises
     ------
     VolumeError
-        If the volume is smaller than a block, or the mask does not fit or is empty.
+        If the volume is smaller than a block or far too large, or the mask does not fit or is empty.
     """
+    if math.prod(shape) > LARGEST:
+        raise VolumeError(f"a volume must have at most {LARGEST:,} voxels; got {shape}: grow it in pieces")
     if part is None or part.shape != shape:
         return TILINGS[order](shape, part)
     depth, rows, cols = (max(side, BLOCK) for side in shape)
@@ -137,7 +145,9 @@ class BlockFolder:
         self._colours, self._channels = diffusion.n_colours, diffusion.sample_shape[0]
         dtype = np.int8 if self._colours else np.float32
         self._blank = np.zeros((BLOCK, BLOCK, BLOCK), dtype)
-        self._header = 128  # bytes before the values of a .npy file
+        saved = io.BytesIO()
+        np.save(saved, self._blank)
+        self._file_bytes = saved.tell()
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -146,10 +156,15 @@ class BlockFolder:
 
     @cached_property
     def part(self) -> Mask | None:
-        """Mask of the part, if there is one."""
+        """Mask of the part, if there is one; VolumeError if it is damaged."""
         if not self.blueprint.part:
             return None
-        mask: Mask = np.load(self.path / PART)
+        try:
+            mask: Mask = np.load(self.path / PART)
+        except (OSError, ValueError, EOFError) as error:
+            raise VolumeError(f"{self.path / PART}: cannot be read ({error}); delete it and run again") from None
+        if hash_mask(mask) != self.blueprint.part:
+            raise VolumeError(f"{self.path / PART}: is not the part of this volume; delete it and run again")
         return mask
 
     @cached_property
@@ -159,14 +174,18 @@ class BlockFolder:
 
     def finished(self) -> Mask:
         """(n,) bool: blocks whose files are there, whole."""
-        size = self._blank.nbytes + self._header
         found = np.zeros(len(self.tiling), bool)
         with os.scandir(self.path) as entries:
             for entry in entries:
                 number = _number_of(entry.name)
-                if number is not None and number < len(found) and entry.stat().st_size == size:
+                if number is not None and number < len(found) and entry.stat().st_size == self._file_bytes:
                     found[number] = True
         return found
+
+    def has(self, number: int) -> bool:
+        """Whether a block's file is there, whole."""
+        path = self._file(number)
+        return path.exists() and path.stat().st_size == self._file_bytes
 
     def store(self, number: int, block: Float32) -> None:
         """Keep a finished block; any number of workers may do so at once.
@@ -184,7 +203,7 @@ class BlockFolder:
             If the disk is full.
         """
         path = self._file(number)
-        beside = path.with_name(f"part-{os.getpid()}-{threading.get_ident()}-{path.name}")
+        beside = path.with_name(f"part-{uuid.uuid4().hex}-{path.name}")
         kept = nearest_colours(block, self._colours) if self._colours else block[0]
         try:
             with beside.open("wb") as file:
@@ -233,18 +252,10 @@ class BlockFolder:
         (z, y, x) int8 or float32
             Mapped; −1 or NaN outside the part.
         """
-        tiling, path = self.tiling, self.path / "volume.npy"
+        path = self.path / "volume.npy"
         with written_beside(path) as beside:
-            volume = np.lib.format.open_memmap(beside, "w+", self.dtype, tiling.shape)
-            for number in range(len(tiling) - 1, -1, -1):
-                of_volume, of_block = tiling.windows(number)
-                volume[of_volume] = self.load(number)[of_block]
-            asked = volume[tuple(map(slice, self.blueprint.shape))]
-            if self.part is not None:
-                outside = OUTSIDE if self._colours else np.nan
-                for plane, inside in zip(asked, self.part, strict=True):
-                    plane[~inside] = outside
-            volume.flush()
+            check_room(beside, math.prod(self.tiling.shape) * self.dtype.itemsize)  # a full disk kills who has mapped
+            self._paint(beside)
         assembled: NDArray[Any] = np.load(path, mmap_mode="r")
         return assembled[tuple(map(slice, self.blueprint.shape))]
 
@@ -252,12 +263,25 @@ class BlockFolder:
         """Delete the folder."""
         shutil.rmtree(self.path)
 
+    def _paint(self, path: Path) -> None:
+        """Draw the blocks, the last first, so that a voxel ends as that of the first block that covers it."""
+        tiling = self.tiling
+        volume = np.lib.format.open_memmap(path, "w+", self.dtype, tiling.shape)
+        for number in range(len(tiling) - 1, -1, -1):
+            of_volume, of_block = tiling.windows(number)
+            volume[of_volume] = self.load(number)[of_block]
+        if self.part is not None:
+            asked = volume[tuple(map(slice, self.blueprint.shape))]
+            for plane, inside in zip(asked, self.part, strict=True):
+                plane[~inside] = OUTSIDE if self._colours else np.nan
+        volume.flush()
+
     def _file(self, number: int) -> Path:
         return self.path / f"block-{number:07}.npy"
 
 
 def make_folder(path: Path, blueprint: Blueprint, part: Mask | None) -> None:
-    """Make the folder of a volume, or see that it is that of the same volume.
+    """Make the folder of a volume, or see that it is that of the same volume and mend its part.
 
     Raises
     ------
@@ -266,30 +290,40 @@ def make_folder(path: Path, blueprint: Blueprint, part: Mask | None) -> None:
     OutputError
         If it cannot be written.
     """
-    if path.exists() and any(path.iterdir() if path.is_dir() else [path]):
+    if _holds_something(path):
         difference = blueprint.difference(read_blueprint(path))
         if difference:
             raise VolumeError(
                 f"{path}: holds blocks of another volume ({difference}); run as then, or delete it to start anew"
             )
-        return
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        if part is not None:
-            with written_beside(path / PART) as beside, beside.open("wb") as file:
-                np.save(file, part)
-    except OSError as error:
-        raise cannot_write(path, error) from None
-    write_text(path / BLUEPRINT, blueprint.to_json())
+    else:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from None
+        write_text(path / BLUEPRINT, blueprint.to_json())
+    if part is not None and not (path / PART).exists():
+        with written_beside(path / PART) as beside, beside.open("wb") as file:
+            np.save(file, part)
 
 
 def read_blueprint(path: Path) -> Blueprint:
     """Read the blueprint of a folder; VolumeError if there is none."""
     file = path / BLUEPRINT
     try:
-        return Blueprint.from_json(file.read_text())
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise VolumeError(f"{file}: expected the blueprint of a volume in the making ({error})") from None
+        return Blueprint.from_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError, MicrorunError) as error:
+        raise VolumeError(
+            f"{file}: expected the blueprint of a volume in the making ({error}); delete {path.name}, or write to "
+            "another name"
+        ) from None
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether there is more than what was half written when a run was killed."""
+    if not path.is_dir():
+        return path.exists()
+    return any(not entry.name.startswith("part-") for entry in path.iterdir())
 
 
 def _number_of(name: str) -> int | None:

@@ -1,0 +1,196 @@
+"""Volumes grown by the processes of a Dask cluster equal those grown here, whoever is killed."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from growth import a_request
+from make_denoisers import write_block_denoiser
+from make_models import write_encoder
+
+from microrun.runtime.denoiser import open_denoiser
+from microrun.runtime.engine import EngineRequest
+from microrun.runtime.errors import EngineError, SpecError, VolumeError
+from microrun.runtime.generate import Grown, grow
+from microrun.runtime.generate_dask import Job, connect, describe, grow_on_dask
+from microrun.runtime.volume import BlockFolder
+
+distributed = pytest.importorskip("distributed")
+BLOCKS = 8
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+    ) as started:  # fmt: skip
+        yield started
+
+
+@pytest.fixture
+def client(cluster: Any) -> Iterator[Any]:
+    with connect(cluster.scheduler_address) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def denoiser(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_block_denoiser(tmp_path_factory.mktemp("denoisers") / "tiny.onnx")
+
+
+def job_of(denoiser: Path) -> Job:
+    return Job(str(denoiser), "cpu", "f32")
+
+
+def open_folder(client: Any, denoiser: Path, folder: Path, **changes: Any) -> BlockFolder:
+    return a_request(folder, **changes).open_folder(*describe(client, job_of(denoiser)))
+
+
+def blocks_of(folder: BlockFolder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.path.glob("block-*")}
+
+
+def grown_here(denoiser: Path, folder: Path, **changes: Any) -> dict[str, bytes]:
+    folder.mkdir()
+    with open_denoiser(denoiser, "cpu", EngineRequest("f32")) as opened:
+        made = a_request(folder, **changes).open_folder(opened.spec, opened.info)
+        grow(made, opened)
+    return blocks_of(made)
+
+
+def one_line(error: pytest.ExceptionInfo[Exception], *parts: object) -> None:
+    text = str(error.value)
+    assert "\n" not in text
+    for part in parts:
+        assert str(part) in text
+
+
+# --- the volume
+
+
+@pytest.mark.slow
+def test_workers_grow_the_same_volumes_in_the_same_folder_one_after_another(
+    client: Any, denoiser: Path, tmp_path: Path
+) -> None:
+    for seed in (1, 2):  # workers must not take the second for the first
+        folder, seen = open_folder(client, denoiser, tmp_path, seed=seed), list[Grown]()
+        grow_on_dask(client, job_of(denoiser), folder, seen.append)
+        assert blocks_of(folder) == grown_here(denoiser, tmp_path / str(seed), seed=seed)
+        assert [now.blocks for now in seen] == list(range(BLOCKS + 1))
+        assert len({now.evaluations + now.remaining for now in seen}) == 1 and seen[-1].remaining == 0
+        folder.remove()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_killed_worker_changes_nothing(client: Any, denoiser: Path, tmp_path: Path) -> None:
+    folder, killed = open_folder(client, denoiser, tmp_path), list[int]()
+
+    def progress(now: Grown) -> None:
+        if now.blocks == 1 and not killed:
+            killed.append(next(iter(client.run(os.getpid).values())))
+            os.kill(killed[0], signal.SIGKILL)
+
+    grow_on_dask(client, job_of(denoiser), folder, progress)
+    assert killed
+    assert blocks_of(folder) == grown_here(denoiser, tmp_path / "here")
+
+
+def test_a_run_that_was_interrupted_goes_on(client: Any, denoiser: Path, tmp_path: Path) -> None:
+    folder = open_folder(client, denoiser, tmp_path)
+
+    def interrupt(now: Grown) -> None:
+        if now.blocks == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        grow_on_dask(client, job_of(denoiser), folder, interrupt)
+    kept = folder.finished().sum()
+    assert kept >= 2
+    seen: list[Grown] = []
+    grow_on_dask(client, job_of(denoiser), folder, seen.append)
+    assert seen[0].blocks >= kept
+    assert blocks_of(folder) == grown_here(denoiser, tmp_path / "here")
+
+
+# --- what is refused
+
+
+def test_another_precision_or_file_is_refused(client: Any, denoiser: Path, tmp_path: Path) -> None:
+    folder = open_folder(client, denoiser, tmp_path)
+    other = tmp_path / "other.onnx"
+    other.write_bytes(denoiser.read_bytes() + b"\x1a\x00")  # an unknown empty field: another file, the same model
+    with pytest.raises(EngineError, match="Give all workers the same") as error:
+        grow_on_dask(client, job_of(other), folder)
+    one_line(error, folder.path)
+    with pytest.raises(VolumeError, match="engine"):
+        open_folder(client, other, tmp_path)
+    with open_denoiser(denoiser, "cpu", EngineRequest("f32")) as opened:
+        info = dataclasses.replace(opened.info, precision="bf16")
+        bf16 = a_request(tmp_path, out=tmp_path / "bf16.npy").open_folder(opened.spec, info)
+    with pytest.raises(EngineError, match=r"in bf16; a worker has .* in f32"):
+        grow_on_dask(client, job_of(denoiser), bf16)
+    assert not blocks_of(folder) and not blocks_of(bf16)
+
+
+def test_errors_of_blocks_come_through_and_the_next_run_is_well(client: Any, denoiser: Path, tmp_path: Path) -> None:
+    folder = open_folder(client, denoiser, tmp_path)
+    damaged = folder.path / "block-0000000.npy"
+    folder.store(0, np.zeros((4, 32, 32, 32), np.float32))
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    with pytest.raises(VolumeError, match="delete it and run again") as error:
+        grow_on_dask(client, job_of(denoiser), folder)
+    one_line(error, damaged)
+    damaged.unlink()
+    grow_on_dask(client, job_of(denoiser), folder)
+    assert blocks_of(folder) == grown_here(denoiser, tmp_path / "here")
+
+
+def test_engines_that_workers_cannot_open_are_refused(client: Any, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no such file"):
+        describe(client, Job(str(tmp_path / "none.onnx"), "cpu"))
+    with pytest.raises(SpecError, match="generation needs a denoiser"):
+        describe(client, Job(str(write_encoder(tmp_path / "encoder.onnx")), "cpu"))
+
+
+def test_no_scheduler_is_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        with (
+            pytest.raises(EngineError, match=r"no Dask scheduler answers there within 0\.5 s") as error,
+            connect(address, 0.5),
+        ):
+            pass
+    one_line(error, address)
+
+
+@pytest.mark.parametrize("address", ["nonsense://here", "tcp://", ":::"])
+def test_an_address_that_is_none_is_one_line(address: str) -> None:
+    with pytest.raises(EngineError, match="no Dask scheduler answers") as error, connect(address, 0.5):
+        pass
+    one_line(error, address)
+
+
+def test_a_scheduler_without_workers_is_one_line() -> None:
+    with distributed.LocalCluster(
+        n_workers=0, processes=True, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL, host="127.0.0.1"
+    ) as empty:
+        address = empty.scheduler_address
+        with (
+            pytest.raises(EngineError, match="no worker; start one with `dask worker`") as error,
+            connect(address, 0.5),
+        ):
+            pass
+    one_line(error, address)
