@@ -19,15 +19,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from microrun.cli import _bench_denoisers, _bench_generate, _bench_grainpaint, _bench_machine, _bench_operations
 from microrun.cli._bench_denoisers import list_models, open_denoisers, open_peers
 from microrun.cli._bench_engines import Wanted
-from microrun.cli._bench_generate import Contender, Evaluated, evaluation_rate, list_plans, measure_networks
-from microrun.cli._bench_grainpaint import BIG, BLOCK_EVALUATIONS, SMALL, GrainPaint
+from microrun.cli._bench_generate import Contender, Evaluated, list_plans, measure_networks
+from microrun.cli._bench_grainpaint import BIG, SMALL, GrainPaint
 from microrun.cli._bench_operations import graph_operations
 from microrun.cli._bench_volume_tables import print_generate
 from microrun.export.denoiser import trace_step
 from microrun.export.to_onnx import save_model
 from microrun.runtime.denoiser import Denoiser
 from microrun.runtime.engine import EngineInfo, read_model_spec
-from microrun.runtime.generate import PRESETS
+from microrun.runtime.generate import GRAINPAINT_EVALUATIONS, PRESETS, measure_speed
 from microrun.runtime.sampling import Sampling
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec
@@ -89,7 +89,7 @@ def test_grainpaints_networks_evaluate_batches_of_blocks(monkeypatch: pytest.Mon
 
 
 def test_a_block_takes_grainpaint_as_many_evaluations_as_published() -> None:
-    assert BLOCK_EVALUATIONS == 2489
+    assert GRAINPAINT_EVALUATIONS == 2489
 
 
 # --- operations of a graph
@@ -153,10 +153,9 @@ class SleepyDenoiser(Denoiser):
         return self.made[-1]
 
 
-def test_all_slots_of_all_lanes_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_bench_generate, "RUN_SECONDS", 0.2)
+def test_all_slots_of_all_lanes_count() -> None:
     denoiser = SleepyDenoiser(lanes=4, batch=5)
-    rate = evaluation_rate(denoiser)
+    rate = measure_speed(denoiser, 0.2)
     timed = sum(lane.steps - 1 for lane in denoiser.made)  # of each the first is before the clock starts
     assert len(denoiser.made) == 4
     assert 0.2 * 4 * 5 / 0.01 < rate <= 4 * 5 / 0.01

@@ -30,7 +30,7 @@ from microrun.runtime.sampling import Sampling
 from microrun.runtime.tiling import Shape
 
 FEW_STEPS = ("--steps", 6, "--resample", 1)
-SAMPLING = Sampling(6, n_resample=2, plain_steps=6)
+SAMPLING = Sampling(6, n_resample=2)
 SLOW = (*FEW_STEPS[:1], 24, "--resample", 40, "--preset", "fast")  # blocks that take long enough to be killed at
 
 

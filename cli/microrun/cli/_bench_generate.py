@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from math import prod
 
-import numpy as np
-
-from microrun.cli._bench_grainpaint import BLOCK_EVALUATIONS, GrainPaint
+from microrun.cli._bench_grainpaint import GrainPaint
 from microrun.cli._bench_machine import product_peak
 from microrun.cli._bench_operations import graph_operations
 from microrun.cli._bench_timing import seconds_of
-from microrun.runtime.denoiser import Denoiser, StepLane
-from microrun.runtime.generate import count_work
+from microrun.runtime.denoiser import Denoiser
+from microrun.runtime.generate import GRAINPAINT_EVALUATIONS, count_work, measure_speed
 from microrun.runtime.sampling import Sampling
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.tiling import Shape, tile_isotropic
 
 RUN_SECONDS = 1.5  # of work per repeat
-STEP = (1, 0, 0.9, -0.1, 0.4)  # coefficients under which samples neither fade nor grow
 PUBLISHED = "GrainPaint"
 PEER_BATCH = {"cpu": 1, "cuda": 8}  # one block does not fill a card
 Say = Callable[[str], None]
@@ -109,7 +104,7 @@ def contend(name: str, denoiser: Denoiser) -> Contender:
     """Make a contender of an open denoiser."""
     info = denoiser.info
     operations = graph_operations(info.path)
-    rate = partial(evaluation_rate, denoiser)
+    rate = partial(measure_speed, denoiser, RUN_SECONDS)
     return Contender(name, info.library, info.device, info.precision, operations, rate)
 
 
@@ -121,32 +116,6 @@ def contend_peer(peer: GrainPaint, device: str) -> Contender:
     evaluate = peer.evaluation(device, batch)
     library = f"torch {torch.__version__}"
     return Contender(peer.name, library, device, "f32", peer.count_operations(), lambda: batch / seconds_of(evaluate))
-
-
-def evaluation_rate(denoiser: Denoiser) -> float:
-    """Evaluations per second of all lanes, every slot at work."""
-    batch, shape = denoiser.info.batch, denoiser.diffusion.sample_shape
-    noise = np.random.default_rng(0).standard_normal((batch, *shape), np.float32)
-    timesteps = np.full(batch, denoiser.diffusion.schedule.training_steps // 2, np.int32)
-    coefficients = np.tile(np.array(STEP, np.float32), (batch, 1))
-
-    def run(lane: StepLane, seconds: float) -> int:
-        started, steps = time.perf_counter(), 0
-        while steps == 0 or time.perf_counter() - started < seconds:
-            lane.step(timesteps, coefficients, noise)
-            steps += 1
-        lane.read(0)  # a card may still be busy
-        return steps * batch
-
-    lanes = [denoiser.lane() for _ in range(denoiser.info.lanes)]
-    for lane in lanes:
-        for slot in range(batch):
-            lane.load(slot, noise[slot], noise[slot], np.zeros(shape, bool))
-        run(lane, 0)
-    started = time.perf_counter()
-    with ThreadPoolExecutor(len(lanes)) as pool:
-        done = sum(pool.map(partial(run, seconds=RUN_SECONDS), lanes))
-    return done / (time.perf_counter() - started)
 
 
 def measure_networks(ours: Sequence[Contender], peers: Sequence[Contender], repeats: int, say: Say) -> list[Evaluated]:
@@ -207,7 +176,7 @@ def list_plans(shape: Shape, presets: Mapping[str, Sampling], schedule: Schedule
         That the network was trained with.
     """
     tiling = tile_isotropic(shape)
-    published = len(tiling) * BLOCK_EVALUATIONS
+    published = len(tiling) * GRAINPAINT_EVALUATIONS
     counts = {name: count_work(tiling, schedule, sampling).evaluations for name, sampling in presets.items()}
     return [
         Planned(name, len(tiling), count, count / prod(shape), count / published)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 SIDE = 32
 TIMESTEPS = 250
-BLOCK_EVALUATIONS = 224 * 11 + 25  # 249 steps, all but the last 25 resampled 10 times, also where no voxel is known
 
 
 @dataclass(frozen=True)

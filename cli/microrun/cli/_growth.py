@@ -10,27 +10,56 @@ import numpy as np
 
 from microrun.cli import _console
 from microrun.runtime.engine import EngineInfo
-from microrun.runtime.generate import GenerateRequest, Grown, Progress, count_work, evaluations_per_block
+from microrun.runtime.generate import (
+    GRAINPAINT_EVALUATIONS,
+    GenerateRequest,
+    Grown,
+    Progress,
+    count_work,
+    evaluations_per_block,
+)
 from microrun.runtime.segment import Summary
 from microrun.runtime.spec import Diffusion
 from microrun.runtime.tiling import BLOCK
+from microrun.runtime.volume import BlockFolder
 
-PAPERS_EVALUATIONS = 2489  # of GrainPaint for every block, at its 10 resamplings
 LABEL_BYTES = 4
 
 
+class Pace:
+    """Turns evaluations of this run, which may go on with another's blocks, into voxels per second.
+
+    Parameters
+    ----------
+    request, folder
+        Of the volume.
+    """
+
+    def __init__(self, request: GenerateRequest, folder: BlockFolder) -> None:
+        work = count_work(folder.tiling, folder.diffusion.schedule, request.sampling)
+        self.blocks = work.blocks
+        voxels = int(np.prod(request.shape)) if request.part is None else int(request.part.sum())
+        self._voxels_per_evaluation = voxels / work.evaluations
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return max(time.monotonic() - self._started, 1e-3)
+
+    def voxels_s(self, now: Grown) -> float:
+        """Voxels per second on average."""
+        return now.evaluations * self._voxels_per_evaluation / self.seconds
+
+
 @contextmanager
-def grown_bar(request: GenerateRequest, blocks: int) -> Iterator[Progress]:
+def grown_bar(pace: Pace) -> Iterator[Progress]:
     """Show how a volume grows."""
-    voxels = int(np.prod(request.shape)) if request.part is None else int(request.part.sum())
-    started = time.monotonic()
     with _console.progress_bar("growing", "evaluations") as bar:
 
         def show(now: Grown) -> None:
-            total = now.evaluations + now.remaining
-            done = voxels * now.evaluations / max(total, 1)
-            rate = done / max(time.monotonic() - started, 1e-3)
-            bar(now.evaluations, total, f"{now.blocks:,} of {blocks:,} blocks, {rate:,.0f} voxels/s")
+            note = f"{now.blocks:,} of {pace.blocks:,} blocks, {pace.voxels_s(now):,.0f} voxels/s"
+            bar(now.evaluations, now.evaluations + now.remaining, note)
 
         yield show
 
@@ -53,7 +82,7 @@ def print_plan(request: GenerateRequest, diffusion: Diffusion, info: EngineInfo,
             "volume": f"{depth} × {rows} × {cols} voxels (z, y, x)" + _part_text(request),
             "blocks": f"{work.blocks:,} in {request.order} order; {first}",
             "evaluations": f"{work.evaluations:,}, {work.evaluations / voxels:.3g} per voxel: "
-            f"{work.evaluations / (work.blocks * PAPERS_EVALUATIONS):.2f} of GrainPaint's for these blocks",
+            f"{work.evaluations / (work.blocks * GRAINPAINT_EVALUATIONS):.2f} of GrainPaint's for these blocks",
             "disk": f"{_console.size_text(block_bytes)} for blocks, "
             f"{_console.size_text(voxels * LABEL_BYTES)} for grains",
             "memory": f"{_console.size_text(tiles + 6 * samples)} beside the engine's own",
@@ -63,15 +92,18 @@ def print_plan(request: GenerateRequest, diffusion: Diffusion, info: EngineInfo,
     )
 
 
-def print_summary(request: GenerateRequest, grown: Grown, seconds: float, summary: Summary) -> None:
-    """Print what was made."""
-    voxels = summary.voxels - summary.outside
+def print_pace(pace: Pace, grown: Grown) -> None:
+    """Print how fast the blocks were made."""
     if grown.evaluations:
         _console.out.print(
-            f"grown    {grown.blocks:,} blocks in {_duration(seconds)}: "
-            f"{grown.evaluations / seconds:,.1f} evaluations/s, {voxels / seconds:,.0f} voxels/s"
+            f"grown    {grown.blocks:,} blocks in {_duration(pace.seconds)}: "
+            f"{grown.evaluations / pace.seconds:,.1f} evaluations/s, {pace.voxels_s(grown):,.0f} voxels/s"
         )
-    _console.out.print(f"grains   {summary.grains:,} in {voxels:,} voxels")
+
+
+def print_summary(request: GenerateRequest, summary: Summary) -> None:
+    """Print what was made."""
+    _console.out.print(f"grains   {summary.grains:,} in {summary.voxels - summary.outside:,} voxels")
     _console.out.print(f"wrote    {request.out} ({_console.size_text(request.out.stat().st_size)})")
     _console.out.print(f"look at  microrun render {request.out}, microrun grains {request.out}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import typer
 
 from microrun.cli import _console
-from microrun.cli._growth import grown_bar, print_plan, print_summary
+from microrun.cli._growth import Pace, grown_bar, print_pace, print_plan, print_summary
 from microrun.runtime.denoiser import open_denoiser
 from microrun.runtime.engine import Device, EngineRequest, Precision
 from microrun.runtime.errors import MicrorunError, OutputError, VolumeError
@@ -105,12 +104,11 @@ def _generate_on_dask(request: GenerateRequest, address: str, job: Job, dry_run:
 
 def _run(request: GenerateRequest, folder: BlockFolder, grow_blocks: Callable[[Progress], None]) -> None:
     """Grow all blocks with a progress bar, write the grains, and clear the blocks away."""
-    blocks, there = len(folder.tiling), int(folder.finished().sum())
-    if there:
-        _console.out.print(f"going on {there:,} of {blocks:,} blocks are in {folder.path}")
-    grown, started = Grown(there, 0, 0), time.monotonic()
+    pace, grown = Pace(request, folder), Grown(int(folder.finished().sum()), 0, 0)
+    if grown.blocks:
+        _console.out.print(f"going on {grown.blocks:,} of {pace.blocks:,} blocks are in {folder.path}")
     try:
-        with grown_bar(request, blocks) as show:
+        with grown_bar(pace) as show:
 
             def progress(now: Grown) -> None:
                 nonlocal grown
@@ -119,19 +117,20 @@ def _run(request: GenerateRequest, folder: BlockFolder, grow_blocks: Callable[[P
 
             grow_blocks(progress)
     except KeyboardInterrupt:
-        _console.error_line(f"interrupted; {grown.blocks:,} of {blocks:,} blocks are kept: run the same again to go on")
+        kept = f"{grown.blocks:,} of {pace.blocks:,} blocks are kept"
+        _console.error_line(f"interrupted; {kept}: run the same again to go on")
         raise typer.Exit(130) from None
-    seconds = time.monotonic() - started
+    print_pace(pace, grown)
     with _console.err.status("telling grains apart"):
         summary = write_grains(folder, request.min_voxels, request.out)
     folder.remove()
-    print_summary(request, grown, seconds, summary)
+    print_summary(request, summary)
 
 
 def _sampling(preset: str, steps: int | None, resample: int | None) -> Sampling:
     chosen = PRESETS[preset]
     if steps is not None:
-        chosen = replace(chosen, count=steps, plain_steps=min(chosen.plain_steps, steps))
+        chosen = replace(chosen, count=steps, plain_steps=steps // 10)
     return chosen if resample is None else replace(chosen, n_resample=resample + 1)
 
 

@@ -141,7 +141,7 @@ class BlockFolder:
 
     def __init__(self, path: Path, diffusion: Diffusion) -> None:
         self.path = path
-        self.blueprint = read_blueprint(path)
+        self.blueprint, self.diffusion = read_blueprint(path), diffusion
         self._colours, self._channels = diffusion.n_colours, diffusion.sample_shape[0]
         dtype = np.int8 if self._colours else np.float32
         self._blank = np.zeros((BLOCK, BLOCK, BLOCK), dtype)
