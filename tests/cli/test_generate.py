@@ -29,7 +29,7 @@ from microrun.runtime.parts import load_part
 from microrun.runtime.sampling import Sampling
 from microrun.runtime.tiling import Shape
 
-FEW_STEPS = ("--steps", 6, "--resample", 1)
+FEW_STEPS = ("--steps", 6, "--resample", 1, "--min-voxels", 0)
 SAMPLING = Sampling(6, n_resample=2)
 SLOW = (*FEW_STEPS[:1], 24, "--resample", 40, "--preset", "fast")  # blocks that take long enough to be killed at
 

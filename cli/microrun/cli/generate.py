@@ -16,6 +16,7 @@ from microrun.runtime.denoiser import open_denoiser
 from microrun.runtime.engine import Device, EngineRequest, Precision
 from microrun.runtime.errors import MicrorunError, OutputError, VolumeError
 from microrun.runtime.generate import (
+    MIN_VOXELS,
     PRESETS,
     GenerateRequest,
     Grown,
@@ -50,7 +51,7 @@ def generate(
     stl: Annotated[Path | None, typer.Option(help="Grow a part of this shape.")] = None,
     part: Annotated[Path | None, typer.Option(help="The same by a .npy mask of `microrun voxelize`.")] = None,
     order: Annotated[Order, typer.Option(help="Of the blocks: from everywhere, or from the centre.")] = "isotropic",
-    min_voxels: Annotated[int, typer.Option(min=0, help="Smaller grains join a neighbour.")] = 0,
+    min_voxels: Annotated[int, typer.Option(min=0, help="Smaller grains join a neighbour.")] = MIN_VOXELS,
     device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
     batch: Annotated[int | None, typer.Option(help="Blocks that a worker of the engine draws at once.")] = None,

@@ -36,6 +36,7 @@ PRESETS = {
     "default": Sampling(100, n_resample=5, plain_steps=10),
     "fast": Sampling(50, n_resample=3, plain_steps=5),
 }
+MIN_VOXELS = 8  # of a grain: voxels that a network is not sure of look like tiny ones; 5 % of Potts' are smaller
 VALUE_SCALE = 100.0  # of GrainPaint's labels: the side of its training volumes
 MOST_COLOURS = 128  # of int8
 # Of GrainPaint's plan for every block: 249 steps, all but the last 25 resampled 10 times, also where nothing is known.
@@ -116,7 +117,7 @@ class GenerateRequest:
     sampling: Sampling = PRESETS["default"]
     order: Order = "isotropic"
     part: Mask | None = None
-    min_voxels: int = 0
+    min_voxels: int = MIN_VOXELS
 
     def __post_init__(self) -> None:
         if self.out.suffix.lower() not in SUFFIXES:
