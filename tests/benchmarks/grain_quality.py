@@ -29,8 +29,8 @@ from microrun.training.simulate.volumes import read_volumes, write_volumes
 
 # As the paper counts: at 10 resamplings a timestep is denoised 11 times, the last tenth of them once.
 WAYS = {
-    f"{steps} steps, {again} resampling{'s' * (again > 1)}": Sampling(steps, 1.0, again + 1, plain_steps=steps // 10)
-    for steps, again in ((250, 1), (250, 5), (250, 10), (100, 1), (100, 5), (50, 2))
+    f"{steps} steps, {again} resampling{'s' * (again != 1)}": Sampling(steps, 1.0, again + 1, plain_steps=steps // 10)
+    for steps, again in ((250, 1), (250, 5), (250, 10), (100, 0), (100, 1), (100, 5), (50, 1), (50, 2), (25, 1))
 }
 MEASURES = ("volume_um3", "c_over_a", "nearest_um")
 GROWTH = Growth((100, 100, 100), 50)

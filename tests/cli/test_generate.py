@@ -124,7 +124,7 @@ def test_a_dry_run_says_what_it_takes_and_leaves_nothing(generate: Microrun, tmp
     assert ran.code == 0, ran
     for said in (
         "32 × 40 × 56 voxels", "blocks 4 in isotropic order; 1 from nothing (6 evaluations each)",
-        "the others from known voxels too (6)", "evaluations 24, 0.000335 per voxel", "disk", "memory", "measured now",
+        "the others from known voxels too (11)", "evaluations 39, 0.000544 per voxel", "disk", "memory", "measured now",
     ):  # fmt: skip
         assert said in ran.said, ran.said
     assert not list(tmp_path.iterdir())

@@ -29,6 +29,7 @@ EXTRAS = {
     "judge": ("pyebsdindex",),
     "convert": ("rosettasciio", "tifffile", "zarr"),
     "generate": ("trimesh",),
+    "cluster": ("distributed",),
     "train": ("torch", "onnx", "onnxscript", "safetensors"),
 }
 # NVIDIA names its packages after the CUDA that they are for; the bare names come from its installers.

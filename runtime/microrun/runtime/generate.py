@@ -33,8 +33,8 @@ from microrun.runtime.volume import (
 )
 
 PRESETS = {
-    "default": Sampling(100, n_resample=5, plain_steps=10),
-    "fast": Sampling(50, n_resample=3, plain_steps=5),
+    "default": Sampling(100, n_resample=2, plain_steps=10),
+    "fast": Sampling(25, n_resample=2, plain_steps=2),
 }
 MIN_VOXELS = 8  # of a grain: voxels that a network is not sure of look like tiny ones; 5 % of Potts' are smaller
 VALUE_SCALE = 100.0  # of GrainPaint's labels: the side of its training volumes
