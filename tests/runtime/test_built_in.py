@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from make_denoisers import denoiser_spec, write_denoiser
 from make_models import write_decoder, write_encoder
@@ -13,6 +14,8 @@ from microrun.runtime import engine
 from microrun.runtime.denoiser import open_denoiser
 from microrun.runtime.engine import EngineRequest, find_decoder_of, find_model, list_denoisers, list_models, open_engine
 from microrun.runtime.errors import EngineError, SpecError
+from microrun.runtime.generate import PRESETS, GenerateRequest, grow, write_grains
+from microrun.runtime.grains import measure_grains
 
 
 @pytest.fixture
@@ -54,3 +57,16 @@ def test_what_is_taken_for_the_other_kind_is_refused(models: Path) -> None:
         find_decoder_of("grains")
     with pytest.raises(SpecError, match=r"first\.onnx: is an encoder; generation needs a denoiser"):
         open_denoiser("first", "cpu")
+
+
+def test_the_built_in_denoiser_grows_grains_as_large_as_simulated_ones(tmp_path: Path) -> None:
+    request = GenerateRequest(tmp_path / "grains.npy", (32, 32, 32), seed=1, sampling=PRESETS["fast"])
+    with open_denoiser("grains", "cpu") as denoiser:
+        assert denoiser.info.path.stat().st_size < 12e6
+        assert denoiser.spec.training.metrics["default_kl_volume"] < 0.3 and denoiser.spec.training.data
+        folder = request.open_folder(denoiser.spec, denoiser.info)
+        grow(folder, denoiser)
+        write_grains(folder, request.min_voxels, request.out)
+    grains = measure_grains(np.load(request.out))
+    assert 60 < np.median(grains.volume_um3) < 350  # of simulated cubes of this size: 135
+    assert np.median(grains.c_over_a) > 0.4  # 0.56
