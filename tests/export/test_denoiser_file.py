@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 from typing import Literal
@@ -11,11 +12,12 @@ import onnx
 import pytest
 import torch
 from disk import full_disk
-from make_denoisers import TINY, a_unet, denoiser_spec, write_denoiser
+from make_denoisers import SCHEDULE, TINY, a_unet, denoiser_spec, write_denoiser
 from onnx import numpy_helper
 from write_up2 import make_patterns, write_up
 
 from microrun.export import denoiser_file
+from microrun.export.denoiser import trace_step
 from microrun.export.denoiser_file import export_denoiser, measure_denoiser_parity
 from microrun.export.parity import TOLERANCES, ParityError
 from microrun.export.quantize import QuantiseRequest
@@ -50,6 +52,17 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """A file in each precision."""
     folder = tmp_path_factory.mktemp(request.param)
     return export_denoiser(write_checkpoint(folder), folder / "out.onnx", request.param)
+
+
+@pytest.fixture(scope="module")
+def half_graph() -> onnx.ModelProto:
+    return trace_step(a_unet(), SPEC.input_shape[1:], SCHEDULE.training_steps, "f16")
+
+
+@pytest.fixture
+def traced_before(half_graph: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracing takes seconds; what is done with the graph afterwards does not."""
+    monkeypatch.setattr(denoiser_file, "trace_step", lambda *_: copy.deepcopy(half_graph))
 
 
 def names_in(folder: Path) -> list[str]:
@@ -87,6 +100,7 @@ def test_a_step_is_that_of_torch(made: Exported) -> None:
     np.testing.assert_allclose(found, expected, atol=np.ptp(eps) * (1e-5 if made.spec.precision == "f32" else 1e-2))
 
 
+@pytest.mark.usefixtures("traced_before")
 def test_unasked_the_command_makes_half(checkpoint: Path) -> None:
     out = checkpoint.with_name("out.onnx")
     (made,) = export(ExportRequest(checkpoint, out))
@@ -133,6 +147,7 @@ def test_what_differs_too_much_is_not_written(checkpoint: Path, monkeypatch: pyt
 # --- what is refused
 
 
+@pytest.mark.usefixtures("traced_before")
 def test_a_full_disk_costs_nothing_that_was_there(checkpoint: Path) -> None:
     out = checkpoint.with_name("out.onnx")
     out.write_bytes(b"kept")
@@ -142,6 +157,7 @@ def test_a_full_disk_costs_nothing_that_was_there(checkpoint: Path) -> None:
     assert out.read_bytes() == b"kept" and names_in(checkpoint.parent) == ["out.onnx", "tiny.safetensors"]
 
 
+@pytest.mark.usefixtures("traced_before")
 def test_a_folder_that_is_not_there(checkpoint: Path) -> None:
     with pytest.raises(OutputError, match=r"none/out\.onnx: cannot be written \(No such file"):
         export_denoiser(checkpoint, checkpoint.parent / "none" / "out.onnx")
