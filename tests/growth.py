@@ -32,7 +32,7 @@ def a_part(shape: Shape) -> Mask:
 
 def grow_slowly(denoiser: Denoiser, request: GenerateRequest) -> NDArray[Any]:
     """One slot draws one block after the other into a dense volume, where what is drawn is never drawn over."""
-    tiling, diffusion = request.tile(), denoiser.diffusion
+    tiling, diffusion = request.tiling, denoiser.diffusion
     channels, n_colours = diffusion.sample_shape[0], diffusion.n_colours
     shape = [side + BLOCK for side in tiling.shape]
     dense, drawn = np.zeros((channels, *shape), np.float32), np.zeros(shape, bool)

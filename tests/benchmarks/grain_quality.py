@@ -130,7 +130,7 @@ def main(engine: str, out: Path, size: int, only: list[str], min_voxels: int, se
             labels, seconds = grow_way(denoiser, request)
             values = collect_measures([measure_grains(labels)])
             _, known = evaluations_per_block(denoiser.diffusion.schedule, sampling)
-            lines.append(row_of(name, known, values, reference, seam_ratio(labels, request.tile())))
+            lines.append(row_of(name, known, values, reference, seam_ratio(labels, request.tiling)))
             print(lines[-1], f"{seconds:.0f} s", flush=True)
             slices[name] = labels
     (out / "quality.md").write_text("\n".join(lines) + "\n")

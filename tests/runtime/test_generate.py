@@ -232,7 +232,7 @@ def test_nothing_is_left_to_do_for_a_whole_volume(denoiser: Denoiser, tmp_path: 
 def test_progress_adds_up(denoiser: Denoiser, tmp_path: Path) -> None:
     request, seen = a_request(tmp_path), list[Grown]()
     grow(request.open_folder(denoiser.spec, denoiser.info), denoiser, seen.append)
-    work = count_work(request.tile(), SCHEDULE, growth.SAMPLING)
+    work = count_work(request.tiling, SCHEDULE, growth.SAMPLING)
     assert (seen[0].blocks, seen[-1]) == (0, Grown(8, work.evaluations, 0))
     assert {now.evaluations + now.remaining for now in seen} == {work.evaluations}
     assert [now.blocks for now in seen] == sorted(now.blocks for now in seen)

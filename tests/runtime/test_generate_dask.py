@@ -22,7 +22,7 @@ from microrun.runtime.denoiser import open_denoiser
 from microrun.runtime.engine import EngineRequest
 from microrun.runtime.errors import EngineError, SpecError, VolumeError
 from microrun.runtime.generate import Grown, grow
-from microrun.runtime.generate_dask import Job, connect, describe, grow_on_dask
+from microrun.runtime.generate_dask import Job, _plain_errors, connect, describe, grow_on_dask
 from microrun.runtime.volume import BlockFolder
 
 distributed = pytest.importorskip("distributed")
@@ -194,3 +194,15 @@ def test_a_scheduler_without_workers_is_one_line() -> None:
         ):
             pass
     one_line(error, address)
+
+
+def test_errors_of_dask_say_what_to_do() -> None:
+    from concurrent.futures import CancelledError
+
+    from distributed.comm.core import CommClosedError
+    from distributed.scheduler import KilledWorker
+
+    killed = KilledWorker("a block", None, 3)
+    for error, said in ((killed, "worker after worker"), (CancelledError(), "lost"), (CommClosedError(), "lost")):
+        with pytest.raises(EngineError, match=f"{said}.*run again to go on"), _plain_errors():
+            raise error

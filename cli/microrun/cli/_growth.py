@@ -66,7 +66,7 @@ def grown_bar(pace: Pace) -> Iterator[Progress]:
 
 def print_plan(request: GenerateRequest, diffusion: Diffusion, info: EngineInfo, rate: float) -> None:
     """Print what a volume takes: blocks, evaluations, room and time."""
-    tiling = request.tile()
+    tiling = request.tiling
     work = count_work(tiling, diffusion.schedule, request.sampling)
     bare, known = evaluations_per_block(diffusion.schedule, request.sampling)
     voxels = int(np.prod(request.shape))

@@ -74,7 +74,9 @@ def diffusion(
 def _schedule(prediction: str) -> Schedule:
     if prediction not in ("v", "eps"):
         raise MicrorunError(f"--prediction must be v or eps; got {prediction!r}")
-    return Schedule(250, zero_terminal_snr=True, prediction="v") if prediction == "v" else Schedule(250)
+    from microrun.training.diffusion_config import GRAIN_SCHEDULE
+
+    return GRAIN_SCHEDULE if prediction == "v" else Schedule(GRAIN_SCHEDULE.training_steps)
 
 
 def _run(data: list[Path], folder: Path, settings: dict[str, Any], hours: float, processes: Processes) -> None:

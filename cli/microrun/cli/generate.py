@@ -31,7 +31,7 @@ from microrun.runtime.parts import load_part
 from microrun.runtime.sampling import Sampling
 from microrun.runtime.segment import map_array
 from microrun.runtime.tiling import Mask, Shape
-from microrun.runtime.volume import BlockFolder, Order
+from microrun.runtime.volume import BlockFolder, Order, name_computed
 
 DEFAULT_DENOISER = "grains"
 
@@ -70,7 +70,7 @@ def generate(
     mask = _read_mask(stl, part, size)
     shape = _parse_size(size) if mask is None else (mask.shape[0], mask.shape[1], mask.shape[2])
     request = GenerateRequest(out, shape, seed, _sampling(preset, steps, resample), order, mask, min_voxels)
-    request.tile()  # refuses before anything is opened
+    request.check()  # before anything is opened
     if dask is not None:
         _generate_on_dask(request, dask, Job(_as_workers_find(engine), device, precision, batch), dry_run)
     else:
@@ -98,7 +98,7 @@ def _generate_on_dask(request: GenerateRequest, address: str, job: Job, dry_run:
     with connect(address) as client:
         spec, info = describe(client, job)
         _console.out.print(f"workers  {len(client.scheduler_info()['workers'])} at {address}")
-        _console.out.print(f"engine   {info}")
+        _console.out.print(f"engine   {info.path.name} with {name_computed(info)}")
         folder = request.open_folder(spec, info)
         _run(request, folder, lambda progress: grow_on_dask(client, job, folder, progress))
 

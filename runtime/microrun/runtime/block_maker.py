@@ -36,7 +36,7 @@ class BlockMaker(Closing):
     def __init__(self, denoiser: Denoiser, folder: BlockFolder) -> None:
         self._denoiser, self.folder = denoiser, folder
         schedule, sampling = denoiser.diffusion.schedule, folder.blueprint.sampling
-        self.steps = {has_known: plan_steps(schedule, sampling, has_known) for has_known in (False, True)}
+        self._steps = {has_known: plan_steps(schedule, sampling, has_known) for has_known in (False, True)}
         self._has_known = folder.tiling.has_known
         self._waiting: queue.PriorityQueue[tuple[int, int, Future[None] | None]] = queue.PriorityQueue()
         self._tickets = itertools.count()  # so that futures are never compared
@@ -62,9 +62,9 @@ class BlockMaker(Closing):
             self._give_up(self._failure)
         return future
 
-    def steps_of(self, number: int) -> Steps:
+    def _steps_of(self, number: int) -> Steps:
         """The steps that a block takes: those that find known voxels take more."""
-        return self.steps[bool(self._has_known[number])]
+        return self._steps[bool(self._has_known[number])]
 
     def close(self) -> None:
         """Give unfinished blocks up, and end the threads."""
@@ -83,7 +83,7 @@ class BlockMaker(Closing):
                         self.folder.store(job.number, block)
                         futures.remove(job.future)
                         job.future.set_result(None)
-        except Exception as error:
+        except Exception as error:  # whatever it is, those who wait for blocks are to hear of it
             self._give_up(error)
         for future in futures:
             future.set_exception(self._failure)
@@ -98,7 +98,7 @@ class BlockMaker(Closing):
             if future is None:
                 break
             futures.add(future)
-            crew.begin(_Job(number, future, self.steps_of(number)), self.folder)
+            crew.begin(_Job(number, future, self._steps_of(number)), self.folder)
         return self._failure is None
 
     def _put(self, number: int, future: Future[None] | None) -> None:

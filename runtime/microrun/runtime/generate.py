@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -149,11 +149,16 @@ class GenerateRequest:
         """
         diffusion = check_block(spec)
         evaluations_per_block(diffusion.schedule, self.sampling)  # refuses before there is a folder
-        self.tile()
+        self.check()
         make_folder(self.folder, self.blueprint(info), self.part)
         return BlockFolder(self.folder, diffusion)
 
-    def tile(self) -> Tiling:
+    def check(self) -> None:
+        """Raise VolumeError if the volume cannot be tiled."""
+        _ = self.tiling
+
+    @cached_property
+    def tiling(self) -> Tiling:
         """The blocks and their order; VolumeError if there are none."""
         return tile_volume(self.order, self.shape, self.part)
 
@@ -162,6 +167,12 @@ def evaluations_per_block(schedule: Schedule, sampling: Sampling) -> tuple[int, 
     """Evaluations of the network for a block without known voxels, and for one with."""
     bare, known = (len(plan_steps(schedule, sampling, has_known).timesteps) for has_known in (False, True))
     return bare, known
+
+
+def evaluations_of_blocks(folder: BlockFolder) -> NDArray[np.int64]:
+    """Evaluations of the network for every block of a volume, (n,)."""
+    each = evaluations_per_block(folder.diffusion.schedule, folder.blueprint.sampling)
+    return np.array(each)[folder.tiling.has_known.astype(np.int64)]
 
 
 def count_work(tiling: Tiling, schedule: Schedule, sampling: Sampling) -> Work:
@@ -262,17 +273,16 @@ def grow(folder: BlockFolder, denoiser: Denoiser, progress: Progress = lambda _:
         If a block cannot be read or stored. What is finished stays.
     """
     check_block(denoiser.spec)
-    finished = folder.finished()
+    finished, evaluations = folder.finished(), evaluations_of_blocks(folder)
     waiting, done = Queue(folder.tiling, finished), queue.SimpleQueue[tuple[int, Future[None]]]()
     with BlockMaker(denoiser, folder) as maker:
-        lengths = np.array([len(maker.steps_of(number).timesteps) for number in range(len(finished))], np.int64)
 
         def submit(number: int) -> None:
             maker.submit(number).add_done_callback(lambda future: done.put((number, future)))
 
         for number in waiting.ready:
             submit(number)
-        total, count = int(lengths[~finished].sum()), int(finished.sum())
+        total, count = int(evaluations[~finished].sum()), int(finished.sum())
         while count < len(finished):
             progress(Grown(count, maker.evaluations, total - maker.evaluations))
             try:

@@ -22,7 +22,7 @@ from microrun.runtime.block_maker import BlockMaker
 from microrun.runtime.denoiser import Denoiser, open_denoiser
 from microrun.runtime.engine import Device, EngineInfo, EngineRequest, Precision
 from microrun.runtime.errors import EngineError, VolumeError
-from microrun.runtime.generate import Grown, Progress, check_block, evaluations_per_block
+from microrun.runtime.generate import Grown, Progress, check_block, evaluations_of_blocks
 from microrun.runtime.spec import ModelSpec
 from microrun.runtime.volume import BlockFolder, Blueprint, name_computed
 
@@ -117,14 +117,13 @@ def grow_on_dask(client: Any, job: Job, folder: BlockFolder, progress: Progress 
 
     spec, info = describe(client, job)
     job = replace(job, device="cuda" if info.device == "cuda" else "cpu")
-    each = evaluations_per_block(check_block(spec).schedule, folder.blueprint.sampling)
-    finished = folder.finished()
-    lengths = np.array(each)[folder.tiling.has_known.astype(int)]
-    count, done, total = int(finished.sum()), 0, int(lengths[~finished].sum())
+    check_block(spec)
+    finished, evaluations = folder.finished(), evaluations_of_blocks(folder)
+    count, done, total = int(finished.sum()), 0, int(evaluations[~finished].sum())
     progress(Grown(count, 0, total))
     with _submitted(client, job, folder, finished) as futures, _plain_errors():
         for future in as_completed(futures):  # type: ignore[no-untyped-call]
-            done += int(lengths[future.result()])
+            done += int(evaluations[future.result()])
             count += 1
             progress(Grown(count, done, total - done))
 
