@@ -15,8 +15,7 @@ VAE_PANELS = {
     "contrastive": "NT-Xent",
     "held_out_r2": "held-out R²",
 }
-DENOISER_PANELS = {"loss": "squared error", "held_out_loss": "squared error, held out, averaged weights"}
-LOGARITHMIC = set(DENOISER_PANELS)
+DENOISER_PANELS = {"loss": "squared error", "held_out_loss": "held out, averaged weights"}
 
 
 def draw_loss(metrics: Path, out: Path, panels: Mapping[str, str] = VAE_PANELS) -> None:
@@ -45,8 +44,6 @@ def draw_loss(metrics: Path, out: Path, panels: Mapping[str, str] = VAE_PANELS) 
         axis.set_xlabel("step", fontsize=8)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)
-        if name in LOGARITHMIC:
-            axis.set_yscale("log")
         if name == "held_out_r2" and min(values[name]) < 0 < max(values[name]):
             axis.set_ylim(bottom=0)
     picture = io.BytesIO()
