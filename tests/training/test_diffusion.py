@@ -127,6 +127,31 @@ def test_training_learns(tmp_path: Path) -> None:
         assert trainer.evaluate() < 0.9 * before
 
 
+@pytest.mark.parametrize(("side", "expected"), [(4, "f32"), (8, "f32"), (16, "bf16")])
+def test_blocks_whose_gradients_would_be_garbage_in_bf16_are_trained_in_f32(
+    volumes: list[Volume], tmp_path: Path, side: int, expected: str
+) -> None:
+    config = dataclasses.replace(CONFIG, side=side, precision="bf16")
+    with DiffusionTrainer(config, volumes, tmp_path, SOURCE) as trainer:
+        assert trainer.precision == expected
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_and_its_state_is_kept(
+    volumes: list[Volume], tmp_path: Path
+) -> None:
+    reports: list[DiffusionReport] = []
+    with DiffusionTrainer(CONFIG, volumes, tmp_path, SOURCE) as trainer:
+
+        def ruin(gradient: torch.Tensor) -> torch.Tensor:
+            return gradient * float("nan") if trainer.step == CONFIG.steps - 1 else gradient  # no loss comes after it
+
+        next(trainer.network.parameters()).register_hook(ruin)
+        with pytest.raises(MicrorunError, match=r"diverged before step 6 .*weights are not finite.*--learning-rate"):
+            trainer.run(2, reports.append)
+    assert [report.step for report in reports] == [2, 4]
+    assert train(volumes, tmp_path)[-1].step == 6
+
+
 def test_interrupted_training_ends_as_an_uninterrupted_one(volumes: list[Volume], tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     expected = train(volumes, whole)

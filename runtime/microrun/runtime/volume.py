@@ -148,6 +148,7 @@ class BlockFolder:
         saved = io.BytesIO()
         np.save(saved, self._blank)
         self._file_bytes = saved.tell()
+        self._header = saved.getvalue()[: -self._blank.nbytes]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -217,12 +218,13 @@ class BlockFolder:
         """Read a block as it is kept; VolumeError if that fails."""
         path = self._file(number)
         try:
-            block: Stored = np.load(path)
-        except (OSError, ValueError, EOFError) as error:
+            saved = path.read_bytes()
+        except OSError as error:
             raise VolumeError(f"{path}: cannot be read ({error}); delete it and run again") from None
-        if block.shape != self._blank.shape or block.dtype != self.dtype:
+        if len(saved) != self._file_bytes or not saved.startswith(self._header):
             raise VolumeError(f"{path}: is no block of this volume; delete it and run again")
-        return block
+        # Not np.load: `ast`, which parses the header there, fails now and then in several threads of Python 3.11.
+        return np.frombuffer(saved, self.dtype, offset=len(self._header)).reshape(self._blank.shape)
 
     def known(self, number: int) -> tuple[Float32, Mask]:
         """What earlier blocks give of a block.

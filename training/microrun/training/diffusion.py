@@ -158,6 +158,9 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
         torch.manual_seed(config.seed)
         network = UNet(config.unet).train().to(processes.device)
         super().__init__(config, folder, processes, network, network)
+        if processes.device.type == "cpu" and config.side <= 2 * config.unet.reduction:
+            # PyTorch 2.13 on CPUs with bf16: gradients of convolutions over two voxels of depth are garbage, or nan.
+            self._dtype = torch.float32
         self.flops = unet_flops(config.unet, config.sides)
         self._rows = processes.rows(config.batch)
         self._batches = NoisedBlocks(Blocks(trained, config.blocks(config.seed)), config.schedule, config.batch)

@@ -172,10 +172,12 @@ class Trainer(ABC, Generic[ReportT]):
         return torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16)
 
     def _check_finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
+        # The weights, too: a gradient that is not finite ruins them before a loss shows it.
+        if not (math.isfinite(loss) and all(weights.isfinite().all() for weights in self.network.parameters())):
             raise MicrorunError(
-                f"{self.folder}: training diverged before step {self.step} (the loss is {loss}); the state of the "
-                f"last report is kept. Start again with another --out and a smaller --learning-rate"
+                f"{self.folder}: training diverged before step {self.step} (the loss is {loss:.3g}, or weights are not "
+                f"finite); the state of the last report is kept. Start again with another --out and a smaller "
+                f"--learning-rate"
             )
 
     def _record(self, now: ReportT, report: Callable[[ReportT], None]) -> None:

@@ -89,11 +89,15 @@ class UnetConfig:
         """Numbers that tell the residual blocks the timestep and the condition."""
         return 4 * self.channels[0]
 
+    @property
+    def reduction(self) -> int:
+        """How many times shorter the sides are at the deepest level than those of a sample."""
+        return self.patch << len(self.channels) - 1
+
     def check_sides(self, sides: tuple[int, ...]) -> None:
         """Raise ValueError for sides of samples that cannot be halved as often as the levels ask for."""
-        multiple = self.patch << len(self.channels) - 1
-        if len(sides) != self.dims or any(side % multiple for side in sides):
-            raise ValueError(f"expected {self.dims} sides that are multiples of {multiple}; got {tuple(sides)}")
+        if len(sides) != self.dims or any(side % self.reduction for side in sides):
+            raise ValueError(f"expected {self.dims} sides that are multiples of {self.reduction}; got {tuple(sides)}")
 
 
 # For blocks of 32³ voxels whose grains have 16 colours, as bits.
