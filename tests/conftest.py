@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,9 +22,20 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parent / "data"
 
+# No test is large enough for several threads of PyTorch, which are slow where others use the cores, too.
+os.environ["OMP_NUM_THREADS"] = "1"  # until a benchmark takes all
+
 # A busy machine must not fail a test, and a run leaves nothing in the working tree.
 settings.register_profile("microrun", deadline=None, max_examples=60, database=None, print_blob=True)
 settings.load_profile("microrun")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Benchmarks take all cores; the next test shall not."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 class Measured(NamedTuple):

@@ -112,11 +112,11 @@ def test_unasked_the_command_makes_half(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize("made", ["f32"], indirect=True)
-def test_every_weight_counts(made: Exported, tmp_path: Path) -> None:
+def test_weights_count_wherever_they_are(made: Exported, tmp_path: Path) -> None:
     model, path, rng = onnx.load(made.path), tmp_path / "changed.onnx", np.random.default_rng(0)
     weights = {t.name: t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT and len(t.dims) > 1}
     assert len(weights) > 20
-    for tensor in weights.values():
+    for tensor in list(weights.values())[::4]:  # of every part of the network some; each is opened anew
         values, before = numpy_helper.to_array(tensor), tensor.raw_data
         noise = rng.standard_normal(values.shape, np.float32)
         tensor.raw_data = (values + 0.05 * noise).tobytes()
@@ -126,17 +126,13 @@ def test_every_weight_counts(made: Exported, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [1.1, float("nan")])
-def test_what_differs_too_much_is_not_written(checkpoint: Path, monkeypatch: pytest.MonkeyPatch, wrong: float) -> None:
-    trace = denoiser_file.trace_step
-
-    def perturb(unet: torch.nn.Module, *rest: object) -> onnx.ModelProto:
-        with torch.no_grad():
-            (head := unet.get_submodule("head")).get_parameter("weight").mul_(wrong)
-            graph = trace(unet, *rest)  # type: ignore[arg-type]
-            head.get_parameter("weight").copy_(a_unet().head.weight)
-        return graph
-
-    monkeypatch.setattr(denoiser_file, "trace_step", perturb)
+def test_what_differs_too_much_is_not_written(
+    checkpoint: Path, half_graph: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch, wrong: float
+) -> None:
+    perturbed = copy.deepcopy(half_graph)
+    (head,) = (tensor for tensor in perturbed.graph.initializer if tensor.name == "unet.head.weight")
+    head.raw_data = (numpy_helper.to_array(head) * np.float16(wrong)).tobytes()
+    monkeypatch.setattr(denoiser_file, "trace_step", lambda *_: perturbed)
     out = checkpoint.with_name("out.onnx")
     out.write_bytes(b"kept")
     with pytest.raises(ParityError, match=r"tiny: differs from its checkpoint by .*1e-02 is allowed in f16"):

@@ -216,6 +216,7 @@ def trace_graph(
             input_names=list(examples),
             output_names=[output],
             dynamic_shapes=dynamic_shapes,
+            optimize=False,
         )
     assert program is not None
     # Whatever follows from weights alone is computed now, however large: not by every engine at every start.
