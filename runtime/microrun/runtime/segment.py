@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +38,7 @@ from microrun.runtime.cleaning import absorb_grains, fill_noise
 from microrun.runtime.engine import count_cores
 from microrun.runtime.errors import OutputError, VolumeError
 from microrun.runtime.output import written_beside
-from microrun.runtime.room import check_room
+from microrun.runtime.room import check_room, take_room
 
 LABELS = "grain_id"
 SLAB_BYTES = 1 << 26
@@ -368,7 +367,7 @@ def write_labels(
 
 def _map_npy(path: Path, volume: Volume) -> Labels:
     labels = np.lib.format.open_memmap(path, "w+", np.int32, volume.shape)
-    _take_room(path)
+    take_room(path)
     return np.asarray(labels)
 
 
@@ -383,12 +382,5 @@ def _map_hdf5(path: Path, volume: Volume, attributes: Mapping[str, str]) -> Labe
         stored = h5py.h5d.create(file.id, LABELS.encode(), h5py.h5t.NATIVE_INT32, space, layout)
         file[LABELS].attrs.update(attributes)
         offset = stored.get_offset()
-    _take_room(path)
+    take_room(path)
     return np.asarray(np.memmap(path, np.int32, "r+", offset, volume.shape))
-
-
-def _take_room(path: Path) -> None:
-    """A mapped file must have its room on the disk before it is written to."""
-    with path.open("r+b") as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

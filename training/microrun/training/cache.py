@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.errors import OutputError
 from microrun.runtime.output import write_whole
+from microrun.runtime.room import take_room
 
 Fill = Callable[[NDArray[np.float16]], NDArray[np.bool_]]
 
@@ -69,7 +67,7 @@ def make_cache(cache: Path, record: dict[str, Any], shape: tuple[int, ...], fill
     beside = cache.with_name(cache.name + ".part")
     try:
         patterns = np.lib.format.open_memmap(beside, "w+", np.float16, shape)
-        _take_room(beside)
+        take_room(beside)
         informative = fill(patterns)
         patterns.flush()
         del patterns  # Windows renames no file that is mapped
@@ -88,16 +86,6 @@ def make_cache(cache: Path, record: dict[str, Any], shape: tuple[int, ...], fill
     without = np.flatnonzero(~informative).tolist()
     stored = {"format": _FORMAT, "record": record, "without_information": without}
     write_whole(_beside(cache), json.dumps(stored).encode())
-
-
-def _take_room(path: Path) -> None:
-    """Raise OSError if the disk has no room for a sparse file; a mapped one would crash when it fills up."""
-    needed = path.stat().st_size
-    if shutil.disk_usage(path.parent).free < needed:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, needed)
 
 
 def _beside(cache: Path) -> Path:
