@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.denoiser import open_denoiser
 from microrun.runtime.engine import EngineRequest
+from microrun.runtime.file_lock import FileLock
 from microrun.runtime.generate import GenerateRequest
 from microrun.runtime.parts import load_part
 from microrun.runtime.sampling import Sampling
@@ -185,6 +186,15 @@ def test_a_killed_run_goes_on_to_the_same_file(generate: Microrun, denoiser: Pat
     assert not blocks.exists()
 
 
+def test_one_run_grows_a_volume_at_a_time(generate: Microrun, tmp_path: Path) -> None:
+    out = tmp_path / "out.npy"
+    with FileLock(tmp_path / "out.npy.blocks"):
+        check_refused(generate("--size", 32), out, "another run is growing it", code=2)
+    assert not list(tmp_path.iterdir())
+    assert generate("--size", 32).code == 0
+    assert list(tmp_path.iterdir()) == [out]
+
+
 # --- what is refused
 
 
@@ -239,6 +249,15 @@ def test_masks_that_are_no_parts_are_one_line(
     np.save(tmp_path / "part.npy", mask)
     check_refused(generate("--part", tmp_path / "part.npy"), said)
     assert [path.name for path in tmp_path.iterdir()] == ["part.npy"]
+
+
+def test_a_size_is_that_of_the_mask_or_left_out(generate: Microrun, tmp_path: Path) -> None:
+    part = tmp_path / "part-out.npy"
+    np.save(part, a_part((20, 40, 70)))
+    before = part.read_bytes()
+    check_refused(generate("--part", part, "--size", 64), part, "(20, 40, 70)", "asks for (64, 64, 64)")
+    assert generate("--part", part, "--size", "20x40x70", "--out", tmp_path / "out.npy").code == 0
+    assert part.read_bytes() == before  # named like what is half written once was
 
 
 def test_surfaces_that_enclose_no_part_are_one_line(generate: Microrun, tmp_path: Path) -> None:

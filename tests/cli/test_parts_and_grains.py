@@ -60,6 +60,7 @@ def test_parts_that_cannot_be_used(microrun: Microrun, box: Path, volume: Path, 
     out = tmp_path / "mask.npy"
     check_refused(microrun("voxelize", box, "--size", 1, "--out", out), box, "got 1")
     check_refused(microrun("voxelize", box, "--size", 3, "--out", out), box, "thinner than a voxel")
+    check_refused(microrun("voxelize", box, "--size", 8192, "--out", out), box, "at most 8,589,934,592 voxels")
     check_refused(microrun("voxelize", volume, "--size", 20, "--out", out), volume, "expected an STL file")
     check_refused(microrun("voxelize", tmp_path / "no.stl", "--size", 20, "--out", out), "no.stl", code=1)
     check_refused(microrun("voxelize", box, "--size", 20, "--out", tmp_path / "mask.h5"), "mask.h5", ".npy", code=1)
@@ -77,6 +78,7 @@ def test_grains_are_measured(microrun: Microrun, volume: Path, tmp_path: Path) -
     summary = json.loads((tmp_path / "labels.grains.json").read_text())
     assert (summary["grains"], summary["volumes"], summary["reference"]) == (30, 1, [])
     assert summary["measures"][0]["kl"] is None
+    assert "| grain volume, voxels |" in (tmp_path / "labels.grains.md").read_text() and "µ" not in ran.said
 
 
 def test_grains_are_compared_with_all_references(microrun: Microrun, volume: Path, tmp_path: Path) -> None:

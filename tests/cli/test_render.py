@@ -49,6 +49,17 @@ def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert not (tmp_path / "a.png").exists()
 
 
+def test_a_damaged_volume_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path, labels: Path) -> None:
+    damaged = tmp_path / "damaged.h5"
+    with h5py.File(damaged, "w") as file:
+        chunk = file.create_dataset("grain_id", data=np.load(labels), compression="gzip").id.get_chunk_info(0)
+    content = bytearray(damaged.read_bytes())
+    content[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
+    damaged.write_bytes(content)
+    check_refused(run_here(capsys, "render", damaged, "--out", tmp_path / "a.png"), damaged)
+    assert not (tmp_path / "a.png").exists()
+
+
 @pytest.mark.parametrize("to", ["vti", "dream3d"])
 def test_grains_are_converted(capsys: pytest.CaptureFixture[str], tmp_path: Path, labels: Path, to: str) -> None:
     np.save(tmp_path / "values.npy", np.zeros((8, 9, 10), np.float32))

@@ -8,7 +8,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,30 @@ from growth import a_request
 from make_denoisers import write_block_denoiser
 from make_models import write_encoder
 
+from microrun.runtime import generate_dask
 from microrun.runtime.denoiser import open_denoiser
 from microrun.runtime.engine import EngineRequest
 from microrun.runtime.errors import EngineError, SpecError, VolumeError
 from microrun.runtime.generate import Grown, grow
-from microrun.runtime.generate_dask import Job, _plain_errors, connect, describe, grow_on_dask
+from microrun.runtime.generate_dask import (
+    TIMEOUT_S,
+    Job,
+    Run,
+    _plain_errors,
+    connect,
+    describe,
+    grow_on_dask,
+    make_block,
+)
+from microrun.runtime.sampling import Sampling
 from microrun.runtime.volume import BlockFolder
 
 distributed = pytest.importorskip("distributed")
 BLOCKS = 8
+ROW: dict[str, Any] = {"shape": (32, 32, 300), "sampling": Sampling(24)}
+THREADS = 2
+ROOTS = 7  # blocks of a row that wait for no other
+ENDLESS: dict[str, Any] = {"shape": (32, 32, 56), "sampling": Sampling(24, n_resample=10_000)}
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +61,21 @@ def client(cluster: Any) -> Iterator[Any]:
         yield connected
 
 
+@pytest.fixture
+def client_here() -> Iterator[Any]:
+    """Of a worker with two threads in this process, so that tests see what it keeps."""
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=THREADS, processes=False, dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        ) as started,
+        distributed.Client(started) as connected,
+    ):  # fmt: skip
+        yield connected
+        for run in list(generate_dask._workshops):
+            generate_dask._forget(run.path)
+
+
 @pytest.fixture(scope="module")
 def denoiser(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_block_denoiser(tmp_path_factory.mktemp("denoisers") / "tiny.onnx")
@@ -55,6 +87,27 @@ def job_of(denoiser: Path) -> Job:
 
 def open_folder(client: Any, denoiser: Path, folder: Path, **changes: Any) -> BlockFolder:
     return a_request(folder, **changes).open_folder(*describe(client, job_of(denoiser)))
+
+
+def left_by_killed(client: Any, denoiser: Path, folder: BlockFolder, number: int) -> Any:
+    """A block that a client asked for that was killed then: nobody gives it up."""
+    return client.submit(make_block, Run(job_of(denoiser), folder.path, folder.blueprint), number, pure=False)
+
+
+def begin_endless(client: Any, denoiser: Path, folder: Path) -> tuple[BlockFolder, Any]:
+    """A volume whose second block takes an hour, and that block in the making."""
+    endless = open_folder(client, denoiser, folder, **ENDLESS)
+    endless.store(0, np.zeros((4, 32, 32, 32), np.float32))
+    left = left_by_killed(client, denoiser, endless, 1)
+    wait_for(lambda: any(workshop.maker.evaluations for workshop in generate_dask._workshops.values()))
+    return endless, left
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def blocks_of(folder: BlockFolder) -> dict[str, bytes]:
@@ -124,7 +177,87 @@ def test_a_run_that_was_interrupted_goes_on(client: Any, denoiser: Path, tmp_pat
     assert blocks_of(folder) == grown_here(denoiser, tmp_path / "here")
 
 
+def test_no_block_is_begun_after_an_interruption(client_here: Any, denoiser: Path, tmp_path: Path) -> None:
+    folder = open_folder(client_here, denoiser, tmp_path, **ROW)
+
+    def interrupt(now: Grown) -> None:
+        if now.blocks > 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        grow_on_dask(client_here, job_of(denoiser), folder, interrupt)
+    wait_for(lambda: not any(client_here.processing().values()))
+    assert 0 < len(blocks_of(folder)) < ROOTS
+    assert not generate_dask._workshops and not client_here.cluster.scheduler.tasks
+    assert interrupted.tb  # as long as it lives, so do the futures
+
+
+def test_tasks_that_come_in_after_the_end_of_their_run_make_nothing(
+    client_here: Any, denoiser: Path, tmp_path: Path
+) -> None:
+    folder = open_folder(client_here, denoiser, tmp_path)
+    run = Run(job_of(denoiser), folder.path, folder.blueprint)
+    client_here.run(generate_dask._end, run)
+    with pytest.raises(EngineError, match="this run has ended; run again to go on"):
+        client_here.submit(make_block, run, 0, pure=False).result()
+    assert not blocks_of(folder) and not generate_dask._workshops
+
+
+# --- what workers keep
+
+
+def test_an_engine_that_was_replaced_is_opened_anew(client_here: Any, denoiser: Path, tmp_path: Path) -> None:
+    engine = tmp_path / "tiny.onnx"
+    for end in (b"", b"\x1a\x00"):  # an unknown empty field: another file, the same model
+        engine.write_bytes(denoiser.read_bytes() + end)
+        folder = open_folder(client_here, engine, tmp_path, shape=(32, 32, 32))
+        grow_on_dask(client_here, job_of(engine), folder)
+        assert folder.finished().all()
+        folder.remove()
+    assert not generate_dask._workshops
+
+
+def test_what_killed_clients_leave_is_cleared_up_but_for_what_is_in_use(
+    client_here: Any, denoiser: Path, tmp_path: Path
+) -> None:
+    endless, busy = begin_endless(client_here, denoiser, tmp_path)
+    for seed in range(4):
+        out = tmp_path / f"{seed}.h5"
+        folder = open_folder(client_here, denoiser, tmp_path, out=out, seed=seed, shape=(32, 32, 32))
+        left_by_killed(client_here, denoiser, folder, 0).result()
+        assert folder.has(0)
+    assert [run.path.name for run in generate_dask._workshops] == ["out.h5.blocks", "2.h5.blocks", "3.h5.blocks"]
+    assert sum(thread.name.endswith("(_work)") for thread in threading.enumerate()) == 3 * THREADS
+    assert not busy.done()
+    generate_dask._forget(endless.path)
+    with pytest.raises(EngineError, match="closed before this block was finished"):
+        busy.result(TIMEOUT_S)
+
+
+def test_what_a_killed_client_left_does_not_come_into_another_volume(
+    client_here: Any, denoiser: Path, tmp_path: Path
+) -> None:
+    old, left = begin_endless(client_here, denoiser, tmp_path)
+    old.remove()
+    new, open_at = open_folder(client_here, denoiser, tmp_path), list[int]()
+    grow_on_dask(client_here, job_of(denoiser), new, lambda _: open_at.append(len(generate_dask._workshops)))
+    assert open_at[:2] == [0, 1]  # before the first block, and after it
+    with pytest.raises(EngineError, match="closed before this block was finished"):
+        left.result(TIMEOUT_S)
+    assert blocks_of(new) == grown_here(denoiser, tmp_path / "here")
+
+
 # --- what is refused
+
+
+def test_a_folder_that_became_another_one_is_refused(client_here: Any, denoiser: Path, tmp_path: Path) -> None:
+    folder = open_folder(client_here, denoiser, tmp_path)
+    folder.remove()
+    other = open_folder(client_here, denoiser, tmp_path, seed=8)
+    with pytest.raises(VolumeError, match="sees another folder of this name") as error:
+        grow_on_dask(client_here, job_of(denoiser), folder)
+    one_line(error, folder.path)
+    assert not blocks_of(other)
 
 
 def test_another_precision_or_file_is_refused(client: Any, denoiser: Path, tmp_path: Path) -> None:

@@ -247,11 +247,13 @@ def test_tables_hold_every_number() -> None:
     assert_allclose([float(line[f"{axis}_um"]) for axis in "zyxabc"], [*grains.centroid_um[3], *grains.semi_axes_um[3]])
     values = collect_measures([grains])
     rows = compare_measures(values, {name: value + 1 for name, value in values.items()})
-    table = to_markdown(rows).splitlines()
+    table = to_markdown(rows, in_um=True).splitlines()
     assert [line.split("|")[1].strip() for line in table[2:]] == list(TITLES.values())
     assert len({line.count("|") for line in table}) == 1
     assert json.loads(to_json(rows, {"file": "a.npy"}))["measures"][0]["wasserstein"] == rows[0].wasserstein
-    assert to_markdown(compare_measures(values, None)).splitlines()[0] == "|  | median | mean |"
+    of_voxels = to_markdown(compare_measures(values, None), in_um=False)
+    assert of_voxels.splitlines()[0] == "|  | median | mean |"
+    assert "grain volume, voxels |" in of_voxels and "nearest centroid, voxels |" in of_voxels and "µ" not in of_voxels
 
 
 @pytest.mark.parametrize("alone", [True, False])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +159,7 @@ def test_a_cavity_is_empty(tmp_path: Path) -> None:
 def refused(path: Path, size: int, *said: str) -> None:
     with pytest.raises(VolumeError) as error:
         load_part(path, size)
+    assert "\n" not in str(error.value)
     for part in (str(path), *said):
         assert part in str(error.value)
 
@@ -204,6 +208,34 @@ def test_surfaces_too_open_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [-1, 0, 1, 8193])
 def test_sizes_out_of_range_are_refused(size: int, tmp_path: Path) -> None:
     refused(tmp_path / "any.stl", size, "2 to 8,192", f"got {size}")
+
+
+def test_more_voxels_than_a_volume_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = write(creation.box((4, 2, 1)), tmp_path / "box.stl")
+    refused(box, 8192, "at most 8,589,934,592 voxels", "(2048, 4096, 8192)", "smaller size")
+    monkeypatch.setattr(parts, "MOST_VOXELS", 20 * 10 * 5)
+    refused(box, 21, "at most 1,000 voxels", "(6, 11, 21)")
+    assert load_part(box, 20).filled.size == 1000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the size of a process cannot be limited")
+def test_too_little_memory_is_one_line(tmp_path: Path) -> None:
+    box = write(creation.box((1, 1, 1)), tmp_path / "box.stl")
+    with little_memory():
+        refused(box, 1024, "at size 1024 it takes more memory than there is", "smaller size")
+
+
+@contextmanager
+def little_memory(left: int = 1 << 29) -> Iterator[None]:
+    """Let the process grow by no more than so many bytes."""
+    resource = pytest.importorskip("resource")
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + left, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def test_files_that_are_missing_are_named(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -15,13 +18,15 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from microrun.runtime.cleaning import absorb_grains, fill_noise
+from microrun.runtime import slabs
 from microrun.runtime.errors import OutputError, VolumeError
+from microrun.runtime.output import name_beside
 from microrun.runtime.segment import SegmentOptions, Summary, Volume, open_volume, segment, write_labels
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 6), st.integers(1, 6))
 SEEDS = st.integers(0, 2**32 - 1)
 GRAINS = SegmentOptions(value_scale=30.0, min_samples=12)
+COMPONENTS = SegmentOptions(components=6)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +44,17 @@ def label(
 ) -> tuple[NDArray[np.int32], Summary]:
     labels = np.full(values.shape, 99, np.int32)
     return labels, segment(Volume(values, "volume", **kwargs), options, labels, threads, planes)
+
+
+def watched(values: NDArray[Any], on_read: Callable[[], None]) -> NDArray[Any]:
+    """Values that call a function whenever some of them are read."""
+
+    class Watched(NDArray[Any] if TYPE_CHECKING else np.ndarray):
+        def __getitem__(self, planes: Any) -> Any:
+            on_read()
+            return np.asarray(self)[planes]
+
+    return values.view(Watched)
 
 
 @pytest.mark.parametrize("planes", [1, 2, 5, 22, 23, None])
@@ -87,28 +103,6 @@ def test_components_of_labels(neighbours: Any, planes: int | None) -> None:
     assert summary.outside == (colours < 0).sum() == (labels < 0).sum()
 
 
-@given(SHAPES, SEEDS, st.floats(0, 1), st.floats(0, 1))
-def test_noise_is_filled_round_by_round(shape: tuple[int, int, int], seed: int, noise: float, outside: float) -> None:
-    rng = np.random.default_rng(seed)
-    labels = np.where(rng.random(shape) < noise, -1, rng.integers(0, 5, shape)).astype(np.int32)
-    fillable = (labels < 0) & (rng.random(shape) >= outside)
-    expected = oracles.fill(labels, fillable)
-    fill_noise(labels, np.flatnonzero(fillable))
-    assert_array_equal(labels, expected)
-
-
-@given(SHAPES, SEEDS, st.integers(0, 30), st.integers(1, 40))
-def test_tiny_grains_join_the_neighbour_with_the_largest_face(
-    shape: tuple[int, int, int], seed: int, min_voxels: int, colours: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    labels = oracles.number_by_first(rng.integers(-1, colours, shape))
-    expected = oracles.absorb(labels, min_voxels)
-    remaining = absorb_grains(labels, int(labels.max()) + 1, min_voxels)
-    assert_array_equal(labels, expected)
-    assert remaining == expected.max() + 1
-
-
 def test_filling_leaves_what_is_outside_and_absorbing_counts_filled_voxels(values: NDArray[np.float32]) -> None:
     inside = np.indices(values.shape).sum(axis=0) % 20 > 3
     labels, summary = label(values, SegmentOptions(30.0, min_samples=12, fill=True, min_voxels=50), 2, inside=inside)
@@ -117,6 +111,26 @@ def test_filling_leaves_what_is_outside_and_absorbing_counts_filled_voxels(value
     assert_array_equal(labels, oracles.absorb(filled, 50))
     assert summary.grains == labels.max() + 1
     assert (labels[~inside] == -1).all()
+
+
+def test_slabs_leave_only_a_few_planes_in_memory() -> None:
+    values = np.zeros((200, 100, 100), np.int8)
+    label(values[:2], COMPONENTS, threads=2, planes=1)  # kernels are compiled or loaded
+    labels = np.empty(values.shape, np.int32)
+    tracemalloc.start()
+    segment(Volume(values, "volume"), COMPONENTS, labels, threads=2, planes=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < values.size  # one int32 plane of each slab would be four times that
+
+
+def test_more_grains_than_labels_can_number_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values, out = np.arange(4.0).repeat(6).reshape(4, 2, 3), tmp_path / "labels.npy"
+    monkeypatch.setattr(slabs, "MOST_GRAINS", 4)
+    assert write_labels(Volume(values, "cube"), COMPONENTS, out).grains == 4
+    monkeypatch.setattr(slabs, "MOST_GRAINS", 3)
+    with pytest.raises(VolumeError, match=r"^cube: 4 grains are more than the 3 that 32-bit labels can number; cut"):
+        write_labels(Volume(values, "cube"), COMPONENTS, out)
 
 
 @pytest.mark.parametrize("source", ["npy", "fortran", "chunked", "contiguous"])
@@ -158,6 +172,21 @@ def test_a_full_disk_leaves_the_old_labels(tmp_path: Path, values: NDArray[np.fl
         write_labels(Volume(values, "volume"), GRAINS, out)
     assert out.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == [out.name]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room is taken on POSIX systems only")
+@pytest.mark.parametrize("suffix", [".npy", ".h5"])
+def test_labels_have_their_room_before_the_first_value_is_read(tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"labels{suffix}"
+    taken: list[tuple[int, int]] = []
+
+    def note_room() -> None:
+        stat = name_beside(out).stat()
+        taken.append((stat.st_blocks * 512, stat.st_size))
+
+    values = watched(np.zeros((64, 64, 64), np.int8), note_room)
+    write_labels(Volume(values, "volume"), COMPONENTS, out)
+    assert taken[0][0] >= taken[0][1] >= 4 * values.size
 
 
 def test_labels_are_npy_or_hdf5(tmp_path: Path, values: NDArray[np.float32]) -> None:
@@ -227,3 +256,34 @@ def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes | N
         (tmp_path / name).write_bytes(content)
     with pytest.raises(VolumeError, match=name), open_volume(tmp_path / name):
         pass
+
+
+def test_a_damaged_chunk_is_the_fault_of_the_volume_and_not_of_the_labels(tmp_path: Path) -> None:
+    path, out = tmp_path / "volume.h5", tmp_path / "labels.h5"
+    values = np.random.default_rng(0).integers(0, 99, (12, 20, 20))
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("grown/value", data=values, chunks=(4, 20, 20), compression="gzip")
+        chunk = data.id.get_chunk_info(1)
+    with path.open("r+b") as raw:
+        raw.seek(chunk.byte_offset + chunk.size // 2)
+        raw.write(bytes(64))
+    with open_volume(path) as volume:
+        assert_array_equal(volume.read(0, 4), values[:4])
+        for read in (volume.read, volume.read_slab):
+            with pytest.raises(VolumeError, match=r"volume\.h5:grown/value: cannot be read \(.+\)"):
+                read(3, 5)
+        with pytest.raises(VolumeError, match=r"volume\.h5:grown/value: cannot be read \(.+\)"):
+            write_labels(volume, GRAINS, out)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_cannot_be_read_a_second_time_is_not_passed_over(values: NDArray[np.float32]) -> None:
+    reads = iter([None])
+
+    def read_once() -> None:
+        if next(reads, "again") == "again":
+            raise OSError("the disk is gone")
+
+    labels = np.empty(values.shape, np.int32)
+    with pytest.raises(VolumeError, match=r"^volume: cannot be read \(the disk is gone\)"):
+        segment(Volume(watched(values, read_once), "volume"), GRAINS, labels, threads=2, planes=len(values))

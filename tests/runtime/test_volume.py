@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.colours import colour_values
 from microrun.runtime.engine import EngineInfo
-from microrun.runtime.errors import OutputError, VolumeError
+from microrun.runtime.errors import EngineError, OutputError, VolumeError
 from microrun.runtime.sampling import Sampling
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion
@@ -180,7 +180,7 @@ def test_a_damaged_blueprint_is_one_line(tmp_path: Path, text: str) -> None:
 
 
 def test_a_folder_can_be_made_from_what_a_killed_run_left(tmp_path: Path) -> None:
-    (tmp_path / "part-blueprint.json").write_text('{"sha')
+    (tmp_path / ".part-blueprint.json").write_text('{"sha')
     part = a_part(BLUEPRINT.shape)
     folder = open_folder(tmp_path, COLOURS, part=part)
     assert_array_equal(folder.part, part)
@@ -238,7 +238,7 @@ def test_only_whole_files_are_finished_blocks(tmp_path: Path, diffusion: Diffusi
     (tmp_path / "block-0000001.npy").write_bytes(whole[:-1])
     (tmp_path / "block-0000002.npy").write_bytes(b"")
     (tmp_path / "block-9999999.npy").write_bytes(whole)
-    (tmp_path / "part-1-block-0000005.npy").write_bytes(whole)
+    (tmp_path / ".part-1-block-0000005.npy").write_bytes(whole)
     for name in ("block-.npy", "block-x.npy", "block--1.npy", "notes.txt", "block-6", "block-7.npy.bak"):
         (tmp_path / name).write_bytes(whole[:100])
     assert np.flatnonzero(folder.finished()).tolist() == [0, 3]
@@ -305,7 +305,7 @@ def test_threads_store_at_once_even_the_same_block(tmp_path: Path) -> None:
     assert folder.finished().all()
     for number, block in enumerate(blocks):
         assert_array_equal(colour_values(folder.load(number), 16, 4), block)
-    assert not list(tmp_path.glob("part-*"))
+    assert not list(tmp_path.glob(".part-*"))
 
 
 def test_a_full_disk_keeps_what_was_stored(tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_a_full_disk_keeps_what_was_stored(tmp_path: Path) -> None:
         folder.store(1, blocks[1])
     one_line(error, tmp_path / "block-0000001.npy")
     assert np.flatnonzero(folder.finished()).tolist() == [0]
-    assert not list(tmp_path.glob("part-*"))
+    assert not list(tmp_path.glob(".part-*"))
 
 
 # --- what is known, and the whole
@@ -393,7 +393,60 @@ def test_a_full_disk_is_told_before_it_kills(tmp_path: Path) -> None:
         folder.assemble()
     one_line(error, tmp_path / "volume.npy")
     assert folder.finished().all()
-    assert not (tmp_path / "volume.npy").exists() and not list(tmp_path.glob("part-*"))
+    assert not (tmp_path / "volume.npy").exists() and not list(tmp_path.glob(".part-*"))
+
+
+def test_the_whole_has_its_room_before_it_is_painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = open_folder(tmp_path, COLOURS)
+    for number, block in enumerate(random_blocks(folder, COLOURS)):
+        folder.store(number, block)
+    load, taken = folder.load, list[int]()
+
+    def note(number: int) -> Any:
+        (painted,) = tmp_path.glob(".part-*")
+        taken.append(512 * painted.stat().st_blocks - painted.stat().st_size)
+        return load(number)
+
+    monkeypatch.setattr(folder, "load", note)
+    folder.assemble()
+    assert min(taken) >= 0
+
+
+@pytest.mark.parametrize("diffusion", [COLOURS, VALUES])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_no_block(tmp_path: Path, diffusion: Diffusion, wrong: float) -> None:
+    folder = open_folder(tmp_path, diffusion)
+    block = random_blocks(folder, diffusion)[0]
+    block[0, 3, 4, 5] = wrong
+    with pytest.raises(EngineError, match=r"block 0 are not finite.*--precision f32"):
+        folder.store(0, block)
+    assert not folder.has(0)
+
+
+def test_a_removal_that_was_interrupted_leaves_what_can_be_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "blocks"
+    folder = open_folder(path, COLOURS)
+    for number, block in enumerate(random_blocks(folder, COLOURS)):
+        folder.store(number, block)
+    folder.assemble()
+    unlink, left = Path.unlink, 3
+
+    def interrupted(path: Path) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        unlink(path)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "unlink", interrupted)
+        folder.remove()
+    again = open_folder(path, COLOURS)
+    assert 0 < again.finished().sum() < len(again.tiling)
+    again.remove()
+    assert not path.exists()
 
 
 def test_a_whole_with_a_block_missing_is_one_line(tmp_path: Path) -> None:

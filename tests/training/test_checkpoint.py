@@ -93,7 +93,7 @@ def test_a_damaged_state_is_one_line(run: Path, kind: str) -> None:
 
 @needs_full_disk
 def test_a_full_disk_leaves_the_old_state(run: Path) -> None:
-    (run / "part-state.pt").symlink_to("/dev/full")
+    (run / ".part-state.pt").symlink_to("/dev/full")
     with pytest.raises(OutputError, match=r"state\.pt: cannot be written \(No space left on device\).*Make room"):
         save_state(run, state(step=2))
     loaded = load_state(run, CONFIG, "scans")
@@ -105,7 +105,7 @@ def test_a_full_disk_leaves_the_old_state(run: Path) -> None:
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"old")
-    (tmp_path / "part-model.safetensors").symlink_to("/dev/full")
+    (tmp_path / ".part-model.safetensors").symlink_to("/dev/full")
     with pytest.raises(OutputError, match=r"model\.safetensors: cannot be written"):
         save_checkpoint(path, VAE(16).state_dict(), ModelSpec("vae16", "encoder", 16))
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]

@@ -327,4 +327,4 @@ def test_a_place_where_nothing_can_be_written(tmp_path: Path, place: str) -> Non
     (tmp_path / "folder.up2").mkdir()
     with pytest.raises(OutputError, match="cannot be written"):
         simulate_scan(tmp_path / place, SAMPLE, PatternSimulator((60, 60)), EXPOSURE, seed=0)
-    assert not list(tmp_path.glob("part-*"))
+    assert not list(tmp_path.glob(".part-*"))

@@ -61,7 +61,7 @@ def test_a_run_and_going_on_with_it(train: Microrun, tmp_path: Path) -> None:
     check_refused(train(*SMALL, "--out", out), out, "--resume")
     check_refused(train("--resume", "--beta", 15, "--out", out), "beta 15.0 instead of 1.0")
     again = train("--resume", "--out", out)  # with the settings of the run
-    assert again.code == 0 and "step" not in again.out, again
+    assert again.code == 0 and "nothing to do: all 10 steps" in again.said and "held out" not in again.out, again
     assert (out / "state.pt").read_bytes() == before
 
 
@@ -114,6 +114,8 @@ def test_hours_alone_plan_the_epochs(train: Microrun, tmp_path: Path, monkeypatc
     ran = train(*SMALL, "--hours", 1e-9, "--out", tmp_path / "other")
     assert ran.code == 0 and "stopped at step 1 of 10; go on with --resume" in ran.said and len(asked) == 1, ran
     check_refused(train("--hours", 0, "--out", tmp_path / "third"), "--hours", "positive")
+    check_refused(train("--resume", "--out", tmp_path / "third"), tmp_path / "third", "holds no run")
+    assert not (tmp_path / "third").exists()
 
 
 def test_what_stops_a_run_is_one_line(train: Microrun, tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def test_what_stops_a_run_is_one_line(train: Microrun, tmp_path: Path) -> None:
     check_refused(train("--batch", -1, "--out", out), "batch")
     full = Path("/dev/full")
     if full.exists():
-        (out / "part-state.pt").symlink_to(full)
+        (out / ".part-state.pt").symlink_to(full)
         check_refused(train(*SMALL, "--out", out), out / "state.pt", "No space left", "Make room", code=1)
     assert train(*SMALL, "--out", out).code == 0
     (out / "state.pt").write_bytes(b"nonsense")

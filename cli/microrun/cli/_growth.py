@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,7 +106,8 @@ def print_summary(request: GenerateRequest, summary: Summary) -> None:
     """Print what was made."""
     _console.out.print(f"grains   {summary.grains:,} in {summary.voxels - summary.outside:,} voxels")
     _console.out.print(f"wrote    {request.out} ({_console.size_text(request.out.stat().st_size)})")
-    _console.out.print(f"look at  microrun render {request.out}, microrun grains {request.out}")
+    volume, picture = (shlex.quote(str(path)) for path in (request.out, request.out.with_suffix(".png")))
+    _console.out.print(f"look at  microrun render {volume} --out {picture}; microrun grains {volume}")
 
 
 def _part_text(request: GenerateRequest) -> str:

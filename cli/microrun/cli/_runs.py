@@ -24,8 +24,11 @@ def check_run(folder: Path, hours: float, resume: bool) -> None:
     """Raise MicrorunError if a run cannot be started so in this folder."""
     if not hours > 0:
         raise MicrorunError(f"--hours must be positive; got {hours:g}")
-    if (folder / "state.pt").exists() and not resume:
+    started = (folder / "state.pt").exists()
+    if started and not resume:
         raise MicrorunError(f"{folder}: holds a run; go on with --resume, or choose another --out")
+    if resume and not started:
+        raise MicrorunError(f"{folder}: holds no run to go on with; leave out --resume, or name its folder as --out")
 
 
 @contextlib.contextmanager
@@ -86,6 +89,8 @@ class Clock:
                 f"({peak / 1e9:,.0f} GFLOP/s in {trainer.precision}; {flops / 1e6:,.0f} MFLOP/{unit})"
             )
         _console.out.print(f"wrote {', '.join(str(folder / name) for name in results)}")
+        if not self._samples:
+            _console.out.print(f"nothing to do: all {trainer.steps:,} steps of this run are done")
         if trainer.step < trainer.steps:
             _console.out.print(f"stopped at step {trainer.step:,} of {trainer.steps:,}; go on with --resume")
         _console.out.print(f"next  microrun export {folder / 'checkpoint.safetensors'} --to onnx")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from microrun.cli import _console
-from microrun.runtime.errors import OutputError
+from microrun.runtime.errors import MicrorunError, OutputError
 
 if TYPE_CHECKING:
     from microrun.training.simulate.potts import Build, Growth
 
+SEEDS = 1 << 63  # that there are
 Out = Annotated[Path, typer.Argument(help="The .h5 file to make.")]
 Size = Annotated[int, typer.Option(min=3, max=1290, help="Voxels along each side.")]
 Temperature = Annotated[float, typer.Option(min=0, help="In units of the energy between two neighbours.")]
@@ -71,10 +72,19 @@ def _simulate(out: Path, process: Growth | Build, seed: int, count: int, overwri
         raise OutputError(f"{out}: volumes are written as .h5")
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another name")
-    with _console.progress_bar("simulating", "steps") as bar:
-        write_volumes(out, process, seed, count, bar)
+    if seed + count > SEEDS:
+        raise MicrorunError(f"--seed and those that follow it must be below 2⁶³; got {seed} and --count {count}")
+    try:
+        with _console.progress_bar("simulating", "steps") as bar:
+            made = write_volumes(out, process, seed, count, bar, keep_interrupted=True)
+    except MemoryError as error:
+        raise MicrorunError(f"{error}: take a smaller --size, --pool or --mobile-zone") from None
     sides = "×".join(map(str, process.shape))
     _console.out.print(
         f"wrote {out} ({_console.size_text(out.stat().st_size)}): volumes of {sides} voxels, seeds {seed} to "
-        f"{seed + count - 1}"
+        f"{seed + made - 1}"
     )
+    if made < count:
+        rest = f"--seed {seed + made} --count {count - made}"
+        _console.error_line(f"interrupted; {made} of {count} volumes are kept: make the others in another file, {rest}")
+        raise typer.Exit(130)

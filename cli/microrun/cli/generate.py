@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,6 +16,7 @@ from microrun.cli._growth import Pace, grown_bar, print_pace, print_plan, print_
 from microrun.runtime.denoiser import open_denoiser
 from microrun.runtime.engine import Device, EngineRequest, Precision
 from microrun.runtime.errors import MicrorunError, OutputError, VolumeError
+from microrun.runtime.file_lock import FileLock
 from microrun.runtime.generate import (
     MIN_VOXELS,
     PRESETS,
@@ -27,6 +29,7 @@ from microrun.runtime.generate import (
     write_grains,
 )
 from microrun.runtime.generate_dask import Job, connect, describe, grow_on_dask
+from microrun.runtime.output import cannot_write
 from microrun.runtime.parts import load_part
 from microrun.runtime.sampling import Sampling
 from microrun.runtime.segment import map_array
@@ -34,13 +37,14 @@ from microrun.runtime.tiling import Mask, Shape
 from microrun.runtime.volume import BlockFolder, Order, name_computed
 
 DEFAULT_DENOISER = "grains"
+SIZE = "64"
 
 
 def generate(
     out: Annotated[Path, typer.Option(help="The .h5 or .npy file to make: grain of every voxel, (z, y, x).")],
     size: Annotated[
-        str, typer.Option(help="Voxels along each side, or ZxYxX; with --stl along the longest side.")
-    ] = "64",
+        str | None, typer.Option(help=f"Voxels along each side, or ZxYxX; {SIZE} by default. With --stl: longest side.")
+    ] = None,
     engine: Annotated[str, typer.Option(help="An .onnx file, or the name of a built-in denoiser.")] = DEFAULT_DENOISER,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same volume.")] = 0,
     preset: Annotated[Literal["default", "fast"], typer.Option(help="Quality against time.")] = "default",
@@ -67,8 +71,8 @@ def generate(
     """
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
-    mask = _read_mask(stl, part, size)
-    shape = _parse_size(size) if mask is None else (mask.shape[0], mask.shape[1], mask.shape[2])
+    mask = _read_part(part, size) if stl is None else _load_stl(stl, part, size or SIZE)
+    shape = _parse_size(size or SIZE) if mask is None else (mask.shape[0], mask.shape[1], mask.shape[2])
     request = GenerateRequest(out, shape, seed, _sampling(preset, steps, resample), order, mask, min_voxels)
     request.check()  # before anything is opened
     if dask is not None:
@@ -88,8 +92,9 @@ def _generate_here(request: GenerateRequest, engine: str, device: Device, asked:
             print_plan(request, denoiser.diffusion, denoiser.info, rate)
             return
         _console.out.print(f"engine   {denoiser.info}")
-        folder = request.open_folder(denoiser.spec, denoiser.info)
-        _run(request, folder, lambda progress: grow(folder, denoiser, progress))
+        with _only_run(request):
+            folder = request.open_folder(denoiser.spec, denoiser.info)
+            _run(request, folder, lambda progress: grow(folder, denoiser, progress))
 
 
 def _generate_on_dask(request: GenerateRequest, address: str, job: Job, dry_run: bool) -> None:
@@ -99,8 +104,22 @@ def _generate_on_dask(request: GenerateRequest, address: str, job: Job, dry_run:
         spec, info = describe(client, job)
         _console.out.print(f"workers  {len(client.scheduler_info()['workers'])} at {address}")
         _console.out.print(f"engine   {info.path.name} with {name_computed(info)}")
-        folder = request.open_folder(spec, info)
-        _run(request, folder, lambda progress: grow_on_dask(client, job, folder, progress))
+        with _only_run(request):
+            folder = request.open_folder(spec, info)
+            _run(request, folder, lambda progress: grow_on_dask(client, job, folder, progress))
+
+
+@contextlib.contextmanager
+def _only_run(request: GenerateRequest) -> Iterator[None]:
+    """Lock the folder of the blocks; VolumeError if another run grows the same volume."""
+    try:
+        lock = FileLock(request.folder)
+    except BlockingIOError:
+        raise VolumeError(f"{request.out}: another run is growing it; wait, or choose another --out") from None
+    except OSError as error:
+        raise cannot_write(request.out, error) from None
+    with lock:
+        yield
 
 
 def _run(request: GenerateRequest, folder: BlockFolder, grow_blocks: Callable[[Progress], None]) -> None:
@@ -143,21 +162,25 @@ def _parse_size(text: str) -> Shape:
     return z, y, x
 
 
-def _read_mask(stl: Path | None, part: Path | None, size: str) -> Mask | None:
-    if stl is not None and part is not None:
+def _load_stl(stl: Path, part: Path | None, size: str) -> Mask:
+    if part is not None:
         raise VolumeError("--stl and --part are two ways to give a part; take one")
-    if stl is not None:
-        if not size.isdecimal():
-            raise VolumeError(f"--size is the longest side of the part in voxels, one number; got {size!r}")
-        loaded = load_part(stl, int(size))
-        if loaded.odd_rays:
-            _console.warning_line(f"{stl}: the mesh is open or crosses itself; see `microrun voxelize`")
-        return loaded.filled
+    if not size.isdecimal():
+        raise VolumeError(f"--size is the longest side of the part in voxels, one number; got {size!r}")
+    loaded = load_part(stl, int(size))
+    if loaded.odd_rays:
+        _console.warning_line(f"{stl}: the mesh is open or crosses itself; see `microrun voxelize`")
+    return loaded.filled
+
+
+def _read_part(part: Path | None, size: str | None) -> Mask | None:
     if part is None:
         return None
     mask = map_array(part)
     if mask.ndim != 3 or mask.dtype != bool:
         raise VolumeError(f"{part}: a part is a mask of bool (z, y, x); got {mask.dtype} {mask.shape}")
+    if size is not None and _parse_size(size) != mask.shape:
+        raise VolumeError(f"{part}: the mask is {mask.shape}; --size asks for {_parse_size(size)}: leave it out")
     return np.array(mask)
 
 

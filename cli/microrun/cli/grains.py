@@ -10,7 +10,7 @@ import typer
 
 from microrun.cli import _console
 from microrun.runtime.errors import VolumeError
-from microrun.runtime.grain_figures import COMPARED, TITLES, draw_distributions, to_cells, to_csv, to_json, to_markdown
+from microrun.runtime.grain_figures import COMPARED, draw_distributions, titles, to_cells, to_csv, to_json, to_markdown
 from microrun.runtime.grains import Grains, collect_measures, compare_measures, measure_file
 from microrun.runtime.output import write_text
 from microrun.runtime.panels import save_figure
@@ -21,7 +21,7 @@ def grains(
     reference: Annotated[
         list[Path] | None, typer.Option(help="Labels to compare with; again for each further file.")
     ] = None,
-    voxel_um: Annotated[float, typer.Option(help="Edge of a voxel; at 1 all lengths count voxels.")] = 1.0,
+    voxel_um: Annotated[float | None, typer.Option(help="Edge of a voxel; without it lengths count voxels.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by default that of the volume.")] = None,
 ) -> None:
     """Measure grains, and compare them with those of a reference.
@@ -29,6 +29,7 @@ def grains(
     Writes a line for every grain (.csv), medians, means and the distances from the reference (.md, .json), and a
     picture of the distributions (.png). An HDF5 file may hold several volumes; their grains are taken together.
     """
+    in_um, voxel_um = voxel_um is not None, 1.0 if voxel_um is None else voxel_um
     if not 0 < voxel_um < np.inf:
         raise VolumeError(f"--voxel-um is the edge of a voxel, more than 0; got {voxel_um:g}")
     measured = measure_file(volume, voxel_um)
@@ -36,7 +37,7 @@ def grains(
     values = collect_measures(list(measured.values()))
     theirs = collect_measures([one for file in beside.values() for one in file.values()]) if beside else None
     rows = compare_measures(values, theirs)
-    figure = draw_distributions(values, theirs)
+    figure = draw_distributions(values, theirs, in_um)
     about: dict[str, object] = {"file": str(volume), "voxel_um": voxel_um, **_summarise(measured)}
     about["reference"] = [{"file": name, **_summarise(file)} for name, file in beside.items()]
     folder = out or volume.parent
@@ -44,11 +45,10 @@ def grains(
     name = f"{volume.stem}.grains"
     write_text(folder / f"{name}.csv", to_csv(measured))
     write_text(folder / f"{name}.json", to_json(rows, about))
-    write_text(folder / f"{name}.md", to_markdown(rows))
+    write_text(folder / f"{name}.md", to_markdown(rows, in_um))
     save_figure(figure, folder / f"{name}.png")
-    _console.print_rows(
-        ("", "median", "mean", *(COMPARED if theirs else ())), [(TITLES[row.measure], *to_cells(row)) for row in rows]
-    )
+    named = [(titles(in_um)[row.measure], *to_cells(row)) for row in rows]
+    _console.print_rows(("", "median", "mean", *(COMPARED if theirs else ())), named)
     _console.out.print(f"grains {about['grains']:,}, {about['at_boundary']:.0%} of them at the volume's boundary")
     _console.out.print(f"wrote {folder / name}.csv, .json, .md, .png")
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from microrun.export.parity import TOLERANCES, ParityError, measure_parity
 from microrun.runtime.errors import OutputError
+from microrun.runtime.output import name_beside
 from microrun.runtime.spec import SPEC_KEY, Kind, ModelSpec
 from microrun.training.checkpoint import load_checkpoint
 from microrun.training.vae import VAE, Encoder
@@ -141,7 +142,7 @@ def export_checkpoint(checkpoint: Path, out: Path, precision: Literal["f32", "f1
     try:
         for kind, path in kinds:
             part_spec = dataclasses.replace(spec, kind=kind, precision=precision)
-            beside = path.with_name("part-" + path.name)
+            beside = name_beside(path)
             made.append((beside, Exported(path, _export(model, part_spec, beside))))
         for beside, exported in made:
             beside.replace(exported.path)
@@ -149,7 +150,7 @@ def export_checkpoint(checkpoint: Path, out: Path, precision: Literal["f32", "f1
         raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from None
     finally:
         for _, path in kinds:
-            path.with_name("part-" + path.name).unlink(missing_ok=True)
+            name_beside(path).unlink(missing_ok=True)
     return [exported for _, exported in made]
 
 

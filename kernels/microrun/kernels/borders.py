@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,11 +13,10 @@ from microrun.kernels.segmentation import Layer, Rule, Slab
 Around = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 
-def number_clusters(clusters: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Replace clusters by their numbers, −1 staying −1, as `finish_slab` wants the planes around a slab."""
-    numbered = np.full(clusters.shape, -1, np.int32)
-    core = clusters >= 0
-    numbered[core] = numbers[clusters[core]]
+def number_clusters(clusters: NDArray[np.int32], numbers: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Numbers of a plane of clusters, −1 staying −1, as `finish_slab` wants the planes around a slab; a copy."""
+    numbered = clusters.copy()
+    number_plane(numbers, numbered)
     return numbered
 
 
@@ -41,12 +42,12 @@ def finish_slab(slab: Slab, around: Around, rule: Rule, numbers: NDArray[np.int6
     values = np.full((3, rows + 2, cols + 2), np.nan)
     found = np.full((3, rows + 2, cols + 2), np.inf)
     _load_cores(Layer(slab.below, around[0]), rule.scale, Layer(values[2], found[2]))
-    _number_plane(numbers, out[0])
+    number_plane(numbers, out[0])
     _load_cores(Layer(slab.values[0], out[0]), rule.scale, Layer(values[0], found[0]))
     for z in range(depth):
         lower, here, upper = (z + 2) % 3, z % 3, (z + 1) % 3
         if z + 1 < depth:
-            _number_plane(numbers, out[z + 1])
+            number_plane(numbers, out[z + 1])
             _load_cores(Layer(slab.values[z + 1], out[z + 1]), rule.scale, Layer(values[upper], found[upper]))
         else:
             _load_cores(Layer(slab.above, around[1]), rule.scale, Layer(values[upper], found[upper]))
@@ -69,18 +70,24 @@ def fill_once(labels: NDArray[np.int32], noise: NDArray[np.int64], out: NDArray[
     out
         (noise,) int32; −1 where no neighbour has a label.
     """
-    depth, rows, cols = labels.shape
     votes = np.empty(6, np.int32)
     for n in range(noise.size):
-        z, rest = divmod(noise[n], rows * cols)
-        y, x = divmod(rest, cols)
-        votes[0] = labels[z - 1, y, x] if z > 0 else -1
-        votes[1] = labels[z + 1, y, x] if z + 1 < depth else -1
-        votes[2] = labels[z, y - 1, x] if y > 0 else -1
-        votes[3] = labels[z, y + 1, x] if y + 1 < rows else -1
-        votes[4] = labels[z, y, x - 1] if x > 0 else -1
-        votes[5] = labels[z, y, x + 1] if x + 1 < cols else -1
+        look_around(labels, noise[n], votes)
         out[n] = _majority(votes)
+
+
+@exact_kernel
+def look_around(labels: NDArray[np.int32], voxel: int, out: NDArray[np.int32]) -> None:
+    """Write the labels of the six neighbours of a voxel, given by its flat index; −1 beyond the volume."""
+    depth, rows, cols = labels.shape
+    z, rest = divmod(voxel, rows * cols)
+    y, x = divmod(rest, cols)
+    out[0] = labels[z - 1, y, x] if z > 0 else -1
+    out[1] = labels[z + 1, y, x] if z + 1 < depth else -1
+    out[2] = labels[z, y - 1, x] if y > 0 else -1
+    out[3] = labels[z, y + 1, x] if y + 1 < rows else -1
+    out[4] = labels[z, y, x - 1] if x > 0 else -1
+    out[5] = labels[z, y, x + 1] if x + 1 < cols else -1
 
 
 @exact_kernel
@@ -96,7 +103,8 @@ def _majority(votes: NDArray[np.int32]) -> int:
 
 
 @exact_kernel
-def _number_plane(numbers: NDArray[np.int64], out: NDArray[np.int32]) -> None:
+def number_plane(numbers: NDArray[Any], out: NDArray[np.int32]) -> None:
+    """Replace the labels of a plane by their numbers; −1 stays."""
     rows, cols = out.shape
     for y in range(rows):
         for x in range(cols):

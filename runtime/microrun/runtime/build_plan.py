@@ -14,7 +14,7 @@ from typing import Any
 from microrun.runtime.cuda import Card, find_card
 from microrun.runtime.engine import check_kind, check_shapes, hash_file, open_reference, read_model_spec
 from microrun.runtime.errors import EngineError, MicrorunError
-from microrun.runtime.output import cannot_write, write_whole
+from microrun.runtime.output import cannot_write, name_beside, write_whole
 from microrun.runtime.plan import (
     Library,
     PlanRecord,
@@ -123,7 +123,7 @@ def build_plan(
     spec = dataclasses.replace(spec, precision=precision)
     with open_reference(onnx) as reference:
         expected = sample_outputs(reference.lane().run(check_inputs(spec)))
-    beside = out.with_name("part-" + out.name)
+    beside = name_beside(out)
     try:
         write_whole(beside, plan)
         record = PlanRecord(

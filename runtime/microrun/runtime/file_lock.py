@@ -30,12 +30,10 @@ class FileLock(Closing):
 
     def __init__(self, path: Path) -> None:
         self._path = path.with_name(path.name + ".lock")
-        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT)
-        try:
-            self._lock()
-        except OSError:
+        self._handle = self._take()
+        while not self._is_there():  # who held it before has removed the file in the meantime
             os.close(self._handle)
-            raise BlockingIOError(f"{self._path} is held") from None
+            self._handle = self._take()
 
     def close(self) -> None:
         """Give the lock up."""
@@ -49,12 +47,29 @@ class FileLock(Closing):
             with contextlib.suppress(OSError):
                 self._path.unlink()
 
-    def _lock(self) -> None:
-        if sys.platform == "win32":
-            import msvcrt
+    def _take(self) -> int:
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT)
+        try:
+            _lock(handle)
+        except OSError:
+            os.close(handle)
+            raise BlockingIOError(f"{self._path} is held") from None
+        return handle
 
-            msvcrt.locking(self._handle, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
+    def _is_there(self) -> bool:
+        """Whether the locked file is the one that others find."""
+        try:
+            return os.path.samestat(os.fstat(self._handle), self._path.stat())
+        except FileNotFoundError:
+            return False
 
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+def _lock(handle: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import uuid
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.block_maker import BlockMaker
+from microrun.runtime.closing import Closing
 from microrun.runtime.denoiser import Denoiser, open_denoiser
 from microrun.runtime.engine import Device, EngineInfo, EngineRequest, Precision
 from microrun.runtime.errors import EngineError, VolumeError
 from microrun.runtime.generate import Grown, Progress, check_block, evaluations_of_blocks
 from microrun.runtime.spec import ModelSpec
+from microrun.runtime.tiling import Tiling
 from microrun.runtime.volume import BlockFolder, Blueprint, name_computed
 
 TIMEOUT_S = 20.0  # until a scheduler answers and has a worker
@@ -49,9 +53,45 @@ class Job:
     batch: int | None = None
 
 
+@dataclass(frozen=True)
+class Run:
+    """One growth of a volume.
+
+    Parameters
+    ----------
+    job
+        The denoiser.
+    path
+        Folder of the volume.
+    blueprint
+        Of the volume; it holds the hash of the denoiser, whose file may be replaced.
+    name
+        Unlike that of any other run.
+    """
+
+    job: Job
+    path: Path
+    blueprint: Blueprint
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass(eq=False)
+class _Workshop(Closing):
+    """Where a worker makes the blocks of a volume: its engine, its maker, and how many tasks wait for them."""
+
+    denoiser: Denoiser
+    maker: BlockMaker
+    tasks: int = 0
+
+    def close(self) -> None:
+        """Fail the blocks that are being made, and free the engine once no thread computes any more."""
+        self.maker.close()
+        self.denoiser.close()
+
+
 _lock = threading.Lock()
-_denoisers: dict[Job, Denoiser] = {}  # of this worker's process
-_makers: dict[tuple[Job, Path, Blueprint], BlockMaker] = {}
+_workshops: dict[Run, _Workshop] = {}  # of this worker's process, the one used last at the end
+_ended: deque[Run] = deque(maxlen=100)  # tasks of the last few may still come in
 
 
 @contextmanager
@@ -118,10 +158,13 @@ def grow_on_dask(client: Any, job: Job, folder: BlockFolder, progress: Progress 
     spec, info = describe(client, job)
     job = replace(job, device="cuda" if info.device == "cuda" else "cpu")
     check_block(spec)
+    run = Run(job, folder.path.resolve(), folder.blueprint)
+    with _plain_errors():  # what a client that was killed left, perhaps of another volume of this name
+        client.run(_forget, run.path, on_error="ignore")
     finished, evaluations = folder.finished(), evaluations_of_blocks(folder)
     count, done, total = int(finished.sum()), 0, int(evaluations[~finished].sum())
     progress(Grown(count, 0, total))
-    with _submitted(client, job, folder, finished) as futures, _plain_errors():
+    with _submitted(client, run, folder.tiling, finished) as futures, _plain_errors():
         for future in as_completed(futures):  # type: ignore[no-untyped-call]
             done += int(evaluations[future.result()])
             count += 1
@@ -129,18 +172,18 @@ def grow_on_dask(client: Any, job: Job, folder: BlockFolder, progress: Progress 
 
 
 @contextmanager
-def _submitted(client: Any, job: Job, folder: BlockFolder, finished: NDArray[np.bool_]) -> Iterator[list[Any]]:
+def _submitted(client: Any, run: Run, tiling: Tiling, finished: NDArray[np.bool_]) -> Iterator[list[Any]]:
     """Have missing blocks made; at the end, whatever its reason, no worker goes on with them."""
-    path, futures = folder.path.resolve(), dict[int, Any]()
+    futures: dict[int, Any] = {}
     try:
         for number in np.flatnonzero(~finished).tolist():
-            waits_for = [futures[other] for other in folder.tiling.dependencies(number).tolist() if other in futures]
-            futures[number] = client.submit(make_block, job, path, folder.blueprint, number, *waits_for, pure=False)
+            waits_for = [futures[other] for other in tiling.dependencies(number).tolist() if other in futures]
+            futures[number] = client.submit(make_block, run, number, *waits_for, pure=False)
         yield list(futures.values())
     finally:
         with contextlib.suppress(Exception):  # of a cluster that is lost
             client.cancel(list(futures.values()))
-            client.run(_forget, path, on_error="ignore")
+            client.run(_end, run, on_error="ignore")
 
 
 @contextmanager
@@ -157,16 +200,11 @@ def _plain_errors() -> Iterator[None]:
         raise EngineError("the Dask scheduler was lost; start it and run again to go on") from None
 
 
-def make_block(job: Job, path: Path, blueprint: Blueprint, number: int, *_: int) -> int:
+def make_block(run: Run, number: int, *_: int) -> int:
     """Make a block on a worker, if it is not there yet; returns its number."""
-    maker = _maker(job, path, blueprint)
-    if maker.folder.has(number):  # Dask asks again for what a lost worker had finished
-        return number
-    try:
-        maker.submit(number).result()
-    except Exception:  # of an engine or a disk that may be well again the next time
-        _forget(path)
-        raise
+    with _maker(run) as maker:
+        if not maker.folder.has(number):  # Dask asks again for what a lost worker had finished
+            maker.submit(number).result()
     return number
 
 
@@ -175,23 +213,58 @@ def _describe(job: Job) -> tuple[ModelSpec, EngineInfo]:
         return denoiser.spec, denoiser.info
 
 
-def _denoiser(job: Job) -> Denoiser:
-    """This process's engine; on the CPU of as many lanes as the worker has threads."""
+@contextmanager
+def _maker(run: Run) -> Iterator[BlockMaker]:
+    """This process's maker for a run, which is not cleared up meanwhile."""
+    with _lock:
+        if run in _ended:  # workers hear of it before they hear that its tasks are cancelled
+            raise EngineError(f"{run.path}: this run has ended; run again to go on")
+        if run not in _workshops:
+            _clear_up()
+            _workshops[run] = _open_workshop(run)
+        workshop = _workshops[run] = _workshops.pop(run)
+        workshop.tasks += 1
+    try:
+        yield workshop.maker
+    finally:
+        with _lock:
+            workshop.tasks -= 1
+
+
+def _clear_up() -> None:
+    """Close what clients that were killed left here; one without tasks stays, as two volumes may grow by turns."""
+    idle = [run for run, workshop in _workshops.items() if not workshop.tasks]
+    for run in idle[:-1]:
+        _workshops.pop(run).close()
+
+
+def _end(run: Run) -> None:
+    """Give up what a run is making, and what it has not begun."""
+    with _lock:
+        _ended.append(run)
+    _forget(run.path)
+
+
+def _forget(path: Path) -> None:
+    """Give up what is being made in a folder."""
+    with _lock:
+        given_up = [_workshops.pop(run) for run in list(_workshops) if run.path == path]
+    for workshop in given_up:
+        workshop.close()
+
+
+def _open_workshop(run: Run) -> _Workshop:
+    """Open the engine, on the CPU with as many lanes as the worker has threads, and begin to wait for blocks."""
     from distributed import get_worker
 
-    with _lock:
-        if job not in _denoisers:
-            lanes = None if job.device == "cuda" else get_worker().state.nthreads
-            _denoisers[job] = open_denoiser(job.engine, job.device, EngineRequest(job.precision, lanes, job.batch))
-        return _denoisers[job]
-
-
-def _maker(job: Job, path: Path, blueprint: Blueprint) -> BlockMaker:
-    denoiser, key = _denoiser(job), (job, path, blueprint)
-    with _lock:
-        if key not in _makers:
-            _makers[key] = BlockMaker(denoiser, _open_folder(path, blueprint, denoiser))
-        return _makers[key]
+    job = run.job
+    lanes = None if job.device == "cuda" else get_worker().state.nthreads
+    with ExitStack() as unless_used:
+        denoiser = open_denoiser(job.engine, job.device, EngineRequest(job.precision, lanes, job.batch))
+        unless_used.enter_context(denoiser)
+        workshop = _Workshop(denoiser, BlockMaker(denoiser, _open_folder(run.path, run.blueprint, denoiser)))
+        unless_used.pop_all()
+    return workshop
 
 
 def _open_folder(path: Path, blueprint: Blueprint, denoiser: Denoiser) -> BlockFolder:
@@ -207,11 +280,3 @@ def _open_folder(path: Path, blueprint: Blueprint, denoiser: Denoiser) -> BlockF
             f"Give all workers the same"
         )
     return folder
-
-
-def _forget(path: Path) -> None:
-    """Give up what is being made in a folder."""
-    with _lock:
-        makers = [_makers.pop(key) for key in list(_makers) if key[1] == path]
-    for maker in makers:
-        maker.close()

@@ -31,6 +31,13 @@ COMPARED = ("reference median", "reference mean", "KL", "KL by chance", "Wassers
 CLOUD = 4000  # points of a scatter plot; more hide each other
 
 
+def titles(in_um: bool) -> dict[str, str]:
+    """What the measures are called, with their units: µm, or voxels where the edge of one is not known."""
+    if in_um:
+        return TITLES
+    return {name: title.replace("µm³", "µm").replace("µm", "voxels") for name, title in TITLES.items()}
+
+
 def to_csv(measured: Mapping[str, Grains]) -> str:
     """One line a grain; lengths in µm."""
     text = io.StringIO()
@@ -46,13 +53,13 @@ def to_csv(measured: Mapping[str, Grains]) -> str:
     return text.getvalue()
 
 
-def to_markdown(rows: Sequence[Comparison]) -> str:
+def to_markdown(rows: Sequence[Comparison], in_um: bool) -> str:
     """A table of medians, means and distances from the reference, where there is one."""
     compared = rows[0].kl is not None
     headings = ("", "median", "mean", *(COMPARED if compared else ()))
     lines = ["| " + " | ".join(headings) + " |", "|---" + "|---:" * (len(headings) - 1) + "|"]
     for row in rows:
-        cells = [TITLES[row.measure], *to_cells(row)]
+        cells = [titles(in_um)[row.measure], *to_cells(row)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -68,19 +75,23 @@ def to_json(rows: Sequence[Comparison], about: Mapping[str, object]) -> str:
     return json.dumps({**about, "measures": measures}, indent=1, allow_nan=False) + "\n"
 
 
-def draw_distributions(values: Mapping[str, Float64], reference: Mapping[str, Float64] | None) -> Figure:
+def draw_distributions(
+    values: Mapping[str, Float64], reference: Mapping[str, Float64] | None, in_um: bool = True
+) -> Figure:
     """Draw the distribution of every measure, and the plane of aspect ratios, as GrainPaint's figures 9-16 do.
 
     Parameters
     ----------
     values, reference
         From `collect_measures`; without a reference it is left out.
+    in_um
+        Whether lengths are in µm, or count voxels.
     """
     from matplotlib.figure import Figure
 
     figure = Figure((13, 6.2), layout="constrained")
     axes = figure.subplots(2, 4).ravel()
-    for axis, (name, title) in zip(axes, TITLES.items(), strict=False):
+    for axis, (name, title) in zip(axes, titles(in_um).items(), strict=False):
         _draw_histograms(axis, name, values[name], None if reference is None else reference[name])
         axis.set_xlabel(title, fontsize=9)
     _draw_plane(axes[-1], values, reference)

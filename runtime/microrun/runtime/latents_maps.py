@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from microrun.runtime.errors import LatentsError, OutputError
 from microrun.runtime.latents import open_latents, reason_of
 from microrun.runtime.latents_writer import lock_latents
+from microrun.runtime.output import name_beside
 from microrun.runtime.room import check_room
 
 
@@ -46,7 +47,7 @@ def store_maps(
     with lock_latents(path), open_latents(path) as latents:
         if latents.growing:
             raise LatentsError(f"{path}: is being written, or its run was killed; end it with encode --resume")
-        beside = path.with_name("part-" + path.name)
+        beside = name_beside(path)
         try:
             check_room(beside, path.stat().st_size + sum(array.nbytes for array in maps.values()))
             shutil.copyfile(path, beside)

@@ -9,6 +9,13 @@ from pathlib import Path
 
 from microrun.runtime.errors import OutputError
 
+BESIDE = ".part-"  # a name that nobody gives to a file of their own, and that keeps the suffix
+
+
+def name_beside(path: Path) -> Path:
+    """Where a file is written before it is renamed."""
+    return path.with_name(BESIDE + path.name)
+
 
 @contextlib.contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
@@ -24,7 +31,7 @@ def written_beside(path: Path) -> Iterator[Path]:
     OutputError
         If the disk is full or refuses; a file that was there before still is.
     """
-    beside = path.with_name("part-" + path.name)
+    beside = name_beside(path)
     try:
         yield beside
         beside.replace(path)
@@ -65,6 +72,8 @@ def write_text(path: Path, text: str) -> None:
 
 def cannot_write(path: Path, error: OSError) -> OutputError:
     """Say that a file could not be written, and what to do."""
+    if not path.parent.is_dir():
+        return OutputError(f"{path}: cannot be written: there is no folder {path.parent}; make it first")
     return OutputError(
         f"{path}: cannot be written ({error.strerror or error}); what it held before is still valid. "
         f"Make room and run again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from microrun.kernels.voxelize import (
 )
 from microrun.runtime.engine import count_cores
 from microrun.runtime.errors import VolumeError
+from microrun.runtime.tiling import Shape
+from microrun.runtime.volume import LARGEST as MOST_VOXELS
 
 Float64 = NDArray[np.float64]
 USABLE_ODD_SHARE = 0.2  # of the rays; a surface with more is no surface
@@ -64,13 +67,17 @@ def load_part(path: Path, size: int) -> Part:
     Raises
     ------
     VolumeError
-        If it is no STL file, empty, flat, too open, or thinner than a voxel.
+        If it is no STL file, empty, flat, too open, or thinner than a voxel; or if so many voxels are too many.
     """
     if not SMALLEST <= size <= LARGEST:
         raise VolumeError(f"{path}: voxels along the longest side must be {SMALLEST} to {LARGEST:,}; got {size}")
     triangles = read_triangles(path)
     _check_thickness(path, triangles, size)
-    part = voxelize_triangles(triangles, size)
+    _check_voxels(path, triangles, size)
+    try:
+        part = voxelize_triangles(triangles, size)
+    except MemoryError:
+        raise VolumeError(f"{path}: at size {size} it takes more memory than there is; take a smaller size") from None
     if part.odd_rays > USABLE_ODD_SHARE * part.rays:
         raise VolumeError(
             f"{path}: expected a closed surface, but {part.odd_rays / part.rays:.0%} of the rays pass an odd number of "
@@ -154,15 +161,21 @@ def voxelize_triangles(triangles: Float64, size: int, threads: int | None = None
     return Part(filled, edge, hit, odd)
 
 
-def _to_units(triangles: Float64, size: int) -> tuple[NDArray[np.int64], tuple[int, int, int], float]:
+def _to_units(triangles: Float64, size: int) -> tuple[NDArray[np.int64], Shape, float]:
     """Corners in the kernel's whole numbers, the shape of the grid, and the edge of a voxel."""
+    shape, edge = _lay_grid(triangles, size)
     low = triangles.min(axis=(0, 1))
-    extent = triangles.max(axis=(0, 1)) - low
+    margin = (shape - np.ptp(triangles, axis=(0, 1)) / edge) / 2
+    units = np.rint(((triangles - low) / edge + margin) * UNIT).astype(np.int64)
+    return units, shape, edge
+
+
+def _lay_grid(triangles: Float64, size: int) -> tuple[Shape, float]:
+    """The shape of the grid, and the edge of a voxel."""
+    extent = np.ptp(triangles, axis=(0, 1))
     edge = float(extent.max()) / size
     depth, rows, cols = (max(1, int(np.ceil(side / edge - 1e-6))) for side in extent)
-    margin = (np.array([depth, rows, cols]) - extent / edge) / 2
-    units = np.rint(((triangles - low) / edge + margin) * UNIT).astype(np.int64)
-    return units, (depth, rows, cols), edge
+    return (depth, rows, cols), edge
 
 
 def _check_thickness(path: Path, triangles: Float64, size: int) -> None:
@@ -175,6 +188,15 @@ def _check_thickness(path: Path, triangles: Float64, size: int) -> None:
         raise VolumeError(
             f"{path}: at size {size} the part, {sides} (x, y, z), is thinner than a voxel; take a size of at least "
             f"{least:,}"
+        )
+
+
+def _check_voxels(path: Path, triangles: Float64, size: int) -> None:
+    shape, _ = _lay_grid(triangles, size)
+    if math.prod(shape) > MOST_VOXELS:
+        raise VolumeError(
+            f"{path}: a volume must have at most {MOST_VOXELS:,} voxels; at size {size} the part has {shape}: take a "
+            "smaller size"
         )
 
 

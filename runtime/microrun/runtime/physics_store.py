@@ -11,6 +11,7 @@ import h5py
 
 from microrun.runtime.errors import OutputError
 from microrun.runtime.latents import reason_of
+from microrun.runtime.output import name_beside
 from microrun.runtime.physics_maps import PhysicsMaps
 from microrun.runtime.room import check_room
 from microrun.runtime.scan import Scan
@@ -35,7 +36,7 @@ def write_physics(path: Path, scan: Scan, maps: PhysicsMaps) -> None:
     OutputError
         If it cannot be written.
     """
-    beside = path.with_name("part-" + path.name)
+    beside = name_beside(path)
     try:
         check_room(beside, sum(image.nbytes for image in vars(maps).values() if image is not None))
         with h5py.File(beside, "w") as file:

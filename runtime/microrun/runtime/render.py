@@ -100,7 +100,7 @@ def read_drawing(volume: Volume, voxel_um: float | None = None) -> Drawing:
     Raises
     ------
     VolumeError
-        If there is nothing to draw, or the edge is no length.
+        If it cannot be read, there is nothing to draw, or the edge is no length.
     """
     if voxel_um is not None and not 0 < voxel_um < math.inf:
         raise VolumeError(f"the edge of a voxel is more than 0 µm; got {voxel_um:g}")

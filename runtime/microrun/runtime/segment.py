@@ -10,11 +10,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -23,22 +21,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.kernels.borders import finish_slab, number_clusters
-from microrun.kernels.segmentation import (
-    Layer,
-    Rule,
-    Slab,
-    cluster_slab,
-    component_rule,
-    dbscan_rule,
-    join_faces,
-    number_roots,
-)
+from microrun.kernels.segmentation import Rule, Slab, component_rule, dbscan_rule
 from microrun.runtime.cleaning import absorb_grains, fill_noise
 from microrun.runtime.engine import count_cores
 from microrun.runtime.errors import OutputError, VolumeError
 from microrun.runtime.output import written_beside
 from microrun.runtime.room import check_room, take_room
+from microrun.runtime.slabs import label_slabs
 
 LABELS = "grain_id"
 SLAB_BYTES = 1 << 26
@@ -142,8 +131,11 @@ class Volume:
         self._data, self._inside, self._positive = data, inside, positive
 
     def read(self, first: int, stop: int) -> NDArray[Any]:
-        """Values of planes as float32 or float64, C order, NaN outside the part."""
-        values = np.ascontiguousarray(self._data[first:stop], self.dtype)
+        """Values of planes as float32 or float64, C order, NaN outside the part; VolumeError if they are damaged."""
+        try:
+            values = np.ascontiguousarray(self._data[first:stop], self.dtype)
+        except OSError as error:
+            raise VolumeError(f"{self.name}: cannot be read ({error}); it is damaged, or its disk is") from None
         if self._inside is not None:
             values = np.where(self._inside[first:stop], values, self.dtype.type(np.nan))
         if self._positive:
@@ -157,15 +149,6 @@ class Volume:
         below, values = (values[0], values[1:]) if first > 0 else (beyond, values)
         above, values = (values[-1], values[:-1]) if stop < self.shape[0] else (beyond, values)
         return Slab(values, below, above)
-
-
-class _Piece(NamedTuple):
-    """A slab of the volume, and what is known of its clusters."""
-
-    first: int
-    stop: int
-    clusters: int
-    points: int
 
 
 def segment(
@@ -189,29 +172,19 @@ def segment(
     Raises
     ------
     VolumeError
-        If no voxel has a value.
+        If no voxel has a value, or there are more grains than 32-bit labels can number.
     """
     started = time.perf_counter()
     threads = threads or count_cores()
-    rule = options.rule()
-    with ThreadPoolExecutor(threads) as pool:
-        pieces = list(pool.map(partial(_cluster, volume, rule, labels), _cut(volume, threads, planes)))
-        points = sum(piece.points for piece in pieces)
-        if points == 0:
-            raise VolumeError(f"{volume.name}: no voxel has a value: all are NaN, infinite or outside the part")
-        grains = _finish(volume, rule, labels, pieces, pool.map)
+    bounds = _cut(volume, threads, planes)
+    grains, points = label_slabs(volume, options.rule(), labels, bounds, threads)
     if options.fill:
-        fill_noise(labels, np.concatenate([_find_noise(volume, labels, piece) for piece in pieces]))
+        fill_noise(labels, np.concatenate([_find_noise(volume, labels, *slab) for slab in bounds]))
     if options.min_voxels:
         grains = absorb_grains(labels, grains, options.min_voxels)
     outside = labels.size - points
     noise = sum(int(np.count_nonzero(plane < 0)) for plane in labels) - outside
     return Summary(grains, labels.size, noise, outside, time.perf_counter() - started)
-
-
-def _cluster(volume: Volume, rule: Rule, labels: Labels, bounds: tuple[int, int]) -> _Piece:
-    first, stop = bounds
-    return _Piece(first, stop, *cluster_slab(volume.read_slab(first, stop), rule, labels[first:stop]))
 
 
 def _cut(volume: Volume, threads: int, planes: int | None) -> list[tuple[int, int]]:
@@ -222,44 +195,10 @@ def _cut(volume: Volume, threads: int, planes: int | None) -> list[tuple[int, in
     return [(first, min(first + planes, depth)) for first in range(0, depth, planes)]
 
 
-def _finish(
-    volume: Volume, rule: Rule, labels: Labels, pieces: Sequence[_Piece], run: Callable[..., Iterator[None]]
-) -> int:
-    """Join the clusters of the slabs, number them and give borders their cluster; returns the number of clusters."""
-    offsets = np.cumsum([0, *(piece.clusters for piece in pieces)])
-    numbers = np.arange(offsets[-1])
-    bottoms = [_clusters_of(labels[piece.first], offset) for piece, offset in zip(pieces, offsets, strict=False)]
-    tops = [_clusters_of(labels[piece.stop - 1], offset) for piece, offset in zip(pieces, offsets, strict=False)]
-    for piece, top, bottom in zip(pieces, tops, bottoms[1:], strict=False):
-        lower, upper = volume.read(piece.stop - 1, piece.stop + 1)
-        join_faces(Layer(lower, top), Layer(upper, bottom), rule, numbers)
-    grains = number_roots(numbers)
-    nobody = np.full(volume.shape[1:], -1, np.int32)
-
-    def finish(n: int) -> None:
-        piece = pieces[n]
-        below = number_clusters(tops[n - 1], numbers) if n > 0 else nobody
-        above = number_clusters(bottoms[n + 1], numbers) if n + 1 < len(pieces) else nobody
-        slab = volume.read_slab(piece.first, piece.stop)
-        own = numbers[offsets[n] : offsets[n + 1]]
-        finish_slab(slab, (below, above), rule, own, labels[piece.first : piece.stop])
-
-    list(run(finish, range(len(pieces))))
-    return grains
-
-
-def _clusters_of(plane: Labels, offset: int) -> NDArray[np.int64]:
-    """Clusters among those of all slabs; a copy."""
-    clusters = plane.astype(np.int64)
-    clusters[clusters >= 0] += offset
-    return clusters
-
-
-def _find_noise(volume: Volume, labels: Labels, piece: _Piece) -> NDArray[np.int64]:
+def _find_noise(volume: Volume, labels: Labels, first: int, stop: int) -> NDArray[np.int64]:
     """Flat indices of the voxels of a slab that have a value and no grain."""
-    values = volume.read(piece.first, piece.stop)
-    noise = (labels[piece.first : piece.stop] < 0) & np.isfinite(values)
-    indices: NDArray[np.int64] = np.flatnonzero(noise) + piece.first * labels[0].size
+    noise = (labels[first:stop] < 0) & np.isfinite(volume.read(first, stop))
+    indices: NDArray[np.int64] = np.flatnonzero(noise) + first * labels[0].size
     return indices
 
 
@@ -352,7 +291,7 @@ def write_labels(
     Raises
     ------
     VolumeError
-        If no voxel has a value.
+        If no voxel has a value, or there are more grains than 32-bit labels can number.
     OutputError
         If the name is no .npy or .h5, or the disk is full.
     """

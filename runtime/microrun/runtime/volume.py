@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from microrun.runtime.colours import colour_values, nearest_colours
 from microrun.runtime.engine import EngineInfo
-from microrun.runtime.errors import MicrorunError, VolumeError
-from microrun.runtime.output import cannot_write, write_text, written_beside
-from microrun.runtime.room import check_room
+from microrun.runtime.errors import EngineError, MicrorunError, VolumeError
+from microrun.runtime.output import BESIDE, cannot_write, write_text, written_beside
+from microrun.runtime.room import take_room
 from microrun.runtime.sampling import Sampling
 from microrun.runtime.spec import Diffusion
 from microrun.runtime.tiling import BLOCK, Mask, Shape, Tiling, tile_anisotropic, tile_isotropic
@@ -200,11 +200,18 @@ class BlockFolder:
 
         Raises
         ------
+        EngineError
+            If values are not finite.
         OutputError
             If the disk is full.
         """
+        if not np.isfinite(block).all():
+            raise EngineError(
+                f"{self.path}: values of block {number} are not finite: the denoiser is damaged, or overflows in "
+                f"half precision; see `microrun inspect`, and try --precision f32"
+            )
         path = self._file(number)
-        beside = path.with_name(f"part-{uuid.uuid4().hex}-{path.name}")
+        beside = path.with_name(f"{BESIDE}{uuid.uuid4().hex}-{path.name}")
         kept = nearest_colours(block, self._colours) if self._colours else block[0]
         try:
             with beside.open("wb") as file:
@@ -256,19 +263,22 @@ class BlockFolder:
         """
         path = self.path / "volume.npy"
         with written_beside(path) as beside:
-            check_room(beside, math.prod(self.tiling.shape) * self.dtype.itemsize)  # a full disk kills who has mapped
             self._paint(beside)
         assembled: NDArray[Any] = np.load(path, mmap_mode="r")
         return assembled[tuple(map(slice, self.blueprint.shape))]
 
     def remove(self) -> None:
-        """Delete the folder."""
+        """Delete the folder, the blueprint last: whatever is left when that is interrupted can be gone on with."""
+        for path in self.path.iterdir():
+            if path.name != BLUEPRINT:
+                path.unlink()
         shutil.rmtree(self.path)
 
     def _paint(self, path: Path) -> None:
         """Draw the blocks, the last first, so that a voxel ends as that of the first block that covers it."""
         tiling = self.tiling
         volume = np.lib.format.open_memmap(path, "w+", self.dtype, tiling.shape)
+        take_room(path)
         for number in range(len(tiling) - 1, -1, -1):
             of_volume, of_block = tiling.windows(number)
             volume[of_volume] = self.load(number)[of_block]
@@ -325,7 +335,7 @@ def _holds_something(path: Path) -> bool:
     """Whether there is more than what was half written when a run was killed."""
     if not path.is_dir():
         return path.exists()
-    return any(not entry.name.startswith("part-") for entry in path.iterdir())
+    return any(not entry.name.startswith(BESIDE) for entry in path.iterdir())
 
 
 def _number_of(name: str) -> int | None:

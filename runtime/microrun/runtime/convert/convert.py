@@ -17,6 +17,7 @@ from microrun.runtime.convert.to_xdmf import heavy_part, write_xdmf
 from microrun.runtime.convert.to_zarr import write_zarr
 from microrun.runtime.errors import MicrorunError, OutputError
 from microrun.runtime.latents import Latents, reason_of
+from microrun.runtime.output import BESIDE
 
 Format = Literal["hspy", "ang", "csv", "ome-tiff", "xdmf", "zarr"]
 
@@ -85,7 +86,7 @@ def convert_latents(
     _check_free(parts, latents.path, overwrite)
     chosen = Features(latents, features)
     try:
-        with TemporaryDirectory(prefix="part-", dir=target.parent) as folder:
+        with TemporaryDirectory(prefix=BESIDE, dir=target.parent) as folder:
             write(chosen, Path(folder) / target.name)
             _publish(Path(folder), parts)
     except (OSError, RuntimeError) as error:  # HDF5 gives either

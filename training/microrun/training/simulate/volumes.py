@@ -53,7 +53,9 @@ class Volume:
     periodic: bool
 
 
-def write_volumes(path: Path, process: Growth | Build, seed: int, count: int, progress: Progress) -> None:
+def write_volumes(
+    path: Path, process: Growth | Build, seed: int, count: int, progress: Progress, keep_interrupted: bool = False
+) -> int:
     """Simulate volumes and write them.
 
     Parameters
@@ -68,6 +70,13 @@ def write_volumes(path: Path, process: Growth | Build, seed: int, count: int, pr
         Number of volumes.
     progress
         Called after each step with the steps done, those to do, and a note.
+    keep_interrupted
+        On Ctrl-C leave a file of the volumes that are finished, if there are any.
+
+    Returns
+    -------
+    int
+        Volumes written: fewer than asked for if it was interrupted.
 
     Raises
     ------
@@ -80,10 +89,17 @@ def write_volumes(path: Path, process: Growth | Build, seed: int, count: int, pr
         steps = process.steps
         for number in range(count):
             name = f"volume_{number:04}"
-            for step, spins in enumerate(_simulate(process, seed + number), 1):
-                progress(number * steps + step, count * steps, f"volume {number + 1} of {count}")
-                if step == steps:
-                    _write_volume(file, name, label_volume(spins, process), seed + number, process)
+            try:
+                for step, spins in enumerate(_simulate(process, seed + number), 1):
+                    progress(number * steps + step, count * steps, f"volume {number + 1} of {count}")
+                    if step == steps:
+                        _write_volume(file, name, label_volume(spins, process), seed + number, process)
+            except KeyboardInterrupt:
+                if not (keep_interrupted and number):
+                    raise
+                file.pop(name, None)  # half written
+                return number
+    return count
 
 
 def label_volume(spins: Spins, process: Growth | Build) -> Volume:
