@@ -297,6 +297,22 @@ def test_engines_that_workers_cannot_open_are_refused(client: Any, tmp_path: Pat
         describe(client, Job(str(write_encoder(tmp_path / "encoder.onnx")), "cpu"))
 
 
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_a_peer_that_is_no_scheduler_is_one_line(hangs_up: bool) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        if hangs_up:
+            threading.Thread(target=lambda: silent.accept()[0].close(), daemon=True).start()
+        with (
+            pytest.raises(EngineError, match=r"no Dask scheduler answers there within 0\.5 s") as error,
+            connect(address, 0.5),
+        ):
+            pass
+    one_line(error, address)
+
+
 def test_no_scheduler_is_one_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen

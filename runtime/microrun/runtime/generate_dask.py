@@ -7,6 +7,7 @@ a worker may be killed at any time: its tasks run again elsewhere, and the volum
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import uuid
 from collections import deque
@@ -111,10 +112,9 @@ def connect(address: str, timeout_s: float = TIMEOUT_S) -> Iterator[Any]:
         If it does not answer, or no worker comes.
     """
     from distributed import Client
-    from distributed.comm.addressing import get_address_host
 
     try:
-        get_address_host(address)  # a client fails at what is no address too, but then hangs when it is deleted
+        _hear(address, timeout_s)
         client = Client(address, timeout=timeout_s)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError) as error:
         raise EngineError(f"{address}: no Dask scheduler answers there within {timeout_s:g} s ({error})") from None
@@ -124,6 +124,20 @@ def connect(address: str, timeout_s: float = TIMEOUT_S) -> Iterator[Any]:
         except TimeoutError:
             raise EngineError(f"{address}: the scheduler has no worker; start one with `dask worker`") from None
         yield client
+
+
+def _hear(address: str, timeout_s: float) -> None:
+    """Wait for the first word of a scheduler; OSError or ValueError if none comes.
+
+    A client waits for it without end, and one that failed at what is no address hangs when it is deleted.
+    """
+    from distributed.comm.addressing import get_address_host_port, parse_address
+
+    scheme, _ = parse_address(address)
+    if scheme == "tcp":  # encrypted ones wait for the client's word
+        with socket.create_connection(get_address_host_port(address), timeout_s) as peer:
+            if not peer.recv(1):
+                raise OSError("it hung up")
 
 
 def describe(client: Any, job: Job) -> tuple[ModelSpec, EngineInfo]:
