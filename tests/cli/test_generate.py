@@ -79,7 +79,9 @@ def test_a_volume_is_grown(generate: Microrun, denoiser: Path, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["out.npy"]
 
 
-def test_an_hdf5_file_says_what_it_is_a_function_of(generate: Microrun, denoiser: Path, tmp_path: Path) -> None:
+def test_an_hdf5_file_says_what_it_is_a_function_of(
+    generate: Microrun, denoiser: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out.h5"
     ran = generate("--size", 40, "--order", "anisotropic", "--min-voxels", 9, "--batch", 2, "--out", out)
     assert ran.code == 0, ran
@@ -90,6 +92,13 @@ def test_an_hdf5_file_says_what_it_is_a_function_of(generate: Microrun, denoiser
     blueprint = json.loads(attributes["blueprint"])
     assert (blueprint["seed"], blueprint["order"], blueprint["sampling"]["count"]) == (0, "anisotropic", 6)
     assert json.loads(attributes["options"])["min_voxels"] == 9
+    ran = run_here(capsys, "inspect", out)
+    assert (ran.code, ran.err) == (0, "")
+    for said in (
+        "kind volume of grains", "voxels 40 × 40 × 40 (z, y, x)", f"grains {grains.max() + 1:,}", "seed 0",
+        "order anisotropic", "sampling count 6", f"SHA-256 {blueprint['engine'][:16]}", "min_voxels 9",
+    ):  # fmt: skip
+        assert said in ran.said, ran.said
 
 
 def test_a_part_is_grown_from_its_mask(generate: Microrun, denoiser: Path, tmp_path: Path) -> None:

@@ -41,6 +41,10 @@ def test_a_part_becomes_a_mask(microrun: Microrun, box: Path, tmp_path: Path) ->
     mask = np.load(out)
     assert (mask.dtype, mask.shape) == (np.bool_, (5, 10, 20))
     assert mask.all()
+    check_refused(microrun("voxelize", box, "--size", 10, "--out", out), out, "--overwrite", code=1)
+    assert np.load(out).shape == (5, 10, 20)
+    assert microrun("voxelize", box, "--size", 10, "--out", out, "--overwrite").code == 0
+    assert np.load(out).shape[2] == 10
 
 
 def test_an_open_part_is_warned_of(microrun: Microrun, tmp_path: Path) -> None:

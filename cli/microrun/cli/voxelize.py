@@ -18,6 +18,7 @@ def voxelize(
     part: Annotated[Path, typer.Argument(help="An STL file, in any units.")],
     size: Annotated[int, typer.Option(help="Voxels along the longest side.")],
     out: Annotated[Path, typer.Option(help="The .npy file to make: (z, y, x), True inside the part.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
     """Turn the surface of a part into a mask of cubic voxels, to grow grains in its shape.
 
@@ -26,6 +27,8 @@ def voxelize(
     """
     if out.suffix != ".npy":
         raise OutputError(f"{out}: a mask is written as .npy")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out}: exists; choose another --out, or replace it with --overwrite")
     made = load_part(part, size)
     with written_beside(out) as beside:
         np.save(beside, made.filled)
