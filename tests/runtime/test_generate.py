@@ -375,8 +375,11 @@ def test_the_folder_of_another_seed_or_engine_is_refused(tmp_path: Path, denoise
         a_request(tmp_path).open_folder(other.spec, other.info)
 
 
-@pytest.mark.parametrize(("name", "said"), [("a.vti", ".npy or .h5"), ("none/a.h5", "no such folder")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("a.vti", ".npy or .h5"), ("none/a.h5", "no such folder"), ("taken.npy", "is a folder")]
+)
 def test_files_that_cannot_be_made_are_refused(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "taken.npy").mkdir()
     with pytest.raises(OutputError, match=said):
         a_request(tmp_path, out=tmp_path / name)
 

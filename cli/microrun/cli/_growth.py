@@ -25,6 +25,7 @@ from microrun.runtime.tiling import BLOCK
 from microrun.runtime.volume import BlockFolder
 
 LABEL_BYTES = 4
+GRAINS_BYTES = 10  # per voxel, measured where most grains are tiny and are absorbed
 
 
 class Pace:
@@ -86,7 +87,8 @@ def print_plan(request: GenerateRequest, diffusion: Diffusion, info: EngineInfo,
             f"{work.evaluations / (work.blocks * GRAINPAINT_EVALUATIONS):.2f} of GrainPaint's for these blocks",
             "disk": f"{_console.size_text(block_bytes)} for blocks, "
             f"{_console.size_text(voxels * LABEL_BYTES)} for grains",
-            "memory": f"{_console.size_text(tiles + 6 * samples)} beside the engine's own",
+            "memory": f"{_console.size_text(tiles + 6 * samples)} beside the engine's own; then up to "
+            f"{_console.size_text(voxels * GRAINS_BYTES)} to tell grains apart",
             "engine": str(info),
             "time": f"{_duration(work.evaluations / rate)} at {rate:,.1f} evaluations/s, measured now",
         },

@@ -26,7 +26,7 @@ LICENCE = "BSD-3-Clause"
 GROWTH = Growth((100, 100, 100), steps=50)
 VOLUMES = 24
 FIRST_SEED = 1000
-CONFIG = DiffusionConfig(steps=9_000, seed=1)
+CONFIG = DiffusionConfig(steps=19_000, seed=1)
 
 
 def simulate(folder: Path) -> Path:

@@ -124,6 +124,8 @@ class GenerateRequest:
             raise OutputError(f"{self.out}: volumes are written as .npy or .h5")
         if not self.out.parent.is_dir():
             raise OutputError(f"{self.out.parent}: no such folder")
+        if self.out.is_dir():
+            raise OutputError(f"{self.out}: is a folder; choose another name")
 
     @property
     def folder(self) -> Path:
