@@ -69,7 +69,7 @@ def client_here() -> Iterator[Any]:
             n_workers=1, threads_per_worker=THREADS, processes=False, dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         ) as started,
-        distributed.Client(started) as connected,
+        distributed.Client(started, set_as_default=False) as connected,
     ):  # fmt: skip
         yield connected
         for run in list(generate_dask._workshops):
@@ -311,6 +311,14 @@ def test_a_peer_that_is_no_scheduler_is_one_line(hangs_up: bool) -> None:
         ):
             pass
     one_line(error, address)
+
+
+def test_a_client_is_not_that_of_other_libraries(client: Any) -> None:
+    """Else what kikuchipy computes by Dask in this process would go to the cluster, or wait for one that is gone."""
+    import dask
+
+    assert distributed.client._get_global_client() is None
+    assert dask.config.get("scheduler", None) is None
 
 
 def test_no_scheduler_is_one_line() -> None:

@@ -115,7 +115,7 @@ def connect(address: str, timeout_s: float = TIMEOUT_S) -> Iterator[Any]:
 
     try:
         _hear(address, timeout_s)
-        client = Client(address, timeout=timeout_s)  # type: ignore[no-untyped-call]
+        client = Client(address, timeout=timeout_s, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError) as error:
         raise EngineError(f"{address}: no Dask scheduler answers there within {timeout_s:g} s ({error})") from None
     with client:
@@ -179,7 +179,7 @@ def grow_on_dask(client: Any, job: Job, folder: BlockFolder, progress: Progress 
     count, done, total = int(finished.sum()), 0, int(evaluations[~finished].sum())
     progress(Grown(count, 0, total))
     with _submitted(client, run, folder.tiling, finished) as futures, _plain_errors():
-        for future in as_completed(futures):  # type: ignore[no-untyped-call]
+        for future in as_completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]
             done += int(evaluations[future.result()])
             count += 1
             progress(Grown(count, done, total - done))
