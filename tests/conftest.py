@@ -25,6 +25,10 @@ DATA = Path(__file__).parent / "data"
 # No test is large enough for several threads of PyTorch, which are slow where others use the cores, too.
 os.environ["OMP_NUM_THREADS"] = "1"  # until a benchmark takes all
 
+# Processes that compile orix's gufuncs into one cache at once leave it broken: who loads it dies (numba#10128).
+if WORKER := os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "numba" / WORKER)
+
 # A busy machine must not fail a test, and a run leaves nothing in the working tree.
 settings.register_profile("microrun", deadline=None, max_examples=60, database=None, print_blob=True)
 settings.load_profile("microrun")
