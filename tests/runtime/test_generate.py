@@ -371,7 +371,10 @@ def test_the_folder_of_another_seed_or_engine_is_refused(tmp_path: Path, denoise
     a_request(tmp_path).open_folder(denoiser.spec, denoiser.info)
     with pytest.raises(VolumeError, match="seed 7, not 8"):
         a_request(tmp_path, seed=8).open_folder(denoiser.spec, denoiser.info)
-    with OnnxDenoiser(valued) as other, pytest.raises(VolumeError, match=r"engine .*computed .*, not ONNX Runtime"):
+    with (
+        OnnxDenoiser(valued) as other,
+        pytest.raises(VolumeError, match=r"another denoiser, computed .*, not ONNX Runtime"),
+    ):
         a_request(tmp_path).open_folder(other.spec, other.info)
 
 

@@ -228,6 +228,7 @@ def test_masks_must_fit() -> None:
         ({"value_scale": 1.0, "eps": 2.5}, "below 2"),
         ({"value_scale": -1.0}, "positive number"),
         ({"components": 18}, "6 or 26"),
+        ({"components": 6, "value_scale": 100.0}, "need no value scale"),
         ({"value_scale": 1.0, "min_voxels": -1}, "smallest grain .* got -1"),
     ],
 )

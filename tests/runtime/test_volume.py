@@ -149,7 +149,8 @@ def test_the_folder_of_another_volume_is_refused_and_left_alone(tmp_path: Path, 
     values: dict[str, Any] = {name: others.get(name, "other")}
     with pytest.raises(VolumeError, match="of another volume") as error:
         make_folder(path, dataclasses.replace(BLUEPRINT, **values), None)
-    one_line(error, path, name, "delete it to start anew")
+    said = {"engine": "another denoiser", "part": "another part", "sampling": "count 6, not 7"}
+    one_line(error, path, said.get(name, f"{name} "), "delete it to start anew")
     make_folder(path, BLUEPRINT, None)
     assert folder.finished().sum() == 1
 

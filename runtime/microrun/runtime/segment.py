@@ -75,6 +75,8 @@ class SegmentOptions:
     def rule(self) -> Rule:
         """Make the kernels' rule."""
         try:
+            if self.components and self.value_scale is not None:
+                raise ValueError("components are of one value each, and need no value scale; leave one of both out")
             if self.components:
                 return component_rule(self.components)
             if self.value_scale is None:

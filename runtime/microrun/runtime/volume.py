@@ -38,6 +38,7 @@ Order = Literal["isotropic", "anisotropic"]
 TILINGS = {"isotropic": tile_isotropic, "anisotropic": tile_anisotropic}
 BLUEPRINT, PART = "blueprint.json", "part.npy"
 OUTSIDE = -1  # among colours
+HASHED = {"engine": "denoiser", "part": "part"}  # what a blueprint holds by its hash
 LARGEST = 1 << 33  # voxels: 2048³, whose tiling takes seconds and a gigabyte
 
 
@@ -76,9 +77,18 @@ class Blueprint:
             raise VolumeError(f"seed must be 0 to 2^64 - 1; got {self.seed}")
 
     def difference(self, other: Blueprint) -> str:
-        """Name what differs, with both values; empty if nothing does."""
-        pairs = zip(dataclasses.asdict(self).items(), dataclasses.asdict(other).values(), strict=True)
-        return ", ".join(f"{name} {theirs}, not {mine}" for (name, mine), theirs in pairs if mine != theirs)
+        """Name what differs, with both values where they tell a reader something; empty if nothing does."""
+        mine, theirs = self._facts(), other._facts()
+        return ", ".join(
+            f"another {HASHED[name]}" if name in HASHED else f"{name} {theirs[name]}, not {value}"
+            for name, value in mine.items()
+            if value != theirs[name]
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        facts = dataclasses.asdict(self)
+        sampling: dict[str, Any] = facts.pop("sampling")
+        return sampling | facts
 
     def to_json(self) -> str:
         """Encode as JSON."""
