@@ -41,7 +41,7 @@ def denoiser_spec(side: int = SIDE) -> ModelSpec:
 @cache
 def denoiser_graph() -> ModelProto:
     """Step of samples whose sides are `SIDE`."""
-    return trace_step(a_unet(), (SIDE, SIDE, SIDE), SCHEDULE.training_steps, "f32")
+    return trace_step(a_unet(), (SIDE, SIDE, SIDE), SCHEDULE, "f32")
 
 
 def write_denoiser(path: Path, spec: ModelSpec | None = None) -> Path:
@@ -56,7 +56,7 @@ def block_graph(channels: int) -> ModelProto:
     config = UnetConfig(
         3, (8, 8), in_channels=channels, out_channels=channels, blocks=1, head_size=4, groups=4, patch=4
     )
-    return trace_step(a_unet(config), (BLOCK, BLOCK, BLOCK), SCHEDULE.training_steps, "f32")
+    return trace_step(a_unet(config), (BLOCK, BLOCK, BLOCK), SCHEDULE, "f32")
 
 
 def write_block_denoiser(path: Path, coloured: bool = True) -> Path:

@@ -23,17 +23,18 @@ from timing import median_seconds
 from torch.utils.flop_counter import FlopCounterMode
 
 from microrun.export.denoiser import INPUTS, Step, trace_step
+from microrun.training.diffusion_config import GRAIN_SCHEDULE
 from microrun.training.unet import GRAIN_UNET, UNet
 from microrun.training.vae import count_parameters
 
-SIDES, TIMESTEPS, REPEATS = (32, 32, 32), 1000, 7
+SIDES, REPEATS = (32, 32, 32), 7
 
 
 def make_inputs(batch: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    x, known, noise = rng.standard_normal((3, batch, 1, *SIDES)).astype(np.float32)
+    x, known, noise = rng.standard_normal((3, batch, GRAIN_UNET.in_channels, *SIDES)).astype(np.float32)
     mask = rng.integers(0, 2, x.shape).astype(np.float32)
-    timestep = rng.integers(0, TIMESTEPS, batch).astype(np.int32)
+    timestep = rng.integers(0, GRAIN_SCHEDULE.training_steps, batch).astype(np.int32)
     coefficients = np.tile(np.float32([1, 0, 1.01, -0.06, 0.05]), (batch, 1))
     values = x, known, mask, noise, timestep, coefficients
     return dict(zip(INPUTS, values, strict=True))
@@ -53,15 +54,15 @@ def openvino_step(path: Path, precision: str, inputs: dict[str, np.ndarray]) -> 
 def main(batch: int) -> None:
     unet = UNet(GRAIN_UNET).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        unet(torch.zeros(1, 1, *SIDES), torch.zeros(1))
+        unet(torch.zeros(1, GRAIN_UNET.in_channels, *SIDES), torch.zeros(1))
     flop = counter.get_total_flops()
     print(f"{count_parameters(unet):,} parameters, {flop / 1e9:.2f} GFLOP per evaluation, batch {batch}")
     inputs = make_inputs(batch)
     tensors = [torch.from_numpy(array) for array in inputs.values()]
-    step = Step(unet, TIMESTEPS, "f32")
+    step = Step(unet, GRAIN_SCHEDULE, "f32")
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         path = Path(folder) / "step.onnx"
-        onnx.save_model(trace_step(unet, SIDES, TIMESTEPS, "f16"), path)
+        onnx.save_model(trace_step(unet, SIDES, GRAIN_SCHEDULE, "f16"), path)
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         rows: list[tuple[str, Callable[[], object]]] = [
             ("PyTorch f32", lambda: step(*tensors)),

@@ -47,7 +47,7 @@ def block_spec(side: int) -> ModelSpec:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny denoiser of real blocks."""
     path = tmp_path_factory.mktemp("models") / "tiny.onnx"
-    save_model(trace_step(UNet(BLOCK_UNET), (32, 32, 32), 250, "f32"), block_spec(32), path)
+    save_model(trace_step(UNet(BLOCK_UNET), (32, 32, 32), Schedule(), "f32"), block_spec(32), path)
     return path
 
 

@@ -20,7 +20,7 @@ from microrun.training.simulate.potts import Growth
 from microrun.training.simulate.volumes import read_volumes
 from microrun.training.unet import UnetConfig
 
-TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=4, out_channels=4, blocks=1, head_size=8, groups=4, patch=2)
+TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=7, out_channels=7, blocks=1, head_size=8, groups=4, patch=2)
 Captured = pytest.CaptureFixture[str]
 
 
@@ -51,7 +51,7 @@ def test_it_simulates_trains_exports_and_takes_down_what_was_measured(folder: Pa
     expected = (
         "2 volumes of 16×16×16 voxels by Potts grain growth to t = 3 (microrun simulate potts, seeds 1000 to 1001)"
     )
-    assert spec.training.data == f"{expected}, in 16 colours as bits"
+    assert spec.training.data == f"{expected}, in 128 colours as bits"
     assert spec.training.licence == "BSD-3-Clause" and set(spec.training.metrics) == {"held_out_loss"}
     assert {tensor.dtype for tensor in load_file(folder / "grains.safetensors").values()} == {torch.float16}
     trained, _ = load_denoiser(folder / "run" / "checkpoint.safetensors")
@@ -59,7 +59,7 @@ def test_it_simulates_trains_exports_and_takes_down_what_was_measured(folder: Pa
     with open_denoiser(folder / "grains.onnx", "cpu") as denoiser:
         assert denoiser.spec.training == spec.training
         assert (denoiser.spec.precision, denoiser.spec.name) == ("f16", "grains")
-        assert denoiser.spec.input_shape == (4, 8, 8, 8) and denoiser.diffusion.n_colours == 16
+        assert denoiser.spec.input_shape == (7, 8, 8, 8) and denoiser.diffusion.n_colours == 128
     types = {tensor.data_type for tensor in onnx.load(folder / "grains.onnx").graph.initializer if len(tensor.dims) > 4}
     assert types == {onnx.TensorProto.FLOAT16}
     said = capsys.readouterr().out

@@ -15,10 +15,12 @@ from torch import nn
 from microrun.export import denoiser
 from microrun.export.denoiser import FloatSoftmax, GroupedNorm, Step, trace_step
 from microrun.runtime.build_plan import built_precision
+from microrun.runtime.schedule import Schedule
 from microrun.runtime.tensorrt_library import last_error, make_logger
 from microrun.training.unet import GRAIN_UNET, DotProduct, UNet, UnetConfig
 
-TIMESTEPS = 1000
+SCHEDULE = Schedule(1000)
+TIMESTEPS = SCHEDULE.training_steps
 IMAGES = UnetConfig(dims=2, channels=(8, 16), in_channels=3, out_channels=3, groups=4, blocks=1, condition_size=2)
 KNOWN = (1.0, 0.0)  # a and b that pass known voxels on as they are
 Arrays = dict[str, NDArray[Any]]
@@ -43,11 +45,14 @@ def some_inputs(config: UnetConfig, side: int, batch: int, known: tuple[float, f
     return inputs
 
 
-def expected_step(unet: UNet, inputs: Arrays) -> NDArray[np.float32]:
+def expected_step(unet: UNet, inputs: Arrays, schedule: Schedule = SCHEDULE) -> NDArray[np.float32]:
     """The formula, with the network in float32 by PyTorch."""
     condition = [torch.from_numpy(inputs["condition"])] if "condition" in inputs else []
     with torch.no_grad():
         eps = unet(torch.from_numpy(inputs["x"]), torch.from_numpy(inputs["timestep"]), *condition).numpy()
+    if schedule.prediction == "bits":
+        kept = schedule.alphas_cumprod[inputs["timestep"]].reshape(-1, *[1] * (eps.ndim - 1))
+        eps = np.tanh(eps + np.sqrt(kept) / (1 - kept) * inputs["x"])
     m = inputs["mask"]
     a, b, c, d, e = inputs["coefficients"].T.reshape(5, -1, *[1] * (m.ndim - 1))
     stepped: NDArray[np.float32] = m * (a * inputs["known"] + b * inputs["noise"]) + (1 - m) * (
@@ -56,8 +61,8 @@ def expected_step(unet: UNet, inputs: Arrays) -> NDArray[np.float32]:
     return stepped
 
 
-def save(unet: UNet, side: int, precision: Any, path: Path) -> Path:
-    graph = trace_step(unet, (side,) * unet.config.dims, TIMESTEPS, precision)
+def save(unet: UNet, side: int, precision: Any, path: Path, schedule: Schedule = SCHEDULE) -> Path:
+    graph = trace_step(unet, (side,) * unet.config.dims, schedule, precision)
     onnx.checker.check_model(graph, full_check=True)
     onnx.save_model(graph, path)
     return path
@@ -181,11 +186,25 @@ def test_a_network_that_predicts_v_needs_no_other_graph() -> None:
         expected = c * tensors["x"] + d * (root * v + rest * tensors["x"]) + e * tensors["noise"]
         tensors["coefficients"][:, 2] += tensors["coefficients"][:, 3] * rest
         tensors["coefficients"][:, 3] *= root
-        step = Step(unet, TIMESTEPS, "f32")
+        step = Step(unet, SCHEDULE, "f32")
         step.dtype = torch.float64
         found = step(*tensors.values())
     unknown = tensors["mask"] == 0
     torch.testing.assert_close(found[unknown], expected[unknown], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["f32", "f16"])
+def test_a_network_that_predicts_bits(precision: Any, tmp_path: Path) -> None:
+    unet, schedule = a_unet(TINY), Schedule(1000, zero_terminal_snr=True, prediction="bits")
+    path = save(unet, 8, precision, tmp_path / "step.onnx", schedule)
+    inputs = some_inputs(TINY, 8, 4)
+    inputs["coefficients"][:, 2:] = 0, 1, 0  # nothing but what is told
+    for first in (0, 300, 600, TIMESTEPS - 4):
+        inputs["timestep"] = np.arange(first, first + 4, dtype=np.int32)
+        expected, allowed = expected_step(unet, inputs, schedule), 1e-5 if precision == "f32" else 5e-3
+        assert abs(expected[inputs["mask"] == 0]).max() <= 1
+        assert error(run_onnx(path, inputs), expected, inputs) < allowed
+        assert error(run_openvino(path, inputs, "f32"), expected, inputs) < allowed
 
 
 def test_the_softmax_is_exact_where_half_overflows() -> None:
@@ -246,7 +265,7 @@ def test_convolutions_are_in_half_and_norms_and_softmax_are_not(graph: Path) -> 
 def test_every_node_has_a_kernel_on_cards(config: UnetConfig) -> None:
     """ONNX Runtime refuses to open a model there of whose nodes some run on the host, as all that handle shapes do."""
     unet = a_unet(config)
-    counts = Counter(node.op_type for node in trace_step(unet, (32,) * config.dims, TIMESTEPS).graph.node)
+    counts = Counter(node.op_type for node in trace_step(unet, (32,) * config.dims, SCHEDULE).graph.node)
     norms = sum(isinstance(module, nn.GroupNorm) for module in unet.modules())
     assert counts["InstanceNormalization"] == norms
     assert not counts.keys() & {"GroupNormalization", "Shape", "Size", "ConstantOfShape", "Expand", "Range"}
@@ -255,7 +274,7 @@ def test_every_node_has_a_kernel_on_cards(config: UnetConfig) -> None:
 def test_the_network_that_is_exported_stays_as_it_is() -> None:
     unet = a_unet(TINY)
     before = {name: value.clone() for name, value in unet.state_dict().items()}
-    Step(unet, TIMESTEPS, "f16")
+    Step(unet, SCHEDULE, "f16")
     after = unet.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) and after[name].dtype == torch.float32 for name in after)
@@ -280,6 +299,6 @@ def test_tensorrt_rtx_builds_it(graph: Path) -> None:
 
 def test_networks_that_make_no_step() -> None:
     with pytest.raises(ValueError, match="as many channels out as in; got 2, 1"):
-        trace_step(UNet(UnetConfig(dims=2, channels=(8,), out_channels=2, groups=4)), (8, 8), TIMESTEPS)
+        trace_step(UNet(UnetConfig(dims=2, channels=(8,), out_channels=2, groups=4)), (8, 8), SCHEDULE)
     with pytest.raises(ValueError, match="multiples of 4"):
-        trace_step(UNet(TINY), (8, 8, 10), TIMESTEPS)
+        trace_step(UNet(TINY), (8, 8, 10), SCHEDULE)

@@ -56,7 +56,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def half_graph() -> onnx.ModelProto:
-    return trace_step(a_unet(), SPEC.input_shape[1:], SCHEDULE.training_steps, "f16")
+    return trace_step(a_unet(), SPEC.input_shape[1:], SCHEDULE, "f16")
 
 
 @pytest.fixture

@@ -19,6 +19,14 @@ Array = NDArray[np.floating[Any]]
 Denoise = Callable[[Array, int], Array]
 
 SHAPE = (3, 1, 8, 8, 8)
+PREDICTIONS = ("eps", "v", "bits")
+THEIR_NAMES = dict(zip(PREDICTIONS, ("epsilon", "v_prediction", "sample"), strict=True))
+
+
+def say(schedule: Schedule, clean: Array, eps: Array, t: int) -> Array:
+    """What a network outputs that knows sample and noise."""
+    kept = schedule.alphas_cumprod[t]
+    return {"eps": eps, "bits": clean, "v": np.sqrt(kept) * eps - np.sqrt(1 - kept) * clean}[schedule.prediction]
 
 
 def two_values(schedule: Schedule) -> Denoise:
@@ -31,8 +39,7 @@ def two_values(schedule: Schedule) -> Denoise:
         wide = x.astype(np.float64)
         clean = (0.09 * signal * wide + (1 - kept) * 0.7 * np.tanh(signal * 0.7 * wide / variance)) / variance
         eps = (wide - signal * clean) / noise
-        output = eps if schedule.prediction == "eps" else signal * eps - noise * clean
-        return output.astype(x.dtype)
+        return say(schedule, clean, eps, t).astype(x.dtype)
 
     return denoise
 
@@ -45,10 +52,8 @@ def gaussian(schedule: Schedule, mean: Array, covariance: Array) -> Denoise:
         signal, noise = np.sqrt(kept), np.sqrt(1 - kept)
         noised = kept * covariance + (1 - kept) * np.eye(len(mean))
         eps = noise * (x - signal * mean) @ np.linalg.inv(noised)
-        if schedule.prediction == "eps":
-            return eps
         clean = mean + signal * (x - signal * mean) @ np.linalg.inv(noised) @ covariance
-        return signal * eps - noise * clean
+        return say(schedule, clean, eps, t)
 
     return denoise
 
@@ -73,7 +78,7 @@ class Diffusers:
         kept = schedule.alphas_cumprod
         betas = 1 - kept / np.append(1.0, kept[:-1])
         if name != "RePaintScheduler":
-            options["prediction_type"] = {"eps": "epsilon", "v": "v_prediction"}[schedule.prediction]
+            options["prediction_type"] = THEIR_NAMES[schedule.prediction]
         self.scheduler = getattr(diffusers, name)(
             schedule.training_steps, trained_betas=betas.astype(dtype), clip_sample=False, **options
         )
@@ -92,7 +97,7 @@ class Diffusers:
         return self.torch.randn(SHAPE, generator=self.generators[1], dtype=dtype).numpy()
 
 
-@pytest.mark.parametrize("prediction", ["eps", "v"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("steps", [250, 1000])
 @pytest.mark.parametrize(("dtype", "error"), [(np.float32, 1.5e-4), (np.float64, 1e-12)])
 def test_ddpm_is_that_of_diffusers(dtype: Any, error: float, steps: int, prediction: Any) -> None:
@@ -109,7 +114,7 @@ def test_ddpm_is_that_of_diffusers(dtype: Any, error: float, steps: int, predict
     assert_allclose(abs(ours).mean(), 0.7, atol=0.05)
 
 
-@pytest.mark.parametrize("prediction", ["eps", "v"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("count", [1, 10, 25, 50, 250])
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -200,15 +205,19 @@ def check_marginals(steps: Steps, schedule: Schedule) -> None:
     a, b, c, d, e = steps.coefficients.T
     assert_allclose(a, signal[1:], atol=1e-12)
     assert_allclose(b, noise[1:], atol=1e-12)
-    # For x = signal·x_0 + noise·ε a perfect network says ε, or v = signal·ε − noise·x_0.
-    of_clean, of_eps = (0, 1) if schedule.prediction == "eps" else (-noise[:-1], signal[:-1])
+    # For x = signal·x_0 + noise·ε a perfect network says ε, or x_0, or v = signal·ε − noise·x_0.
+    of_clean, of_eps = {"eps": (0, 1), "bits": (1, 0), "v": (-noise[:-1], signal[:-1])}[schedule.prediction]
     assert_allclose(c * signal[:-1] + d * of_clean, signal[1:], atol=1e-9)
     assert_allclose((c * noise[:-1] + d * of_eps) ** 2 + e**2, 1 - kept[1:], atol=1e-9)
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.7, 1.0])
 @pytest.mark.parametrize(
-    "schedule", [Schedule(250), Schedule(250, prediction="v"), Schedule(100, zero_terminal_snr=True, prediction="v")]
+    "schedule",
+    [
+        *(Schedule(250, prediction=prediction) for prediction in PREDICTIONS),
+        *(Schedule(100, zero_terminal_snr=True, prediction=prediction) for prediction in PREDICTIONS[1:]),
+    ],
 )
 def test_every_step_of_every_plan_ends_at_the_level_of_the_next(schedule: Schedule, eta: float) -> None:
     for sampling in (Sampling(100, eta), Sampling(33, eta, 5, 1, 4), Sampling(60, eta, 3, 6)):
@@ -216,7 +225,7 @@ def test_every_step_of_every_plan_ends_at_the_level_of_the_next(schedule: Schedu
             check_marginals(plan_steps(schedule, sampling, has_known), schedule)
 
 
-@pytest.mark.parametrize("prediction", ["eps", "v"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize(("count", "eta"), [(1000, 1.0), (1000, 0.0), (200, 0.0), (100, 0.0)])
 def test_a_gaussian_is_drawn_with_its_mean_and_variance(count: int, eta: float, prediction: Any) -> None:
     schedule = Schedule(1000, prediction=prediction)
@@ -230,10 +239,11 @@ def test_a_gaussian_is_drawn_with_its_mean_and_variance(count: int, eta: float, 
     assert_allclose(np.cov(samples.T), covariance, atol=0.015 if count == 1000 else 0.03)
 
 
-def test_zero_terminal_snr_finds_means_that_lie_far_off() -> None:
+@pytest.mark.parametrize("prediction", PREDICTIONS[1:])
+def test_zero_terminal_snr_finds_means_that_lie_far_off(prediction: Any) -> None:
     far = np.array([2.0, -3.0])
     noise = normals((4000, 2))
-    zero = Schedule(100, zero_terminal_snr=True, prediction="v")
+    zero = Schedule(100, zero_terminal_snr=True, prediction=prediction)
     drawn = sample_ddim(
         gaussian(zero, far, 0.01 * np.eye(2)), noise(0).astype(np.float64), zero, noise, Sampling(50, 0)
     )

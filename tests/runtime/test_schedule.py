@@ -103,8 +103,8 @@ def test_timesteps_that_do_not_fit_are_refused() -> None:
         ({"training_steps": 20}, "betas must rise from above 0 to below 0.02"),
         ({"beta_start": 0.0}, "betas must rise"),
         ({"beta_start": 0.03}, "betas must rise"),
-        ({"prediction": "x0"}, "prediction must be one of eps, v; got 'x0'"),
-        ({"zero_terminal_snr": True}, "needs prediction 'v'"),
+        ({"prediction": "x0"}, "prediction must be one of eps, v, bits; got 'x0'"),
+        ({"zero_terminal_snr": True}, "needs prediction 'v' or 'bits'"),
         ({"steps": 5}, "a schedule is not readable: .*steps"),
     ],
 )

@@ -66,7 +66,7 @@ def test_colours_that_do_not_suffice_are_refused() -> None:
 def test_a_block_is_a_function_of_seed_and_number(volume: Volume) -> None:
     settings = BlockSettings(side=12, seed=4)
     batch = Blocks([volume, volume], settings).batch([5, 0, 9])
-    assert batch.shape == (3, 4, 12, 12, 12)
+    assert batch.shape == (3, 7, 12, 12, 12)
     assert batch.dtype == np.float32
     assert_array_equal(batch[2], Blocks([volume, volume], settings).block(9))
     assert (batch[0] != batch[1]).any()
@@ -153,5 +153,5 @@ def test_volumes_that_hold_no_blocks_are_refused(volume: Volume) -> None:
         Blocks([volume])
     with pytest.raises(MicrorunError, match="fewer than 65504 grains"):
         Blocks([numbered((41, 41, 41))], BlockSettings(labels="ids"))
-    with pytest.raises(MicrorunError, match="2 to 64 colours"):
-        BlockSettings(n_colours=65)
+    with pytest.raises(MicrorunError, match="2 to 128 colours"):
+        BlockSettings(n_colours=256)

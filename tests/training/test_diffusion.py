@@ -6,15 +6,17 @@ import csv
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
 from safetensors.torch import load_file
+from scipy.stats import norm
 
 from microrun.runtime.errors import MicrorunError, SpecError
-from microrun.runtime.schedule import Schedule
+from microrun.runtime.schedule import Prediction, Schedule
 from microrun.runtime.spec import Training
 from microrun.training.blocks import Blocks, BlockSettings
 from microrun.training.checkpoint import load_checkpoint, load_denoiser
@@ -25,7 +27,7 @@ from microrun.training.simulate.potts import Growth, grow_potts
 from microrun.training.simulate.volumes import Volume, label_volume
 from microrun.training.unet import GRAIN_UNET, UnetConfig
 
-TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=4, out_channels=4, blocks=1, head_size=8, groups=4, patch=2)
+TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=7, out_channels=7, blocks=1, head_size=8, groups=4, patch=2)
 CONFIG = DiffusionConfig(batch=4, steps=6, side=8, unet=TINY, precision="f32", seed=3)
 SOURCE = Training(data="grains", licence="none")
 
@@ -58,8 +60,10 @@ def train(
     return reports
 
 
-@pytest.mark.parametrize("schedule", [Schedule(250), GRAIN_SCHEDULE], ids=["eps", "v"])
-def test_noised_samples_are_those_of_diffusers(schedule: Schedule) -> None:
+@pytest.mark.parametrize("prediction", get_args(Prediction))
+@pytest.mark.parametrize("zero", [False, True])
+def test_noised_samples_are_those_of_diffusers(zero: bool, prediction: Any) -> None:
+    schedule = Schedule(250, zero_terminal_snr=zero and prediction != "eps", prediction=prediction)
     clean, noise = np.random.default_rng(0).standard_normal((2, 5, 1, 4, 4, 4)).astype(np.float32)
     timestep = np.array([0, 3, 100, 248, 249])
     theirs = DDPMScheduler(num_train_timesteps=250)
@@ -67,8 +71,8 @@ def test_noised_samples_are_those_of_diffusers(schedule: Schedule) -> None:
     made = add_noise(clean, noise, timestep, schedule)
     tensors = torch.from_numpy(clean), torch.from_numpy(noise), made.timestep
     torch.testing.assert_close(made.x, theirs.add_noise(*tensors), rtol=1e-5, atol=1e-6)
-    target = theirs.get_velocity(*tensors) if schedule.prediction == "v" else tensors[1]
-    torch.testing.assert_close(made.target, target, rtol=1e-5, atol=1e-6)
+    targets = {"v": theirs.get_velocity(*tensors), "bits": tensors[0], "eps": tensors[1]}
+    torch.testing.assert_close(made.target, targets[prediction], rtol=1e-5, atol=1e-6)
 
 
 def test_batches_are_functions_of_step_and_place(volumes: list[Volume]) -> None:
@@ -105,15 +109,23 @@ def test_a_run_leaves_its_folder(volumes: list[Volume], tmp_path: Path) -> None:
         )
     unet, spec = load_denoiser(tmp_path / "checkpoint.safetensors")
     assert unet.config == TINY and spec.diffusion is not None
-    assert spec.diffusion.sample_shape == (4, 8, 8, 8) and spec.diffusion.n_colours == 16
+    assert spec.diffusion.sample_shape == (7, 8, 8, 8) and spec.diffusion.n_colours == 128
     assert spec.diffusion.schedule == GRAIN_SCHEDULE
     assert (spec.training.patterns, spec.training.steps, spec.training.data) == (24, 6, "grains")
 
 
 def test_the_first_loss_is_that_of_zeros(volumes: list[Volume], tmp_path: Path) -> None:
-    """A new network returns zeros, so that its loss is the mean square of what it shall say."""
-    with DiffusionTrainer(CONFIG, volumes, tmp_path, SOURCE) as trainer:
+    """A new network returns zeros: of bits it knows what their own values say, of v nothing."""
+    v = dataclasses.replace(CONFIG, schedule=dataclasses.replace(GRAIN_SCHEDULE, prediction="v"))
+    with DiffusionTrainer(v, volumes, tmp_path / "v", SOURCE) as trainer:
         expected = float(trainer._batches.make(0, slice(None)).target.square().mean())
+        assert float(trainer.train_step()[0]) == pytest.approx(expected, rel=1e-5)
+    with DiffusionTrainer(CONFIG, volumes, tmp_path / "bits", SOURCE) as trainer:
+        first = trainer._batches.make(0, slice(None))
+        kept = GRAIN_SCHEDULE.alphas_cumprod[first.timestep.numpy()].reshape(-1, 1, 1, 1, 1)
+        means = np.sqrt(kept) * first.target.numpy()
+        right, wrong = (norm.logpdf(first.x, mean, np.sqrt(1 - kept)) for mean in (means, -means))
+        expected = float(np.logaddexp(0, wrong - right).mean())
         assert float(trainer.train_step()[0]) == pytest.approx(expected, rel=1e-5)
 
 
@@ -177,7 +189,7 @@ def test_other_settings_or_volumes_are_refused(volumes: list[Volume], tmp_path: 
     [
         ({"steps": 0}, "must be positive"),
         ({"side": 12}, "multiples of 8"),
-        ({"n_colours": 1}, "2 to 64 colours"),
+        ({"n_colours": 1}, "2 to 128 colours"),
         ({"n_colours": 12}, "2, 4, 8, … colours"),
         ({"n_colours": 8}, "8 bits need a network of 3 dimensions and 3 channels"),
         ({"labels": "names"}, "bits, colours, ids; got 'names'"),
@@ -231,4 +243,4 @@ def test_weights_of_another_network_are_refused(denoiser: Path, tmp_path: Path) 
 
 
 def test_operations_are_counted() -> None:
-    assert unet_flops(GRAIN_UNET, (32, 32, 32)) == pytest.approx(3 * 6.43e9, rel=0.02)
+    assert unet_flops(GRAIN_UNET, (32, 32, 32)) == pytest.approx(3 * 6.74e9, rel=0.02)

@@ -16,7 +16,7 @@ from microrun.training.simulate.potts import Growth
 from microrun.training.simulate.volumes import write_volumes
 from microrun.training.unet import UnetConfig
 
-TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=4, out_channels=4, blocks=1, head_size=8, groups=4, patch=2)
+TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=7, out_channels=7, blocks=1, head_size=8, groups=4, patch=2)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_a_run_and_going_on_with_it(train: Microrun, tmp_path: Path) -> None:
     check_refused(train("--out", out), out, "--resume")
     ran = train("--resume", "--out", out)
     assert ran.code == 0 and "nothing to do: all 3 steps" in ran.said and (out / "state.pt").read_bytes() == before
-    check_refused(train("--resume", "--colours", 8, "--out", out), "n_colours 8 instead of 16")
+    check_refused(train("--resume", "--colours", 8, "--out", out), "n_colours 8 instead of 128")
 
 
 def test_options_reach_the_spec(train: Microrun, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_hours_alone_plan_the_steps(train: Microrun, tmp_path: Path) -> None:
 
 def test_bad_input_is_refused_in_one_line(train: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    check_refused(train("--prediction", "x0", "--out", out), "v or eps; got 'x0'")
+    check_refused(train("--prediction", "x0", "--out", out), "prediction must be one of eps, v, bits; got 'x0'")
     check_refused(train("--hours", 0, "--out", out), "--hours must be positive")
     check_refused(train("--steps", 0, "--out", out), "must be positive")
     check_refused(train("--labels", "names", "--out", out), "got 'names'")

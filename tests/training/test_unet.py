@@ -140,13 +140,13 @@ def test_the_sim_to_real_network_has_the_papers_size() -> None:
 # --- the network for grains
 
 
-def test_the_grain_network_costs_26_percent_of_grain_paints_small_one_and_fits_into_12_mb() -> None:
+def test_the_grain_network_costs_28_percent_of_grain_paints_small_one_and_fits_into_12_mb() -> None:
     with torch.device("meta"):
         unet = UNet(GRAIN_UNET)
-        x, timestep = torch.zeros(1, 4, 32, 32, 32), torch.zeros(1)
+        x, timestep = torch.zeros(1, 7, 32, 32, 32), torch.zeros(1)
     with FlopCounterMode(display=False) as counter:
         assert unet(x, timestep).shape == x.shape
-    assert counter.get_total_flops() < 24.7e9 * 0.262
+    assert counter.get_total_flops() < 24.7e9 * 0.283
     assert 2 * count_parameters(unet) < 11e6  # bytes in half
 
 

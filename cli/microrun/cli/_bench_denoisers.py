@@ -18,7 +18,6 @@ from microrun.runtime.denoiser import Denoiser, open_denoiser
 from microrun.runtime.engine import Precision, count_cores, find_model
 from microrun.runtime.errors import EngineError, SpecError
 from microrun.runtime.generate import check_block
-from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec
 from microrun.runtime.tiling import BLOCK
 
@@ -120,13 +119,14 @@ def _random(folder: Path, precision: Precision) -> Path:
     """An .onnx file whose weights suit the precision, made when it is first asked for."""
     from microrun.export.denoiser import trace_step
     from microrun.export.to_onnx import save_model
+    from microrun.training.diffusion_config import GRAIN_SCHEDULE
     from microrun.training.unet import GRAIN_UNET, UNet
 
     weights: Literal["f32", "f16"] = "f32" if precision == "f32" else "f16"
     path = folder / f"random-{weights}.onnx"
     if not path.exists():
         channels = GRAIN_UNET.in_channels
-        diffusion = Diffusion((channels, BLOCK, BLOCK, BLOCK), Schedule(), n_colours=1 << channels)
-        graph = trace_step(UNet(GRAIN_UNET), diffusion.sides, diffusion.schedule.training_steps, weights)
+        diffusion = Diffusion((channels, BLOCK, BLOCK, BLOCK), GRAIN_SCHEDULE, n_colours=1 << channels)
+        graph = trace_step(UNet(GRAIN_UNET), diffusion.sides, diffusion.schedule, weights)
         save_model(graph, ModelSpec("random", "denoiser", precision=weights, diffusion=diffusion), path)
     return path

@@ -35,13 +35,16 @@ def diffusion(
     batch: Annotated[int | None, typer.Option(help="Blocks per step, of all GPUs together.", show_default="8")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of Adam.", show_default="0.0005")] = None,
     prediction: Annotated[
-        str | None, typer.Option(help="v, whose noise ends pure, or eps, the noise as GrainPaint's.", show_default="v")
+        str | None,
+        typer.Option(
+            help="bits or v, whose noise ends pure, or eps, the noise as GrainPaint's.", show_default="bits, else v"
+        ),
     ] = None,
     labels: Annotated[
         str | None,
         typer.Option(help="bits of colours, colours as single values, or ids as GrainPaint's.", show_default="bits"),
     ] = None,
-    colours: Annotated[int | None, typer.Option(help="Colours that grains have.", show_default="16")] = None,
+    colours: Annotated[int | None, typer.Option(help="Colours that grains have.", show_default="128")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, blocks and noise.", show_default="0")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")] = False,
 ) -> None:
@@ -72,11 +75,10 @@ def diffusion(
 
 
 def _schedule(prediction: str) -> Schedule:
-    if prediction not in ("v", "eps"):
-        raise MicrorunError(f"--prediction must be v or eps; got {prediction!r}")
     from microrun.training.diffusion_config import GRAIN_SCHEDULE
 
-    return GRAIN_SCHEDULE if prediction == "v" else Schedule(GRAIN_SCHEDULE.training_steps)
+    changed = {"prediction": prediction, "zero_terminal_snr": prediction != "eps"}
+    return Schedule.from_dict({**GRAIN_SCHEDULE.to_dict(), **changed})
 
 
 def _run(data: list[Path], folder: Path, settings: dict[str, Any], hours: float, processes: Processes) -> None:
@@ -109,13 +111,14 @@ def _run(data: list[Path], folder: Path, settings: dict[str, Any], hours: float,
 
 
 def _configure(base: DiffusionConfig, settings: dict[str, Any]) -> DiffusionConfig:
-    """Settings with a network of the channels that their labels need."""
+    """Settings with the network, and the kind of prediction, that their labels need."""
     from microrun.training.blocks import BlockSettings
 
     labels, colours = settings.get("labels", base.labels), settings.get("n_colours", base.n_colours)
     channels = BlockSettings(labels=labels, n_colours=colours).channels
     unet = replace(base.unet, in_channels=channels, out_channels=channels)
-    return replace(base, **{"unet": unet, **settings})
+    schedule = base.schedule if labels == "bits" or base.schedule.prediction != "bits" else _schedule("v")
+    return replace(base, **{"unet": unet, "schedule": schedule, **settings})
 
 
 def _train(trainer: DiffusionTrainer, hours: float) -> None:

@@ -1,8 +1,9 @@
 """One step of sampling as one graph: the network, the update of what it denoises, and the blend with what is known.
 
     x' = a·known + b·noise          where the mask is 1
-    x' = c·x + d·eps + e·noise      elsewhere
+    x' = c·x + d·output + e·noise   elsewhere
 
+with the network's output as the schedule says, or the x_0 that follows from it where it predicts bits.
 Five coefficients per sample, from the host's float64, cover DDPM, DDIM and RePaint (whose forward and reverse steps
 collapse into one normal number per voxel). A network that predicts v needs no more: as eps = √ᾱ·v + √(1 − ᾱ)·x, its
 c is c + d·√(1 − ᾱ), and its d is d·√ᾱ.
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from microrun.export.to_onnx import BATCH, HalfInside, trace_graph
+from microrun.runtime.schedule import Schedule
+from microrun.training.bits import BitOdds
 from microrun.training.unet import DotProduct, Sinusoid, UNet
 
 INPUTS = ("x", "known", "mask", "noise", "timestep", "coefficients")
@@ -91,15 +94,16 @@ class Step(nn.Module):
     ----------
     unet
         Of as many channels out as in; it is copied.
-    timesteps
-        That it was trained on.
+    schedule
+        That it was trained with.
     precision
         Of the network; normalisation, softmax, update and blend are in float32 in any case.
     """
 
-    def __init__(self, unet: UNet, timesteps: int, precision: Literal["f32", "f16"] = "f16") -> None:
+    def __init__(self, unet: UNet, schedule: Schedule, precision: Literal["f32", "f16"] = "f16") -> None:
         super().__init__()
-        exact = _replace(copy.deepcopy(unet), timesteps).eval()
+        exact = _replace(copy.deepcopy(unet), schedule.training_steps).eval()
+        self.odds = BitOdds(schedule) if schedule.prediction == "bits" else None
         self.unet = HalfInside(exact).model if precision == "f16" else exact
         self.dtype = torch.float16 if precision == "f16" else torch.float32
 
@@ -124,10 +128,12 @@ class Step(nn.Module):
         -------
         (batch, channels, …) float32
         """
-        eps = self.unet(x.to(self.dtype), timestep, *condition).float()
+        output = self.unet(x.to(self.dtype), timestep, *condition).float()
+        if self.odds is not None:
+            output = torch.tanh(self.odds(output, x, timestep))
         a, b, c, d, e = coefficients.reshape(-1, COEFFICIENTS, *(1 for _ in x.shape[1:])).unbind(1)
         # A choice and no sum: what is known comes out to the last bit, whatever the network says there.
-        return torch.where(mask > 0.5, a * known + b * noise, c * x + d * eps + e * noise)
+        return torch.where(mask > 0.5, a * known + b * noise, c * x + d * output + e * noise)
 
 
 def _replace(model: nn.Module, timesteps: int) -> nn.Module:
@@ -144,7 +150,7 @@ def _replace(model: nn.Module, timesteps: int) -> nn.Module:
 
 
 def trace_step(
-    unet: UNet, sides: tuple[int, ...], timesteps: int, precision: Literal["f32", "f16"] = "f16"
+    unet: UNet, sides: tuple[int, ...], schedule: Schedule, precision: Literal["f32", "f16"] = "f16"
 ) -> onnx.ModelProto:
     """Make the graph: opset 21, dynamic batch, no paths of source files inside.
 
@@ -154,8 +160,8 @@ def trace_step(
         The network.
     sides
         Of the samples, such as (32, 32, 32).
-    timesteps
-        That it was trained on.
+    schedule
+        That it was trained with.
     precision
         Of the network.
 
@@ -181,4 +187,4 @@ def trace_step(
         examples[CONDITION] = torch.zeros(TRACED, config.condition_size)
     batch = {0: BATCH}
     shapes: list[object] = [batch] * len(INPUTS) + ([(batch,)] if config.condition_size else [])
-    return trace_graph(Step(unet, timesteps, precision), examples, OUTPUT, tuple(shapes))
+    return trace_graph(Step(unet, schedule, precision), examples, OUTPUT, tuple(shapes))

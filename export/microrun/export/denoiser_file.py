@@ -16,6 +16,7 @@ from microrun.runtime.denoiser import open_denoiser
 from microrun.runtime.engine import EngineRequest
 from microrun.runtime.output import written_beside
 from microrun.runtime.spec import Diffusion, ModelSpec
+from microrun.training.bits import BitOdds
 from microrun.training.checkpoint import load_denoiser
 from microrun.training.diffusion import add_noise
 from microrun.training.unet import UNet
@@ -52,7 +53,7 @@ def export_denoiser(checkpoint: Path, out: Path, precision: Literal["f32", "f16"
     unet, spec = load_denoiser(checkpoint)
     diffusion = spec.diffusion
     assert diffusion is not None
-    graph = trace_step(unet, diffusion.sides, diffusion.schedule.training_steps, precision)
+    graph = trace_step(unet, diffusion.sides, diffusion.schedule, precision)
     spec = dataclasses.replace(spec, precision=precision)
     with written_beside(out) as beside:
         save_model(graph, spec, beside)
@@ -86,14 +87,16 @@ def measure_denoiser_parity(unet: UNet, path: Path) -> float:
     """
     with open_denoiser(path, "cpu", EngineRequest("f32", lanes=1, batch=LEVELS)) as denoiser:
         noised = add_noise(*_samples(denoiser.diffusion), denoiser.diffusion.schedule)
-        expected = unet(noised.x, noised.timestep).numpy()
+        expected = unet(noised.x, noised.timestep)
+        if denoiser.diffusion.schedule.prediction == "bits":
+            expected = torch.tanh(BitOdds(denoiser.diffusion.schedule)(expected, noised.x, noised.timestep))
         lane = denoiser.lane()
         for slot, x in enumerate(noised.x.numpy()):
             lane.load(slot, x, np.zeros_like(x), np.zeros(x.shape, bool))
         only_output = np.tile(np.array([0, 0, 0, 1, 0], np.float32), (LEVELS, 1))
-        lane.step(noised.timestep.numpy().astype(np.int32), only_output, np.zeros_like(expected))
+        lane.step(noised.timestep.numpy().astype(np.int32), only_output, np.zeros(expected.shape, np.float32))
         found = np.stack([lane.read(slot) for slot in range(LEVELS)])
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+    return float(np.linalg.norm(found - expected.numpy()) / np.linalg.norm(expected))
 
 
 def _samples(diffusion: Diffusion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

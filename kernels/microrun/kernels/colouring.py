@@ -94,7 +94,7 @@ def colour_grains(grain_ids: Any, ranks: Any, choices: Any, n_colours: int, out:
     choices
         (n,) float64 from 0 to below 1, which of the colours left a grain takes.
     n_colours
-        At most 64.
+        At most 255.
     out
         (n,) uint8: 0 to n_colours − 1.
 

@@ -3,9 +3,9 @@
     x' = a·known + b·n          where a voxel is known
     x' = c·x + d·output + e·n   elsewhere
 
-with the network's output at the timestep and one standard normal n per voxel. A denoising step and the forward
-steps that a resampling adds behind it are both Gaussian, so that together they are one such step. A graph that
-holds network and step does the same on a device.
+with the network's output at the timestep (of one that predicts bits the x_0 that follows) and one standard normal n
+per voxel. A denoising step and the forward steps that a resampling adds behind it are both Gaussian, so that together
+they are one such step. A graph that holds network and step does the same on a device.
 """
 
 from __future__ import annotations
@@ -151,6 +151,9 @@ def _step_coefficients(now: Float64, before: Float64, after: Float64, how: tuple
     if prediction == "eps":  # x_0 = (x − noise·ε) / signal
         of_x = np.sqrt(before) / signal
         of_output = direction - of_x * noise
+    elif prediction == "bits":  # ε = (x − signal·x_0) / noise
+        of_x = direction / noise
+        of_output = np.sqrt(before) - of_x * signal
     else:  # x_0 = signal·x − noise·v and ε = signal·v + noise·x
         of_x = np.sqrt(before) * signal + direction * noise
         of_output = direction * signal - np.sqrt(before) * noise
@@ -166,7 +169,7 @@ def sample_ddpm(denoise: Denoise, x: Samples, schedule: Schedule, noise: Noise) 
     Parameters
     ----------
     denoise
-        The network: its output for samples at a timestep.
+        The network: its output for samples at a timestep, or the x_0 that follows where it predicts bits.
     x
         (n, …) standard normals, ``noise(0)``.
     schedule

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.errors import MicrorunError, SpecError
 
-Prediction = Literal["eps", "v"]
+Prediction = Literal["eps", "v", "bits"]
 Spacing = Literal["trailing", "leading"]
 
 
@@ -32,9 +32,10 @@ class Schedule:
         Variances of the first and the last of 1,000 steps.
     zero_terminal_snr
         Shift and stretch √ᾱ so that the last timestep is pure noise (Lin et al., arXiv:2305.08891); the network
-        must predict v then, since ε says nothing there.
+        must predict v or bits then, since ε says nothing there.
     prediction
-        What the network predicts: "eps" the noise, or "v" = √ᾱ·ε − √(1 − ᾱ)·x_0.
+        What the network predicts: "eps" the noise, "v" = √ᾱ·ε − √(1 − ᾱ)·x_0, or "bits", for samples of −1 and 1,
+        half the log-odds that a value's surroundings add to its own: x_0 = tanh(output + `evidence`·x_t).
 
     Raises
     ------
@@ -59,8 +60,10 @@ class Schedule:
             )
         if self.prediction not in get_args(Prediction):
             raise SpecError(f"prediction must be one of {', '.join(get_args(Prediction))}; got {self.prediction!r}")
-        if self.zero_terminal_snr and self.prediction != "v":
-            raise SpecError("a schedule that ends in pure noise (zero_terminal_snr) needs prediction 'v'; got 'eps'")
+        if self.zero_terminal_snr and self.prediction == "eps":
+            raise SpecError(
+                "a schedule that ends in pure noise (zero_terminal_snr) needs prediction 'v' or 'bits'; got 'eps'"
+            )
 
     @cached_property
     def alphas_cumprod(self) -> NDArray[np.float64]:
@@ -72,6 +75,13 @@ class Schedule:
             alphas_cumprod = np.square((roots - roots[-1]) * (roots[0] / (roots[0] - roots[-1])))
         alphas_cumprod.flags.writeable = False
         return alphas_cumprod
+
+    @property
+    def evidence(self) -> NDArray[np.float64]:
+        """√ᾱ/(1 − ᾱ), (T,) float64: half the log-odds of a bit, −1 or 1, by each unit of its own noised value."""
+        kept = self.alphas_cumprod
+        own: NDArray[np.float64] = np.sqrt(kept) / (1 - kept)
+        return own
 
     def timesteps(self, count: int, spacing: Spacing = "trailing") -> NDArray[np.int64]:
         """Choose the timesteps that sampling visits.

@@ -80,6 +80,8 @@ class Diffusion:
             raise SpecError(f"condition_size must not be negative; got {self.condition_size}")
         if self.n_colours:
             colour_codes(self.n_colours, self.sample_shape[0])
+        if self.schedule.prediction == "bits" and self.n_colours != 1 << self.sample_shape[0]:
+            raise SpecError(f"prediction of bits needs a channel for each bit; got {self.sample_shape[0]} channels")
 
     @property
     def sides(self) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ Grains = NDArray[np.int32]
 Float32 = NDArray[np.float32]
 Labels = Literal["bits", "colours", "ids"]
 
-MOST_COLOURS = 64
+MOST_COLOURS = 128
 MOST_FLOAT16_IDS = 65_504
 ATTEMPTS = 20  # to colour a block
 
@@ -50,7 +50,7 @@ class BlockSettings:
 
     side: int = 32
     labels: Labels = "bits"
-    n_colours: int = 16
+    n_colours: int = 128
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ VAE_PANELS = {
     "contrastive": "NT-Xent",
     "held_out_r2": "held-out R²",
 }
-DENOISER_PANELS = {"loss": "squared error", "held_out_loss": "held out, averaged weights"}
+DENOISER_PANELS = {"loss": "loss", "held_out_loss": "held out, averaged weights"}
 
 
 def draw_loss(metrics: Path, out: Path, panels: Mapping[str, str] = VAE_PANELS) -> None:

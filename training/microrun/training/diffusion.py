@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from microrun.kernels.noise import normal_noise
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec, Training
+from microrun.training.bits import BitOdds
 from microrun.training.blocks import Blocks
 from microrun.training.checkpoint import save_denoiser
 from microrun.training.diffusion_config import DiffusionConfig
@@ -38,7 +40,7 @@ class DiffusionReport(Progress):
     Parameters
     ----------
     step, steps, loss
-        As of `Progress`; the loss is the mean squared error of the prediction.
+        As of `Progress`; the loss is the cross-entropy of bits, in nats, or the mean squared error.
     held_out_loss
         That of the averaged weights on held-out blocks, over all timesteps; always the same blocks and noise.
     blocks_per_s
@@ -110,7 +112,10 @@ def add_noise(clean: Float32, noise: Float32, timestep: NDArray[np.int64], sched
     kept = schedule.alphas_cumprod[timestep].reshape(-1, *(1 for _ in clean.shape[1:]))
     signal, spread = np.sqrt(kept).astype(np.float32), np.sqrt(1 - kept).astype(np.float32)
     x = signal * clean + spread * noise
-    target = noise if schedule.prediction == "eps" else signal * noise - spread * clean
+    if schedule.prediction == "v":
+        target = signal * noise - spread * clean
+    else:
+        target = noise if schedule.prediction == "eps" else clean
     return Noised(torch.from_numpy(x), torch.from_numpy(target), torch.from_numpy(timestep))
 
 
@@ -166,6 +171,7 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
         self._batches = NoisedBlocks(Blocks(trained, config.blocks(config.seed)), config.schedule, config.batch)
         held_out = NoisedBlocks(Blocks(tested, config.blocks(config.seed + 1)), config.schedule, TESTED)
         self._tested = held_out.make(0, slice(None))
+        self._odds = BitOdds(config.schedule).to(processes.device) if config.schedule.prediction == "bits" else None
         self._pool = ThreadPoolExecutor(AHEAD)
         self._ahead: dict[int, Future[Noised]] = {}
 
@@ -193,9 +199,16 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
             if step not in self._ahead:
                 self._ahead[step] = self._pool.submit(self._batches.make, step, self._rows)
         noised = self._ahead.pop(self.step).result().to(self.processes.device)
+        return self._loss(self._parallel, noised)[None]
+
+    def _loss(self, network: nn.Module, noised: Noised) -> Tensor:
+        """How far off a network is: cross-entropy of bits, in nats, or the mean squared error."""
         with self.autocast():
-            predicted = self._parallel(noised.x, noised.timestep)
-        return torch.stack([torch.nn.functional.mse_loss(predicted.float(), noised.target)])
+            output = network(noised.x, noised.timestep)
+        if self._odds is None:
+            return functional.mse_loss(output.float(), noised.target)
+        odds = self._odds(output.float(), noised.x, noised.timestep)
+        return functional.softplus(-2 * noised.target * odds).mean()
 
     def measure(self, means: list[float], rate: float) -> DiffusionReport:
         """Make a report; the averaged weights are tested for it."""
@@ -204,7 +217,7 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
 
     @torch.inference_mode()
     def evaluate(self) -> float:
-        """Mean squared error of the averaged weights on held-out blocks."""
+        """Loss of the averaged weights on held-out blocks."""
         with torch.device("meta"):
             unet = UNet(self.config.unet)
         unet.load_state_dict(self.average.weights, assign=True)
@@ -212,10 +225,7 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
         for first in range(0, TESTED, self.config.batch):
             part = slice(first, first + self.config.batch)
             noised = Noised(self._tested.x[part], self._tested.target[part], self._tested.timestep[part])
-            noised = noised.to(self.processes.device)
-            with self.autocast():
-                predicted = unet.eval()(noised.x, noised.timestep)
-            total += (predicted.float() - noised.target).square().mean() * len(noised.x)
+            total += self._loss(unet.eval(), noised.to(self.processes.device)) * len(noised.x)
         return float(total) / TESTED
 
     def save(self, path: Path, report: DiffusionReport) -> None:

@@ -11,7 +11,8 @@ from microrun.training.blocks import BlockSettings, Labels
 from microrun.training.settings import Precision, Settings
 from microrun.training.unet import GRAIN_UNET, UnetConfig
 
-GRAIN_SCHEDULE = Schedule(250, zero_terminal_snr=True, prediction="v")
+# ε and v consist of the noise of every voxel, for which a network on patches has no channels to spare.
+GRAIN_SCHEDULE = Schedule(250, zero_terminal_snr=True, prediction="bits")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class DiffusionConfig(Settings):
     steps: int = 100_000
     side: int = 32
     labels: Labels = "bits"
-    n_colours: int = 16
+    n_colours: int = 128
     held_out: int = 1
     unet: UnetConfig = GRAIN_UNET
     schedule: Schedule = GRAIN_SCHEDULE
@@ -67,6 +68,8 @@ class DiffusionConfig(Settings):
             channels = self.blocks(0).channels
         except MicrorunError as error:
             raise ValueError(str(error)) from None
+        if self.schedule.prediction == "bits" and self.labels != "bits":
+            raise ValueError(f"bits are predicted of labels that are bits, not {self.labels}; take another prediction")
         unet = self.unet
         if (unet.dims, unet.in_channels, unet.out_channels, unet.condition_size) != (3, channels, channels, 0):
             raise ValueError(f"{self.n_colours} {self.labels} need a network of 3 dimensions and {channels} channels")

@@ -100,9 +100,9 @@ class UnetConfig:
             raise ValueError(f"expected {self.dims} sides that are multiples of {self.reduction}; got {tuple(sides)}")
 
 
-# For blocks of 32³ voxels whose grains have 16 colours, as bits.
+# For blocks of 32³ voxels whose grains have 128 colours, as bits.
 GRAIN_UNET = UnetConfig(
-    dims=3, channels=(48, 64, 64), in_channels=4, out_channels=4, blocks=1, head_size=32, groups=8, patch=2
+    dims=3, channels=(48, 64, 64), in_channels=7, out_channels=7, blocks=1, head_size=32, groups=8, patch=2
 )
 
 
