@@ -73,6 +73,7 @@ def test_a_denoiser_maps_samples_to_samples() -> None:
         ({"sample_shape": (32, 32)}, "channels and two or three sides; got \\(32, 32\\)"),
         ({"sample_shape": (1, 32, 0)}, "channels and two or three sides"),
         ({"n_colours": 1}, "1 channels of bits hold 2 colours; got 1"),
+        ({"n_colours": 8, "schedule": Schedule(prediction="bits")}, "a channel for each bit; got 1 channels"),
         ({"n_colours": 8, "sample_shape": (4, 32, 32)}, "4 channels of bits hold 16 colours; got 8"),
         ({"condition_size": -1}, "must not be negative"),
     ],

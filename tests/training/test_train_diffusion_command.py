@@ -64,6 +64,14 @@ def test_options_reach_the_spec(train: Microrun, tmp_path: Path) -> None:
     assert (spec.diffusion.schedule.prediction, spec.diffusion.schedule.zero_terminal_snr) == ("eps", False)
 
 
+def test_labels_choose_the_prediction(train: Microrun, tmp_path: Path) -> None:
+    for labels, prediction in (("bits", "bits"), ("colours", "v")):
+        out = tmp_path / labels
+        assert train("--steps", 1, "--batch", 1, "--labels", labels, "--out", out).code == 0
+        schedule = json.loads((out / "config.json").read_text())["schedule"]
+        assert (schedule["prediction"], schedule["zero_terminal_snr"]) == (prediction, True)
+
+
 def test_hours_alone_plan_the_steps(train: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
     ran = train("--batch", 1, "--hours", 1e-9, "--out", out)
@@ -80,4 +88,6 @@ def test_bad_input_is_refused_in_one_line(train: Microrun, tmp_path: Path) -> No
     check_refused(train("--steps", 0, "--out", out), "must be positive")
     check_refused(train("--labels", "names", "--out", out), "got 'names'")
     check_refused(train(tmp_path / "none.h5", "--out", out), "none.h5")
+    refused = train("--labels", "colours", "--prediction", "bits", "--out", out)
+    check_refused(refused, "bits are predicted of labels that are bits, not colours")
     assert not out.exists()
