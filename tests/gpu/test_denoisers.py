@@ -44,7 +44,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """The network of the built-in denoiser with random weights, also where a new one has zeros."""
     precision: Literal["f32", "f16"] = request.param
     path = tmp_path_factory.mktemp("denoisers") / f"{precision}.onnx"
-    graph = trace_step(a_unet(GRAIN_UNET), DIFFUSION.sides, DIFFUSION.schedule.training_steps, precision)
+    graph = trace_step(a_unet(GRAIN_UNET), DIFFUSION.sides, DIFFUSION.schedule, precision)
     save_model(graph, ModelSpec("random", "denoiser", precision=precision, diffusion=DIFFUSION), path)
     return path
 

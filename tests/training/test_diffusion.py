@@ -20,7 +20,7 @@ from microrun.runtime.schedule import Prediction, Schedule
 from microrun.runtime.spec import Training
 from microrun.training.blocks import Blocks, BlockSettings
 from microrun.training.checkpoint import load_checkpoint, load_denoiser
-from microrun.training.diffusion import DiffusionReport, DiffusionTrainer, NoisedBlocks, add_noise, unet_flops
+from microrun.training.diffusion import Clean, CleanBatches, DiffusionReport, DiffusionTrainer, add_noise, unet_flops
 from microrun.training.diffusion_config import GRAIN_SCHEDULE, DiffusionConfig
 from microrun.training.distributed import Processes
 from microrun.training.simulate.potts import Growth, grow_potts
@@ -50,13 +50,13 @@ def train(
         if len(reports) == stop_after:
             raise KeyboardInterrupt
 
-    with DiffusionTrainer(config, volumes, folder, SOURCE) as trainer:
-        trainer.resume()
-        if stop_after:
-            with pytest.raises(KeyboardInterrupt):
-                trainer.run(2, note)
-        else:
+    trainer = DiffusionTrainer(config, volumes, folder, SOURCE)
+    trainer.resume()
+    if stop_after:
+        with pytest.raises(KeyboardInterrupt):
             trainer.run(2, note)
+    else:
+        trainer.run(2, note)
     return reports
 
 
@@ -68,28 +68,38 @@ def test_noised_samples_are_those_of_diffusers(zero: bool, prediction: Any) -> N
     timestep = np.array([0, 3, 100, 248, 249])
     theirs = DDPMScheduler(num_train_timesteps=250)
     theirs.alphas_cumprod = torch.from_numpy(schedule.alphas_cumprod.copy())
-    made = add_noise(clean, noise, timestep, schedule)
-    tensors = torch.from_numpy(clean), torch.from_numpy(noise), made.timestep
+    tensors = torch.from_numpy(clean), torch.from_numpy(noise), torch.from_numpy(timestep)
+    made = add_noise(Clean(tensors[0], tensors[2]), tensors[1], schedule)
     torch.testing.assert_close(made.x, theirs.add_noise(*tensors), rtol=1e-5, atol=1e-6)
     targets = {"v": theirs.get_velocity(*tensors), "bits": tensors[0], "eps": tensors[1]}
     torch.testing.assert_close(made.target, targets[prediction], rtol=1e-5, atol=1e-6)
 
 
 def test_batches_are_functions_of_step_and_place(volumes: list[Volume]) -> None:
-    batches = NoisedBlocks(Blocks(volumes, BlockSettings(side=8, seed=3)), GRAIN_SCHEDULE, 4)
-    whole = batches.make(5, slice(None))
-    parts = [batches.make(5, rows) for rows in (slice(0, 2), slice(2, 4))]
-    for name in ("x", "target", "timestep"):
-        assert torch.equal(getattr(whole, name), torch.cat([getattr(part, name) for part in parts]))
-    assert not torch.equal(whole.x, batches.make(6, slice(None)).x)
+    blocks = Blocks(volumes, BlockSettings(side=8, seed=3))
+    whole, *parts = (CleanBatches(blocks, 250, 4, rows) for rows in (slice(None), slice(0, 2), slice(2, 4)))
+    for ours, *theirs in zip(whole[5], *(part[5] for part in parts), strict=True):
+        assert torch.equal(ours, torch.cat(theirs))
+    assert not torch.equal(whole[5].samples, whole[6].samples)
+    loaded = list(whole.load(range(5, 7), torch.device("cpu")))
+    assert [torch.equal(loaded[step - 5].samples, whole[step].samples) for step in (5, 6)] == [True, True]
 
 
 def test_timesteps_of_a_batch_are_spread_over_all(volumes: list[Volume]) -> None:
-    batches = NoisedBlocks(Blocks(volumes, BlockSettings(side=8)), GRAIN_SCHEDULE, 5)
-    drawn = np.array([batches.make(step, slice(None)).timestep.numpy() for step in range(60)])
+    batches = CleanBatches(Blocks(volumes, BlockSettings(side=8)), 250, 5)
+    drawn = np.array([batches[step].timestep.numpy() for step in range(60)])
     assert (np.sort(drawn // 50, axis=1) == np.arange(5)).all()
     assert 100 < drawn.mean() < 150 and len(np.unique(drawn)) > 150
     assert abs(np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1]) < 0.5  # no place of the batch has timesteps of its own
+
+
+def test_noise_is_a_function_of_seed_and_step(volumes: list[Volume], tmp_path: Path) -> None:
+    trainer, again = (DiffusionTrainer(CONFIG, volumes, tmp_path, SOURCE) for _ in range(2))
+    other = DiffusionTrainer(dataclasses.replace(CONFIG, seed=4), volumes, tmp_path, SOURCE)
+    noise = trainer._draw_noise(5, 4)
+    assert torch.equal(noise, again._draw_noise(5, 4))
+    assert not any(torch.equal(noise, else_) for else_ in (trainer._draw_noise(6, 4), other._draw_noise(5, 4)))
+    assert noise.shape == (4, 7, 8, 8, 8) and noise.std() == pytest.approx(1, abs=0.05)
 
 
 def test_a_run_leaves_its_folder(volumes: list[Volume], tmp_path: Path) -> None:
@@ -117,26 +127,26 @@ def test_a_run_leaves_its_folder(volumes: list[Volume], tmp_path: Path) -> None:
 def test_the_first_loss_is_that_of_zeros(volumes: list[Volume], tmp_path: Path) -> None:
     """A new network returns zeros: of bits it knows what their own values say, of v nothing."""
     v = dataclasses.replace(CONFIG, schedule=dataclasses.replace(GRAIN_SCHEDULE, prediction="v"))
-    with DiffusionTrainer(v, volumes, tmp_path / "v", SOURCE) as trainer:
-        expected = float(trainer._batches.make(0, slice(None)).target.square().mean())
-        assert float(trainer.train_step()[0]) == pytest.approx(expected, rel=1e-5)
-    with DiffusionTrainer(CONFIG, volumes, tmp_path / "bits", SOURCE) as trainer:
-        first = trainer._batches.make(0, slice(None))
-        kept = GRAIN_SCHEDULE.alphas_cumprod[first.timestep.numpy()].reshape(-1, 1, 1, 1, 1)
-        means = np.sqrt(kept) * first.target.numpy()
-        right, wrong = (norm.logpdf(first.x, mean, np.sqrt(1 - kept)) for mean in (means, -means))
-        expected = float(np.logaddexp(0, wrong - right).mean())
-        assert float(trainer.train_step()[0]) == pytest.approx(expected, rel=1e-5)
+    trainer = DiffusionTrainer(v, volumes, tmp_path / "v", SOURCE)
+    expected = float(add_noise(trainer._batches[0], trainer._draw_noise(0, 4), v.schedule).target.square().mean())
+    assert float(trainer.train_step()[0]) == pytest.approx(expected, rel=1e-5)
+    trainer = DiffusionTrainer(CONFIG, volumes, tmp_path / "bits", SOURCE)
+    first = add_noise(trainer._batches[0], trainer._draw_noise(0, 4), GRAIN_SCHEDULE)
+    kept = GRAIN_SCHEDULE.alphas_cumprod[first.timestep.numpy()].reshape(-1, 1, 1, 1, 1)
+    means = np.sqrt(kept) * first.target.numpy()
+    right, wrong = (norm.logpdf(first.x, mean, np.sqrt(1 - kept)) for mean in (means, -means))
+    expected = float(np.logaddexp(0, wrong - right).mean())
+    assert float(trainer.train_step()[0]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_training_learns(tmp_path: Path) -> None:
     halves = np.repeat(np.arange(2, dtype=np.int32), 8 * 16 * 16).reshape(16, 16, 16)
     config = dataclasses.replace(CONFIG, steps=100, batch=8, rate_warmup=10, learning_rate=5e-3)
-    with DiffusionTrainer(config, [Volume(halves, "potts", True)] * 2, tmp_path, SOURCE) as trainer:
-        before = trainer.evaluate()
-        for _ in range(config.steps):
-            trainer.train_step()
-        assert trainer.evaluate() < 0.9 * before
+    trainer = DiffusionTrainer(config, [Volume(halves, "potts", True)] * 2, tmp_path, SOURCE)
+    before = trainer.evaluate()
+    for _ in range(config.steps):
+        trainer.train_step()
+    assert trainer.evaluate() < 0.9 * before
 
 
 @pytest.mark.parametrize(("side", "expected"), [(4, "f32"), (8, "f32"), (16, "bf16")])
@@ -144,22 +154,21 @@ def test_blocks_whose_gradients_would_be_garbage_in_bf16_are_trained_in_f32(
     volumes: list[Volume], tmp_path: Path, side: int, expected: str
 ) -> None:
     config = dataclasses.replace(CONFIG, side=side, precision="bf16")
-    with DiffusionTrainer(config, volumes, tmp_path, SOURCE) as trainer:
-        assert trainer.precision == expected
+    assert DiffusionTrainer(config, volumes, tmp_path, SOURCE).precision == expected
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run_and_its_state_is_kept(
     volumes: list[Volume], tmp_path: Path
 ) -> None:
     reports: list[DiffusionReport] = []
-    with DiffusionTrainer(CONFIG, volumes, tmp_path, SOURCE) as trainer:
+    trainer = DiffusionTrainer(CONFIG, volumes, tmp_path, SOURCE)
 
-        def ruin(gradient: torch.Tensor) -> torch.Tensor:
-            return gradient * float("nan") if trainer.step == CONFIG.steps - 1 else gradient  # no loss comes after it
+    def ruin(gradient: torch.Tensor) -> torch.Tensor:
+        return gradient * float("nan") if trainer.step == CONFIG.steps - 1 else gradient  # no loss comes after it
 
-        next(trainer.network.parameters()).register_hook(ruin)
-        with pytest.raises(MicrorunError, match=r"diverged before step 6 .*weights are not finite.*--learning-rate"):
-            trainer.run(2, reports.append)
+    next(trainer.network.parameters()).register_hook(ruin)
+    with pytest.raises(MicrorunError, match=r"diverged before step 6 .*weights are not finite.*--learning-rate"):
+        trainer.run(2, reports.append)
     assert [report.step for report in reports] == [2, 4]
     assert train(volumes, tmp_path)[-1].step == 6
 

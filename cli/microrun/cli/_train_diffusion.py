@@ -102,12 +102,11 @@ def _run(data: list[Path], folder: Path, settings: dict[str, Any], hours: float,
     folder.mkdir(parents=True, exist_ok=True)
     with only_run(folder) if processes.leads else contextlib.nullcontext():
         if math.isfinite(hours) and "steps" not in settings and not started:
-            with make(config) as measured:
-                config = replace(config, steps=count_steps(measured, hours))
+            config = replace(config, steps=count_steps(make(config), hours))
             _console.out.print(f"{config.steps:,} steps fit into {hours:g} h")
-        with make(config) as trainer:
-            trainer.resume()
-            _train(trainer, hours)
+        trainer = make(config)
+        trainer.resume()
+        _train(trainer, hours)
 
 
 def _configure(base: DiffusionConfig, settings: dict[str, Any]) -> DiffusionConfig:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from microrun.kernels.noise import normal_noise
+from microrun.runtime.engine import count_cores
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec, Training
@@ -29,8 +29,6 @@ from microrun.training.trainer import REPORT_STEPS, Progress, Trainer
 from microrun.training.unet import UNet, UnetConfig
 
 TESTED = 64  # held-out blocks that a report looks at
-AHEAD = 4  # batches that are made while others are trained on
-Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,26 @@ class DiffusionReport(Progress):
     peak_share: float
 
 
-@dataclass(frozen=True)
-class Noised:
+class Clean(NamedTuple):
+    """Samples, and how much they are to be noised.
+
+    Parameters
+    ----------
+    samples
+        (n, channels, *sides) float32.
+    timestep
+        (n,) int64.
+    """
+
+    samples: Tensor
+    timestep: Tensor
+
+    def to(self, device: torch.device) -> Clean:
+        """Move to a device, while it computes."""
+        return Clean(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
+class Noised(NamedTuple):
     """Noised samples, and what the network shall say of them.
 
     Parameters
@@ -70,57 +86,62 @@ class Noised:
     target: Tensor
     timestep: Tensor
 
-    def to(self, device: torch.device) -> Noised:
-        """Move to a device."""
-        return Noised(self.x.to(device), self.target.to(device), self.timestep.to(device))
 
+class CleanBatches(Dataset[Clean]):
+    """A process's share of the batch of every step.
 
-class NoisedBlocks:
-    """The batch of every step.
-
-    Blocks, timesteps and noise are a function of the seed, the step and the place in the batch that all processes
-    have together: not of the processes, and not of where a run was interrupted. The timesteps of a batch are spread
+    Blocks and timesteps are a function of the seed, the step and the place in the batch that all processes have
+    together: not of the processes, and not of where a run was interrupted. The timesteps of a batch are spread
     evenly over all, which makes its loss less noisy than independent ones do.
 
     Parameters
     ----------
     blocks
         To noise.
-    schedule
-        Of the noise.
+    timesteps
+        T, from which they are drawn.
     batch
         Blocks per step.
+    rows
+        Of the batch, this process's.
     """
 
-    def __init__(self, blocks: Blocks, schedule: Schedule, batch: int) -> None:
-        self._blocks, self._schedule, self._batch = blocks, schedule, batch
+    def __init__(self, blocks: Blocks, timesteps: int, batch: int, rows: slice = slice(None)) -> None:
+        self._blocks, self._timesteps, self._batch, self._rows = blocks, timesteps, batch, rows
 
-    def make(self, step: int, rows: slice) -> Noised:
-        """Make these rows of the batch of a step."""
-        indices = np.arange(step * self._batch, (step + 1) * self._batch)
+    def __getitem__(self, step: int) -> Clean:
+        """Make the share of a step."""
         rng = np.random.default_rng((self._blocks.settings.seed, step))
         spread = (rng.permutation(self._batch) + rng.random(self._batch)) / self._batch
-        timestep = (spread * self._schedule.training_steps).astype(np.int64)[rows]
-        clean = self._blocks.batch(indices[rows])
-        noise = np.empty_like(clean)
-        normal_noise(self._blocks.settings.seed, indices[rows], 0, noise)
-        return add_noise(clean, noise, timestep, self._schedule)
+        timestep = (spread * self._timesteps).astype(np.int64)[self._rows]
+        indices = range(step * self._batch, (step + 1) * self._batch)[self._rows]
+        return Clean(torch.from_numpy(self._blocks.batch(indices)), torch.from_numpy(timestep))
+
+    def load(self, steps: range, device: torch.device) -> Iterator[Clean]:
+        """Make those of some steps, in their order; beside a GPU, which does not wait for blocks, ahead of it."""
+        workers = max(1, count_cores() - 1) if device.type == "cuda" else 0
+        loader = DataLoader(self, batch_size=None, sampler=steps, num_workers=workers, pin_memory=workers > 0)
+        return iter(loader)
 
 
-def add_noise(clean: Float32, noise: Float32, timestep: NDArray[np.int64], schedule: Schedule) -> Noised:
+def add_noise(clean: Clean, noise: Tensor, schedule: Schedule) -> Noised:
     """Noise samples, each to its timestep; see `Schedule` for the formulas."""
-    kept = schedule.alphas_cumprod[timestep].reshape(-1, *(1 for _ in clean.shape[1:]))
-    signal, spread = np.sqrt(kept).astype(np.float32), np.sqrt(1 - kept).astype(np.float32)
-    x = signal * clean + spread * noise
+    samples, timestep = clean
+    kept = _alphas_cumprod(schedule, timestep.device)[timestep].reshape(-1, *(1 for _ in samples.shape[1:]))
+    signal, spread = kept.sqrt().float(), (1 - kept).sqrt().float()
+    x = signal * samples + spread * noise
     if schedule.prediction == "v":
-        target = signal * noise - spread * clean
-    else:
-        target = noise if schedule.prediction == "eps" else clean
-    return Noised(torch.from_numpy(x), torch.from_numpy(target), torch.from_numpy(timestep))
+        return Noised(x, signal * noise - spread * samples, timestep)
+    return Noised(x, noise if schedule.prediction == "eps" else samples, timestep)
+
+
+@cache
+def _alphas_cumprod(schedule: Schedule, device: torch.device) -> Tensor:
+    return torch.from_numpy(schedule.alphas_cumprod.copy()).to(device)
 
 
 class DiffusionTrainer(Trainer[DiffusionReport]):
-    """Train a U-Net to tell the noise in blocks; a context, since threads make blocks ahead.
+    """Train a U-Net to tell the noise in blocks.
 
     Parameters
     ----------
@@ -168,18 +189,11 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
             self._dtype = torch.float32
         self.flops = unet_flops(config.unet, config.sides)
         self._rows = processes.rows(config.batch)
-        self._batches = NoisedBlocks(Blocks(trained, config.blocks(config.seed)), config.schedule, config.batch)
-        held_out = NoisedBlocks(Blocks(tested, config.blocks(config.seed + 1)), config.schedule, TESTED)
-        self._tested = held_out.make(0, slice(None))
+        timesteps = config.schedule.training_steps
+        trained_on = Blocks(trained, config.blocks(config.seed))
+        self._batches = CleanBatches(trained_on, timesteps, config.batch, self._rows)
+        self._tested = CleanBatches(Blocks(tested, config.blocks(config.seed + 1)), timesteps, TESTED)[0]
         self._odds = BitOdds(config.schedule).to(processes.device) if config.schedule.prediction == "bits" else None
-        self._pool = ThreadPoolExecutor(AHEAD)
-        self._ahead: dict[int, Future[Noised]] = {}
-
-    def __enter__(self) -> DiffusionTrainer:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
 
     @property
     def identity(self) -> str:
@@ -195,14 +209,23 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
 
     def terms(self) -> Tensor:
         """The loss, (1,) on the device."""
-        for step in range(self.step, min(self.step + AHEAD, self.steps)):
-            if step not in self._ahead:
-                self._ahead[step] = self._pool.submit(self._batches.make, step, self._rows)
-        noised = self._ahead.pop(self.step).result().to(self.processes.device)
-        return self._loss(self._parallel, noised)[None]
+        noise = self._draw_noise(self.step, self.config.batch)[self._rows]
+        return self._loss(self._parallel, next(self._loaded), noise)[None]
 
-    def _loss(self, network: nn.Module, noised: Noised) -> Tensor:
+    @cached_property
+    def _loaded(self) -> Iterator[Clean]:
+        return self._batches.load(range(self.step, self.steps), self.processes.device)
+
+    def _draw_noise(self, number: int, count: int) -> Tensor:
+        """Standard normals for samples of all processes: a function of the seed, a number and the kind of device."""
+        device = self.processes.device
+        generator = torch.Generator(device).manual_seed(self.config.seed * 1_000_003 + number)
+        shape = (count, self.config.unet.in_channels, *self.config.sides)
+        return torch.randn(shape, generator=generator, device=device)
+
+    def _loss(self, network: nn.Module, clean: Clean, noise: Tensor) -> Tensor:
         """How far off a network is: cross-entropy of bits, in nats, or the mean squared error."""
+        noised = add_noise(clean.to(self.processes.device), noise, self.config.schedule)
         with self.autocast():
             output = network(noised.x, noised.timestep)
         if self._odds is None:
@@ -221,11 +244,12 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
         with torch.device("meta"):
             unet = UNet(self.config.unet)
         unet.load_state_dict(self.average.weights, assign=True)
+        noise = self._draw_noise(-1, TESTED)
         total = torch.zeros((), device=self.processes.device)
         for first in range(0, TESTED, self.config.batch):
             part = slice(first, first + self.config.batch)
-            noised = Noised(self._tested.x[part], self._tested.target[part], self._tested.timestep[part])
-            total += self._loss(unet.eval(), noised.to(self.processes.device)) * len(noised.x)
+            clean = Clean(*(tensor[part] for tensor in self._tested))
+            total += self._loss(unet.eval(), clean, noise[part]) * len(clean.timestep)
         return float(total) / TESTED
 
     def save(self, path: Path, report: DiffusionReport) -> None:

@@ -74,6 +74,7 @@ class Trainer(ABC, Generic[ReportT]):
     ) -> None:
         self.folder, self.processes, self._settings = folder, processes, config
         self.network, self._averaged = network, averaged
+        torch.backends.cudnn.benchmark = True  # batches are alike: their fastest kernels are looked for once
         self.average = Average(averaged)
         self.optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, betas=(0.9, 0.999))
         self._dtype = autocast_type(processes.device, config.precision)
