@@ -67,7 +67,7 @@ def main() -> None:
     build = Build((24, 48, 48))
     seconds = median_seconds(lambda: sum(1 for _ in build_potts(build, 0)), REPEATS)
     print(f"{'am 24×48×48':<34}{seconds:>9.2f}")
-    for n_colours in (8, 10, 12):
+    for n_colours in (16, 128):
         blocks = Blocks([label_volume(spins, Growth())], BlockSettings(n_colours=n_colours))
         seconds = median_seconds(lambda blocks=blocks: blocks.batch(range(20)), REPEATS)
         print(f"{f'blocks 32³ in {n_colours} colours':<34}{20 / seconds:>9.0f} per second")

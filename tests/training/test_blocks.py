@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from microrun.runtime.colours import nearest_colours
+from microrun.runtime.colours import colour_values, nearest_colours
 from microrun.runtime.errors import MicrorunError
 from microrun.training.blocks import Blocks, BlockSettings, Labels, colour, cut, number_grains, scale_ids, turn
 from microrun.training.simulate.potts import Growth, grow_potts
@@ -49,7 +49,7 @@ def test_neighbouring_grains_are_a_gap_apart(spins: NDArray[np.int32], n_colours
 @pytest.mark.parametrize(("labels", "gap"), [("bits", 2), ("colours", 2 / 15)])
 def test_grains_come_back_from_their_values(volume: Volume, labels: Labels, gap: float) -> None:
     settings = BlockSettings(side=16, labels=labels, n_colours=16)
-    values = Blocks([volume], settings).block(3)
+    values = colour_values(Blocks([volume], settings).block(3), 16, settings.channels)
     noise = np.random.default_rng(0).uniform(-0.99, 0.99, values.shape).astype(np.float32)
     told, exact = (nearest_colours(some, 16).astype(np.int32) for some in (values + gap / 2 * noise, values))
     assert_array_equal(number_grains(told), number_grains(exact))
@@ -66,8 +66,8 @@ def test_colours_that_do_not_suffice_are_refused() -> None:
 def test_a_block_is_a_function_of_seed_and_number(volume: Volume) -> None:
     settings = BlockSettings(side=12, seed=4)
     batch = Blocks([volume, volume], settings).batch([5, 0, 9])
-    assert batch.shape == (3, 7, 12, 12, 12)
-    assert batch.dtype == np.float32
+    assert batch.shape == (3, 12, 12, 12)
+    assert batch.dtype == np.uint8
     assert_array_equal(batch[2], Blocks([volume, volume], settings).block(9))
     assert (batch[0] != batch[1]).any()
     assert (batch[2] != Blocks([volume, volume], BlockSettings(side=12, seed=5)).block(9)).any()
@@ -76,8 +76,9 @@ def test_a_block_is_a_function_of_seed_and_number(volume: Volume) -> None:
 def test_colours_are_drawn_anew_for_every_block() -> None:
     grain_ids = np.zeros((8, 8, 8), np.int32)
     blocks = Blocks([Volume(grain_ids, "potts", True)], BlockSettings(side=8, labels="colours", n_colours=4))
-    seen = Counter(round(float(blocks.block(index)[0, 0, 0, 0]), 3) for index in range(400))
-    assert sorted(seen) == [-1, -0.333, 0.333, 1]
+    seen = Counter(int(blocks.block(index)[0, 0, 0]) for index in range(400))
+    assert sorted(seen) == [0, 1, 2, 3]
+    assert_array_equal(blocks.codes, np.float32([[-1], [-1 / 3], [1 / 3], [1]]))
     assert min(seen.values()) > 60
 
 
@@ -137,7 +138,9 @@ def test_ids_above_2048_collide_in_the_labels_of_grainpaint() -> None:
 def test_the_labels_of_grainpaint_keep_the_order_of_ids(volume: Volume) -> None:
     settings = BlockSettings(side=10, labels="ids")
     for index in range(5):
-        values = Blocks([volume], settings).block(index)
+        blocks = Blocks([volume], settings)
+        values = blocks.block(index)
+        assert blocks.codes is None
         rng = np.random.default_rng((0, index))
         rng.integers(1)
         grain_ids = turn(cut(volume, 10, rng), "potts", rng)

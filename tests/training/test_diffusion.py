@@ -20,7 +20,7 @@ from microrun.runtime.schedule import Prediction, Schedule
 from microrun.runtime.spec import Training
 from microrun.training.blocks import Blocks, BlockSettings
 from microrun.training.checkpoint import load_checkpoint, load_denoiser
-from microrun.training.diffusion import Clean, CleanBatches, DiffusionReport, DiffusionTrainer, add_noise, unet_flops
+from microrun.training.diffusion import Batches, DiffusionReport, DiffusionTrainer, Noised, add_noise, unet_flops
 from microrun.training.diffusion_config import GRAIN_SCHEDULE, DiffusionConfig
 from microrun.training.distributed import Processes
 from microrun.training.simulate.potts import Growth, grow_potts
@@ -69,7 +69,7 @@ def test_noised_samples_are_those_of_diffusers(zero: bool, prediction: Any) -> N
     theirs = DDPMScheduler(num_train_timesteps=250)
     theirs.alphas_cumprod = torch.from_numpy(schedule.alphas_cumprod.copy())
     tensors = torch.from_numpy(clean), torch.from_numpy(noise), torch.from_numpy(timestep)
-    made = add_noise(Clean(tensors[0], tensors[2]), tensors[1], schedule)
+    made = add_noise(*tensors, schedule)
     torch.testing.assert_close(made.x, theirs.add_noise(*tensors), rtol=1e-5, atol=1e-6)
     targets = {"v": theirs.get_velocity(*tensors), "bits": tensors[0], "eps": tensors[1]}
     torch.testing.assert_close(made.target, targets[prediction], rtol=1e-5, atol=1e-6)
@@ -77,16 +77,16 @@ def test_noised_samples_are_those_of_diffusers(zero: bool, prediction: Any) -> N
 
 def test_batches_are_functions_of_step_and_place(volumes: list[Volume]) -> None:
     blocks = Blocks(volumes, BlockSettings(side=8, seed=3))
-    whole, *parts = (CleanBatches(blocks, 250, 4, rows) for rows in (slice(None), slice(0, 2), slice(2, 4)))
+    whole, *parts = (Batches(blocks, 250, 4, rows) for rows in (slice(None), slice(0, 2), slice(2, 4)))
     for ours, *theirs in zip(whole[5], *(part[5] for part in parts), strict=True):
         assert torch.equal(ours, torch.cat(theirs))
-    assert not torch.equal(whole[5].samples, whole[6].samples)
+    assert not torch.equal(whole[5].blocks, whole[6].blocks)
     loaded = list(whole.load(range(5, 7), torch.device("cpu")))
-    assert [torch.equal(loaded[step - 5].samples, whole[step].samples) for step in (5, 6)] == [True, True]
+    assert [torch.equal(loaded[step - 5].blocks, whole[step].blocks) for step in (5, 6)] == [True, True]
 
 
 def test_timesteps_of_a_batch_are_spread_over_all(volumes: list[Volume]) -> None:
-    batches = CleanBatches(Blocks(volumes, BlockSettings(side=8)), 250, 5)
+    batches = Batches(Blocks(volumes, BlockSettings(side=8)), 250, 5)
     drawn = np.array([batches[step].timestep.numpy() for step in range(60)])
     assert (np.sort(drawn // 50, axis=1) == np.arange(5)).all()
     assert 100 < drawn.mean() < 150 and len(np.unique(drawn)) > 150
@@ -124,14 +124,19 @@ def test_a_run_leaves_its_folder(volumes: list[Volume], tmp_path: Path) -> None:
     assert (spec.training.patterns, spec.training.steps, spec.training.data) == (24, 6, "grains")
 
 
+def first_batch(trainer: DiffusionTrainer) -> Noised:
+    blocks, timestep = trainer._batches[0]
+    return add_noise(trainer._values(blocks), trainer._draw_noise(0, len(blocks)), timestep, trainer.config.schedule)
+
+
 def test_the_first_loss_is_that_of_zeros(volumes: list[Volume], tmp_path: Path) -> None:
     """A new network returns zeros: of bits it knows what their own values say, of v nothing."""
     v = dataclasses.replace(CONFIG, schedule=dataclasses.replace(GRAIN_SCHEDULE, prediction="v"))
     trainer = DiffusionTrainer(v, volumes, tmp_path / "v", SOURCE)
-    expected = float(add_noise(trainer._batches[0], trainer._draw_noise(0, 4), v.schedule).target.square().mean())
+    expected = float(first_batch(trainer).target.square().mean())
     assert float(trainer.train_step()[0]) == pytest.approx(expected, rel=1e-5)
     trainer = DiffusionTrainer(CONFIG, volumes, tmp_path / "bits", SOURCE)
-    first = add_noise(trainer._batches[0], trainer._draw_noise(0, 4), GRAIN_SCHEDULE)
+    first = first_batch(trainer)
     kept = GRAIN_SCHEDULE.alphas_cumprod[first.timestep.numpy()].reshape(-1, 1, 1, 1, 1)
     means = np.sqrt(kept) * first.target.numpy()
     right, wrong = (norm.logpdf(first.x, mean, np.sqrt(1 - kept)) for mean in (means, -means))

@@ -19,7 +19,7 @@ from microrun.runtime.output import written_beside
 from microrun.runtime.spec import Diffusion, ModelSpec
 from microrun.training.bits import BitOdds
 from microrun.training.checkpoint import load_denoiser
-from microrun.training.diffusion import Clean, add_noise
+from microrun.training.diffusion import add_noise
 from microrun.training.unet import UNet
 
 PATCH = 4  # voxels a side of one value in what parity is measured on
@@ -87,8 +87,7 @@ def measure_denoiser_parity(unet: UNet, path: Path) -> float:
         The .onnx file; it is opened as users open it, on the CPU and in its most exact precision.
     """
     with open_denoiser(path, "cpu", EngineRequest("f32", lanes=1, batch=LEVELS)) as denoiser:
-        clean, noise = _samples(denoiser.diffusion)
-        noised = add_noise(clean, noise, denoiser.diffusion.schedule)
+        noised = add_noise(*_samples(denoiser.diffusion), denoiser.diffusion.schedule)
         expected = unet(noised.x, noised.timestep)
         if denoiser.diffusion.schedule.prediction == "bits":
             expected = torch.tanh(BitOdds(denoiser.diffusion.schedule)(expected, noised.x, noised.timestep))
@@ -101,8 +100,8 @@ def measure_denoiser_parity(unet: UNet, path: Path) -> float:
     return float(np.linalg.norm(found - expected.numpy()) / np.linalg.norm(expected))
 
 
-def _samples(diffusion: Diffusion) -> tuple[Clean, Tensor]:
-    """Samples of even patches at all levels of noise, and noise."""
+def _samples(diffusion: Diffusion) -> tuple[Tensor, Tensor, Tensor]:
+    """Samples of even patches, noise, and timesteps."""
     rng = np.random.default_rng(0)
     shape = (LEVELS, *diffusion.sample_shape)
     clean = rng.uniform(-1, 1, (*shape[:2], *(-(-side // PATCH) for side in diffusion.sides)))
@@ -110,5 +109,5 @@ def _samples(diffusion: Diffusion) -> tuple[Clean, Tensor]:
         clean = np.repeat(clean, PATCH, axis)
     clean = clean[tuple(map(slice, shape))].astype(np.float32)
     timestep = np.linspace(0, diffusion.schedule.training_steps - 1, LEVELS).astype(np.int64)
-    noise = torch.from_numpy(rng.standard_normal(shape, np.float32))
-    return Clean(torch.from_numpy(clean), torch.from_numpy(timestep)), noise
+    noise = rng.standard_normal(shape, np.float32)
+    return torch.from_numpy(clean), torch.from_numpy(noise), torch.from_numpy(timestep)

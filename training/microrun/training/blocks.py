@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.kernels.colouring import colour_grains, label_grains
-from microrun.runtime.colours import colour_values
+from microrun.runtime.colours import colour_codes
 from microrun.runtime.errors import MicrorunError
 from microrun.training.simulate.volumes import Volume
 
 Grains = NDArray[np.int32]
 Float32 = NDArray[np.float32]
+Drawn = NDArray[np.generic]  # uint8 colours, or float32
 Labels = Literal["bits", "colours", "ids"]
 
 MOST_COLOURS = 128
@@ -93,8 +94,8 @@ class Blocks:
         self._volumes = tuple(volumes)
         self.settings = settings
 
-    def block(self, index: int) -> Float32:
-        """Make a block.
+    def block(self, index: int) -> Drawn:
+        """Draw a block.
 
         Parameters
         ----------
@@ -103,20 +104,26 @@ class Blocks:
 
         Returns
         -------
-        (channels, side, side, side) float32
-            Within [−1, 1].
+        (side, side, side)
+            uint8 colours from 0, which `codes` turns into values, or GrainPaint's labels, float32 within [−1, 1].
         """
         rng = np.random.default_rng((self.settings.seed, index))
         volume = self._volumes[rng.integers(len(self._volumes))]
         grains = turn(cut(volume, self.settings.side, rng), volume.kind, rng)
         if self.settings.labels == "ids":
-            return scale_ids(grains)[None]
-        n_colours = self.settings.n_colours
-        return colour_values(colour(number_grains(grains), n_colours, rng), n_colours, self.settings.channels)
+            return scale_ids(grains)
+        return colour(number_grains(grains), self.settings.n_colours, rng)
 
-    def batch(self, indices: Iterable[int]) -> Float32:
-        """Make the blocks of these numbers, (n, channels, side, side, side) float32."""
+    def batch(self, indices: Iterable[int]) -> Drawn:
+        """Draw the blocks of these numbers, (n, side, side, side)."""
         return np.stack([self.block(index) for index in indices])
+
+    @property
+    def codes(self) -> Float32 | None:
+        """What a network sees of each colour, (n_colours, channels); None where there are no colours."""
+        if self.settings.labels == "ids":
+            return None
+        return colour_codes(self.settings.n_colours, self.settings.channels)
 
 
 def cut(volume: Volume, side: int, rng: np.random.Generator) -> Grains:

@@ -52,23 +52,23 @@ class DiffusionReport(Progress):
     peak_share: float
 
 
-class Clean(NamedTuple):
-    """Samples, and how much they are to be noised.
+class Drawn(NamedTuple):
+    """Blocks, and how much they are to be noised.
 
     Parameters
     ----------
-    samples
-        (n, channels, *sides) float32.
+    blocks
+        (n, *sides), as `Blocks` draws them: colours take little room on their way to a card.
     timestep
         (n,) int64.
     """
 
-    samples: Tensor
+    blocks: Tensor
     timestep: Tensor
 
-    def to(self, device: torch.device) -> Clean:
+    def to(self, device: torch.device) -> Drawn:
         """Move to a device, while it computes."""
-        return Clean(*(tensor.to(device, non_blocking=True) for tensor in self))
+        return Drawn(*(tensor.to(device, non_blocking=True) for tensor in self))
 
 
 class Noised(NamedTuple):
@@ -87,7 +87,7 @@ class Noised(NamedTuple):
     timestep: Tensor
 
 
-class CleanBatches(Dataset[Clean]):
+class Batches(Dataset[Drawn]):
     """A process's share of the batch of every step.
 
     Blocks and timesteps are a function of the seed, the step and the place in the batch that all processes have
@@ -109,30 +109,29 @@ class CleanBatches(Dataset[Clean]):
     def __init__(self, blocks: Blocks, timesteps: int, batch: int, rows: slice = slice(None)) -> None:
         self._blocks, self._timesteps, self._batch, self._rows = blocks, timesteps, batch, rows
 
-    def __getitem__(self, step: int) -> Clean:
-        """Make the share of a step."""
+    def __getitem__(self, step: int) -> Drawn:
+        """Draw the share of a step."""
         rng = np.random.default_rng((self._blocks.settings.seed, step))
         spread = (rng.permutation(self._batch) + rng.random(self._batch)) / self._batch
         timestep = (spread * self._timesteps).astype(np.int64)[self._rows]
         indices = range(step * self._batch, (step + 1) * self._batch)[self._rows]
-        return Clean(torch.from_numpy(self._blocks.batch(indices)), torch.from_numpy(timestep))
+        return Drawn(torch.from_numpy(self._blocks.batch(indices)), torch.from_numpy(timestep))
 
-    def load(self, steps: range, device: torch.device) -> Iterator[Clean]:
-        """Make those of some steps, in their order; beside a GPU, which does not wait for blocks, ahead of it."""
+    def load(self, steps: range, device: torch.device) -> Iterator[Drawn]:
+        """Draw those of some steps, in their order; for a card, which shall not wait, in processes ahead of it."""
         workers = max(1, count_cores() - 1) if device.type == "cuda" else 0
         loader = DataLoader(self, batch_size=None, sampler=steps, num_workers=workers, pin_memory=workers > 0)
         return iter(loader)
 
 
-def add_noise(clean: Clean, noise: Tensor, schedule: Schedule) -> Noised:
+def add_noise(clean: Tensor, noise: Tensor, timestep: Tensor, schedule: Schedule) -> Noised:
     """Noise samples, each to its timestep; see `Schedule` for the formulas."""
-    samples, timestep = clean
-    kept = _alphas_cumprod(schedule, timestep.device)[timestep].reshape(-1, *(1 for _ in samples.shape[1:]))
+    kept = _alphas_cumprod(schedule, timestep.device)[timestep].reshape(-1, *(1 for _ in clean.shape[1:]))
     signal, spread = kept.sqrt().float(), (1 - kept).sqrt().float()
-    x = signal * samples + spread * noise
+    x = signal * clean + spread * noise
     if schedule.prediction == "v":
-        return Noised(x, signal * noise - spread * samples, timestep)
-    return Noised(x, noise if schedule.prediction == "eps" else samples, timestep)
+        return Noised(x, signal * noise - spread * clean, timestep)
+    return Noised(x, noise if schedule.prediction == "eps" else clean, timestep)
 
 
 @cache
@@ -190,10 +189,21 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
         self.flops = unet_flops(config.unet, config.sides)
         self._rows = processes.rows(config.batch)
         timesteps = config.schedule.training_steps
-        trained_on = Blocks(trained, config.blocks(config.seed))
-        self._batches = CleanBatches(trained_on, timesteps, config.batch, self._rows)
-        self._tested = CleanBatches(Blocks(tested, config.blocks(config.seed + 1)), timesteps, TESTED)[0]
+        drawn, tested_on = Blocks(trained, config.blocks(config.seed)), Blocks(tested, config.blocks(config.seed + 1))
+        self._batches = Batches(drawn, timesteps, config.batch, self._rows)
+        self._tested = Batches(tested_on, timesteps, TESTED)[0]
+        codes = drawn.codes
+        self._codes = None if codes is None else torch.from_numpy(codes).to(processes.device)
         self._odds = BitOdds(config.schedule).to(processes.device) if config.schedule.prediction == "bits" else None
+        if processes.device.type == "cuda" and processes.count == 1:
+            self._capture()
+
+    def _capture(self) -> None:
+        """Record the network's launches forward and backward: so small a one else waits for the host all the time."""
+        config, device = self.config, self.processes.device
+        x = torch.zeros(config.batch, config.unet.in_channels, *config.sides, device=device)
+        with self.autocast():
+            torch.cuda.make_graphed_callables(self.network, (x, torch.zeros(config.batch, device=device).long()))
 
     @property
     def identity(self) -> str:
@@ -213,7 +223,7 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
         return self._loss(self._parallel, next(self._loaded), noise)[None]
 
     @cached_property
-    def _loaded(self) -> Iterator[Clean]:
+    def _loaded(self) -> Iterator[Drawn]:
         return self._batches.load(range(self.step, self.steps), self.processes.device)
 
     def _draw_noise(self, number: int, count: int) -> Tensor:
@@ -223,15 +233,22 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
         shape = (count, self.config.unet.in_channels, *self.config.sides)
         return torch.randn(shape, generator=generator, device=device)
 
-    def _loss(self, network: nn.Module, clean: Clean, noise: Tensor) -> Tensor:
+    def _loss(self, network: nn.Module, drawn: Drawn, noise: Tensor) -> Tensor:
         """How far off a network is: cross-entropy of bits, in nats, or the mean squared error."""
-        noised = add_noise(clean.to(self.processes.device), noise, self.config.schedule)
+        blocks, timestep = drawn.to(self.processes.device)
+        noised = add_noise(self._values(blocks), noise, timestep, self.config.schedule)
         with self.autocast():
             output = network(noised.x, noised.timestep)
         if self._odds is None:
             return functional.mse_loss(output.float(), noised.target)
         odds = self._odds(output.float(), noised.x, noised.timestep)
         return functional.softplus(-2 * noised.target * odds).mean()
+
+    def _values(self, blocks: Tensor) -> Tensor:
+        """What a network sees of blocks, (n, channels, *sides)."""
+        if self._codes is None:
+            return blocks[:, None]
+        return functional.embedding(blocks.int(), self._codes).movedim(-1, 1).contiguous()
 
     def measure(self, means: list[float], rate: float) -> DiffusionReport:
         """Make a report; the averaged weights are tested for it."""
@@ -248,8 +265,8 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
         total = torch.zeros((), device=self.processes.device)
         for first in range(0, TESTED, self.config.batch):
             part = slice(first, first + self.config.batch)
-            clean = Clean(*(tensor[part] for tensor in self._tested))
-            total += self._loss(unet.eval(), clean, noise[part]) * len(clean.timestep)
+            drawn = Drawn(*(tensor[part] for tensor in self._tested))
+            total += self._loss(unet.eval(), drawn, noise[part]) * len(drawn.timestep)
         return float(total) / TESTED
 
     def save(self, path: Path, report: DiffusionReport) -> None:

@@ -76,7 +76,8 @@ class Trainer(ABC, Generic[ReportT]):
         self.network, self._averaged = network, averaged
         torch.backends.cudnn.benchmark = True  # batches are alike: their fastest kernels are looked for once
         self.average = Average(averaged)
-        self.optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, betas=(0.9, 0.999))
+        fused = processes.device.type == "cuda"
+        self.optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, betas=(0.9, 0.999), fused=fused)
         self._dtype = autocast_type(processes.device, config.precision)
         self._parallel = processes.wrap(network)
         self.step = 0
@@ -170,7 +171,9 @@ class Trainer(ABC, Generic[ReportT]):
 
     def autocast(self) -> torch.autocast:
         """Compute in bf16 where the run does."""
-        return torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16)
+        enabled = self._dtype == torch.bfloat16
+        # Nothing is gained by keeping weights in bf16, used once a step, and graphs cannot be captured with it.
+        return torch.autocast(self.processes.device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
     def _check_finite(self, loss: float) -> None:
         # The weights, too: a gradient that is not finite ruins them before a loss shows it.
