@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -99,6 +100,10 @@ def test_an_hdf5_file_says_what_it_is_a_function_of(
         "order anisotropic", "sampling count 6", f"SHA-256 {blueprint['engine'][:16]}", "min_voxels 9",
     ):  # fmt: skip
         assert said in ran.said, ran.said
+    with h5py.File(out, "r+") as file:
+        file["grain_id"].attrs.update(periodic=True, blueprint="[]")  # another program's
+    ran = run_here(capsys, "inspect", out)
+    assert (ran.code, ran.err) == (0, "") and f"grains {grains.max() + 1:,}" in ran.said
 
 
 def test_a_part_is_grown_from_its_mask(generate: Microrun, denoiser: Path, tmp_path: Path) -> None:
@@ -301,8 +306,22 @@ def test_the_blocks_of_another_engine_are_left_alone(generate: Microrun, denoise
     other = write_block_denoiser(tmp_path / "other.onnx")
     other.write_bytes(other.read_bytes() + b"\x1a\x00")  # an unknown empty field: another file, the same model
     ran = generate("--size", 32, "--engine", other)
-    check_refused(ran, folder.path, "engine", "run as then, or delete it to start anew")
+    check_refused(ran, folder.path, "another denoiser", "run as then, or delete it to start anew")
     assert (folder.path / "blueprint.json").exists()
+
+
+def test_a_folder_named_like_the_engine_is_in_nobodys_way(
+    generate: Microrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "grains").mkdir()  # what `microrun grains --out grains` leaves
+    monkeypatch.chdir(tmp_path)
+    assert generate("--size", 32, "--engine", "grains", "--dry-run").code == 0
+
+
+def test_a_job_without_a_terminal_is_told_how_far_it_is(generate: Microrun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microrun.cli._growth.LOG_S", 0.0)
+    ran = generate("--size", 32)
+    assert ran.code == 0 and re.search(r"growing +0 of 1 blocks, [\d,]+ voxels/s, [\d.]+ s left", ran.err), ran.err
 
 
 def test_no_scheduler_at_the_address_is_one_line(

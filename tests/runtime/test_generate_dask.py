@@ -333,7 +333,9 @@ def test_no_scheduler_is_one_line() -> None:
     one_line(error, address)
 
 
-@pytest.mark.parametrize("address", ["nonsense://here", "tcp://", ":::"])
+@pytest.mark.parametrize(
+    "address", ["nonsense://here", "tcp://", ":::", "http://127.0.0.1:8787", "inproc://1", "tls://127.0.0.1:9"]
+)
 def test_an_address_that_is_none_is_one_line(address: str) -> None:
     with pytest.raises(EngineError, match="no Dask scheduler answers") as error, connect(address, 0.5):
         pass
@@ -353,6 +355,21 @@ def test_a_scheduler_without_workers_is_one_line() -> None:
     one_line(error, address)
 
 
+def test_workers_that_end_instead_of_an_answer_are_one_line(denoiser: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they do where microrun is not installed."""
+    with (
+        distributed.LocalCluster(
+            n_workers=1, processes=False, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL
+        ) as started,
+        distributed.Client(started, set_as_default=False) as connected,
+    ):
+        monkeypatch.setattr(generate_dask, "_describe", lambda _: time.sleep(3))
+        threading.Timer(0.5, lambda: started.scale(0)).start()
+        with pytest.raises(EngineError, match=r"the last Dask worker ended.*microrun must be installed") as error:
+            describe(connected, job_of(denoiser))
+    one_line(error, "see its log")
+
+
 def test_errors_of_dask_say_what_to_do() -> None:
     from concurrent.futures import CancelledError
 
@@ -360,6 +377,10 @@ def test_errors_of_dask_say_what_to_do() -> None:
     from distributed.scheduler import KilledWorker
 
     killed = KilledWorker("a block", None, 3)
+    with pytest.raises(EngineError, match="microrun must be installed"), _plain_errors():
+        raise RuntimeError("Error during deserialization of the task graph. This frequently occurs if …")
+    with pytest.raises(RuntimeError, match="another"), _plain_errors():
+        raise RuntimeError("another")
     for error, said in ((killed, "worker after worker"), (CancelledError(), "lost"), (CommClosedError(), "lost")):
         with pytest.raises(EngineError, match=f"{said}.*run again to go on"), _plain_errors():
             raise error

@@ -89,6 +89,12 @@ def test_any_integers_are_labels(dtype: str) -> None:
     assert same(measure_grains(VORONOI.astype(dtype)), measure_grains(VORONOI))
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
+def test_labels_may_reach_the_largest_number_of_their_type(dtype: str) -> None:
+    labels = np.arange(np.iinfo(dtype).max + 1).astype(dtype).reshape(1, 1, -1)
+    assert same(measure_grains(labels), measure_grains(labels.astype(np.int64)))
+
+
 def test_far_apart_labels_are_kept() -> None:
     labels = np.where(VORONOI == 3, -7, VORONOI.astype(np.int64) * 10**15)
     grains = measure_grains(labels)
@@ -136,10 +142,13 @@ def test_what_is_no_volume_of_labels_is_refused(labels: NDArray[np.generic], sai
     assert said in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["none.npy", "text.npy", "empty.npy", "short.npy", "text.h5", "empty.h5", "a.png"])
+@pytest.mark.parametrize(
+    "name", ["none.npy", "text.npy", "empty.npy", "short.npy", "cut.npy", "text.h5", "empty.h5", "a.png"]
+)
 def test_files_that_are_no_volumes_are_refused(name: str, tmp_path: Path) -> None:
     np.save(tmp_path / "short.npy", VORONOI)
     (tmp_path / "short.npy").write_bytes((tmp_path / "short.npy").read_bytes()[:500])
+    (tmp_path / "cut.npy").write_bytes(b"\x93NUMPY\x01\x00\x0f\x00{'descr': '<i4\n")
     for text in ("text.npy", "text.h5", "a.png"):
         (tmp_path / text).write_text("no volume")
     (tmp_path / "empty.npy").touch()

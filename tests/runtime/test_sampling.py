@@ -250,13 +250,23 @@ def test_zero_terminal_snr_finds_means_that_lie_far_off(prediction: Any) -> None
     assert_allclose(drawn.mean(axis=0), far, atol=0.01)
 
 
-def conditional(n_resample: int) -> tuple[float, float]:
+def test_known_voxels_are_as_far_ahead_as_asked() -> None:
+    schedule = Schedule(250)
+    level, ahead = (plan_steps(schedule, Sampling(50, n_resample=2, known_lead=lead), True) for lead in (0, 0.2))
+    assert_array_equal(level.timesteps, ahead.timesteps)
+    assert_array_equal(level.coefficients[:, 2:], ahead.coefficients[:, 2:])
+    ends = np.append(level.timesteps[1:], -1)
+    kept = np.append(schedule.alphas_cumprod, 1.0)[np.maximum(ends - 50, -1)]
+    assert_allclose(ahead.coefficients[:, :2].T ** 2, [kept, 1 - kept], atol=1e-12)
+
+
+def conditional(n_resample: int, known_lead: float = 0) -> tuple[float, float]:
     """Mean and variance of the second of two correlated values, the first given as 1.2."""
     schedule = Schedule(1000)
     mean, covariance = np.array([0.2, -0.3]), np.array([[0.5, 0.4], [0.4, 0.5]])
     noise = normals((4000, 2), seed=3)
     known = Known(np.full((4000, 2), [1.2, np.nan]), np.tile([True, False], (4000, 1)))
-    sampling = Sampling(1000, n_resample=n_resample)
+    sampling = Sampling(1000, n_resample=n_resample, known_lead=known_lead)
     denoise, x = gaussian(schedule, mean, covariance), noise(0).astype(np.float64)
     samples = sample_repaint(denoise, x, schedule, noise, sampling, known)
     assert (samples[:, 0] == 1.2).all()
@@ -270,11 +280,17 @@ def test_repaint_draws_the_conditional_distribution() -> None:
     assert abs(often[0] - mean) < abs(once[0] - mean) / 3  # one pass hardly sees what is given
 
 
+def test_a_lead_lets_one_pass_see_more_of_what_is_given() -> None:
+    mean, (level, variance), (ahead, same) = 0.5, conditional(1), conditional(1, 0.2)
+    assert abs(ahead - mean) < 0.85 * abs(level - mean)
+    assert same == pytest.approx(variance, rel=0.01)
+
+
 def test_known_voxels_come_out_to_the_last_bit() -> None:
     schedule = Schedule(50)
     known = Known(normals(SHAPE, 1)(0) * np.float32(1e3), normals(SHAPE, 2)(0) > 1)
     noise = normals(SHAPE)
-    for sampling in (Sampling(50), Sampling(7, 0.0, 3), Sampling(20, 1.0, 4, 3)):
+    for sampling in (Sampling(50), Sampling(7, 0.0, 3), Sampling(20, 1.0, 4, 3), Sampling(20, known_lead=0.3)):
         samples = sample_repaint(two_values(schedule), noise(0), schedule, noise, sampling, known)
         assert_array_equal(samples[known.mask], known.values[known.mask])
         assert np.isfinite(samples).all()
@@ -310,6 +326,7 @@ def test_a_batch_of_both_kinds_is_refused() -> None:
         ({"n_resample": 0}, "got 0, 1, 0"),
         ({"jump_length": 0}, "got 1, 0, 0"),
         ({"plain_steps": -1}, "got 1, 1, -1"),
+        ({"known_lead": 1.2}, "known_lead is a share of all timesteps, 0 to 1; got 1.2"),
     ],
 )
 def test_values_that_make_no_sampling_are_refused(values: dict[str, Any], message: str) -> None:

@@ -112,7 +112,7 @@ def test_blueprints_survive_json(shape: Shape, seed: int, order: Order, sampling
 
 def test_a_difference_is_told_with_both_values() -> None:
     other = dataclasses.replace(BLUEPRINT, seed=4, engine="xyz")
-    assert BLUEPRINT.difference(other) == "seed 4, not 3, engine xyz, not abc"
+    assert BLUEPRINT.difference(other) == "seed 4, not 3, another denoiser"
 
 
 @pytest.mark.parametrize(("seed", "said"), [(-1, "got -1"), (2**64, "2^64")])
@@ -127,9 +127,19 @@ def test_an_order_that_does_not_exist_is_refused() -> None:
         dataclasses.replace(BLUEPRINT, order="random")  # type: ignore[arg-type]
 
 
-def test_what_computes_is_named_without_lanes_and_batch() -> None:
+def test_what_computes_is_named_without_lanes_and_on_the_cpu_without_the_batch() -> None:
     info = EngineInfo(Path("a"), "abc", "OpenVINO 1", "cpu", "f32", 2, 3)
     assert name_computed(info) == name_computed(dataclasses.replace(info, lanes=5, batch=6)) == BLUEPRINT.computed
+    card = dataclasses.replace(info, device="cuda")
+    assert name_computed(card) == name_computed(dataclasses.replace(card, lanes=5))
+    assert name_computed(card) != name_computed(dataclasses.replace(card, batch=6))
+
+
+def test_a_folder_of_another_method_is_refused(tmp_path: Path) -> None:
+    open_folder(tmp_path, COLOURS)
+    later = dataclasses.replace(BLUEPRINT, method=BLUEPRINT.method + 1)
+    with pytest.raises(VolumeError, match="method 1, not 2"):
+        make_folder(tmp_path, later, None)
 
 
 def test_masks_of_the_same_bytes_and_another_shape_have_other_hashes() -> None:

@@ -25,6 +25,7 @@ from microrun.runtime.tiling import BLOCK
 from microrun.runtime.volume import BlockFolder
 
 LABEL_BYTES = 4
+LOG_S = 60.0
 GRAINS_BYTES = 10  # per voxel, measured where most grains are tiny and are absorbed
 
 
@@ -56,12 +57,18 @@ class Pace:
 
 @contextmanager
 def grown_bar(pace: Pace) -> Iterator[Progress]:
-    """Show how a volume grows."""
+    """Show how a volume grows; where there is no terminal, such as in a job's log, by a line a minute."""
+    said = time.monotonic()
     with _console.progress_bar("growing", "evaluations") as bar:
 
         def show(now: Grown) -> None:
+            nonlocal said
             note = f"{now.blocks:,} of {pace.blocks:,} blocks, {pace.voxels_s(now):,.0f} voxels/s"
             bar(now.evaluations, now.evaluations + now.remaining, note)
+            if not _console.err.is_terminal and time.monotonic() - said > LOG_S:
+                said = time.monotonic()
+                left = pace.seconds * now.remaining / max(now.evaluations, 1)
+                _console.err.print(f"growing  {note}, {_duration(left)} left")
 
         yield show
 
@@ -76,6 +83,7 @@ def print_plan(request: GenerateRequest, diffusion: Diffusion, info: EngineInfo,
     block_bytes = work.blocks * BLOCK**3 * voxel_bytes + voxels * voxel_bytes  # apart, and put together
     samples = info.lanes * info.batch * int(np.prod(diffusion.sample_shape)) * 4
     tiles = sum(array.nbytes for array in (tiling.corners, tiling.stages, tiling.starts, tiling.earlier))
+    mask = 0 if request.part is None else request.part.nbytes
     depth, rows, cols = request.shape
     first = f"{work.first_blocks:,} from nothing ({bare} evaluations each), the others from known voxels too ({known})"
     _console.print_table(
@@ -87,7 +95,7 @@ def print_plan(request: GenerateRequest, diffusion: Diffusion, info: EngineInfo,
             f"{work.evaluations / (work.blocks * GRAINPAINT_EVALUATIONS):.2f} of GrainPaint's for these blocks",
             "disk": f"{_console.size_text(block_bytes)} for blocks, "
             f"{_console.size_text(voxels * LABEL_BYTES)} for grains",
-            "memory": f"{_console.size_text(tiles + 6 * samples)} beside the engine's own; then up to "
+            "memory": f"{_console.size_text(tiles + mask + 6 * samples)} beside the engine's own; then up to "
             f"{_console.size_text(voxels * GRAINS_BYTES)} to tell grains apart",
             "engine": str(info),
             "time": f"{_duration(work.evaluations / rate)} at {rate:,.1f} evaluations/s, measured now",

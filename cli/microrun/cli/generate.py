@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import typer
 
 from microrun.cli import _console
 from microrun.cli._growth import Pace, grown_bar, print_pace, print_plan, print_summary
+from microrun.runtime.arrays import map_array
 from microrun.runtime.denoiser import open_denoiser
 from microrun.runtime.engine import Device, EngineRequest, Precision
 from microrun.runtime.errors import MicrorunError, OutputError, VolumeError
@@ -32,7 +32,6 @@ from microrun.runtime.generate_dask import Job, connect, describe, grow_on_dask
 from microrun.runtime.output import cannot_write
 from microrun.runtime.parts import load_part
 from microrun.runtime.sampling import Sampling
-from microrun.runtime.segment import map_array
 from microrun.runtime.tiling import Mask, Shape
 from microrun.runtime.volume import BlockFolder, Order, name_computed
 
@@ -181,7 +180,7 @@ def _read_part(part: Path | None, size: str | None) -> Mask | None:
         raise VolumeError(f"{part}: a part is a mask of bool (z, y, x); got {mask.dtype} {mask.shape}")
     if size is not None and _parse_size(size) != mask.shape:
         raise VolumeError(f"{part}: the mask is {mask.shape}; --size asks for {_parse_size(size)}: leave it out")
-    return np.array(mask)
+    return mask
 
 
 def _as_workers_find(engine: str) -> str:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from pathlib import Path
 from typing import Annotated
 
-import h5py
 import typer
 
 from microrun.cli import _console
+from microrun.cli._inspect_volumes import array_rows, volume_rows
 from microrun.runtime.engine import find_model, read_model_spec
-from microrun.runtime.errors import LatentsError, ScanError, VolumeError
+from microrun.runtime.errors import LatentsError, ScanError
 from microrun.runtime.latents import open_latents
-from microrun.runtime.segment import LABELS, open_volume
 from microrun.runtime.session import open_scan
 from microrun.runtime.spec import Diffusion, ModelSpec
 from microrun.runtime.up2 import PIXEL_TYPES, count_patterns, pixel_type, read_header
@@ -33,6 +30,8 @@ def inspect(
         from microrun.training.checkpoint import read_checkpoint_spec
 
         _console.print_table(str(file), _spec_rows(read_checkpoint_spec(file)))
+    elif suffix == ".npy":
+        _console.print_table(str(file), array_rows(file))
     elif suffix in (".h5", ".hdf5"):
         _console.print_table(str(file), _hdf5_rows(file))
     elif suffix == ".onnx" or not file.exists():
@@ -100,37 +99,14 @@ def _sample_rows(diffusion: Diffusion) -> dict[str, object]:
 
 
 def _hdf5_rows(path: Path) -> dict[str, object]:
-    """Latents, grains, or else a scan of another vendor."""
+    """Volumes, latents, or else a scan of another vendor."""
     try:
-        return _grains_rows(path) or _latents_rows(path)
+        return volume_rows(path) or _latents_rows(path)
     except LatentsError as error:
         try:
             return _vendor_rows(path)
         except ScanError:
             raise error from None
-
-
-def _grains_rows(path: Path) -> dict[str, object]:
-    """Of a volume as `generate` and `segment` write it; empty if it is something else."""
-    with contextlib.suppress(OSError, ValueError, VolumeError), open_volume(path, LABELS) as volume:
-        with h5py.File(path) as file:
-            attributes = {name: json.loads(text) for name, text in file[LABELS].attrs.items()}
-        made = attributes.get("blueprint", {})
-        grains = 1 + max(int(volume.read(z, z + 1).max()) for z in range(volume.shape[0]))
-        return {
-            "kind": "volume of grains",
-            "voxels": " × ".join(map(str, volume.shape)) + " (z, y, x)",
-            "grains": f"{grains:,}",
-            **{name: _in_words(made[name]) for name in ("seed", "order", "sampling", "computed") if name in made},
-            **({"engine": f"SHA-256 {made['engine'][:16]}…"} if made else {}),
-            "segmented": _in_words(attributes.get("options", {})),
-            "size": _console.size_text(path.stat().st_size),
-        }
-    return {}
-
-
-def _in_words(value: object) -> object:
-    return ", ".join(f"{name} {part}" for name, part in value.items()) if isinstance(value, dict) else value
 
 
 def _vendor_rows(path: Path) -> dict[str, object]:

@@ -25,13 +25,13 @@ def voxelize(
     A voxel is inside if at least two of three rays through its centre say so, which closes small holes. Faces may be
     turned to either side.
     """
-    if out.suffix != ".npy":
+    if out.suffix.lower() != ".npy":
         raise OutputError(f"{out}: a mask is written as .npy")
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: exists; choose another --out, or replace it with --overwrite")
     made = load_part(part, size)
-    with written_beside(out) as beside:
-        np.save(beside, made.filled)
+    with written_beside(out) as beside, beside.open("wb") as file:
+        np.save(file, made.filled)
     if made.odd_rays:
         _console.warning_line(
             f"{part}: the mesh is open or crosses itself; where rays disagree, voxels follow two of three"

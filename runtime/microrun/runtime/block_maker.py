@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from microrun.kernels.noise import normal_noise
 from microrun.runtime.closing import Closing
 from microrun.runtime.denoiser import Denoiser, StepLane
+from microrun.runtime.engine import count_cores
 from microrun.runtime.errors import EngineError
 from microrun.runtime.sampling import Steps, plan_steps
 from microrun.runtime.volume import BlockFolder
@@ -171,7 +172,7 @@ class _Crew(Closing):
         return finished
 
     def close(self) -> None:
-        """End the thread that makes noise."""
+        """End the threads that make noise."""
         self._noise.close()
 
     def _wanted(self, ahead: int) -> list[tuple[int, int] | None]:
@@ -179,7 +180,7 @@ class _Crew(Closing):
 
 
 class _NoiseAhead(Closing):
-    """Noise of a step, made by a thread while the step before is computed.
+    """Noise of a step, made by threads while the step before is computed, one for each slot as far as there are cores.
 
     Parameters
     ----------
@@ -194,29 +195,33 @@ class _NoiseAhead(Closing):
         self._now: Float32 = np.zeros(shape, np.float32)
         self._ahead: Float32 = np.zeros(shape, np.float32)
         self._made: list[tuple[int, int] | None] = [None] * shape[0]
-        self._pool = ThreadPoolExecutor(1, "noise")
-        self._pending: Future[None] | None = None
+        self._pool = ThreadPoolExecutor(min(shape[0], count_cores()), "noise")
+        self._pending: list[Future[None]] = []
 
     def prepare(self, wanted: list[tuple[int, int] | None]) -> None:
         """Begin to make the noise of (block, evaluation) for every slot."""
         self._made = wanted
-        self._pending = self._pool.submit(self._fill, wanted, self._ahead)
+        self._pending = self._begin(wanted, self._ahead)
 
     def take(self, wanted: list[tuple[int, int] | None]) -> Float32:
         """Noise of (block, evaluation) for every slot, valid until the next is taken."""
-        if self._pending is not None:
-            self._pending.result()
+        self._finish(self._pending)
         self._now, self._ahead = self._ahead, self._now
         new = [want if want != made else None for want, made in zip(wanted, self._made, strict=True)]
-        self._fill(new, self._now)
+        self._finish(self._begin(new, self._now))
         return self._now
 
     def close(self) -> None:
-        """End the thread."""
+        """End the threads."""
         self._pool.shutdown()
 
-    def _fill(self, wanted: list[tuple[int, int] | None], out: Float32) -> None:
-        for slot, want in enumerate(wanted):
-            if want is not None:
-                number, evaluation = want
-                normal_noise(self._seed, np.array([number]), evaluation, out[slot : slot + 1])
+    def _begin(self, wanted: list[tuple[int, int] | None], out: Float32) -> list[Future[None]]:
+        return [
+            self._pool.submit(normal_noise, self._seed, np.array([want[0]]), want[1], out[slot : slot + 1])
+            for slot, want in enumerate(wanted)
+            if want is not None
+        ]
+
+    def _finish(self, pending: list[Future[None]]) -> None:
+        for future in pending:
+            future.result()

@@ -90,7 +90,7 @@ class BoundLane:
         state, places = copy_sample(self._inputs, x, known, mask), {**self._values, X: self._places[0]}
         with plain_errors():
             for name, array in state.items():
-                # All slots come down and go up again, for there is no other way: 2 MB once in hundreds of steps.
+                # All slots come down and go up again, for there is no other way.
                 whole = places[name].numpy().copy()
                 whole[slot] = array[0]
                 places[name].update_inplace(whole)

@@ -222,7 +222,7 @@ def find_model(path: str | Path) -> Path:
         If there is neither.
     """
     file = Path(path)
-    if not file.exists() and (MODELS / f"{path}.onnx").is_file():
+    if not file.is_file() and (MODELS / f"{path}.onnx").is_file():  # a folder may have its name
         return MODELS / f"{path}.onnx"
     if file.is_dir():
         raise EngineError(f"{file}: expected an .onnx or .plan file, got a directory")

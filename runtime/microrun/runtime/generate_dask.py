@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Iterator
@@ -32,6 +33,9 @@ from microrun.runtime.tiling import Tiling
 from microrun.runtime.volume import BlockFolder, Blueprint, name_computed
 
 TIMEOUT_S = 20.0  # until a scheduler answers and has a worker
+TICK_S = 0.2  # between looks at the workers
+SCHEMES = ("tcp", "tls")
+INSTALLED = "microrun must be installed, in this version, where the scheduler and the workers run"
 
 
 @dataclass(frozen=True)
@@ -132,18 +136,35 @@ def _hear(address: str, timeout_s: float) -> None:
     A client waits for it without end, and one that failed at what is no address hangs when it is deleted.
     """
     from distributed.comm.addressing import get_address_host_port, parse_address
+    from distributed.security import Security
 
     scheme, _ = parse_address(address)
-    if scheme == "tcp":  # encrypted ones wait for the client's word
-        with socket.create_connection(get_address_host_port(address), timeout_s) as peer:
-            if not peer.recv(1):
-                raise OSError("it hung up")
+    if scheme not in SCHEMES:
+        raise ValueError(f"an address begins with {' or '.join(f'{known}://' for known in SCHEMES)}")
+    security: Any = Security
+    if scheme == "tls" and security().get_connection_args("client")["ssl_context"] is None:
+        raise ValueError("Dask's settings name no certificates: see distributed.comm.tls")
+    with socket.create_connection(get_address_host_port(address), timeout_s) as peer:
+        # An encrypted one waits for the client's word.
+        if scheme == "tcp" and not peer.recv(1):
+            raise OSError("it hung up")
 
 
 def describe(client: Any, job: Job) -> tuple[ModelSpec, EngineInfo]:
-    """What the denoiser is, and how a worker runs it; errors as of `open_denoiser`."""
+    """What the denoiser is, and how a worker runs it.
+
+    Raises
+    ------
+    EngineError, SpecError
+        As `open_denoiser`; or if workers end instead of an answer.
+    """
     with _plain_errors():
-        described: tuple[ModelSpec, EngineInfo] = client.submit(_describe, job, pure=False).result()
+        future = client.submit(_describe, job, pure=False)
+        while not future.done():
+            if not client.nthreads():
+                raise EngineError(f"the last Dask worker ended: see its log. {INSTALLED}")
+            time.sleep(TICK_S)
+        described: tuple[ModelSpec, EngineInfo] = future.result()
     return described
 
 
@@ -210,6 +231,10 @@ def _plain_errors() -> Iterator[None]:
         yield
     except KilledWorker:
         raise EngineError("worker after worker died at one block; see their logs, then run again to go on") from None
+    except RuntimeError as error:  # of pickle, far away
+        if "deserializ" not in str(error):
+            raise
+        raise EngineError(f"the Dask scheduler or a worker cannot read what it is given. {INSTALLED}") from None
     except (CancelledError, CommClosedError):
         raise EngineError("the Dask scheduler was lost; start it and run again to go on") from None
 

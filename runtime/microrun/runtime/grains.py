@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from microrun.kernels.colouring import label_grains
 from microrun.kernels.grains import BOUNDARY, COLUMNS, FACES, FIRST, SECOND, VOXELS, sum_slab
+from microrun.runtime.arrays import map_array
 from microrun.runtime.engine import count_cores
 from microrun.runtime.errors import VolumeError
 
@@ -152,7 +153,7 @@ def _number_grains(labels: NDArray[Any]) -> tuple[NDArray[Any], Labels]:
     if not labels.size or labels.max() < 0:
         raise VolumeError("holds no grains: no label is 0 or more")
     if labels.max() < min(labels.size, 2**31) and labels.min() >= -(2**31):
-        return np.arange(labels.max() + 1), np.ascontiguousarray(labels, np.int32)
+        return np.arange(int(labels.max()) + 1), np.ascontiguousarray(labels, np.int32)
     numbers, numbered = np.unique(labels, return_inverse=True)
     outside = int(np.searchsorted(numbers, 0))
     return numbers[outside:], (numbered.reshape(labels.shape) - outside).astype(np.int32)
@@ -208,20 +209,18 @@ def measure_file(path: Path, voxel_um: float = 1.0) -> dict[str, Grains]:
     if not path.exists():
         raise VolumeError(f"{path}: no such file")
     measured = {}
+    volumes = [(path.stem, map_array(path))] if path.suffix.lower() == ".npy" else _read_hdf5(path)
     try:
-        for name, labels in _read_labels(path):
+        for name, labels in volumes:
             measured[name] = measure_grains(labels, voxel_um)
     except VolumeError as error:
         raise VolumeError(f"{path}: {error}") from None
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise VolumeError(f"{path}: cannot be read, it is damaged or of another format ({error})") from None
     return measured
 
 
-def _read_labels(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
-    if path.suffix.lower() == ".npy":
-        yield path.stem, np.load(path, mmap_mode="r", allow_pickle=False)
-        return
+def _read_hdf5(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
     with h5py.File(path, "r") as file:
         names: list[str] = []
         file.visititems(lambda name, item: names.append(name) if _is_volume(item) else None)

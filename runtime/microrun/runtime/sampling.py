@@ -42,6 +42,10 @@ class Sampling:
         Timesteps gone back at once for a resampling (RePaint's j).
     plain_steps
         So many last timesteps are never resampled.
+    known_lead
+        How far known voxels are ahead of the others on their way from noise, as a share of all timesteps; 0 as in
+        RePaint. What is known of a grain is then told before the rest has become another grain: without, borders of
+        blocks show.
     spacing
         As for `Schedule.timesteps`.
     """
@@ -51,6 +55,7 @@ class Sampling:
     n_resample: int = 1
     jump_length: int = 1
     plain_steps: int = 0
+    known_lead: float = 0.0
     spacing: Spacing = "trailing"
 
     def __post_init__(self) -> None:
@@ -61,6 +66,8 @@ class Sampling:
                 "n_resample and jump_length must be 1 or more, plain_steps 0 or more; "
                 f"got {self.n_resample}, {self.jump_length}, {self.plain_steps}"
             )
+        if not 0 <= self.known_lead <= 1:
+            raise MicrorunError(f"known_lead is a share of all timesteps, 0 to 1; got {self.known_lead:g}")
 
 
 class Steps(NamedTuple):
@@ -120,8 +127,11 @@ def plan_steps(schedule: Schedule, sampling: Sampling, has_known: bool = False) 
     # Level −1 is the clean sample: the last element.
     kept = np.append(schedule.alphas_cumprod[timesteps], 1.0)
     level, after = visits.T
-    coefficients = _step_coefficients(kept[level], kept[level - 1], kept[after], (schedule.prediction, sampling.eta))
-    return Steps(timesteps[level], coefficients)
+    unknown = _step_coefficients(kept[level], kept[level - 1], kept[after], (schedule.prediction, sampling.eta))
+    lead = round(sampling.known_lead * schedule.training_steps)
+    known = np.append(schedule.alphas_cumprod, 1.0)[np.maximum(np.append(timesteps, -1)[after] - lead, -1)]
+    given = np.sqrt(np.stack([known, 1 - known], axis=1))
+    return Steps(timesteps[level], np.concatenate([given, unknown], axis=1))
 
 
 def _visit_levels(sampling: Sampling, has_known: bool) -> list[tuple[int, int]]:
@@ -143,7 +153,7 @@ def _visit_levels(sampling: Sampling, has_known: bool) -> list[tuple[int, int]]:
 
 
 def _step_coefficients(now: Float64, before: Float64, after: Float64, how: tuple[Prediction, float]) -> Float64:
-    """Scalars of steps that denoise from ᾱ = ``now`` to ``before`` and add noise back to ``after``."""
+    """Scalars c, d, e of steps that denoise from ᾱ = ``now`` to ``before`` and add noise back to ``after``."""
     prediction, eta = how
     spread = eta * np.sqrt((1 - before) / (1 - now) * (1 - now / before))
     direction = np.sqrt(np.maximum(1 - before - spread**2, 0))
@@ -160,7 +170,7 @@ def _step_coefficients(now: Float64, before: Float64, after: Float64, how: tuple
     forward = after / before
     added = np.sqrt(forward * spread**2 + 1 - forward)
     back = np.sqrt(forward)
-    return np.stack([np.sqrt(after), np.sqrt(1 - after), back * of_x, back * of_output, added], axis=1)
+    return np.stack([back * of_x, back * of_output, added], axis=1)
 
 
 def sample_ddpm(denoise: Denoise, x: Samples, schedule: Schedule, noise: Noise) -> Samples:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.kernels.segmentation import Rule, Slab, component_rule, dbscan_rule
+from microrun.runtime.arrays import map_array
 from microrun.runtime.cleaning import absorb_grains, fill_noise
 from microrun.runtime.engine import count_cores
 from microrun.runtime.errors import OutputError, VolumeError
@@ -120,7 +121,7 @@ class Volume:
         self, data: NDArray[Any] | h5py.Dataset, name: str, inside: NDArray[np.bool_] | None = None,
         positive: bool = False,
     ) -> None:  # fmt: skip
-        if len(data.shape) != 3 or 0 in data.shape:
+        if len(data.shape or ()) != 3 or 0 in data.shape:
             raise VolumeError(f"{name}: a volume has three dimensions (z, y, x), none of them 0; got {data.shape}")
         if not np.can_cast(data.dtype, np.float64) or data.dtype.kind == "b":
             raise VolumeError(f"{name}: a volume must hold integers or floats of at most 64 bits; got {data.dtype}")
@@ -241,17 +242,6 @@ def open_volume(
     with file:
         name = _choose_dataset(path, file, dataset)
         yield Volume(file[name], f"{path}:{name}", inside, positive)
-
-
-def map_array(path: Path) -> NDArray[Any]:
-    """Map a .npy file into memory; VolumeError if it is missing or damaged."""
-    if not path.exists():
-        raise VolumeError(f"{path}: no such file")
-    try:
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise VolumeError(f"{path}: is no .npy file of numbers, or a damaged one ({error})") from None
-    return np.asarray(array)
 
 
 def _choose_dataset(path: Path, file: h5py.File, name: str | None) -> str:

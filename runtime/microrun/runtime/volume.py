@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from microrun.runtime.arrays import map_array
 from microrun.runtime.colours import colour_values, nearest_colours
 from microrun.runtime.engine import EngineInfo
 from microrun.runtime.errors import EngineError, MicrorunError, VolumeError
@@ -39,6 +40,7 @@ TILINGS = {"isotropic": tile_isotropic, "anisotropic": tile_anisotropic}
 BLUEPRINT, PART = "blueprint.json", "part.npy"
 OUTSIDE = -1  # among colours
 HASHED = {"engine": "denoiser", "part": "part"}  # what a blueprint holds by its hash
+METHOD = 1  # counts up whenever tiling, noise or steps change, so that no folder is gone on with in another way
 LARGEST = 1 << 33  # voxels: 2048³, whose tiling takes seconds and a gigabyte
 
 
@@ -60,6 +62,8 @@ class Blueprint:
         SHA-256 of the denoiser's file, and what computes it: library, device and precision round differently.
     part
         SHA-256 of the part's mask; empty without.
+    method
+        `METHOD` of the version that began the volume.
     """
 
     shape: Shape
@@ -69,6 +73,7 @@ class Blueprint:
     engine: str
     computed: str
     part: str = ""
+    method: int = METHOD
 
     def __post_init__(self) -> None:
         if self.order not in TILINGS:
@@ -117,13 +122,14 @@ def tile_volume(order: Order, shape: Shape, part: Mask | None) -> Tiling:
     if part is None or part.shape != shape:
         return TILINGS[order](shape, part)
     depth, rows, cols = (max(side, BLOCK) for side in shape)
-    padded = np.pad(part, [(0, more - side) for more, side in zip((depth, rows, cols), shape, strict=True)])
-    return TILINGS[order]((depth, rows, cols), padded)
+    missing = [(0, more - side) for more, side in zip((depth, rows, cols), shape, strict=True)]
+    return TILINGS[order]((depth, rows, cols), np.pad(part, missing) if np.any(missing) else part)
 
 
 def name_computed(info: EngineInfo) -> str:
-    """What an engine computes with, for a blueprint."""
-    return f"{info.library} on {info.device} in {info.precision}"
+    """What an engine computes with, for a blueprint; a card's results may depend on how many samples it computes."""
+    batch = "" if info.device == "cpu" else f", {info.batch} at once"
+    return f"{info.library} on {info.device} in {info.precision}{batch}"
 
 
 def hash_mask(mask: Mask) -> str:
@@ -171,9 +177,9 @@ class BlockFolder:
         if not self.blueprint.part:
             return None
         try:
-            mask: Mask = np.load(self.path / PART)
-        except (OSError, ValueError, EOFError) as error:
-            raise VolumeError(f"{self.path / PART}: cannot be read ({error}); delete it and run again") from None
+            mask: Mask = map_array(self.path / PART)
+        except VolumeError as error:
+            raise VolumeError(f"{error}; delete it and run again") from None
         if hash_mask(mask) != self.blueprint.part:
             raise VolumeError(f"{self.path / PART}: is not the part of this volume; delete it and run again")
         return mask
