@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.cleaning import absorb_grains
 from microrun.runtime.denoiser import Denoiser, open_denoiser
-from microrun.runtime.generate import MIN_VOXELS, GenerateRequest, evaluations_per_block, grow, write_grains
+from microrun.runtime.generate import LEAD, MIN_VOXELS, GenerateRequest, evaluations_per_block, grow, write_grains
 from microrun.runtime.grains import collect_measures, compare_measures, measure_grains
 from microrun.runtime.sampling import Sampling
 from microrun.runtime.tiling import Tiling
@@ -29,8 +29,14 @@ from microrun.training.simulate.volumes import read_volumes, write_volumes
 
 # As the paper counts: at 10 resamplings a timestep is denoised 11 times, the last tenth of them once.
 WAYS = {
-    f"{steps} steps, {again} resampling{'s' * (again != 1)}": Sampling(steps, 1.0, again + 1, plain_steps=steps // 10)
-    for steps, again in ((250, 1), (250, 5), (250, 10), (100, 0), (100, 1), (100, 5), (50, 1), (50, 2), (25, 1))
+    f"{steps} steps, {again} resampling{'s' * (again != 1)}{', as RePaint' * (not lead)}": Sampling(
+        steps, 1.0, again + 1, plain_steps=steps // 10, known_lead=lead
+    )
+    for lead, ways in (
+        (LEAD, ((250, 1), (250, 5), (250, 10), (100, 1), (50, 0), (50, 1), (50, 5), (50, 10), (25, 0), (25, 1))),
+        (0, ((100, 0), (100, 1), (25, 1))),
+    )
+    for steps, again in ways
 }
 MEASURES = ("volume_um3", "c_over_a", "nearest_um")
 GROWTH = Growth((100, 100, 100), 50)
@@ -125,7 +131,8 @@ def main(engine: str, out: Path, size: int, only: list[str], min_voxels: int, se
         for name, sampling in WAYS.items():
             if only and name not in only:
                 continue
-            file = out / f"{name.replace(',', '').replace(' ', '-')}-{seed}.npy"
+            setting = f"{size}-{min_voxels}-{seed}-{denoiser.info.sha256[:8]}"  # another's volumes are not taken
+            file = out / f"{name.replace(',', '').replace(' ', '-')}-{setting}.npy"
             request = GenerateRequest(file, (size, size, size), seed, sampling, min_voxels=min_voxels)
             labels, seconds = grow_way(denoiser, request)
             values = collect_measures([measure_grains(labels)])

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from command_line import Microrun, check_refused, run_here
 from fake_cuda_engine import FakeCudaEngine, clean_card
 from fake_engine import FunctionEngine
@@ -43,6 +44,7 @@ from microrun.runtime.engine import hash_file, read_model_spec
 from microrun.runtime.errors import EngineError, SpecError
 from microrun.runtime.plan import CHECKED, PlanRecord, Profile, write_record
 from microrun.runtime.spec import ModelSpec, Preprocessing
+from microrun.training.speed import autocast_type
 
 PATTERN_BYTES = 480 * 480 * 2
 SPEC = ModelSpec("vae32", "encoder", 32)
@@ -126,7 +128,9 @@ def test_operations_of_other_networks_are_not_known(monkeypatch: pytest.MonkeyPa
 
 def test_peaks_are_measured_where_they_mean_something() -> None:
     assert product_peak("cpu", "f16") is None
-    for precision in ("f32", "bf16", "int8"):
+    native = autocast_type(torch.device("cpu"), "auto") == torch.bfloat16
+    assert native or product_peak("cpu", "bf16") is None
+    for precision in ("f32", "int8", *["bf16"] * native):
         peak = product_peak("cpu", precision)
         assert peak is not None and peak > 1e9
 

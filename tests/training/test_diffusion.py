@@ -20,7 +20,7 @@ from microrun.runtime.schedule import Prediction, Schedule
 from microrun.runtime.spec import Training
 from microrun.training.blocks import Blocks, BlockSettings
 from microrun.training.checkpoint import load_checkpoint, load_denoiser
-from microrun.training.diffusion import Batches, DiffusionReport, DiffusionTrainer, Noised, add_noise, unet_flops
+from microrun.training.diffusion import BlockBatches, DiffusionReport, DiffusionTrainer, Noised, add_noise, unet_flops
 from microrun.training.diffusion_config import GRAIN_SCHEDULE, DiffusionConfig
 from microrun.training.distributed import Processes
 from microrun.training.simulate.potts import Growth, grow_potts
@@ -77,16 +77,31 @@ def test_noised_samples_are_those_of_diffusers(zero: bool, prediction: Any) -> N
 
 def test_batches_are_functions_of_step_and_place(volumes: list[Volume]) -> None:
     blocks = Blocks(volumes, BlockSettings(side=8, seed=3))
-    whole, *parts = (Batches(blocks, 250, 4, rows) for rows in (slice(None), slice(0, 2), slice(2, 4)))
+    whole, *parts = (BlockBatches(blocks, 250, 4, rows) for rows in (slice(None), slice(0, 2), slice(2, 4)))
     for ours, *theirs in zip(whole[5], *(part[5] for part in parts), strict=True):
         assert torch.equal(ours, torch.cat(theirs))
     assert not torch.equal(whole[5].blocks, whole[6].blocks)
-    loaded = list(whole.load(range(5, 7), torch.device("cpu")))
-    assert [torch.equal(loaded[step - 5].blocks, whole[step].blocks) for step in (5, 6)] == [True, True]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_come_in_their_order_whoever_draws_them(volumes: list[Volume], workers: int) -> None:
+    batches = BlockBatches(Blocks(volumes, BlockSettings(side=8, seed=3)), 250, 4)
+    loaded = list(batches.load(range(5, 12), workers))
+    assert len(loaded) == 7
+    for step, drawn in enumerate(loaded, 5):
+        assert torch.equal(drawn.blocks, batches[step].blocks) and torch.equal(drawn.timestep, batches[step].timestep)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_blocks_that_cannot_be_drawn_are_one_line(volumes: list[Volume], workers: int) -> None:
+    batches = BlockBatches(Blocks(volumes, BlockSettings(side=8, n_colours=2)), 250, 4)
+    with pytest.raises(MicrorunError, match="no more blocks can be drawn: 2 colours do not suffice") as error:
+        next(batches.load(range(3), workers))
+    assert "\n" not in str(error.value)
 
 
 def test_timesteps_of_a_batch_are_spread_over_all(volumes: list[Volume]) -> None:
-    batches = Batches(Blocks(volumes, BlockSettings(side=8)), 250, 5)
+    batches = BlockBatches(Blocks(volumes, BlockSettings(side=8)), 250, 5)
     drawn = np.array([batches[step].timestep.numpy() for step in range(60)])
     assert (np.sort(drawn // 50, axis=1) == np.arange(5)).all()
     assert 100 < drawn.mean() < 150 and len(np.unique(drawn)) > 150
@@ -96,9 +111,11 @@ def test_timesteps_of_a_batch_are_spread_over_all(volumes: list[Volume]) -> None
 def test_noise_is_a_function_of_seed_and_step(volumes: list[Volume], tmp_path: Path) -> None:
     trainer, again = (DiffusionTrainer(CONFIG, volumes, tmp_path, SOURCE) for _ in range(2))
     other = DiffusionTrainer(dataclasses.replace(CONFIG, seed=4), volumes, tmp_path, SOURCE)
-    noise = trainer._draw_noise(5, 4)
-    assert torch.equal(noise, again._draw_noise(5, 4))
-    assert not any(torch.equal(noise, else_) for else_ in (trainer._draw_noise(6, 4), other._draw_noise(5, 4)))
+    noise = trainer._draw_noise((0, 5), 4)
+    assert torch.equal(noise, again._draw_noise((0, 5), 4))
+    assert not any(
+        torch.equal(noise, else_) for else_ in (trainer._draw_noise((0, 6), 4), other._draw_noise((0, 5), 4))
+    )
     assert noise.shape == (4, 7, 8, 8, 8) and noise.std() == pytest.approx(1, abs=0.05)
 
 
@@ -126,7 +143,9 @@ def test_a_run_leaves_its_folder(volumes: list[Volume], tmp_path: Path) -> None:
 
 def first_batch(trainer: DiffusionTrainer) -> Noised:
     blocks, timestep = trainer._batches[0]
-    return add_noise(trainer._values(blocks), trainer._draw_noise(0, len(blocks)), timestep, trainer.config.schedule)
+    return add_noise(
+        trainer._values(blocks), trainer._draw_noise((0, 0), len(blocks)), timestep, trainer.config.schedule
+    )
 
 
 def test_the_first_loss_is_that_of_zeros(volumes: list[Volume], tmp_path: Path) -> None:

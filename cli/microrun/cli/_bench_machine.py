@@ -129,7 +129,7 @@ def encoder_operations(spec: ModelSpec) -> float | None:
 
 def product_peak(device: str, precision: str) -> float | None:
     """Operations per second of torch's matrix product, the best of some; None without torch, or a fast one there."""
-    if find_spec("torch") is None or (device, precision) == ("cpu", "f16"):  # torch emulates half on the CPU
+    if find_spec("torch") is None or _is_emulated(device, precision):
         return None
     import torch
 
@@ -150,6 +150,16 @@ def product_peak(device: str, precision: str) -> float | None:
         taken.append(time.perf_counter() - started)
     torch.set_float32_matmul_precision(before)
     return 2 * size**3 / min(taken)
+
+
+def _is_emulated(device: str, precision: str) -> bool:
+    """Whether torch computes on a CPU what it has no instructions for there."""
+    import torch
+
+    from microrun.training.speed import autocast_type
+
+    native = autocast_type(torch.device("cpu"), "auto") == torch.bfloat16
+    return device == "cpu" and (precision == "f16" or (precision == "bf16" and not native))
 
 
 def _make_product(processor: torch.device, precision: str, size: int) -> Callable[[], object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import time
 from dataclasses import replace
@@ -52,7 +53,7 @@ def diffusion(
 
     The last volume is held out. Leaves checkpoint.safetensors, metrics.csv
     and loss.png in the run's folder. The state is saved with every report,
-    and --resume goes on from there exactly.
+    and --resume goes on from there: on a CPU exactly, on a card up to rounding.
 
     With --hours and without --steps, the speed is measured first, and as
     many steps are planned as fit.
@@ -103,6 +104,7 @@ def _run(data: list[Path], folder: Path, settings: dict[str, Any], hours: float,
     with only_run(folder) if processes.leads else contextlib.nullcontext():
         if math.isfinite(hours) and "steps" not in settings and not started:
             config = replace(config, steps=count_steps(make(config), hours))
+            gc.collect()  # what was captured on a card holds itself
             _console.out.print(f"{config.steps:,} steps fit into {hours:g} h")
         trainer = make(config)
         trainer.resume()

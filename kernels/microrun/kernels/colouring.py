@@ -89,7 +89,7 @@ def colour_grains(grain_ids: Any, ranks: Any, choices: Any, n_colours: int, out:
     ----------
     grain_ids
         (Z, Y, X) int32 from 0 to n − 1; grains are neighbours where any of a voxel's 26 neighbours is of the other.
-        n² bytes of memory are taken.
+        2n² bytes of memory are taken.
     ranks
         (n,) of integers, all different.
     choices

@@ -29,6 +29,7 @@ from microrun.training.trainer import REPORT_STEPS, Progress, Trainer
 from microrun.training.unet import UNet, UnetConfig
 
 TESTED = 64  # held-out blocks that a report looks at
+MOST_WORKERS = 16
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Noised(NamedTuple):
     timestep: Tensor
 
 
-class Batches(Dataset[Drawn]):
+class BlockBatches(Dataset[Drawn]):
     """A process's share of the batch of every step.
 
     Blocks and timesteps are a function of the seed, the step and the place in the batch that all processes have
@@ -117,11 +118,28 @@ class Batches(Dataset[Drawn]):
         indices = range(step * self._batch, (step + 1) * self._batch)[self._rows]
         return Drawn(torch.from_numpy(self._blocks.batch(indices)), torch.from_numpy(timestep))
 
-    def load(self, steps: range, device: torch.device) -> Iterator[Drawn]:
-        """Draw those of some steps, in their order; for a card, which shall not wait, in processes ahead of it."""
-        workers = max(1, count_cores() - 1) if device.type == "cuda" else 0
-        loader = DataLoader(self, batch_size=None, sampler=steps, num_workers=workers, pin_memory=workers > 0)
-        return iter(loader)
+    def load(self, steps: range, workers: int = 0) -> Iterator[Drawn]:
+        """Draw those of some steps, in their order.
+
+        Parameters
+        ----------
+        steps
+            Of the run.
+        workers
+            Processes that draw ahead; without any, each is drawn when it is asked for.
+
+        Raises
+        ------
+        MicrorunError
+            If a block cannot be drawn, or a worker ends.
+        """
+        pin = torch.cuda.is_available()
+        loader = DataLoader(self, batch_size=None, sampler=steps, num_workers=workers, pin_memory=pin)
+        try:
+            yield from loader
+        except (MicrorunError, RuntimeError) as error:  # of a worker with all that it was doing; the reason comes last
+            reason = str(error).strip().splitlines()[-1]
+            raise MicrorunError(f"no more blocks can be drawn: {reason.split('Error: ', 1)[-1]}") from None
 
 
 def add_noise(clean: Tensor, noise: Tensor, timestep: Tensor, schedule: Schedule) -> Noised:
@@ -190,8 +208,8 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
         self._rows = processes.rows(config.batch)
         timesteps = config.schedule.training_steps
         drawn, tested_on = Blocks(trained, config.blocks(config.seed)), Blocks(tested, config.blocks(config.seed + 1))
-        self._batches = Batches(drawn, timesteps, config.batch, self._rows)
-        self._tested = Batches(tested_on, timesteps, TESTED)[0]
+        self._batches = BlockBatches(drawn, timesteps, config.batch, self._rows)
+        self._tested = BlockBatches(tested_on, timesteps, TESTED)[0]
         codes = drawn.codes
         self._codes = None if codes is None else torch.from_numpy(codes).to(processes.device)
         self._odds = BitOdds(config.schedule).to(processes.device) if config.schedule.prediction == "bits" else None
@@ -219,17 +237,21 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
 
     def terms(self) -> Tensor:
         """The loss, (1,) on the device."""
-        noise = self._draw_noise(self.step, self.config.batch)[self._rows]
+        noise = self._draw_noise((0, self.step), self.config.batch)[self._rows]
         return self._loss(self._parallel, next(self._loaded), noise)[None]
 
     @cached_property
     def _loaded(self) -> Iterator[Drawn]:
-        return self._batches.load(range(self.step, self.steps), self.processes.device)
+        # A card shall not wait for blocks; more processes than these draw no faster than it trains.
+        cores = count_cores() // self.processes.count - 1
+        workers = max(1, min(MOST_WORKERS, cores)) if self.processes.device.type == "cuda" else 0
+        return self._batches.load(range(self.step, self.steps), workers)
 
-    def _draw_noise(self, number: int, count: int) -> Tensor:
-        """Standard normals for samples of all processes: a function of the seed, a number and the kind of device."""
+    def _draw_noise(self, numbers: tuple[int, int], count: int) -> Tensor:
+        """Standard normals for samples of all processes: a function of the seed, numbers and the kind of device."""
         device = self.processes.device
-        generator = torch.Generator(device).manual_seed(self.config.seed * 1_000_003 + number)
+        (seed,) = np.random.SeedSequence((self.config.seed, *numbers)).generate_state(1, np.uint64).tolist()
+        generator = torch.Generator(device).manual_seed(seed)
         shape = (count, self.config.unet.in_channels, *self.config.sides)
         return torch.randn(shape, generator=generator, device=device)
 
@@ -261,7 +283,7 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
         with torch.device("meta"):
             unet = UNet(self.config.unet)
         unet.load_state_dict(self.average.weights, assign=True)
-        noise = self._draw_noise(-1, TESTED)
+        noise = self._draw_noise((1, 0), TESTED)
         total = torch.zeros((), device=self.processes.device)
         for first in range(0, TESTED, self.config.batch):
             part = slice(first, first + self.config.batch)

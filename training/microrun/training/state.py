@@ -1,4 +1,4 @@
-"""The state of a training run: all that it takes to go on exactly."""
+"""The state of a training run: all that it takes to go on, on a CPU exactly."""
 
 from __future__ import annotations
 

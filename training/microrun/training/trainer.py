@@ -212,8 +212,9 @@ def count_steps(trainer: Trainer[Any], hours: float) -> int:
         Of the whole run; a tenth is left for reports.
     """
     trainer.train_step()
+    least_s = 5 if trainer.processes.device.type == "cuda" else 0  # its first batches may have been made ahead
     started, taken, elapsed = time.monotonic(), 0, 0.0
-    while not trainer.processes.any(taken == 20 or elapsed > 10):
+    while not trainer.processes.any((taken >= 20 and elapsed > least_s) or elapsed > 10):
         float(trainer.train_step()[0])  # waits for the device
         taken, elapsed = taken + 1, time.monotonic() - started
     step_s = float(trainer.processes.mean(torch.tensor(elapsed / taken, device=trainer.processes.device)))
