@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 from microrun.runtime.denoiser import open_denoiser
 from microrun.runtime.engine import EngineRequest
 from microrun.runtime.file_lock import FileLock
-from microrun.runtime.generate import GenerateRequest
+from microrun.runtime.generate import LEAD, GenerateRequest
 from microrun.runtime.parts import load_part
 from microrun.runtime.sampling import Sampling
 from microrun.runtime.tiling import Shape
 
 FEW_STEPS = ("--steps", 6, "--resample", 1, "--min-voxels", 0)
-SAMPLING = Sampling(6, n_resample=2)
+SAMPLING = Sampling(6, n_resample=2, known_lead=LEAD)
 SLOW = (*FEW_STEPS[:1], 24, "--resample", 40, "--preset", "fast")  # blocks that take long enough to be killed at
 
 

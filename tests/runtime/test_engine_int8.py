@@ -76,7 +76,8 @@ def test_engines_agree_and_stay_near_the_model(int8: Path, patterns: NDArray[np.
     with open_engine(int8, "cpu", EngineRequest("int8")) as engine:
         as_users_open_it = run_all(engine, patterns, 13)
     for found in (by_onnx_runtime, as_users_open_it):
-        assert error_of(found, exact) < 0.01  # a value on the edge between two steps may fall to either
+        # A value on the edge between two steps may fall to either, and sums saturate on processors without VNNI.
+        assert error_of(found, exact) < 0.03
         assert 0.001 < error_of(found, expected) < 0.05
 
 

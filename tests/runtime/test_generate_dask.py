@@ -267,7 +267,7 @@ def test_another_precision_or_file_is_refused(client: Any, denoiser: Path, tmp_p
     with pytest.raises(EngineError, match="Give all workers the same") as error:
         grow_on_dask(client, job_of(other), folder)
     one_line(error, folder.path)
-    with pytest.raises(VolumeError, match="engine"):
+    with pytest.raises(VolumeError, match="another denoiser"):
         open_folder(client, other, tmp_path)
     with open_denoiser(denoiser, "cpu", EngineRequest("f32")) as opened:
         info = dataclasses.replace(opened.info, precision="bf16")
