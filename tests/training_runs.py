@@ -76,10 +76,15 @@ def run_interrupted(run: Callable[[], None], expected: bool) -> None:
 
 def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Two processes on the CPU."""
+    return run_script("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments)
+
+
+def run_script(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Python in a process of its own, on the CPU."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(sys.path),
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
     }
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=300)
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
