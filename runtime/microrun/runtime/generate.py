@@ -32,7 +32,7 @@ from microrun.runtime.volume import (
     tile_volume,
 )
 
-# Of known voxels, measured: with less, borders of blocks show; with more, grains become uneven.
+# Of known voxels, measured: with less, borders of blocks show; with more, sizes of grains suffer.
 LEAD = 0.16
 PRESETS = {
     "default": Sampling(50, n_resample=2, plain_steps=5, known_lead=LEAD),
