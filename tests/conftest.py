@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from write_up2 import Header, write_up
 
 if TYPE_CHECKING:
-    from microrun.runtime.file_sources import FileSource
-    from microrun.runtime.indexing import Indexer, Orientations
-    from microrun.runtime.truth import Truth
+    from microrun.runtime.maps.indexing import Indexer, Orientations
+    from microrun.runtime.scans.truth import Truth
+    from microrun.runtime.scans.up_source import FileSource
 
 DATA = Path(__file__).parent / "data"
 
@@ -78,7 +78,9 @@ def nickel_up1(nickel: Measured, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def simulated_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty nickel patterns of 120×120 pixels, a 6×10 scan, each of another orientation; the truth lies beside."""
-    from microrun.training.simulate import Exposure, PatternSimulator, Recipe, random_sample, simulate_scan
+    from microrun.training.simulate.patterns import Exposure, PatternSimulator
+    from microrun.training.simulate.sample import Recipe, random_sample
+    from microrun.training.simulate.scan import simulate_scan
 
     path = tmp_path_factory.mktemp("simulated") / "random.up2"
     sample = random_sample((6, 10), 0, Recipe(blur_px=(0.8, 0.8)))
@@ -100,13 +102,13 @@ class Indexed(NamedTuple):
 @pytest.fixture(scope="session")
 def indexed(simulated_scan: Path) -> Indexed:
     """The simulated scan, indexed once for all tests: PyEBSDIndex compiles for a minute in a new environment."""
-    from microrun.runtime.background import mean_background
-    from microrun.runtime.file_sources import FileSource
-    from microrun.runtime.indexing import Geometry, Indexer
-    from microrun.runtime.prepared import prepare_patterns
-    from microrun.runtime.preprocess import Preprocessor
+    from microrun.runtime.maps.indexing import Geometry, Indexer
+    from microrun.runtime.patterns.background import mean_background
+    from microrun.runtime.patterns.prepared import prepare_patterns
+    from microrun.runtime.patterns.preprocess import Preprocessor
+    from microrun.runtime.scans.truth import load_truth
+    from microrun.runtime.scans.up_source import FileSource
     from microrun.runtime.spec import Preprocessing
-    from microrun.runtime.truth import load_truth
 
     source, truth = FileSource(simulated_scan), load_truth(simulated_scan)
     assert truth is not None

@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "help"))
 import segmentation_oracles as oracles
 from timing import median_seconds
 
-from microrun.cli._bench_segment import VOXELS_PER_GRAIN, voronoi_cells
-from microrun.runtime.cleaning import absorb_grains
-from microrun.runtime.segment import SegmentOptions, Volume, segment
+from microrun.cli.bench.segment import VOXELS_PER_GRAIN, voronoi_cells
+from microrun.runtime.volumes.cleaning import absorb_grains
+from microrun.runtime.volumes.segment import SegmentOptions, segment
+from microrun.runtime.volumes.volume import Volume
 
 REPEATS = 5
 STREWN = 0.1

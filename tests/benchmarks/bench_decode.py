@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from microrun.runtime.decode import decode_latents, find_decoder
-from microrun.runtime.engine import open_engine
-from microrun.runtime.lanes import run_lanes
-from microrun.runtime.latents import open_latents
+from microrun.runtime.encoding.decode import decode_latents, find_decoder
+from microrun.runtime.engines.lanes import run_lanes
+from microrun.runtime.engines.open import open_engine
+from microrun.runtime.latents.reader import open_latents
 
 REPEATS = 5
 

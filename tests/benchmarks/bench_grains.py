@@ -14,8 +14,8 @@ from functools import partial
 from skimage.measure import regionprops_table
 from timing import median_seconds
 
-from microrun.cli._bench_segment import VOXELS_PER_GRAIN, voronoi_cells
-from microrun.runtime.grains import measure_grains
+from microrun.cli.bench.segment import VOXELS_PER_GRAIN, voronoi_cells
+from microrun.runtime.volumes.measure import measure_grains
 
 REPEATS, PEER_REPEATS = 7, 3
 PEER_SIZE = 128

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "help"))
 import potts_oracles as oracles
 from timing import median_seconds
 
 from microrun.kernels.colouring import label_grains
-from microrun.training.blocks import Blocks, BlockSettings
+from microrun.training.diffusion.blocks import Blocks, BlockSettings
 from microrun.training.simulate.potts import Build, Growth, Spins, build_potts, chances, grow_potts
 from microrun.training.simulate.volumes import label_volume
 

@@ -14,7 +14,7 @@ import numpy as np
 from timing import median_seconds
 
 from microrun.kernels.noise import normal_noise
-from microrun.runtime.tiling import tile_anisotropic, tile_isotropic
+from microrun.runtime.generation.tiling import tile_anisotropic, tile_isotropic
 
 REPEATS = 9
 BATCH, BLOCK_SHAPE = 8, (32, 32, 32)

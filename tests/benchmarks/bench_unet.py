@@ -22,10 +22,10 @@ import torch
 from timing import median_seconds
 from torch.utils.flop_counter import FlopCounterMode
 
-from microrun.export.denoiser import INPUTS, Step, trace_step
-from microrun.training.diffusion_config import GRAIN_SCHEDULE
-from microrun.training.unet import GRAIN_UNET, UNet
-from microrun.training.vae import count_parameters
+from microrun.export.step_graph import INPUTS, Step, trace_step
+from microrun.training.diffusion.config import GRAIN_SCHEDULE
+from microrun.training.diffusion.unet import GRAIN_UNET, UNet
+from microrun.training.vae.network import count_parameters
 
 SIDES, REPEATS = (32, 32, 32), 7
 

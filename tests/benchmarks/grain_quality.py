@@ -17,13 +17,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.runtime.cleaning import absorb_grains
-from microrun.runtime.denoiser import Denoiser, open_denoiser
-from microrun.runtime.generate import LEAD, MIN_VOXELS, GenerateRequest, evaluations_per_block, grow, write_grains
-from microrun.runtime.grains import collect_measures, compare_measures, measure_grains
-from microrun.runtime.sampling import Sampling
-from microrun.runtime.tiling import Tiling
-from microrun.training.blocks import number_grains
+from microrun.runtime.engines.denoiser import Denoiser
+from microrun.runtime.engines.open import open_denoiser
+from microrun.runtime.generation.effort import evaluations_per_block
+from microrun.runtime.generation.grow import grow, write_grains
+from microrun.runtime.generation.request import LEAD, MIN_VOXELS, GenerateRequest
+from microrun.runtime.generation.sampling import Sampling
+from microrun.runtime.generation.tiling import Tiling
+from microrun.runtime.volumes.cleaning import absorb_grains
+from microrun.runtime.volumes.compare import collect_measures, compare_measures
+from microrun.runtime.volumes.measure import measure_grains
+from microrun.training.diffusion.blocks import number_grains
 from microrun.training.simulate.potts import Growth
 from microrun.training.simulate.volumes import read_volumes, write_volumes
 

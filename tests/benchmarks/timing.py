@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from microrun.cli import _bench_timing
+from microrun.cli.bench import timing as _bench_timing
 
 
 def median_seconds(work: Callable[[], object], repeats: int) -> float:

@@ -14,8 +14,8 @@ from make_models import decoder_graph, encoder_graph, save_model, tiny_spec, wri
 from numpy.testing import assert_array_equal
 from write_up2 import Header, make_patterns, write_up
 
-from microrun.runtime.file_sources import FileSource
-from microrun.runtime.latents import open_latents
+from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.scans.up_source import FileSource
 
 SIG_SHAPE = (60, 60)
 NAV_SHAPE = (3, 5)
@@ -276,7 +276,7 @@ def test_engines_by_a_name_that_is_none(microrun: Microrun, scan: Path) -> None:
 
 
 def test_no_card(microrun: Microrun, scan: Path, engine: Path) -> None:
-    from microrun.runtime.engine_onnx import offers_cuda
+    from microrun.runtime.engines.onnx_cpu import offers_cuda
 
     if offers_cuda():
         pytest.skip("ONNX Runtime is built for CUDA here")
@@ -432,7 +432,7 @@ def test_latents_are_inspected(microrun: Microrun, latents: Path) -> None:
 def test_a_checkpoint_is_inspected(microrun: Microrun, tmp_path: Path) -> None:
     import torch
 
-    from microrun.training.checkpoint import save_checkpoint
+    from microrun.training.vae.checkpoint import save_checkpoint
 
     save_checkpoint(tmp_path / "tiny.safetensors", {"weight": torch.zeros(1)}, tiny_spec())
     assert "encoder tiny latent size 8" in microrun("inspect", tmp_path / "tiny.safetensors").said

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from command_line import Microrun, check_refused, run_here
 
-from microrun.runtime.convert import Format
-from microrun.runtime.latents import Origin
-from microrun.runtime.latents_writer import LatentsWriter
-from microrun.runtime.scan import Scan
+from microrun.runtime.convert.convert_latents import Format
+from microrun.runtime.latents.batch import EncodedBatch
+from microrun.runtime.latents.origin import Origin
+from microrun.runtime.latents.writer import LatentsWriter
+from microrun.runtime.scans.scan import Scan
 from microrun.runtime.spec import ModelSpec, Preprocessing
-from microrun.runtime.stream import EncodedBatch
 
 FORMATS = get_args(Format)
 SIZE = 20

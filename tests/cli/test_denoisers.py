@@ -10,10 +10,10 @@ import pytest
 from command_line import Microrun, check_refused, run_here
 from make_denoisers import TINY, a_unet, denoiser_spec, write_denoiser
 
-from microrun.runtime import engine
+from microrun.runtime.engines import engine
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec, Training
-from microrun.training.checkpoint import save_denoiser
+from microrun.training.diffusion.checkpoint import save_denoiser
 
 TRAINED = dataclasses.replace(
     denoiser_spec(),

@@ -17,15 +17,15 @@ from numpy.testing import assert_allclose
 from write_ang import random_angles, write_ang
 from write_up2 import Header, make_patterns, write_up
 
-from microrun.cli import _geometry
+from microrun.cli import pattern_centre as _geometry
 from microrun.cli import probe as probe_command
-from microrun.cli._geometry import GeometryRequest, find_geometry
+from microrun.cli.pattern_centre import GeometryRequest, find_geometry
 from microrun.runtime.errors import ScanError
-from microrun.runtime.file_sources import FileSource
-from microrun.runtime.indexing import Geometry
-from microrun.runtime.sources import Claim
+from microrun.runtime.maps.indexing import Geometry
+from microrun.runtime.scans.source import Claim
+from microrun.runtime.scans.truth import load_truth
+from microrun.runtime.scans.up_source import FileSource
 from microrun.runtime.spec import Preprocessing
-from microrun.runtime.truth import load_truth
 
 ASKED = GeometryRequest(None, "fcc", 70.0)
 

@@ -17,9 +17,9 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 from write_up2 import Header, make_patterns, write_up
 
-from microrun.runtime.background import BLOCK
 from microrun.runtime.errors import LatentsError
-from microrun.runtime.latents import open_latents
+from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.patterns.background import BLOCK
 
 SIG_SHAPE = (60, 60)
 NAV_SHAPE = (20, 25)

@@ -15,13 +15,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from write_ang import write_ang
 from write_up2 import Header, make_patterns, write_up
 
-from microrun.runtime.engine import list_models
-from microrun.runtime.file_sources import FileSource
-from microrun.runtime.latents import open_latents
-from microrun.runtime.latents_writer import LatentsWriter
-from microrun.runtime.physics import misorientation_angles
-from microrun.runtime.sources import Claim
-from microrun.runtime.truth import load_truth
+from microrun.runtime.engines.catalogue import list_models
+from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.latents.writer import LatentsWriter
+from microrun.runtime.maps.orientations import misorientation_angles
+from microrun.runtime.scans.source import Claim
+from microrun.runtime.scans.truth import load_truth
+from microrun.runtime.scans.up_source import FileSource
 
 SIG_SHAPE = (60, 60)
 NAV_SHAPE = (3, 5)

@@ -18,20 +18,23 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, TensorProto, numpy_helper
 from write_up2 import Header, make_patterns, write_up
 
-from microrun.export import quantize, to_onnx
-from microrun.export.parity import ParityError
+from microrun.export import quantize
+from microrun.export import vae_to_onnx as to_onnx
+from microrun.export.graph import ParityError
 from microrun.export.quantize import QuantiseRequest, Rows, check, quantise
 from microrun.export.quantize_model import quantise_model, widen_floats
-from microrun.runtime.background import mean_background
-from microrun.runtime.engine import MODELS, EngineRequest, find_decoder_of, open_engine, read_model_spec
-from microrun.runtime.engine_onnx import OnnxEngine
+from microrun.runtime.engines.catalogue import MODELS
+from microrun.runtime.engines.engine import EngineRequest
+from microrun.runtime.engines.onnx_cpu import OnnxEngine
+from microrun.runtime.engines.open import find_decoder_of, open_engine, read_model_spec
 from microrun.runtime.errors import EngineError, MicrorunError, OutputError, ScanError, SpecError
-from microrun.runtime.file_sources import FileSource
-from microrun.runtime.preprocess import Preprocessor
-from microrun.runtime.session import open_scan
-from microrun.runtime.sources import Claim
+from microrun.runtime.patterns.background import mean_background
+from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.scans.open import open_scan
+from microrun.runtime.scans.source import Claim
+from microrun.runtime.scans.up_source import FileSource
 from microrun.runtime.spec import ModelSpec, Preprocessing, Quantisation, Training
-from microrun.training.vae import VAE
+from microrun.training.vae.network import VAE
 
 BUILT_IN = MODELS / "vae32.onnx"
 NAV_SHAPE, HALF = (6, 10), 2  # of the simulated scan, whose first two of six rows are calibrated on
@@ -55,7 +58,9 @@ def int8(asked: QuantiseRequest, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="module")
 def other_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve patterns of another sample, 3×4."""
-    from microrun.training.simulate import Exposure, PatternSimulator, Recipe, random_sample, simulate_scan
+    from microrun.training.simulate.patterns import Exposure, PatternSimulator
+    from microrun.training.simulate.sample import Recipe, random_sample
+    from microrun.training.simulate.scan import simulate_scan
 
     path = tmp_path_factory.mktemp("other") / "other.up2"
     sample = random_sample((3, 4), 7, Recipe(blur_px=(0.8, 0.8)))
@@ -182,7 +187,7 @@ def test_the_graph_is_portable(int8: Path) -> None:
 
 def test_tensorrt_rtx_builds_it(int8: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
-    from microrun.runtime.build_plan import BuildRequest, build_plan
+    from microrun.runtime.engines.nvidia.build_plan import BuildRequest, build_plan
 
     record = build_plan(int8, tmp_path / "vae32.plan", BuildRequest("tensorrt_rtx", batch=16))
     assert record.spec.precision == "int8"

@@ -24,26 +24,20 @@ import torch
 from gpu.torch_engine import TorchEngine
 from numpy.typing import NDArray
 
-from microrun.cli._bench_encode import (
-    ENGINE_SECONDS,
-    EncodeResult,
-    Subject,
-    engine_rate,
-    list_doubts,
-    measure_encode,
-    write_scan,
-)
-from microrun.cli._bench_tables import print_encode
-from microrun.export.to_onnx import MeanEncoder, export_checkpoint
-from microrun.runtime.build_plan import BuildRequest, build_plan
-from microrun.runtime.cuda import Cuda, driver_version, find_cards
-from microrun.runtime.engine import Engine, EngineRequest, open_engine
-from microrun.runtime.engine_onnx import offers_cuda
+from microrun.cli.bench.encode import ENGINE_SECONDS, EncodeResult, engine_rate, list_doubts, measure_encode, write_scan
+from microrun.cli.bench.subjects import Subject
+from microrun.cli.bench.tables import print_encode
+from microrun.export.vae_to_onnx import MeanEncoder, export_checkpoint
+from microrun.runtime.engines.engine import Engine, EngineRequest
+from microrun.runtime.engines.nvidia.build_plan import BuildRequest, build_plan
+from microrun.runtime.engines.nvidia.cuda import Cuda, driver_version, find_cards
+from microrun.runtime.engines.nvidia.tensorrt_library import choose_library
+from microrun.runtime.engines.onnx_cpu import offers_cuda
+from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.spec import ModelSpec
-from microrun.runtime.tensorrt_library import choose_library
-from microrun.training.checkpoint import save_checkpoint
-from microrun.training.vae import VAE
+from microrun.training.vae.checkpoint import save_checkpoint
+from microrun.training.vae.network import VAE
 
 LATENT_SIZES = (32, 128)
 Open = Callable[..., Engine]  # of a batch and lanes; none for what suits the engine

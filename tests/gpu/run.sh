@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=${OUT:-$(mktemp -d)}
-export PYTHONPATH=kernels:runtime:training:export:cli:tests PYTHONUNBUFFERED=1
+export PYTHONPATH=kernels:runtime:training:export:cli:tests/help PYTHONUNBUFFERED=1
 if compgen -G "tests/gpu/wheels/*.whl" > /dev/null; then
   wheels=$(mktemp -d)
   python3 -m pip install --quiet --no-index --no-deps --target "$wheels" tests/gpu/wheels/*.whl
@@ -15,7 +15,7 @@ if compgen -G "tests/gpu/wheels/*.whl" > /dev/null; then
 fi
 python3 -m microrun.cli.main doctor
 failed=0
-python3 -m pytest -q -rs -p no:cacheprovider --confcutdir=tests/gpu -m gpu tests/gpu tests/runtime/test_denoiser.py || failed=$?
+python3 -m pytest -q -rs -p no:cacheprovider --confcutdir=tests/gpu -m gpu tests/gpu tests/runtime/engines/test_denoiser.py || failed=$?
 python3 tests/gpu/bench_gpu.py --json "$out/gpu.json"
 # Denoisers run by ONNX Runtime only; where it has no CUDA, the benchmark says so.
 python3 -m microrun.cli.main bench generate --device cuda --precision f16 --json "$out/generate.json" || true

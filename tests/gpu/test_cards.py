@@ -15,21 +15,23 @@ from gpu.torch_engine import TorchEngine
 from numpy.typing import NDArray
 
 from microrun.export.recorded import MATERIALS, recorded_patterns
-from microrun.export.to_onnx import MeanEncoder, export_checkpoint
-from microrun.runtime.build_plan import BuildRequest, build_plan
-from microrun.runtime.cuda import Cuda, find_cards
-from microrun.runtime.engine import Engine, EngineRequest, open_engine, open_reference
-from microrun.runtime.engine_onnx import offers_cuda
+from microrun.export.vae_to_onnx import MeanEncoder, export_checkpoint
+from microrun.runtime.encoding.encode_scan import EncodeRequest, encode_scan
+from microrun.runtime.engines.cpu import open_reference
+from microrun.runtime.engines.engine import Engine, EngineRequest
+from microrun.runtime.engines.lanes import run_all
+from microrun.runtime.engines.nvidia.build_plan import BuildRequest, build_plan
+from microrun.runtime.engines.nvidia.cuda import Cuda, find_cards
+from microrun.runtime.engines.nvidia.tensorrt_library import choose_library
+from microrun.runtime.engines.onnx_cpu import offers_cuda
+from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import EngineError
-from microrun.runtime.lanes import run_all
-from microrun.runtime.latents import open_latents
-from microrun.runtime.scan import Scan
-from microrun.runtime.session import EncodeRequest, encode_scan
+from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.scans.scan import Scan
+from microrun.runtime.scans.up2 import UpWriter
 from microrun.runtime.spec import ModelSpec, Preprocessing
-from microrun.runtime.tensorrt_library import choose_library
-from microrun.runtime.up2 import UpWriter
-from microrun.training.checkpoint import save_checkpoint
-from microrun.training.vae import VAE
+from microrun.training.vae.checkpoint import save_checkpoint
+from microrun.training.vae.network import VAE
 
 pytestmark = pytest.mark.gpu
 TOLERANCES = {"f32": 5e-3, "f16": 1e-2}  # relative L2; f32 may be TF32 on a card

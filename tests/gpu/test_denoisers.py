@@ -10,16 +10,17 @@ import pytest
 from make_denoisers import a_unet
 from numpy.typing import NDArray
 
-from microrun.export.denoiser import trace_step
-from microrun.export.to_onnx import save_model
-from microrun.runtime.cuda import find_cards
-from microrun.runtime.denoiser import Denoiser, open_denoiser
-from microrun.runtime.engine import EngineRequest
-from microrun.runtime.engine_onnx import offers_cuda
+from microrun.export.graph import save_model
+from microrun.export.step_graph import trace_step
+from microrun.runtime.engines.denoiser import Denoiser
+from microrun.runtime.engines.engine import EngineRequest
+from microrun.runtime.engines.nvidia.cuda import find_cards
+from microrun.runtime.engines.onnx_cpu import offers_cuda
+from microrun.runtime.engines.open import open_denoiser
 from microrun.runtime.errors import EngineError
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec
-from microrun.training.unet import GRAIN_UNET
+from microrun.training.diffusion.unet import GRAIN_UNET
 
 pytestmark = pytest.mark.gpu
 TOLERANCES = {"f32": 5e-3, "f16": 1e-2}  # relative L2; f32 may be TF32 on a card

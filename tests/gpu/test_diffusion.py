@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from microrun.runtime.spec import Training
-from microrun.training.diffusion import DiffusionReport, DiffusionTrainer
-from microrun.training.diffusion_config import DiffusionConfig
-from microrun.training.distributed import Processes
+from microrun.training.diffusion.config import DiffusionConfig
+from microrun.training.diffusion.trainer import DiffusionReport, DiffusionTrainer
+from microrun.training.diffusion.unet import UnetConfig
+from microrun.training.loop.distributed import Processes
 from microrun.training.simulate.volumes import Volume
-from microrun.training.unet import UnetConfig
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA card")]
 TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=7, out_channels=7, blocks=1, head_size=8, groups=4, patch=2)

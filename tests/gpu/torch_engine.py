@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from microrun.runtime.cuda import Cuda, Device
-from microrun.runtime.cuda_lane import CudaEngine
-from microrun.runtime.engine import EngineInfo, count_cores
+from microrun.runtime.cores import count_cores
+from microrun.runtime.engines.engine import EngineInfo
+from microrun.runtime.engines.nvidia.cuda import Cuda, Device
+from microrun.runtime.engines.nvidia.cuda_lane import CudaEngine
 from microrun.runtime.spec import ModelSpec
 
 TYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}

@@ -25,15 +25,19 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
-from microrun.runtime.ang import read_ang_grid
-from microrun.runtime.convert import Format, convert, convert_latents, features, to_ome_tiff
-from microrun.runtime.convert.features import Features
+from microrun.runtime.convert import convert_latents as convert
+from microrun.runtime.convert import rows as features
+from microrun.runtime.convert import to_ome_tiff
+from microrun.runtime.convert.convert_latents import Format, convert_latents
+from microrun.runtime.convert.rows import Features
 from microrun.runtime.errors import LatentsError, MicrorunError, OutputError
-from microrun.runtime.latents import Latents, LatentType, Origin, open_latents
-from microrun.runtime.latents_writer import LatentsWriter
-from microrun.runtime.scan import Scan
+from microrun.runtime.latents.batch import EncodedBatch
+from microrun.runtime.latents.origin import LatentType, Origin
+from microrun.runtime.latents.reader import Latents, open_latents
+from microrun.runtime.latents.writer import LatentsWriter
+from microrun.runtime.scans.ang import read_ang_grid
+from microrun.runtime.scans.scan import Scan
 from microrun.runtime.spec import ModelSpec, Preprocessing
-from microrun.runtime.stream import EncodedBatch
 
 Float32 = NDArray[np.float32]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from training_runs import prepare, write_bands
 
-from microrun.runtime.file_sources import FileSource
-from microrun.training.data import Prepared
+from microrun.runtime.scans.up_source import FileSource
+from microrun.training.vae.data import Prepared
 
 
 @pytest.fixture(autouse=True)

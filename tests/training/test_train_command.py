@@ -14,12 +14,12 @@ import pytest
 from command_line import Microrun, check_refused, finish, run_here, start
 from training_runs import torchrun, write_bands
 
-from microrun.cli import train as command
-from microrun.runtime.file_sources import FileSource
-from microrun.training import speed
-from microrun.training.checkpoint import read_checkpoint_spec
-from microrun.training.config import VaeConfig
-from microrun.training.loop import VaeTrainer
+from microrun.cli.train import vae as command
+from microrun.runtime.scans.up_source import FileSource
+from microrun.training.loop import speed
+from microrun.training.loop.checkpoint import read_checkpoint_spec
+from microrun.training.vae.config import VaeConfig
+from microrun.training.vae.trainer import VaeTrainer
 
 SMALL = ("--latent", 16, "--batch", 8, "--epochs", 2, "--seed", 3)
 RESULTS = {"checkpoint.safetensors", "config.json", "loss.png", "metrics.csv", "prepared.json", "prepared.npy",
@@ -96,7 +96,7 @@ def test_contrastive_training_and_fine_tuning(train: Microrun, tmp_path: Path) -
 
 
 def test_hours_alone_plan_the_epochs(train: Microrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from microrun.training import loop
+    from microrun.training.vae import trainer as loop
 
     asked: list[tuple[int, float]] = []
 
@@ -149,7 +149,7 @@ def test_ctrl_c_is_one_line_and_the_run_goes_on(scans: list[FileSource], train: 
 
 
 def test_another_run_in_the_folder_is_noticed(train: Microrun, tmp_path: Path) -> None:
-    from microrun.runtime.file_lock import FileLock
+    from microrun.runtime.files.lock import FileLock
 
     with FileLock(tmp_path / "run"):
         check_refused(train(*SMALL, "--out", tmp_path), tmp_path, "another run")

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from command_line import Microrun, check_refused, run_here
 
-from microrun.cli import _runs
-from microrun.training import diffusion_config, speed
-from microrun.training.checkpoint import load_denoiser
+from microrun.cli.train import runs as _runs
+from microrun.training.diffusion import config as diffusion_config
+from microrun.training.diffusion.checkpoint import load_denoiser
+from microrun.training.diffusion.unet import UnetConfig
+from microrun.training.loop import speed
 from microrun.training.simulate.potts import Growth
 from microrun.training.simulate.volumes import write_volumes
-from microrun.training.unet import UnetConfig
 
 TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=7, out_channels=7, blocks=1, head_size=8, groups=4, patch=2)
 

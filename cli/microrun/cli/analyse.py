@@ -9,13 +9,13 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from microrun.cli import _console
+from microrun.cli import console
 from microrun.cli.maps import name_picture
-from microrun.runtime.analysis import Analysis, AnalysisRequest, analyse_latents
 from microrun.runtime.errors import LatentsError
-from microrun.runtime.latents import Latents, open_latents
-from microrun.runtime.latents_maps import store_maps
-from microrun.runtime.panels import draw_image, draw_labels, draw_values, make_panels, mark_point, save_figure
+from microrun.runtime.latents.reader import Latents, open_latents
+from microrun.runtime.latents.stored_maps import store_maps
+from microrun.runtime.maps.analysis import Analysis, AnalysisRequest, analyse_latents
+from microrun.runtime.pictures.panels import draw_image, draw_labels, draw_values, make_panels, mark_point, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,14 +46,14 @@ def analyse(
     save_figure(figure, picture)
     order = np.argsort(found.structure, kind="stable")[:BEST]
     best = ", ".join(f"{number} ({found.structure[number]:.2f})" for number in order)
-    _console.out.print(f"features   {best} (Geary's C: 0 structure, 1 noise)")
+    console.out.print(f"features   {best} (Geary's C: 0 structure, 1 noise)")
     segments = np.bincount(found.segments[found.segments >= 0])
     more = (segments > 1).sum()
-    _console.out.print(
+    console.out.print(
         f"segments   {len(segments):,} closer than {found.threshold:.3g}, {more:,} of more than one point"
     )
-    _console.out.print(f"stored in  {latents}, group {GROUP}")
-    _console.out.print(f"wrote      {picture}")
+    console.out.print(f"stored in  {latents}, group {GROUP}")
+    console.out.print(f"wrote      {picture}")
 
 
 def draw_analysis(latents: Latents, found: Analysis, request: AnalysisRequest) -> Figure:

@@ -8,20 +8,16 @@ from importlib.metadata import version
 import typer
 
 from microrun.cli import (
-    _console,
     analyse,
-    bench,
+    console,
     convert,
     decode,
     demo,
-    doctor,
     encode,
     evaluate,
     export,
-    generate,
     generate_patterns,
     grains,
-    inspect,
     maps,
     models,
     physics,
@@ -29,10 +25,14 @@ from microrun.cli import (
     render,
     replay,
     segment,
-    simulate,
-    train,
     voxelize,
 )
+from microrun.cli.bench import commands as bench
+from microrun.cli.doctor import command as doctor
+from microrun.cli.generate import command as generate
+from microrun.cli.inspect import command as inspect
+from microrun.cli.simulate import scan as simulate
+from microrun.cli.train import vae as train
 from microrun.runtime.errors import MicrorunError
 
 # The base of typer's usage errors; newer versions of typer carry a click of their own.
@@ -71,7 +71,7 @@ app.command("doctor")(doctor.doctor)
 
 def _print_version(asked: bool) -> None:
     if asked:
-        _console.out.print(f"microrun {version('microrun')}")
+        console.out.print(f"microrun {version('microrun')}")
         raise typer.Exit
 
 
@@ -81,7 +81,7 @@ def _options(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version."
     ),
 ) -> None:
-    _console.show_warnings_as_lines()
+    console.show_warnings_as_lines()
 
 
 def run() -> None:
@@ -92,19 +92,19 @@ def run() -> None:
         _report_usage(error)
         sys.exit(2)
     except typer.Abort:
-        _console.error_line("interrupted")
+        console.error_line("interrupted")
         sys.exit(130)
     except MicrorunError as error:
-        _console.error_line(error)
+        console.error_line(error)
         sys.exit(error.exit_code)
     except OSError as error:
-        _console.error_line(f"{error.filename or 'file'}: {error.strerror or error}")
+        console.error_line(f"{error.filename or 'file'}: {error.strerror or error}")
         sys.exit(1)
     except ModuleNotFoundError as error:
-        _console.error_line(f"{error.name} is not installed; pip install 'microrun[{_extra_of(error.name)}]'")
+        console.error_line(f"{error.name} is not installed; pip install 'microrun[{_extra_of(error.name)}]'")
         sys.exit(2)
     except ImportError as error:
-        _console.error_line(f"{error.name or 'a library'} is installed but broken ({error}); see microrun doctor")
+        console.error_line(f"{error.name or 'a library'} is installed but broken ({error}); see microrun doctor")
         sys.exit(2)
 
 
@@ -112,7 +112,7 @@ def _report_usage(error: Exception) -> None:
     text = error.format_message()  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     if text:  # empty where typer has printed the help instead
-        _console.error_line(f"{text} See {context.command_path if context else 'microrun'} --help.")
+        console.error_line(f"{text} See {context.command_path if context else 'microrun'} --help.")
 
 
 EXTRAS = {

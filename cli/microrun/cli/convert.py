@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from microrun.cli import _console
-from microrun.runtime.convert import Format, convert_latents
+from microrun.cli import console
+from microrun.runtime.convert.convert_latents import Format, convert_latents
+from microrun.runtime.convert.convert_volume import VolumeFormat, convert_volume
+from microrun.runtime.convert.grain_volume import GrainVolume
 from microrun.runtime.errors import LatentsError, MicrorunError, OutputError
-from microrun.runtime.latents import open_latents
-from microrun.runtime.segment import open_volume
-from microrun.runtime.volume_files import GrainVolume, VolumeFormat, convert_volume
+from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.volumes.volume import open_volume
 
 
 def convert(
@@ -44,7 +45,7 @@ def convert(
         made = [out or source.with_suffix(f".{to}")]
         if made[0].exists() and not overwrite:
             raise OutputError(f"{made[0]}: exists; choose another --out, or replace it with --overwrite")
-        with ExitStack() as files, _console.err.status("converting"):
+        with ExitStack() as files, console.err.status("converting"):
             labels = files.enter_context(open_volume(source, dataset))
             beside = None if values is None else files.enter_context(open_volume(values))
             convert_volume(GrainVolume(labels, beside, 1.0 if voxel_um is None else voxel_um), to, made[0])
@@ -52,7 +53,7 @@ def convert(
         _refuse("latents", to, {"--values": values, "--voxel-um": voxel_um, "--dataset": dataset})
         made = _convert_latents(source, to, out, features, overwrite)
     for path in made:
-        _console.out.print(f"wrote {path}")
+        console.out.print(f"wrote {path}")
 
 
 def _refuse(what: str, to: str, options: dict[str, object]) -> None:
@@ -65,8 +66,8 @@ def _convert_latents(source: Path, to: Format, out: Path | None, features: str |
     numbers = None if features is None else parse_features(features)
     with open_latents(source) as opened:
         if not all(opened.origin.scan.step_um):
-            _console.warning_line(f"{source}: does not state its step; positions count in steps")
-        with _console.err.status("converting"):
+            console.warning_line(f"{source}: does not state its step; positions count in steps")
+        with console.err.status("converting"):
             return convert_latents(opened, to, out, numbers, overwrite)
 
 

@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from microrun.cli import _console
-from microrun.runtime.decode import decode_latents, find_decoder
-from microrun.runtime.engine import Device, EngineRequest, Precision, open_engine
+from microrun.cli import console
+from microrun.runtime.encoding.decode import decode_latents, find_decoder
+from microrun.runtime.engines.engine import Device, EngineRequest, Precision
+from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import OutputError, ScanError
-from microrun.runtime.file_sources import FileSource
-from microrun.runtime.latents import Latents, open_latents
-from microrun.runtime.session import fingerprint
+from microrun.runtime.latents.reader import Latents, open_latents
+from microrun.runtime.scans.open import fingerprint
+from microrun.runtime.scans.up_source import FileSource
 
 SUFFIX = ".decoded.up2"
 
@@ -45,20 +46,20 @@ def decode(
     with (
         open_latents(latents) as opened,
         open_engine(engine or find_decoder(opened), device, EngineRequest(precision)) as decoder,
-        _console.progress_bar("decoding") as bar,
+        console.progress_bar("decoding") as bar,
     ):
         _refuse_original(out, opened)
-        _console.out.print(f"engine   {decoder.info}")
+        console.out.print(f"engine   {decoder.info}")
         started = time.perf_counter()
         decoded = decode_latents(opened, decoder, out, add_background=background, progress=bar)
         elapsed = time.perf_counter() - started
     total = decoded.scan.total
-    _console.out.print(f"decoded  {total:,} patterns in {elapsed:.1f} s: {total / elapsed:,.0f}/s")
+    console.out.print(f"decoded  {total:,} patterns in {elapsed:.1f} s: {total / elapsed:,.0f}/s")
     if not background:
-        _console.out.print(f"stored   {decoded.gain:.4g} × intensity + {decoded.offset:.4g}")
-    _console.out.print(f"wrote    {out} ({_console.size_text(out.stat().st_size)})")
+        console.out.print(f"stored   {decoded.gain:.4g} × intensity + {decoded.offset:.4g}")
+    console.out.print(f"wrote    {out} ({console.size_text(out.stat().st_size)})")
     if decoded.blank:
-        _console.warning_line(f"{decoded.blank:,} patterns are blank: not encoded, or without information")
+        console.warning_line(f"{decoded.blank:,} patterns are blank: not encoded, or without information")
 
 
 def _refuse_original(out: Path, latents: Latents) -> None:

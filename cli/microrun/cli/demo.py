@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from microrun.cli import _console
+from microrun.cli import console
 from microrun.cli.encode import SUFFIX, run
-from microrun.runtime.engine import open_engine
-from microrun.runtime.latents import open_latents
-from microrun.runtime.maps import draw_overview
-from microrun.runtime.panels import save_figure
-from microrun.runtime.session import EncodeRequest
+from microrun.runtime.encoding.encode_scan import EncodeRequest
+from microrun.runtime.engines.open import open_engine
+from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.pictures.latent_maps import draw_overview
+from microrun.runtime.pictures.panels import save_figure
 
 NAV_SHAPE = (48, 64)
 SIG_SHAPE = (480, 480)
@@ -40,21 +40,21 @@ def demo(
         _simulate(scan)
     latents.unlink(missing_ok=True)
     with open_engine(engine) as opened:
-        _console.out.print(f"engine   {opened.info}")
+        console.out.print(f"engine   {opened.info}")
         run(EncodeRequest(scan, latents), opened)
     picture = folder / "demo.overview.png"
     with open_latents(latents) as stored:
         save_figure(draw_overview(stored), picture)
-    _console.out.print(f"maps     {picture}")
-    _console.out.print(f"try      microrun inspect {latents}\n         microrun maps {latents} --montage")
+    console.out.print(f"maps     {picture}")
+    console.out.print(f"try      microrun inspect {latents}\n         microrun maps {latents} --montage")
 
 
 def _simulate(path: Path) -> None:
-    from microrun.training.simulate import Exposure, PatternSimulator, grow_sample, simulate_scan
+    from microrun.training.simulate.patterns import Exposure, PatternSimulator
+    from microrun.training.simulate.sample import grow_sample
+    from microrun.training.simulate.scan import simulate_scan
 
     sample = grow_sample(NAV_SHAPE, GRAINS, SEED)
-    with _console.progress_bar("simulating") as bar:
+    with console.progress_bar("simulating") as bar:
         simulate_scan(path, sample, PatternSimulator(SIG_SHAPE), Exposure(), SEED, STEP_UM, bar)
-    _console.out.print(
-        f"scan     {path} ({_console.size_text(path.stat().st_size)}), its truth in {path.stem}.truth.npz"
-    )
+    console.out.print(f"scan     {path} ({console.size_text(path.stat().st_size)}), its truth in {path.stem}.truth.npz")

@@ -8,13 +8,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from microrun.cli import _console
-from microrun.runtime.engine import DEFAULT_ENGINE, Device, Engine, EngineRequest, Precision, open_engine
+from microrun.cli import console
+from microrun.runtime.encoding.encode_scan import EncodeRequest, encode_scan
+from microrun.runtime.encoding.meter import Statistics
+from microrun.runtime.encoding.stream import EncodeStream
+from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
+from microrun.runtime.engines.engine import Device, Engine, EngineRequest, Precision
+from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import ScanError
-from microrun.runtime.file_sources import FollowingSource
-from microrun.runtime.scan import parse_grid
-from microrun.runtime.session import EncodeRequest, ScanFile, encode_scan
-from microrun.runtime.stream import EncodeStream, Statistics
+from microrun.runtime.scans.open import ScanFile
+from microrun.runtime.scans.scan import parse_grid
+from microrun.runtime.scans.up_source import FollowingSource
 
 SUFFIX = ".latents.h5"
 
@@ -64,24 +68,24 @@ def encode(
     if not scan.exists():  # before minutes of building a plan
         raise ScanError(f"{scan}: no such file")
     with _open(engine, device, EngineRequest(precision, lanes, batch, build)) as opened:
-        _console.out.print(f"engine   {opened.info}")
+        console.out.print(f"engine   {opened.info}")
         run(request, opened)
-    _console.out.print(f"look at  microrun maps {request.out}")
+    console.out.print(f"look at  microrun maps {request.out}")
 
 
 def _open(engine: str, device: Device, request: EngineRequest) -> Engine:
-    with _console.err.status("building a plan, unless it was before" if request.build else "opening the engine"):
+    with console.err.status("building a plan, unless it was before" if request.build else "opening the engine"):
         return open_engine(engine, device, request)
 
 
 def run(request: EncodeRequest, engine: Engine) -> Statistics:
     """Encode with a progress bar and print what was measured."""
     title = "following" if request.follow else "encoding"
-    with _console.progress_bar(title) as bar, _Interrupt() as interrupt:
+    with console.progress_bar(title) as bar, _Interrupt() as interrupt:
 
         def started(source: ScanFile, stream: EncodeStream) -> None:
             interrupt.stream = stream
-            _console.out.print(f"scan     {source.path.name}: {_describe(source)}")
+            console.out.print(f"scan     {source.path.name}: {_describe(source)}")
 
         def progress(now: Statistics) -> None:
             bar(now.done, now.total, f"{now.rate:,.0f}/s" + (f"  lag {now.lag:,}" if request.follow else ""))
@@ -89,7 +93,7 @@ def run(request: EncodeRequest, engine: Engine) -> Statistics:
         statistics = encode_scan(request, engine, started, progress)
     _print_summary(request, statistics)
     if interrupt.stopped and not request.follow:
-        _console.error_line("interrupted; go on with --resume")
+        console.error_line("interrupted; go on with --resume")
         raise typer.Exit(130)
     return statistics
 
@@ -129,18 +133,18 @@ def _describe(source: ScanFile) -> str:
 
 def _print_summary(request: EncodeRequest, statistics: Statistics) -> None:
     if statistics.total == 0:
-        _console.out.print(f"complete {request.out} had all patterns of the scan")
+        console.out.print(f"complete {request.out} had all patterns of the scan")
         return
-    _console.out.print(
+    console.out.print(
         f"encoded  {statistics.done:,} patterns in {statistics.elapsed_s:.1f} s: {statistics.mean_rate:,.0f}/s, "
         f"first latents after {statistics.first_s:.2f} s, worst latency {1000 * statistics.worst_latency_s:.0f} ms, "
         f"{statistics.dropped} dropped"
     )
     if request.follow:
-        _console.out.print(f"lag      {statistics.mean_lag:.1f} patterns on average, {statistics.worst_lag:,} at worst")
-    _console.out.print(f"wrote    {request.out} ({_console.size_text(request.out.stat().st_size)})")
+        console.out.print(f"lag      {statistics.mean_lag:.1f} patterns on average, {statistics.worst_lag:,} at worst")
+    console.out.print(f"wrote    {request.out} ({console.size_text(request.out.stat().st_size)})")
     if statistics.flagged:
-        _console.warning_line(f"{statistics.flagged:,} patterns are constant after the mask: they carry no information")
+        console.warning_line(f"{statistics.flagged:,} patterns are constant after the mask: they carry no information")
     missing = statistics.total - statistics.done
     if missing > 0 and request.follow:
-        _console.warning_line(f"{missing:,} patterns of the scan are missing; --resume adds them once they are there")
+        console.warning_line(f"{missing:,} patterns of the scan are missing; --resume adds them once they are there")

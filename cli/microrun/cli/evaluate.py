@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from microrun.cli import _console
-from microrun.cli._geometry import (
+from microrun.cli import console
+from microrun.cli.pattern_centre import (
     BackgroundOption,
     CentreOption,
     GeometryRequest,
@@ -18,11 +18,14 @@ from microrun.cli._geometry import (
     TiltOption,
     find_geometry,
 )
-from microrun.runtime.engine import DEFAULT_ENGINE, Engine, EngineRequest, Precision, find_decoder_of, open_engine
+from microrun.runtime.array_types import Float32, Float64
+from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
+from microrun.runtime.engines.engine import Engine, EngineRequest, Precision
+from microrun.runtime.engines.open import find_decoder_of, open_engine
 from microrun.runtime.errors import ScanError
-from microrun.runtime.indexing import Indexer
-from microrun.runtime.judge import (
-    Float64,
+from microrun.runtime.files.output import write_text
+from microrun.runtime.maps.indexing import Indexer
+from microrun.runtime.maps.judge import (
     Judged,
     JudgeRequest,
     Row,
@@ -33,13 +36,12 @@ from microrun.runtime.judge import (
     load_judged,
     name_engines,
 )
-from microrun.runtime.judge_table import draw_differences, to_csv, to_json, to_markdown
-from microrun.runtime.output import write_text
-from microrun.runtime.panels import save_figure
-from microrun.runtime.preprocess import Float32
-from microrun.runtime.scan import parse_grid
-from microrun.runtime.session import ScanFile, open_scan
-from microrun.runtime.truth import load_truth
+from microrun.runtime.maps.judge_table import to_csv, to_json, to_markdown
+from microrun.runtime.pictures.panels import save_figure
+from microrun.runtime.pictures.reconstructions import draw_differences
+from microrun.runtime.scans.open import ScanFile, open_scan
+from microrun.runtime.scans.scan import parse_grid
+from microrun.runtime.scans.truth import load_truth
 
 
 def evaluate(
@@ -71,7 +73,7 @@ def evaluate(
     indexer = Indexer(geometry, source.scan.sig_shape, spec.preprocessing.input_shape)
     out.mkdir(parents=True, exist_ok=True)  # before an hour of indexing, not after
     request = JudgeRequest(source, background, patterns, _true_rotations(source))
-    with _console.progress_bar("indexing") as bar:
+    with console.progress_bar("indexing") as bar:
 
         def progress(what: str, done: int, total: int) -> None:
             bar(done, total, what)
@@ -114,12 +116,12 @@ def _write(
     for suffix, text in ((".md", table), (".csv", to_csv(rows)), (".json", to_json(rows, about))):
         write_text(folder / (stem + suffix), text)
     save_figure(draw_differences(judged, reconstructed), folder / f"{stem}.differences.png")
-    _console.print_rows(
+    console.print_rows(
         ("model", "indexed", "confidence", "quality", "sharpness", "misorientation", "from truth", "correlation"),
         [_cells(row) for row in rows],
     )
-    _console.out.print(f"medians of {rows[0].patterns:,} patterns; all quantiles in {folder / stem}.md, .csv and .json")
-    _console.out.print(f"wrote {folder / stem}.differences.png")
+    console.out.print(f"medians of {rows[0].patterns:,} patterns; all quantiles in {folder / stem}.md, .csv and .json")
+    console.out.print(f"wrote {folder / stem}.differences.png")
 
 
 def _cells(row: Row) -> list[str]:

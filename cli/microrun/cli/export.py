@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from microrun.cli import _console
-from microrun.runtime.build_plan import DEFAULT_BATCH, BuildRequest
+from microrun.cli import console
+from microrun.runtime.engines.nvidia.build_plan import DEFAULT_BATCH, BuildRequest
+from microrun.runtime.engines.nvidia.tensorrt_library import TITLES
 from microrun.runtime.errors import EngineError
-from microrun.runtime.session import open_scan
-from microrun.runtime.tensorrt_library import TITLES
+from microrun.runtime.scans.open import open_scan
 
 if TYPE_CHECKING:
+    from microrun.export.export import Made
     from microrun.export.quantize import QuantiseRequest
-    from microrun.export.to_engine import Made
 
 
 def export(
@@ -62,12 +62,12 @@ def export(
     else:
         size = DEFAULT_BATCH if batch is None else batch
         build = BuildRequest(to, size, targets, workspace, timing_cache, version_compatible, hardware_compatible)
-    from microrun.export.to_engine import ExportRequest
-    from microrun.export.to_engine import export as export_model
+    from microrun.export.export import ExportRequest
+    from microrun.export.export import export as export_model
 
     calibration = _calibration(calibrate, held_out, background)
     request = ExportRequest(source, out or _default_out(source, to, precision), precision, calibration, build)
-    with _console.progress_bar("exporting", "steps") as bar:
+    with console.progress_bar("exporting", "steps") as bar:
         made = export_model(request, lambda what, done, total: bar(done, total, what))
     for one in made:
         _print(one)
@@ -90,13 +90,13 @@ def _calibration(scan: Path | None, held_out: Path | None, background: str) -> Q
 
 
 def _print(made: Made) -> None:
-    size = _console.size_text(made.path.stat().st_size)
+    size = console.size_text(made.path.stat().st_size)
     spec, record = made.spec, made.record
     if record is None:
-        _console.out.print(f"wrote {made.path} ({size}), parity {spec.parity_error:.1e} (relative L2)")
+        console.out.print(f"wrote {made.path} ({size}), parity {spec.parity_error:.1e} (relative L2)")
     else:
         cards = ", ".join(record.compute_capabilities)
-        _console.out.print(
+        console.out.print(
             f"wrote {made.path} ({size}) and its .json: {spec.precision}, {TITLES[record.library]} {record.version}, "
             f"compute capability {cards}, built in {record.build_s:.1f} s"
         )
@@ -105,10 +105,10 @@ def _print(made: Made) -> None:
             if record.parity_error is None
             else f"parity {record.parity_error:.1e} (relative L2, against the ONNX model)"
         )
-        _console.out.print(f"      {compared}")
+        console.out.print(f"      {compared}")
     if spec.quantisation and spec.kind == "encoder":
         cost = spec.quantisation
-        _console.out.print(
+        console.out.print(
             f"      int8 on {cost.held_out_patterns:,} patterns that it was not calibrated on: latents change by "
             f"{100 * cost.latent_error:.1f} % of their spread, features rank alike to {cost.rank_correlation:.3f}, "
             f"{cost.top_kept} of the {min(5, spec.latent_size)} best stay"

@@ -9,12 +9,15 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from microrun.cli import _console
-from microrun.runtime.engine import DEFAULT_ENGINE, EngineRequest, find_decoder_of, open_engine
+from microrun.cli import console
+from microrun.runtime.encoding.draw_prior import generate_patterns, write_patterns
+from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
+from microrun.runtime.engines.engine import EngineRequest
+from microrun.runtime.engines.open import find_decoder_of, open_engine
 from microrun.runtime.errors import OutputError, ScanError, SpecError
-from microrun.runtime.generate_patterns import draw_patterns, generate_patterns, write_patterns
-from microrun.runtime.panels import save_figure
-from microrun.runtime.preprocess import Preprocessor
+from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.pictures.panels import save_figure
+from microrun.runtime.pictures.pattern_grid import draw_patterns
 
 
 def generate(
@@ -40,4 +43,4 @@ def generate(
         save_figure(draw_patterns(patterns, keep, columns=min(count, math.ceil(math.sqrt(2 * count)))), out)
     else:
         write_patterns(np.where(keep, patterns, -1), out)
-    _console.out.print(f"wrote {out}: {count:,} patterns of seed {seed}")
+    console.out.print(f"wrote {out}: {count:,} patterns of seed {seed}")

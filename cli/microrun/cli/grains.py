@@ -8,12 +8,14 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from microrun.cli import _console
+from microrun.cli import console
 from microrun.runtime.errors import VolumeError
-from microrun.runtime.grain_figures import COMPARED, draw_distributions, titles, to_cells, to_csv, to_json, to_markdown
-from microrun.runtime.grains import Grains, collect_measures, compare_measures, measure_file
-from microrun.runtime.output import write_text
-from microrun.runtime.panels import save_figure
+from microrun.runtime.files.output import write_text
+from microrun.runtime.pictures.grain_distributions import draw_distributions
+from microrun.runtime.pictures.panels import save_figure
+from microrun.runtime.volumes.compare import collect_measures, compare_measures
+from microrun.runtime.volumes.measure import Grains, measure_file
+from microrun.runtime.volumes.tables import COMPARED, titles, to_cells, to_csv, to_json, to_markdown
 
 
 def grains(
@@ -48,9 +50,9 @@ def grains(
     write_text(folder / f"{name}.md", to_markdown(rows, in_um))
     save_figure(figure, folder / f"{name}.png")
     named = [(titles(in_um)[row.measure], *to_cells(row)) for row in rows]
-    _console.print_rows(("", "median", "mean", *(COMPARED if theirs else ())), named)
-    _console.out.print(f"grains {about['grains']:,}, {about['at_boundary']:.0%} of them at the volume's boundary")
-    _console.out.print(f"wrote {folder / name}.csv, .json, .md, .png")
+    console.print_rows(("", "median", "mean", *(COMPARED if theirs else ())), named)
+    console.out.print(f"grains {about['grains']:,}, {about['at_boundary']:.0%} of them at the volume's boundary")
+    console.out.print(f"wrote {folder / name}.csv, .json, .md, .png")
 
 
 def _summarise(measured: dict[str, Grains]) -> dict[str, int | float]:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from microrun.cli import _console
+from microrun.cli import console
 from microrun.cli.convert import parse_features
-from microrun.runtime import maps as draw
 from microrun.runtime.errors import OutputError
-from microrun.runtime.latents import Latents, open_latents
-from microrun.runtime.panels import save_figure
+from microrun.runtime.latents.reader import Latents, open_latents
+from microrun.runtime.pictures import latent_maps as draw
+from microrun.runtime.pictures.panels import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ def maps(
         for name, figure in _figures(opened, features, montage, pca):
             path = name_picture(latents, out, name)
             save_figure(figure, path)
-            _console.out.print(f"wrote {path}")
+            console.out.print(f"wrote {path}")
 
 
 def name_picture(source: Path, folder: Path | None, name: str) -> Path:

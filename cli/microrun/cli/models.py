@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from microrun.cli import _console
-from microrun.runtime.engine import find_decoder_of, list_denoisers, list_models, read_model_spec
+from microrun.cli import console
+from microrun.runtime.engines.catalogue import list_denoisers, list_models
+from microrun.runtime.engines.open import find_decoder_of, read_model_spec
 
 COLUMNS = {
     "indexed": "{:.1%}",
@@ -20,16 +21,16 @@ def models() -> None:
     """List the built-in models: encoders, with what indexing says of their reconstructions, and denoisers."""
     encoders, denoisers = list_models(), list_denoisers()
     titles = ("model", "D", "size", "indexed", "misorientation", "from truth", "correlation", "held-out R²")
-    _console.print_rows(titles, [_encoder_row(path) for path in encoders])
+    console.print_rows(titles, [_encoder_row(path) for path in encoders])
     for path in encoders:
         _print_training(path, "patterns")
     if denoisers:
-        _console.out.print()
-        _console.print_rows(("denoiser", "block", "colours", "timesteps", "size"), list(map(_denoiser_row, denoisers)))
+        console.out.print()
+        console.print_rows(("denoiser", "block", "colours", "timesteps", "size"), list(map(_denoiser_row, denoisers)))
     for path in denoisers:
         _print_training(path, "blocks")
         metrics = read_model_spec(path).training.metrics
-        _console.out.print("  " + ", ".join(f"{name} {value:g}" for name, value in metrics.items()))
+        console.out.print("  " + ", ".join(f"{name} {value:g}" for name, value in metrics.items()))
 
 
 def _encoder_row(path: Path) -> list[str]:
@@ -37,17 +38,17 @@ def _encoder_row(path: Path) -> list[str]:
     size = sum(file.stat().st_size for file in (path, find_decoder_of(path)))
     metrics = spec.training.metrics
     numbers = [form.format(metrics[name]) if name in metrics else "" for name, form in COLUMNS.items()]
-    return [path.stem, str(spec.latent_size), _console.size_text(size), *numbers]
+    return [path.stem, str(spec.latent_size), console.size_text(size), *numbers]
 
 
 def _denoiser_row(path: Path) -> list[str]:
     diffusion = read_model_spec(path).diffusion
     assert diffusion is not None
     block, timesteps = "×".join(map(str, diffusion.sides)), diffusion.schedule.training_steps
-    return [path.stem, block, str(diffusion.n_colours), str(timesteps), _console.size_text(path.stat().st_size)]
+    return [path.stem, block, str(diffusion.n_colours), str(timesteps), console.size_text(path.stat().st_size)]
 
 
 def _print_training(path: Path, unit: str) -> None:
     training = read_model_spec(path).training
-    _console.out.print(f"\n{path.stem}  {training.patterns:,} {unit}, {training.steps:,} steps, {training.licence}")
-    _console.out.print(f"  trained on {training.data}")
+    console.out.print(f"\n{path.stem}  {training.patterns:,} {unit}, {training.steps:,} steps, {training.licence}")
+    console.out.print(f"  trained on {training.data}")

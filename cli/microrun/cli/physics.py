@@ -9,8 +9,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from microrun.cli import _console
-from microrun.cli._geometry import (
+from microrun.cli import console
+from microrun.cli.maps import name_picture
+from microrun.cli.pattern_centre import (
     BackgroundOption,
     CentreOption,
     GeometryRequest,
@@ -18,17 +19,17 @@ from microrun.cli._geometry import (
     TiltOption,
     find_geometry,
 )
-from microrun.cli.maps import name_picture
+from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import LatentsError, OutputError
-from microrun.runtime.indexing import check_phase
-from microrun.runtime.latents import Latents, open_latents
-from microrun.runtime.maps import load_features, principal_colours, rank_features
-from microrun.runtime.orientation_file import load_orientations
-from microrun.runtime.panels import draw_image, draw_labels, draw_values, make_panels, save_figure
-from microrun.runtime.physics_maps import Float64, PhysicsMaps, index_map, map_orientations, map_patterns
-from microrun.runtime.physics_store import write_physics
-from microrun.runtime.scan import parse_grid
-from microrun.runtime.session import ScanFile, open_scan
+from microrun.runtime.latents.reader import Latents, open_latents
+from microrun.runtime.maps.conventional import PhysicsMaps, index_map, map_orientations, map_patterns
+from microrun.runtime.maps.features import load_features, principal_colours, rank_features
+from microrun.runtime.maps.indexing import check_phase
+from microrun.runtime.maps.orientation_file import load_orientations
+from microrun.runtime.maps.store import write_physics
+from microrun.runtime.pictures.panels import draw_image, draw_labels, draw_values, make_panels, save_figure
+from microrun.runtime.scans.open import ScanFile, open_scan
+from microrun.runtime.scans.scan import parse_grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,7 +76,7 @@ def physics(
     found = None
     if orientations or index:
         found = _find_orientations(source, orientations, background, GeometryRequest(pc, phase, tilt))
-    with _console.progress_bar("reading") as bar:
+    with console.progress_bar("reading") as bar:
         maps = map_patterns(source, background, bar)
     if found:
         maps = map_orientations(maps, *found, source.scan, phase)
@@ -86,7 +87,7 @@ def physics(
             figure = _draw(source, maps, opened)
     write_physics(store, source.scan, maps)
     save_figure(figure, picture)
-    _console.out.print(f"wrote {picture}\nwrote {store}")
+    console.out.print(f"wrote {picture}\nwrote {store}")
 
 
 def _check_shape(latents: Path, source: ScanFile) -> None:
@@ -104,11 +105,11 @@ def _find_orientations(
     if file:
         return load_orientations(file, source.scan)
     geometry = find_geometry(source, background, request)
-    with _console.progress_bar("indexing") as bar:
+    with console.progress_bar("indexing") as bar:
         rotations, valid = index_map(source, background, geometry, bar)
-    _console.out.print(f"indexed    {valid.sum() / source.scan.total:.1%} of the patterns")
+    console.out.print(f"indexed    {valid.sum() / source.scan.total:.1%} of the patterns")
     if not valid.any():
-        _console.warning_line(f"nothing can be indexed as {geometry.phase}; check --phase, --pc and --tilt")
+        console.warning_line(f"nothing can be indexed as {geometry.phase}; check --phase, --pc and --tilt")
     return rotations, valid
 
 

@@ -10,24 +10,27 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
-from microrun.cli import _console
-from microrun.cli.simulate import ELECTRONS, SHADING
-from microrun.runtime.background import mean_background
-from microrun.runtime.engine import DEFAULT_ENGINE, Engine, open_engine
+from microrun.cli import console
+from microrun.cli.simulate.scan import ELECTRONS, SHADING
+from microrun.runtime.array_types import Float32
+from microrun.runtime.encoding.stream import check_encoder
+from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
+from microrun.runtime.engines.engine import Engine
+from microrun.runtime.engines.lanes import run_all
+from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import ScanError
-from microrun.runtime.file_sources import FileSource
-from microrun.runtime.indexing import Geometry, Indexer
-from microrun.runtime.judge import check_alike, name_engines
-from microrun.runtime.lanes import run_all
-from microrun.runtime.output import write_text
-from microrun.runtime.prepared import prepare_patterns
-from microrun.runtime.preprocess import Float32, Preprocessor
-from microrun.runtime.stream import check_encoder
-from microrun.runtime.truth import Truth, load_truth
+from microrun.runtime.files.output import write_text
+from microrun.runtime.maps.indexing import Geometry, Indexer
+from microrun.runtime.maps.judge import check_alike, name_engines
+from microrun.runtime.patterns.background import mean_background
+from microrun.runtime.patterns.prepared import prepare_patterns
+from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.scans.truth import Truth, load_truth
+from microrun.runtime.scans.up_source import FileSource
 
 if TYPE_CHECKING:
-    from microrun.training.probes import Measured
-    from microrun.training.simulate import Sample
+    from microrun.runtime.maps.probes import Measured
+    from microrun.training.simulate.sample import Sample
 
 MAP_SHAPE, GRAINS, PARTICLES = (48, 64), 20, 24
 SCATTERED = (16, 150)  # grains, points of each
@@ -59,20 +62,20 @@ def probe(
     out.mkdir(parents=True, exist_ok=True)
     table: Table = {}
     for noise in ELECTRONS:
-        with _console.err.status(f"noise {noise}: simulating, indexing, probing"):
+        with console.err.status(f"noise {noise}: simulating, indexing, probing"):
             _probe_noise(engines, out, noise, seed, table)
     text = "\n".join(_markdown(question, rows) for question, rows in table.items())
     write_text(out / "probes.md", text)
     write_text(out / "probes.json", _json(table))
     for question, rows in table.items():
-        _console.out.print(f"\n[bold]{question}[/]")
-        _console.print_rows(("", *(f"{noise} noise" for noise in ELECTRONS)), _lines(rows))
-    _console.out.print(f"\nwrote {out / 'probes.md'} and {out / 'probes.json'}")
+        console.out.print(f"\n[bold]{question}[/]")
+        console.print_rows(("", *(f"{noise} noise" for noise in ELECTRONS)), _lines(rows))
+    console.out.print(f"\nwrote {out / 'probes.md'} and {out / 'probes.json'}")
 
 
 def _probe_noise(engines: list[Engine], folder: Path, noise: str, seed: int, table: Table) -> None:
-    from microrun.training import probes
-    from microrun.training.simulate import Recipe, grow_sample, scatter_sample
+    from microrun.runtime.maps import probes
+    from microrun.training.simulate.sample import Recipe, grow_sample, scatter_sample
 
     recipe = Recipe(particles=PARTICLES, shading=SHADING)
     even = Recipe(blur_px=(0.8, 2.4), subgrain_deg=(0.2, 2.0), shading=SHADING)
@@ -92,7 +95,8 @@ def _probe_noise(engines: list[Engine], folder: Path, noise: str, seed: int, tab
 
 
 def _simulate(path: Path, sample: Sample, noise: str, seed: int) -> FileSource:
-    from microrun.training.simulate import Exposure, PatternSimulator, simulate_scan
+    from microrun.training.simulate.patterns import Exposure, PatternSimulator
+    from microrun.training.simulate.scan import simulate_scan
 
     if not path.exists():
         exposure = Exposure(electrons=ELECTRONS[noise], gain=30_000 / ELECTRONS[noise])
@@ -104,7 +108,7 @@ def _simulate(path: Path, sample: Sample, noise: str, seed: int) -> FileSource:
 
 
 def _measure(source: FileSource, engines: list[Engine], truth: Truth) -> tuple[Measured, list[Float32]]:
-    from microrun.training.probes import measure
+    from microrun.runtime.maps.probes import measure
 
     spec = engines[0].spec
     preprocessor = Preprocessor(spec.preprocessing, source.scan.sig_shape)

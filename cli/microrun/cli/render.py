@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from microrun.cli import _console
-from microrun.runtime.render import read_drawing
-from microrun.runtime.render import render as render_drawing
-from microrun.runtime.segment import open_volume
+from microrun.cli import console
+from microrun.runtime.pictures.volume_view import read_drawing
+from microrun.runtime.pictures.volume_view import render as render_drawing
+from microrun.runtime.volumes.volume import open_volume
 
 
 def render(
@@ -25,6 +25,6 @@ def render(
     Whole numbers are grains, each of its own colour; other numbers are values. A volume of which a quarter or more is
     outside (negative labels, NaN) is a part.
     """
-    with open_volume(volume, dataset) as opened, _console.err.status("drawing"):
+    with open_volume(volume, dataset) as opened, console.err.status("drawing"):
         render_drawing(read_drawing(opened, voxel_um), out, slices)
-    _console.out.print(f"wrote {out} ({_console.size_text(out.stat().st_size)})")
+    console.out.print(f"wrote {out} ({console.size_text(out.stat().st_size)})")

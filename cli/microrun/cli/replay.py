@@ -11,10 +11,10 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from microrun.cli import _console
+from microrun.cli import console
 from microrun.runtime.errors import MicrorunError, OutputError
-from microrun.runtime.file_sources import FileSource
-from microrun.runtime.up2 import count_patterns, read_header
+from microrun.runtime.scans.up2 import count_patterns, read_header
+from microrun.runtime.scans.up_source import FileSource
 
 TICK_S = 0.005  # patterns due within this time are written together
 
@@ -37,14 +37,12 @@ def replay(
         raise OutputError(f"{out}: exists; choose another file, or replace it with --overwrite")
     count = count_patterns(scan, read_header(scan))
     source = FileSource(scan, grid=(1, max(1, count)) if read_header(scan).version == 1 else None)
-    with _console.progress_bar("replaying") as bar:
+    with console.progress_bar("replaying") as bar:
         started = time.perf_counter()
         for done in _play(source, out, rate):
             bar(done, source.available, f"{done / (time.perf_counter() - started):,.0f}/s")
     elapsed = time.perf_counter() - started
-    _console.out.print(
-        f"replayed {source.available:,} patterns in {elapsed:.1f} s: {source.available / elapsed:,.0f}/s"
-    )
+    console.out.print(f"replayed {source.available:,} patterns in {elapsed:.1f} s: {source.available / elapsed:,.0f}/s")
 
 
 def _play(source: FileSource, out: Path, rate: float) -> Iterator[int]:

@@ -7,9 +7,10 @@ from typing import Annotated, cast
 
 import typer
 
-from microrun.cli import _console
+from microrun.cli import console
 from microrun.runtime.errors import OutputError
-from microrun.runtime.segment import Components, SegmentOptions, Summary, open_volume, write_labels
+from microrun.runtime.volumes.segment import Components, SegmentOptions, Summary, write_labels
+from microrun.runtime.volumes.volume import open_volume
 
 
 def segment(
@@ -40,17 +41,17 @@ def segment(
         raise OutputError(f"{out}: is the volume itself; choose another --out")
     with (
         open_volume(volume, dataset, part, positive=bool(components)) as opened,
-        _console.err.status("segmenting"),
+        console.err.status("segmenting"),
     ):
         summary = write_labels(opened, options, out)
-    _console.out.print(f"volume   {opened.name} ({'×'.join(map(str, opened.shape))})")
+    console.out.print(f"volume   {opened.name} ({'×'.join(map(str, opened.shape))})")
     _print_summary(summary)
-    _console.out.print(f"wrote    {out} ({_console.size_text(out.stat().st_size)})")
+    console.out.print(f"wrote    {out} ({console.size_text(out.stat().st_size)})")
 
 
 def _print_summary(summary: Summary) -> None:
     points = summary.voxels - summary.outside
-    print_line = _console.out.print
+    print_line = console.out.print
     print_line(f"grains   {summary.grains:,}")
     print_line(f"noise    {summary.noise:,} of {points:,} voxels ({summary.noise / points:.2%})")
     if summary.outside:

@@ -8,10 +8,10 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from microrun.cli import _console
+from microrun.cli import console
 from microrun.runtime.errors import OutputError
-from microrun.runtime.output import written_beside
-from microrun.runtime.parts import load_part
+from microrun.runtime.files.output import written_beside
+from microrun.runtime.volumes.parts import load_part
 
 
 def voxelize(
@@ -33,12 +33,12 @@ def voxelize(
     with written_beside(out) as beside, beside.open("wb") as file:
         np.save(file, made.filled)
     if made.odd_rays:
-        _console.warning_line(
+        console.warning_line(
             f"{part}: the mesh is open or crosses itself; where rays disagree, voxels follow two of three"
         )
     depth, rows, cols = made.filled.shape
     filled = int(made.filled.sum())
-    _console.print_table(
+    console.print_table(
         str(part),
         {
             "voxels": f"{depth} × {rows} × {cols} (z, y, x), each {made.voxel_edge:.4g} wide in the file's units",
@@ -46,4 +46,4 @@ def voxelize(
             "odd rays": f"{made.odd_rays:,} of {made.rays:,}",
         },
     )
-    _console.out.print(f"wrote {out}")
+    console.out.print(f"wrote {out}")

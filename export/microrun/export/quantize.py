@@ -11,19 +11,21 @@ import onnx
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from microrun.export.parity import ParityError
+from microrun.export.graph import ParityError, save_model
 from microrun.export.quantize_model import Progress, quantise_model
-from microrun.export.to_onnx import save_model
-from microrun.runtime.background import static_background
-from microrun.runtime.engine import Engine, open_engine, open_reference
+from microrun.runtime.array_types import Float32
+from microrun.runtime.engines.cpu import open_reference
+from microrun.runtime.engines.engine import Engine
+from microrun.runtime.engines.lanes import run_lanes
+from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import ScanError, SpecError
-from microrun.runtime.lanes import run_lanes
-from microrun.runtime.maps import OVERVIEW_FEATURES, measure_structure
-from microrun.runtime.output import written_beside
-from microrun.runtime.prepared import prepare_patterns
-from microrun.runtime.preprocess import Float32, Preprocessor
-from microrun.runtime.scan import Scan
-from microrun.runtime.session import ScanFile
+from microrun.runtime.files.output import written_beside
+from microrun.runtime.maps.features import OVERVIEW_FEATURES, measure_structure
+from microrun.runtime.patterns.background import static_background
+from microrun.runtime.patterns.prepared import prepare_patterns
+from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.scans.open import ScanFile
+from microrun.runtime.scans.scan import Scan
 from microrun.runtime.spec import ModelSpec, Preprocessing, Quantisation
 
 CALIBRATION_PATTERNS = 256

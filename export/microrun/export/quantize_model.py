@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from microrun.runtime.engine import Float32
+from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import EngineError
 
 BATCH = 16

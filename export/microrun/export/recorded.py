@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.runtime.preprocess import Float32, Preprocessor
+from microrun.runtime.array_types import Float32
+from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.spec import Preprocessing
 
 MATERIALS = ("nickel", "silicon")

@@ -3,14 +3,14 @@
 >>> from microrun.runtime import MemorySource, Scan, encode, open_engine
 """
 
-from microrun.runtime.engine import open_engine
+from microrun.runtime.encoding.encode_scan import EncodeRequest, encode_scan
+from microrun.runtime.encoding.stream import encode
+from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.file_sources import FileSource, FollowingSource
-from microrun.runtime.latents import open_latents
-from microrun.runtime.scan import Scan
-from microrun.runtime.session import EncodeRequest, encode_scan
-from microrun.runtime.sources import MemorySource
-from microrun.runtime.stream import encode
+from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.scans.scan import Scan
+from microrun.runtime.scans.source import MemorySource
+from microrun.runtime.scans.up_source import FileSource, FollowingSource
 
 __all__ = [
     "EncodeRequest",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from microrun.runtime.colours import colour_codes
+from microrun.runtime.colour_codes import colour_codes
 from microrun.runtime.errors import SpecError
 from microrun.runtime.schedule import Schedule
 

@@ -10,7 +10,8 @@ from typing import Self
 
 import numpy as np
 
-from microrun.runtime.engine import Engine, EngineInfo, Float32
+from microrun.runtime.array_types import Float32
+from microrun.runtime.engines.engine import Engine, EngineInfo
 from microrun.runtime.spec import ModelSpec
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from microrun.runtime.convert.features import Features
+from microrun.runtime.convert.rows import Features
 
 COLUMNS = (
     "phi1", "Phi", "phi2", "x", "y", "image_quality", "confidence_index", "phase_id", "detector_signal", "pattern_fit",

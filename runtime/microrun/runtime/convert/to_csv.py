@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from microrun.runtime.convert.features import Features
+from microrun.runtime.convert.rows import Features
 
 
 def write_csv(features: Features, path: Path) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from microrun.runtime.convert.features import Features
+from microrun.runtime.array_types import Float32
+from microrun.runtime.convert.rows import Features
 from microrun.runtime.errors import LatentsError
-from microrun.runtime.preprocess import Float32
-from microrun.runtime.room import check_room
+from microrun.runtime.files.disk import check_room
 
 NO_VALUES = np.empty((0, 0, 0), np.float32)
 

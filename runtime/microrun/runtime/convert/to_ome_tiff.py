@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from microrun.runtime.convert.features import Block, Features
-from microrun.runtime.panels import to_square_pixels
-from microrun.runtime.preprocess import Float32
+from microrun.runtime.array_types import Float32
+from microrun.runtime.convert.rows import Block, Features
+from microrun.runtime.scans.lattice import to_square_pixels
 
 CLASSIC_BYTES = (1 << 32) - (1 << 25)  # where offsets of 32 bits end, less room for what is not pixels
 

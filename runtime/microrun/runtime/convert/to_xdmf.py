@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 import h5py
 import numpy as np
 
-from microrun.runtime.convert.features import Features
+from microrun.runtime.convert.rows import Features
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.room import check_room
-from microrun.runtime.scan import Scan
+from microrun.runtime.files.disk import check_room
+from microrun.runtime.scans.scan import Scan
 
 POINTS, CELLS, FLAG = "points", "cells", "flag"
 

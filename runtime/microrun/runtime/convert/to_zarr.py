@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microrun.runtime.convert.features import Features
+from microrun.runtime.convert.rows import Features
 
 if TYPE_CHECKING:
     from zarr import Array, Group

@@ -40,7 +40,7 @@ from microrun.kernels.potts import (
     sweep_mobile,
     sweep_potts,
 )
-from microrun.runtime.engine import count_cores
+from microrun.runtime.cores import count_cores
 from microrun.runtime.errors import MicrorunError
 
 Shape = tuple[int, int, int]

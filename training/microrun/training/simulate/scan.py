@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.runtime.output import written_beside
-from microrun.runtime.scan import Scan
-from microrun.runtime.up2 import UpWriter
+from microrun.runtime.files.output import written_beside
+from microrun.runtime.scans.scan import Scan
+from microrun.runtime.scans.up2 import UpWriter
 from microrun.training.simulate.patterns import Exposure, Float32, PatternSimulator, blur
 from microrun.training.simulate.sample import Sample
 

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from microrun.kernels.colouring import label_grains
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.latents import reason_of
-from microrun.runtime.output import written_beside
+from microrun.runtime.files.hdf5 import reason_of
+from microrun.runtime.files.output import written_beside
 from microrun.training.simulate.potts import Build, Growth, Spins, build_potts, grow_potts
 
 FORMAT = "microrun volumes 1"

@@ -1,0 +1,1 @@
+"""`microrun bench`: what measures, and the tables that it prints."""

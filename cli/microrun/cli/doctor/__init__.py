@@ -1,0 +1,1 @@
+"""`microrun doctor`: what runs on this machine."""

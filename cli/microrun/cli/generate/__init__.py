@@ -1,0 +1,1 @@
+"""`microrun generate`: volumes grown from blocks."""

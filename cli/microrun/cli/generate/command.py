@@ -1,0 +1,182 @@
+"""`microrun generate`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from microrun.cli import console
+from microrun.cli.generate.growth import Pace, grown_bar, print_pace, print_plan, print_summary
+from microrun.runtime.array_types import Mask
+from microrun.runtime.engines.engine import Device, EngineRequest, Precision
+from microrun.runtime.engines.open import open_denoiser
+from microrun.runtime.errors import MicrorunError, OutputError, VolumeError
+from microrun.runtime.files.lock import FileLock
+from microrun.runtime.files.npy import map_array
+from microrun.runtime.files.output import cannot_write
+from microrun.runtime.generation.block_folder import BlockFolder
+from microrun.runtime.generation.blueprint import Order, name_computed
+from microrun.runtime.generation.effort import check_block, measure_speed
+from microrun.runtime.generation.grow import Grown, Progress, grow, write_grains
+from microrun.runtime.generation.grow_on_dask import Job, connect, describe, grow_on_dask
+from microrun.runtime.generation.request import MIN_VOXELS, PRESETS, GenerateRequest
+from microrun.runtime.generation.sampling import Sampling
+from microrun.runtime.volumes.parts import load_part
+from microrun.runtime.volumes.volume import Shape
+
+DEFAULT_DENOISER = "grains"
+SIZE = "64"
+
+
+def generate(
+    out: Annotated[Path, typer.Option(help="The .h5 or .npy file to make: grain of every voxel, (z, y, x).")],
+    size: Annotated[
+        str | None, typer.Option(help=f"Voxels along each side, or ZxYxX; {SIZE} by default. With --stl: longest side.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="An .onnx file, or the name of a built-in denoiser.")] = DEFAULT_DENOISER,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same volume.")] = 0,
+    preset: Annotated[Literal["default", "fast"], typer.Option(help="Quality against time.")] = "default",
+    steps: Annotated[int | None, typer.Option(min=1, help="Timesteps, instead of the preset's.")] = None,
+    resample: Annotated[
+        int | None, typer.Option(min=0, help="How often each is drawn again where voxels are known, likewise.")
+    ] = None,
+    stl: Annotated[Path | None, typer.Option(help="Grow a part of this shape.")] = None,
+    part: Annotated[Path | None, typer.Option(help="The same by a .npy mask of `microrun voxelize`.")] = None,
+    order: Annotated[Order, typer.Option(help="Of the blocks: from everywhere, or from the centre.")] = "isotropic",
+    min_voxels: Annotated[int, typer.Option(min=0, help="Smaller grains join a neighbour.")] = MIN_VOXELS,
+    device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
+    batch: Annotated[int | None, typer.Option(help="Blocks that a worker of the engine draws at once.")] = None,
+    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers do it.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+) -> None:
+    """Grow a grain structure of any size, or in the shape of a part.
+
+    Finished blocks are kept in OUT.blocks until all are there: whatever
+    happens, the same command goes on from them. The result is the same
+    whatever the batch, and however many workers.
+    """
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
+    mask = _read_part(part, size) if stl is None else _load_stl(stl, part, size or SIZE)
+    shape = _parse_size(size or SIZE) if mask is None else (mask.shape[0], mask.shape[1], mask.shape[2])
+    request = GenerateRequest(out, shape, seed, _sampling(preset, steps, resample), order, mask, min_voxels)
+    request.check()  # before anything is opened
+    if dask is not None:
+        _generate_on_dask(request, dask, Job(_as_workers_find(engine), device, precision, batch), dry_run)
+    else:
+        _generate_here(request, engine, device, EngineRequest(precision, batch=batch), dry_run)
+
+
+def _generate_here(request: GenerateRequest, engine: str, device: Device, asked: EngineRequest, dry_run: bool) -> None:
+    with console.err.status("opening the engine"):
+        denoiser = open_denoiser(engine, device, asked)
+    with denoiser:
+        check_block(denoiser.spec)
+        if dry_run:
+            with console.err.status("measuring"):
+                rate = measure_speed(denoiser)
+            print_plan(request, denoiser.diffusion, denoiser.info, rate)
+            return
+        console.out.print(f"engine   {denoiser.info}")
+        with _only_run(request):
+            folder = request.open_folder(denoiser.spec, denoiser.info)
+            _run(request, folder, lambda progress: grow(folder, denoiser, progress))
+
+
+def _generate_on_dask(request: GenerateRequest, address: str, job: Job, dry_run: bool) -> None:
+    if dry_run:
+        raise MicrorunError("--dry-run measures this machine; leave out --dask")
+    with connect(address) as client:
+        spec, info = describe(client, job)
+        console.out.print(f"workers  {len(client.scheduler_info()['workers'])} at {address}")
+        console.out.print(f"engine   {info.path.name} with {name_computed(info)}")
+        with _only_run(request):
+            folder = request.open_folder(spec, info)
+            _run(request, folder, lambda progress: grow_on_dask(client, job, folder, progress))
+
+
+@contextlib.contextmanager
+def _only_run(request: GenerateRequest) -> Iterator[None]:
+    """Lock the folder of the blocks; VolumeError if another run grows the same volume."""
+    try:
+        lock = FileLock(request.folder)
+    except BlockingIOError:
+        raise VolumeError(f"{request.out}: another run is growing it; wait, or choose another --out") from None
+    except OSError as error:
+        raise cannot_write(request.out, error) from None
+    with lock:
+        yield
+
+
+def _run(request: GenerateRequest, folder: BlockFolder, grow_blocks: Callable[[Progress], None]) -> None:
+    """Grow all blocks with a progress bar, write the grains, and clear the blocks away."""
+    pace, grown = Pace(request, folder), Grown(int(folder.finished().sum()), 0, 0)
+    if grown.blocks:
+        console.out.print(f"going on {grown.blocks:,} of {pace.blocks:,} blocks are in {folder.path}")
+    try:
+        with grown_bar(pace) as show:
+
+            def progress(now: Grown) -> None:
+                nonlocal grown
+                grown = now
+                show(now)
+
+            grow_blocks(progress)
+    except KeyboardInterrupt:
+        kept = f"{grown.blocks:,} of {pace.blocks:,} blocks are kept"
+        console.error_line(f"interrupted; {kept}: run the same again to go on")
+        raise typer.Exit(130) from None
+    print_pace(pace, grown)
+    with console.err.status("telling grains apart"):
+        summary = write_grains(folder, request.min_voxels, request.out)
+    folder.remove()
+    print_summary(request, summary)
+
+
+def _sampling(preset: str, steps: int | None, resample: int | None) -> Sampling:
+    chosen = PRESETS[preset]
+    if steps is not None:
+        chosen = replace(chosen, count=steps, plain_steps=steps // 10)
+    return chosen if resample is None else replace(chosen, n_resample=resample + 1)
+
+
+def _parse_size(text: str) -> Shape:
+    sides = text.lower().replace("×", "x").split("x")
+    if len(sides) not in (1, 3) or not all(side.isdecimal() for side in sides):
+        raise VolumeError(f"--size is one number or ZxYxX, such as 64 or 64x128x128; got {text!r}")
+    z, y, x = (int(side) for side in (sides * 3 if len(sides) == 1 else sides))
+    return z, y, x
+
+
+def _load_stl(stl: Path, part: Path | None, size: str) -> Mask:
+    if part is not None:
+        raise VolumeError("--stl and --part are two ways to give a part; take one")
+    if not size.isdecimal():
+        raise VolumeError(f"--size is the longest side of the part in voxels, one number; got {size!r}")
+    loaded = load_part(stl, int(size))
+    if loaded.odd_rays:
+        console.warning_line(f"{stl}: the mesh is open or crosses itself; see `microrun voxelize`")
+    return loaded.filled
+
+
+def _read_part(part: Path | None, size: str | None) -> Mask | None:
+    if part is None:
+        return None
+    mask = map_array(part)
+    if mask.ndim != 3 or mask.dtype != bool:
+        raise VolumeError(f"{part}: a part is a mask of bool (z, y, x); got {mask.dtype} {mask.shape}")
+    if size is not None and _parse_size(size) != mask.shape:
+        raise VolumeError(f"{part}: the mask is {mask.shape}; --size asks for {_parse_size(size)}: leave it out")
+    return mask
+
+
+def _as_workers_find(engine: str) -> str:
+    """A file by its whole path, since workers may have been started elsewhere; a built-in model by its name."""
+    return str(Path(engine).resolve()) if Path(engine).is_file() else engine

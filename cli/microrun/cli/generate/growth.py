@@ -1,0 +1,129 @@
+"""What `microrun generate` says before, while and after a volume grows."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from microrun.cli import console
+from microrun.runtime.engines.engine import EngineInfo
+from microrun.runtime.generation.block_folder import BlockFolder
+from microrun.runtime.generation.effort import GRAINPAINT_EVALUATIONS, count_work, evaluations_per_block
+from microrun.runtime.generation.grow import Grown, Progress
+from microrun.runtime.generation.request import GenerateRequest
+from microrun.runtime.generation.tiling import BLOCK
+from microrun.runtime.spec import Diffusion
+from microrun.runtime.volumes.segment import Summary
+
+LABEL_BYTES = 4
+LOG_S = 60.0
+GRAINS_BYTES = 10  # per voxel, measured where most grains are tiny and are absorbed
+
+
+class Pace:
+    """Turns evaluations of this run, which may go on with another's blocks, into voxels per second.
+
+    Parameters
+    ----------
+    request, folder
+        Of the volume.
+    """
+
+    def __init__(self, request: GenerateRequest, folder: BlockFolder) -> None:
+        work = count_work(folder.tiling, folder.diffusion.schedule, request.sampling)
+        self.blocks = work.blocks
+        voxels = int(np.prod(request.shape)) if request.part is None else int(request.part.sum())
+        self._voxels_per_evaluation = voxels / work.evaluations
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return max(time.monotonic() - self._started, 1e-3)
+
+    def voxels_s(self, now: Grown) -> float:
+        """Voxels per second on average."""
+        return now.evaluations * self._voxels_per_evaluation / self.seconds
+
+
+@contextmanager
+def grown_bar(pace: Pace) -> Iterator[Progress]:
+    """Show how a volume grows; where there is no terminal, such as in a job's log, by a line a minute."""
+    said = time.monotonic()
+    with console.progress_bar("growing", "evaluations") as bar:
+
+        def show(now: Grown) -> None:
+            nonlocal said
+            note = f"{now.blocks:,} of {pace.blocks:,} blocks, {pace.voxels_s(now):,.0f} voxels/s"
+            bar(now.evaluations, now.evaluations + now.remaining, note)
+            if not console.err.is_terminal and time.monotonic() - said > LOG_S:
+                said = time.monotonic()
+                left = pace.seconds * now.remaining / max(now.evaluations, 1)
+                console.err.print(f"growing  {note}, {_duration(left)} left")
+
+        yield show
+
+
+def print_plan(request: GenerateRequest, diffusion: Diffusion, info: EngineInfo, rate: float) -> None:
+    """Print what a volume takes: blocks, evaluations, room and time."""
+    tiling = request.tiling
+    work = count_work(tiling, diffusion.schedule, request.sampling)
+    bare, known = evaluations_per_block(diffusion.schedule, request.sampling)
+    voxels = int(np.prod(request.shape))
+    voxel_bytes = 1 if diffusion.n_colours else 4
+    block_bytes = work.blocks * BLOCK**3 * voxel_bytes + voxels * voxel_bytes  # apart, and put together
+    samples = info.lanes * info.batch * int(np.prod(diffusion.sample_shape)) * 4
+    tiles = sum(array.nbytes for array in (tiling.corners, tiling.stages, tiling.starts, tiling.earlier))
+    mask = 0 if request.part is None else request.part.nbytes
+    depth, rows, cols = request.shape
+    first = f"{work.first_blocks:,} from nothing ({bare} evaluations each), the others from known voxels too ({known})"
+    console.print_table(
+        f"{request.out}",
+        {
+            "volume": f"{depth} × {rows} × {cols} voxels (z, y, x)" + _part_text(request),
+            "blocks": f"{work.blocks:,} in {request.order} order; {first}",
+            "evaluations": f"{work.evaluations:,}, {work.evaluations / voxels:.3g} per voxel: "
+            f"{work.evaluations / (work.blocks * GRAINPAINT_EVALUATIONS):.2f} of GrainPaint's for these blocks",
+            "disk": f"{console.size_text(block_bytes)} for blocks, "
+            f"{console.size_text(voxels * LABEL_BYTES)} for grains",
+            "memory": f"{console.size_text(tiles + mask + 6 * samples)} beside the engine's own; then up to "
+            f"{console.size_text(voxels * GRAINS_BYTES)} to tell grains apart",
+            "engine": str(info),
+            "time": f"{_duration(work.evaluations / rate)} at {rate:,.1f} evaluations/s, measured now",
+        },
+    )
+
+
+def print_pace(pace: Pace, grown: Grown) -> None:
+    """Print how fast the blocks were made."""
+    if grown.evaluations:
+        console.out.print(
+            f"grown    {grown.blocks:,} blocks in {_duration(pace.seconds)}: "
+            f"{grown.evaluations / pace.seconds:,.1f} evaluations/s, {pace.voxels_s(grown):,.0f} voxels/s"
+        )
+
+
+def print_summary(request: GenerateRequest, summary: Summary) -> None:
+    """Print what was made."""
+    console.out.print(f"grains   {summary.grains:,} in {summary.voxels - summary.outside:,} voxels")
+    console.out.print(f"wrote    {request.out} ({console.size_text(request.out.stat().st_size)})")
+    volume, picture = (shlex.quote(str(path)) for path in (request.out, request.out.with_suffix(".png")))
+    console.out.print(f"look at  microrun render {volume} --out {picture}; microrun grains {volume}")
+
+
+def _part_text(request: GenerateRequest) -> str:
+    if request.part is None:
+        return ""
+    return f", {int(request.part.sum()):,} of them in the part"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,1 @@
+"""`microrun inspect`: what a file holds."""

@@ -1,0 +1,137 @@
+"""`microrun inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microrun.cli import console
+from microrun.cli.inspect.volumes import array_rows, volume_rows
+from microrun.runtime.engines.catalogue import find_model
+from microrun.runtime.engines.open import read_model_spec
+from microrun.runtime.errors import LatentsError, ScanError
+from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.scans.open import open_scan
+from microrun.runtime.scans.up2 import PIXEL_TYPES, count_patterns, pixel_type, read_header
+from microrun.runtime.spec import Diffusion, ModelSpec
+
+
+def inspect(
+    file: Annotated[
+        Path, typer.Argument(help="A scan, checkpoint, ONNX model, latents file or volume; or a built-in model.")
+    ],
+) -> None:
+    """Say what a file holds."""
+    suffix = file.suffix.lower()
+    if suffix in PIXEL_TYPES:
+        console.print_table(str(file), _scan_rows(file))
+    elif suffix == ".safetensors":
+        from microrun.training.loop.checkpoint import read_checkpoint_spec
+
+        console.print_table(str(file), _spec_rows(read_checkpoint_spec(file)))
+    elif suffix == ".npy":
+        console.print_table(str(file), array_rows(file))
+    elif suffix in (".h5", ".hdf5"):
+        console.print_table(str(file), _hdf5_rows(file))
+    elif suffix == ".onnx" or not file.exists():
+        model = find_model(file)
+        console.print_table(str(model), _spec_rows(read_model_spec(model)))
+    else:
+        console.print_table(str(file), _vendor_rows(file))
+
+
+def _scan_rows(path: Path) -> dict[str, object]:
+    header = read_header(path)
+    count = count_patterns(path, header)
+    grid = "not stated (give --grid)"
+    if header.nav_shape:
+        rows, cols = header.nav_shape
+        grid = f"{rows}×{cols}, {header.grid}"
+    height, width = header.sig_shape
+    return {
+        "kind": "pattern scan",
+        "header": f"version {header.version}, patterns from byte {header.offset}",
+        "patterns": f"{count:,} of {height}×{width} {pixel_type(path)}",
+        "grid": grid,
+        "step": f"{header.step_um[0]:g} × {header.step_um[1]:g} µm" if any(header.step_um) else "not stated",
+        "size": console.size_text(path.stat().st_size),
+    }
+
+
+def _spec_rows(spec: ModelSpec) -> dict[str, object]:
+    training = spec.training
+    parity = "not measured" if spec.parity_error is None else f"{spec.parity_error:.1e} (relative L2, float32)"
+    own, unit = (_sample_rows(spec.diffusion), "samples") if spec.diffusion else (_pattern_rows(spec), "patterns")
+    return {
+        "kind": f"{spec.kind} {spec.name}",
+        **own,
+        "weights": spec.precision,
+        "parity": parity,
+        "trained on": training.data or "not stated",
+        "training": f"{training.patterns:,} {unit}, {training.steps:,} steps, seed {training.seed}",
+        "licence": training.licence or "not stated",
+        **dict(training.metrics),
+    }
+
+
+def _pattern_rows(spec: ModelSpec) -> dict[str, object]:
+    preprocessing = spec.preprocessing
+    mask = {-1: "none", 0: "inscribed circle"}.get(preprocessing.mask_radius, f"radius {preprocessing.mask_radius} px")
+    rows, cols = preprocessing.input_shape
+    return {
+        "latent size": spec.latent_size,
+        "input": f"{rows}×{cols}, mask: {mask}, crop: {preprocessing.crop}",
+    }
+
+
+def _sample_rows(diffusion: Diffusion) -> dict[str, object]:
+    channels, *sides = diffusion.sample_shape
+    code = "one value each" if channels == 1 else f"{channels} bits each"
+    schedule = diffusion.schedule
+    end = "pure noise" if schedule.zero_terminal_snr else "nearly pure noise"
+    rows: dict[str, object] = {
+        "samples": f"{'×'.join(map(str, sides))}, channels: {channels}",
+        "grains": f"{diffusion.n_colours} colours, {code}" if diffusion.n_colours else "values without colours",
+        "schedule": f"{schedule.training_steps} timesteps to {end}, predicts {schedule.prediction}",
+    }
+    return rows | ({"condition": f"{diffusion.condition_size} numbers"} if diffusion.condition_size else {})
+
+
+def _hdf5_rows(path: Path) -> dict[str, object]:
+    """Volumes, latents, or else a scan of another vendor."""
+    try:
+        return volume_rows(path) or _latents_rows(path)
+    except LatentsError as error:
+        try:
+            return _vendor_rows(path)
+        except ScanError:
+            raise error from None
+
+
+def _vendor_rows(path: Path) -> dict[str, object]:
+    scan = open_scan(path).scan
+    rows, cols = scan.nav_shape
+    return {
+        "kind": "pattern scan, read through kikuchipy",
+        "patterns": f"{scan.total:,} of {scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}",
+        "grid": f"{rows}×{cols}, {scan.grid}",
+        "step": f"{scan.step_um[0]:g} × {scan.step_um[1]:g} µm" if any(scan.step_um) else "not stated",
+        "size": console.size_text(path.stat().st_size),
+    }
+
+
+def _latents_rows(path: Path) -> dict[str, object]:
+    with open_latents(path) as latents:
+        origin, written = latents.origin, int(latents.written.sum())
+        scan = origin.scan
+        return {
+            "kind": f"latents of {origin.spec.name}, {origin.dtype}",
+            "map": f"{scan.nav_shape[0]}×{scan.nav_shape[1]}×{origin.spec.latent_size}, {scan.grid}",
+            "step": f"{scan.step_um[0]:g} × {scan.step_um[1]:g} µm" if any(scan.step_um) else "not stated",
+            "written": f"{written:,} of {scan.total:,} patterns, {int(latents.flags.sum())} without information",
+            "patterns": f"{scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}, background: {origin.background}",
+            "engine": f"{origin.engine} in {origin.precision}, SHA-256 {origin.engine_sha256[:16]}…",
+            "size": console.size_text(path.stat().st_size),
+        }

@@ -1,0 +1,84 @@
+"""What `microrun inspect` says of volumes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from microrun.cli import console
+from microrun.runtime.errors import VolumeError
+from microrun.runtime.files.npy import map_array
+from microrun.runtime.volumes.volume import LABELS, open_volume
+
+FROM_BLUEPRINT = ("seed", "order", "sampling", "computed")
+
+
+def array_rows(path: Path) -> dict[str, object]:
+    """Of a .npy file: labels, values, or the mask of a part."""
+    array = map_array(path)
+    return {"kind": "array", "shape": _sides(array.shape), "values": array.dtype, "size": _size(path)}
+
+
+def volume_rows(path: Path) -> dict[str, object]:
+    """Of an HDF5 file of grains, or of simulated volumes; empty if it is something else."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, VolumeError):
+        return _simulated_rows(path) or _grains_rows(path)
+    return {}
+
+
+def _simulated_rows(path: Path) -> dict[str, object]:
+    from microrun.training.simulate.volumes import FORMAT
+
+    with h5py.File(path) as file:
+        if file.attrs.get("format") != FORMAT:
+            return {}
+        volumes = [file[name] for name in sorted(file)]
+        process = json.loads(file.attrs["process"])
+        seeds = [int(volume.attrs["seed"]) for volume in volumes]
+        return {
+            "kind": f"simulated volumes, {file.attrs['kind']}",
+            "volumes": f"{len(volumes)} of {_sides(process.pop('shape'))} voxels (z, y, x)",
+            "seeds": f"{seeds[0]} to {seeds[-1]}",
+            "grains": f"{sum(int(volume.attrs['grains']) for volume in volumes):,}",
+            "process": _in_words(process),
+            "size": _size(path),
+        }
+
+
+def _grains_rows(path: Path) -> dict[str, object]:
+    """As `generate` and `segment` write it."""
+    with open_volume(path, LABELS) as volume:
+        with h5py.File(path) as file:
+            options, blueprint = (_decode(file[LABELS].attrs.get(name)) for name in ("options", "blueprint"))
+        grains = 1 + max(int(volume.read(z, z + 1).max()) for z in range(volume.shape[0]))
+        return {
+            "kind": "volume of grains",
+            "voxels": f"{_sides(volume.shape)} (z, y, x)",
+            "grains": f"{grains:,}",
+            **{name: _in_words(blueprint[name]) for name in FROM_BLUEPRINT if name in blueprint},
+            **({"engine": f"SHA-256 {blueprint['engine'][:16]}…"} if "engine" in blueprint else {}),
+            "segmented": _in_words(options),
+            "size": _size(path),
+        }
+
+
+def _decode(attribute: Any) -> dict[str, Any]:
+    """An attribute that we wrote as JSON; empty if it is another's."""
+    decoded = json.loads(attribute) if isinstance(attribute, str) else {}
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def _in_words(value: object) -> object:
+    return ", ".join(f"{name} {part}" for name, part in value.items()) if isinstance(value, dict) else value
+
+
+def _sides(shape: Any) -> str:
+    return " × ".join(map(str, shape))
+
+
+def _size(path: Path) -> str:
+    return console.size_text(path.stat().st_size)

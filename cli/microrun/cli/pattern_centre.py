@@ -1,0 +1,75 @@
+"""Where patterns come from, asked for by all commands that index."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import typer
+
+from microrun.cli import console
+from microrun.runtime.errors import ScanError
+from microrun.runtime.maps.indexing import FIT_PATTERNS, Geometry, fit_pattern_centre, stated_centre
+from microrun.runtime.patterns.background import static_background
+from microrun.runtime.patterns.prepared import prepare_patterns
+from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.scans.open import ScanFile
+from microrun.runtime.scans.truth import load_truth
+from microrun.runtime.spec import Preprocessing
+
+USUAL_CENTRE = (0.5, 0.7, 0.6)  # of EDAX detectors: where the search starts
+
+CentreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pc", help="Pattern centre X,Y,Z in EDAX's convention; by default from the truth or .ang beside, else fitted."
+    ),
+]
+PhaseOption = Annotated[str, typer.Option(help="Crystal structure to index: fcc, bcc or diamond.")]
+BackgroundOption = Annotated[str, typer.Option(help="auto (mean of the scan), none, or a .npy/.up1/.up2 file.")]
+TiltOption = Annotated[float, typer.Option(help="Of the sample, in degrees, where no truth beside the scan tells.")]
+
+
+class GeometryRequest(NamedTuple):
+    """What the user says of the geometry."""
+
+    centre: str | None
+    phase: str
+    tilt: float
+
+
+def find_geometry(source: ScanFile, background: str, request: GeometryRequest) -> Geometry:
+    """The geometry that was asked for, that a file beside the scan states, or that indexes the patterns best."""
+    centre, phase, tilt = request
+    truth = load_truth(source.path)
+    if centre:
+        return Geometry(parse_centre(centre), phase, tilt)
+    if truth:
+        return Geometry(truth.pattern_centre, phase, truth.sample_tilt)
+    stated = stated_centre(source.path)
+    if stated:
+        return Geometry(stated, phase, tilt)
+    usual = Geometry(USUAL_CENTRE, phase, tilt)
+    with console.err.status("fitting the pattern centre; this takes a minute or two"):
+        x, y, z = fit_pattern_centre(_some_patterns(source, background), usual, source.scan.sig_shape)
+    console.out.print(f"pc         {x:.4f},{y:.4f},{z:.4f} fitted; give it as --pc next time, or a better one")
+    return Geometry((x, y, z), phase, tilt)
+
+
+def _some_patterns(source: ScanFile, choice: str) -> np.ndarray:
+    preprocessor = Preprocessor(Preprocessing(), source.scan.sig_shape)
+    indices = np.unique(np.linspace(0, source.available - 1, FIT_PATTERNS).round().astype(np.int64))
+    background = static_background(choice, source, preprocessor)
+    batches = prepare_patterns(source, preprocessor, background, indices)
+    return np.concatenate([batch.patterns[~batch.flags] for batch in batches])
+
+
+def parse_centre(text: str) -> tuple[float, float, float]:
+    """Read "X,Y,Z"; ScanError for anything else."""
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ScanError(f"a pattern centre is written X,Y,Z, such as 0.42,0.79,0.50; got {text!r}") from None
+    if not (-1 < x < 2 and -1 < y < 2 and 0 < z < 5):
+        raise ScanError(f"a pattern centre is stated in shares of the detector's side; got {text}")
+    return x, y, z

@@ -1,0 +1,1 @@
+"""`microrun simulate`: scans and volumes with known truth."""

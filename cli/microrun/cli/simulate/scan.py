@@ -1,0 +1,62 @@
+"""`microrun simulate scan`, and the group that it belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from microrun.cli import console
+from microrun.cli.pattern_centre import parse_centre
+from microrun.cli.simulate import volumes as _simulate_volumes
+from microrun.runtime.errors import OutputError, ScanError
+from microrun.runtime.maps.orientation_file import read_orientations
+from microrun.runtime.scans.scan import parse_grid
+
+app = typer.Typer(no_args_is_help=True, help="Make data with known truth.")
+app.command("potts")(_simulate_volumes.potts)
+app.command("am")(_simulate_volumes.am)
+ELECTRONS = {"low": 38_400.0, "medium": 9_600.0, "high": 2_400.0}  # per pixel of a 120-pixel pattern
+SHADING = 0.018  # a third of the patterns' variance is then smooth, as in real ones of nickel
+
+
+@app.command()
+def scan(
+    out: Annotated[Path, typer.Argument(help="The .up2 file to make; its truth goes beside it.")],
+    orientations: Annotated[
+        Path | None, typer.Option(help="An .ang or an orix .h5 file to take the orientations from.")
+    ] = None,
+    size: Annotated[str, typer.Option(help="ROWSxCOLS of an invented map.")] = "48x64",
+    grains: Annotated[int, typer.Option(min=1, help="Grains of an invented map.")] = 16,
+    particles: Annotated[int, typer.Option(min=0, help="Particles of titanium carbide in an invented map.")] = 0,
+    noise: Annotated[
+        Literal["low", "medium", "high"], typer.Option(help="38,400, 9,600 or 2,400 electrons a pixel.")
+    ] = "medium",
+    detector: Annotated[int, typer.Option(min=60, max=960, help="Side of the patterns in pixels.")] = 120,
+    pc: Annotated[str, typer.Option(help="Pattern centre X,Y,Z in EDAX's convention.")] = "0.42,0.79,0.50",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scan.")] = 0,
+    step: Annotated[float, typer.Option(help="Step in µm.")] = 1.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Simulate a scan of nickel: grains, twins, sub-grains, deformed cells, particles; or a given map."""
+    from microrun.training.simulate.patterns import Exposure, PatternSimulator
+    from microrun.training.simulate.sample import Recipe, grow_sample, map_sample
+    from microrun.training.simulate.scan import simulate_scan
+
+    if out.suffix.lower() != ".up2":
+        raise ScanError(f"{out}: a simulated scan is a .up2 file")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another name")
+    if orientations:
+        rotations, valid = read_orientations(orientations)
+        if not valid.all():
+            raise ScanError(f"{orientations}: {(~valid).sum()} of its points are not indexed; a scan needs all")
+        sample = map_sample(rotations, seed, Recipe(blur_px=(0.8, 0.8), shading=SHADING))
+    else:
+        sample = grow_sample(parse_grid(size), grains, seed, Recipe(particles=particles, shading=SHADING))
+    electrons = ELECTRONS[noise] * (120 / detector) ** 2
+    exposure = Exposure(electrons=electrons, gain=30_000 / electrons)
+    with console.progress_bar("simulating") as bar:
+        simulate_scan(out, sample, PatternSimulator((detector, detector), parse_centre(pc)), exposure, seed, step, bar)
+    console.out.print(f"wrote {out} ({console.size_text(out.stat().st_size)}), its truth in {out.stem}.truth.npz")

@@ -1,0 +1,1 @@
+"""`microrun train`: a command for each kind of model."""

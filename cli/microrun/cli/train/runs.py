@@ -1,0 +1,96 @@
+"""What the commands that train share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from microrun.cli import console
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.files.lock import FileLock
+
+if TYPE_CHECKING:
+    from microrun.training.loop.distributed import Processes
+    from microrun.training.loop.trainer import Trainer
+
+DRAW_S = 60  # pictures are renewed with the first report after so long
+
+
+def check_run(folder: Path, hours: float, resume: bool) -> None:
+    """Raise MicrorunError if a run cannot be started so in this folder."""
+    if not hours > 0:
+        raise MicrorunError(f"--hours must be positive; got {hours:g}")
+    started = (folder / "state.pt").exists()
+    if started and not resume:
+        raise MicrorunError(f"{folder}: holds a run; go on with --resume, or choose another --out")
+    if resume and not started:
+        raise MicrorunError(f"{folder}: holds no run to go on with; leave out --resume, or name its folder as --out")
+
+
+@contextlib.contextmanager
+def joined(folder: Path) -> Iterator[Processes]:
+    """Join the processes that train together; the first speaks, and says what to do after an interruption."""
+    from microrun.training.loop.distributed import join_processes
+
+    try:
+        with join_processes() as processes:
+            console.out.quiet = console.err.quiet = not processes.leads
+            yield processes
+    except KeyboardInterrupt:
+        saved = (folder / "state.pt").exists()
+        console.error_line("interrupted; " + ("go on with --resume" if saved else "nothing was saved yet"))
+        raise typer.Exit(130) from None
+
+
+@contextlib.contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Lock a run's folder; MicrorunError if another run is in it."""
+    try:
+        lock = FileLock(folder / "run")
+    except BlockingIOError:
+        raise MicrorunError(f"{folder}: another run is training in it; choose another --out") from None
+    with lock:
+        yield
+
+
+class Clock:
+    """Counts what the reports say was done, and how fast.
+
+    Parameters
+    ----------
+    trainer
+        Whose reports are counted.
+    batch
+        Samples per step.
+    """
+
+    def __init__(self, trainer: Trainer[Any], batch: int) -> None:
+        self._trainer, self._batch = trainer, batch
+        self._step, self._samples, self._seconds = trainer.step, 0, 0.0
+
+    def count(self, step: int, samples_per_s: float) -> None:
+        """Take in a report."""
+        samples = (step - self._step) * self._batch
+        self._step = step
+        self._samples += samples
+        self._seconds += samples / samples_per_s
+
+    def finish(self, unit: str, results: tuple[str, ...]) -> None:
+        """Say how fast it was, where the results are, and what to do next."""
+        trainer, folder = self._trainer, self._trainer.folder
+        if self._seconds:
+            rate, flops, peak = self._samples / self._seconds, trainer.flops, trainer.peak
+            console.out.print(
+                f"trained at {rate:,.0f} {unit}s/s, {rate * flops / peak:.2f} of the matmul peak "
+                f"({peak / 1e9:,.0f} GFLOP/s in {trainer.precision}; {flops / 1e6:,.0f} MFLOP/{unit})"
+            )
+        console.out.print(f"wrote {', '.join(str(folder / name) for name in results)}")
+        if not self._samples:
+            console.out.print(f"nothing to do: all {trainer.steps:,} steps of this run are done")
+        if trainer.step < trainer.steps:
+            console.out.print(f"stopped at step {trainer.step:,} of {trainer.steps:,}; go on with --resume")
+        console.out.print(f"next  microrun export {folder / 'checkpoint.safetensors'} --to onnx")

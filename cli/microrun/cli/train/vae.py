@@ -1,0 +1,234 @@
+"""`microrun train vae`, and the group that it belongs to."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from microrun.cli import console
+from microrun.cli.train.diffusion import diffusion
+from microrun.cli.train.runs import DRAW_S, Clock, check_run, joined, only_run
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.scans.open import open_scan
+from microrun.runtime.scans.scan import parse_grid
+from microrun.runtime.spec import Preprocessing, Training
+
+if TYPE_CHECKING:
+    from microrun.training.loop.distributed import Processes
+    from microrun.training.vae.config import VaeConfig
+    from microrun.training.vae.data import Prepared
+    from microrun.training.vae.network import VAE
+    from microrun.training.vae.trainer import Report, VaeTrainer
+
+RESULTS = ("checkpoint.safetensors", "metrics.csv", "loss.png", "reconstructions.png")
+
+app = typer.Typer(no_args_is_help=True, help="Train models on scans or volumes.")
+app.command("diffusion")(diffusion)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked for: ``settings`` are those of a `VaeConfig` that were given."""
+
+    scans: list[Path]
+    folder: Path
+    settings: dict[str, Any]
+    grid: tuple[int, int] | None
+    start: Path | None
+    hours: float
+
+    @property
+    def state(self) -> Path:
+        """What is there to go on with, if it exists."""
+        return self.folder / "state.pt"
+
+    @property
+    def plans(self) -> bool:
+        """Whether the epochs shall be as many as fit into the hours."""
+        return math.isfinite(self.hours) and "epochs" not in self.settings and not self.state.exists()
+
+
+@app.command()
+def vae(
+    scans: Annotated[list[Path], typer.Argument(help="Finished .up1 or .up2 files, all of one detector shape.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("vae-run"),
+    latent: Annotated[
+        int | None, typer.Option(help="Latent size: 16, 32, 64, 128 or 256.", show_default="32, or that of --from")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Patterns per step, of all GPUs together.", show_default="256")
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes over the patterns.", show_default="250, or what fits into --hours")
+    ] = None,
+    hours: Annotated[float, typer.Option(help="Stop after this long; --resume goes on.")] = math.inf,
+    learning_rate: Annotated[float | None, typer.Option(help="Of Adam.", show_default="0.001")] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="Weight of the KL term: more than 1 for a β-VAE.", show_default="1")
+    ] = None,
+    contrastive: Annotated[
+        bool, typer.Option("--contrastive", help="Also tell augmented views of different patterns apart.")
+    ] = False,
+    patterns_per_scan: Annotated[
+        int | None, typer.Option(help="Random patterns from each scan, at most.", show_default="16000")
+    ] = None,
+    grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, for scans whose header has no grid.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, selection, order and noise.", show_default="0")] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Checkpoint (.safetensors) or built-in model to fine-tune.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")] = False,
+) -> None:
+    """Train the variational autoencoder of Calvat et al. on scans.
+
+    Leaves checkpoint.safetensors, metrics.csv, loss.png and
+    reconstructions.png in the run's folder. The state is saved with every
+    report, and --resume goes on from there exactly.
+
+    An epoch takes the same number of patterns from every scan, however many
+    a scan has. With --hours and without --epochs, the speed is measured
+    first, and as many epochs are planned as fit.
+
+    Several GPUs: torchrun --nproc-per-node 2 -m microrun.cli.main train vae …
+    """
+    from microrun.training.vae.config import Contrastive
+
+    asked = {
+        "latent_size": latent,
+        "batch": batch,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "beta": beta,
+        "contrastive": Contrastive() if contrastive else None,
+        "patterns_per_scan": patterns_per_scan,
+        "seed": seed,
+    }
+    settings = {name: value for name, value in asked.items() if value is not None}
+    request = Request(scans, out, settings, parse_grid(grid) if grid else None, start, hours)
+    check_run(out, hours, resume)
+    with joined(out) as processes:
+        _run(request, processes)
+
+
+def _run(request: Request, processes: Processes) -> None:
+    from microrun.training.loop.state import load_state
+    from microrun.training.vae.data import describe_data, identity_of, prepare_scans
+
+    folder = request.folder
+    config, model, preprocessing = _configure(request)
+    sources = [open_scan(scan, request.grid) for scan in request.scans]
+    record = describe_data(sources, preprocessing, config.selection)
+    load_state(folder, config, identity_of(record))  # refuses before anything is prepared
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_run(folder) if processes.leads else contextlib.nullcontext():
+        with processes.first_alone(), console.progress_bar("preparing") as bar:
+            data = prepare_scans(sources, preprocessing, folder / "prepared.npy", config.selection, bar)
+        make = partial(_make_trainer, request, data, processes)
+        _train(_plan(request, config, model, make), request.hours)
+
+
+def _configure(request: Request) -> tuple[VaeConfig, VAE | None, Preprocessing]:
+    """Settings, those not given from the run that is resumed; and what the checkpoint to fine-tune brings."""
+    from microrun.training.loop.checkpoint import find_checkpoint
+    from microrun.training.vae.config import VaeConfig
+    from microrun.training.vae.fine_tune import fine_tune
+
+    base = VaeConfig.load(request.folder / "config.json") if request.state.exists() else VaeConfig()
+    try:
+        config = replace(base, **request.settings)
+    except ValueError as error:
+        raise MicrorunError(str(error)) from None
+    if request.start is None:
+        return config, None, Preprocessing()
+    tuned, model, spec = fine_tune(config, find_checkpoint(request.start))
+    if request.settings.get("latent_size", spec.latent_size) != spec.latent_size:
+        raise MicrorunError(f"{request.start}: has latent size {spec.latent_size}; leave out --latent")
+    return tuned, model, spec.preprocessing
+
+
+def _make_trainer(
+    request: Request, data: Prepared, processes: Processes, config: VaeConfig, model: VAE | None
+) -> VaeTrainer:
+    from microrun.training.vae.trainer import VaeTrainer
+
+    licence = "that of the scans" + (" and of the first weights" if config.fine_tuned_from else "")
+    source = Training(data=", ".join(scan.name for scan in request.scans), licence=licence)
+    return VaeTrainer(config, data, request.folder, source, model, processes)
+
+
+def _plan(
+    request: Request, config: VaeConfig, model: VAE | None, make: Callable[[VaeConfig, VAE | None], VaeTrainer]
+) -> VaeTrainer:
+    """The trainer, where it was interrupted; with as many epochs as fit into the hours if only they are given."""
+    from microrun.training.vae.trainer import plan_epochs
+
+    if request.plans:
+        epochs = plan_epochs(make(config, copy.deepcopy(model)), request.hours)
+        config = replace(config, epochs=epochs)
+        console.out.print(f"{epochs:.3g} epochs fit into {request.hours:g} h")
+    trainer = make(config, model)
+    trainer.resume()
+    return trainer
+
+
+def _train(trainer: VaeTrainer, hours: float) -> None:
+    session = Session(trainer)
+    with console.progress_bar("training", "steps") as bar:
+
+        def report(now: Report) -> None:
+            bar(now.step, now.steps, f"{now.patterns_per_s:,.0f} patterns/s")
+            session.report(now)
+
+        trainer.run(trainer.report_every, report, hours)
+    if trainer.processes.leads:
+        session.finish()
+
+
+class Session:
+    """What is printed and drawn while a trainer runs.
+
+    Parameters
+    ----------
+    trainer
+        Reports of its leading process come here.
+    """
+
+    def __init__(self, trainer: VaeTrainer) -> None:
+        self.trainer = trainer
+        self._clock = Clock(trainer, trainer.config.batch)
+        self._drawn_at = time.monotonic()
+
+    def report(self, now: Report) -> None:
+        """Print a line, and renew the pictures once a minute."""
+        self._clock.count(now.step, now.patterns_per_s)
+        contrastive = f"  NT-Xent {now.contrastive:.3f}" if self.trainer.config.contrastive else ""
+        console.out.print(
+            f"step {now.step:>6,}  L2 {now.l2_per_pixel:.4f}  KL {now.kl:6.1f}{contrastive}  "
+            f"held-out R² {now.held_out_r2:.3f}  {now.patterns_per_s:,.0f} patterns/s"
+        )
+        if time.monotonic() - self._drawn_at > DRAW_S:
+            self._draw()
+
+    def finish(self) -> None:
+        """Draw, and say how fast it was, where the results are, and what to do next."""
+        self._draw()
+        self._clock.finish("pattern", RESULTS)
+
+    def _draw(self) -> None:
+        from microrun.training.loop.curves import draw_loss
+        from microrun.training.vae.pictures import draw_reconstructions
+
+        folder = self.trainer.folder
+        draw_loss(folder / "metrics.csv", folder / "loss.png")
+        patterns, reconstructed = (images[:, 0].cpu().numpy() for images in self.trainer.reconstruct_held_out())
+        draw_reconstructions(patterns, reconstructed, self.trainer.data.pixel_keep, folder / "reconstructions.png")
+        self._drawn_at = time.monotonic()

@@ -1,0 +1,279 @@
+"""Make the built-in models: simulate scans, train, judge, export.
+
+    python -m microrun.export.builtin.encoders FOLDER
+
+takes hours on two cores, may be interrupted and started again, and leaves ``vaeD.onnx``, ``vaeD.decoder.onnx`` and
+``vaeD.safetensors`` in FOLDER/vaeD. Everything it learns from is licensed CC BY 4.0 or made here: kikuchipy's nickel
+master pattern, a kinematical one of titanium carbide, and invented samples.
+
+Training is a chain. Bands are hard to find for a network that starts from nothing, and impossible within hours where
+uneven brightness explains more of the patterns than bands do: the first network learns from even patterns, the
+second goes on from it with uneven ones, and the third is the second, widened.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from microrun.export.recorded import MATERIALS, recorded_patterns
+from microrun.export.vae_to_onnx import export_checkpoint
+from microrun.runtime.engines.open import open_engine
+from microrun.runtime.maps.indexing import Geometry, Indexer
+from microrun.runtime.maps.judge import JudgeRequest, judge_model, load_judged
+from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.scans.truth import load_truth
+from microrun.runtime.scans.up_source import FileSource
+from microrun.runtime.spec import ModelSpec, Preprocessing, Training
+from microrun.training.loop.checkpoint import read_checkpoint_spec
+from microrun.training.simulate.patterns import Exposure, PatternSimulator
+from microrun.training.simulate.sample import Recipe, grow_sample, random_sample
+from microrun.training.simulate.scan import simulate_scan
+from microrun.training.vae.checkpoint import load_checkpoint, save_checkpoint
+from microrun.training.vae.config import VaeConfig
+from microrun.training.vae.data import Selection, prepare_scans
+from microrun.training.vae.evaluate import reconstruct, reconstruction_correlation
+from microrun.training.vae.network import VAE
+from microrun.training.vae.trainer import Report, VaeTrainer
+from microrun.training.vae.widen import widen
+
+SIG_SHAPE = (120, 120)  # simulated at the engine's size: binning 480×480 would only average the noise
+NAV_SHAPE = (50, 50)
+HELD_OUT_SEED = 1000
+HELD_OUT_EXPOSURE = Exposure(electrons=9_600, gain=3.1)  # 600 per pixel of a 480×480 camera, binned
+SELECTION = Selection(patterns_per_scan=2_500, seed=1)
+MATERIAL = "simulated nickel at 20 kV: kikuchipy's master pattern (doi:10.5281/zenodo.4288857)"
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """How the scans of a set differ.
+
+    Parameters
+    ----------
+    name
+        Of the folder of the scans.
+    random_scans, grain_scans
+        Number of scans whose every point has an orientation of its own; of invented polycrystals.
+    centre
+        Spans of x*, y* and z* of the pattern centre.
+    electrons, contrast
+        Spans of the dose per binned pixel and of the bands' contrast, both drawn by their logarithm.
+    blur_px
+        Span of the blur in random scans.
+    shading
+        Largest unevenness of brightness, in contrasts.
+    particles
+        Particles of the second phase in each polycrystal.
+    text
+        All of it, for the model's spec.
+    """
+
+    name: str
+    random_scans: int
+    grain_scans: int
+    centre: tuple[Span, Span, Span]
+    electrons: Span
+    contrast: Span
+    blur_px: Span
+    shading: float
+    particles: int
+    text: str
+
+
+EVEN = Diversity(
+    name="even",
+    random_scans=8,
+    grain_scans=4,
+    centre=((0.40, 0.60), (0.65, 0.85), (0.45, 0.65)),
+    electrons=(3_000, 40_000),
+    contrast=(0.05, 0.2),
+    blur_px=(0.6, 2.2),
+    shading=0.0,
+    particles=0,
+    text="8 scans of random orientations and 4 invented polycrystals, pattern centres within 0.1 of 0.50, 0.75, 0.55",
+)
+UNEVEN = Diversity(
+    name="uneven",
+    random_scans=14,
+    grain_scans=8,
+    centre=((0.40, 0.44), (0.77, 0.81), (0.48, 0.52)),
+    electrons=(6_000, 40_000),
+    contrast=(0.08, 0.25),
+    blur_px=(0.3, 2.4),
+    shading=0.12,
+    particles=30,
+    text=(
+        "14 scans of random orientations and 8 invented polycrystals with particles of titanium carbide, each with its "
+        "own pattern centre (within 0.02 of 0.42, 0.79, 0.50), background, contrast (0.08-0.25), dose (6,000-40,000 "
+        "electrons per binned pixel), blur (0.3-2.4 px) and uneven brightness"
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One link of the chain.
+
+    Parameters
+    ----------
+    name
+        Of its folder, and of its model.
+    config
+        How it is trained.
+    diversity
+        What on.
+    """
+
+    name: str
+    config: VaeConfig
+    diversity: Diversity
+
+
+STAGES = (
+    Stage("first", VaeConfig(latent_size=32, batch=64, epochs=25, seed=1), EVEN),
+    Stage("vae32", VaeConfig(latent_size=32, batch=64, epochs=9, learning_rate=7e-4, kl_warmup=0, seed=1), UNEVEN),
+    Stage("vae64", VaeConfig(latent_size=64, batch=64, epochs=3, learning_rate=4e-4, kl_warmup=0, seed=1), UNEVEN),
+)
+
+
+def simulate_training_scan(path: Path, number: int, diversity: Diversity) -> None:
+    """Simulate one scan with geometry and camera of its own; one that exists is kept."""
+    if path.exists():
+        return
+    rng = np.random.default_rng((7, number))
+    x, y, z = (rng.uniform(*span) for span in diversity.centre)
+    electrons, contrast = (float(np.exp(rng.uniform(*np.log(s)))) for s in (diversity.electrons, diversity.contrast))
+    exposure = Exposure(
+        electrons=electrons,
+        contrast=contrast,
+        gain=30_000 / electrons,
+        background_centre=(rng.uniform(-0.1, 0.1), rng.uniform(-0.15, 0.05)),
+        background_width=rng.uniform(0.28, 0.45),
+    )
+    shading = contrast * rng.uniform(0, diversity.shading)
+    if number < diversity.random_scans:
+        sample = random_sample(NAV_SHAPE, number, Recipe(blur_px=diversity.blur_px, shading=shading))
+    else:
+        perfect = rng.uniform(0.3, 1.0)
+        recipe = Recipe(perfect_blur_px=perfect, particles=diversity.particles, shading=shading)
+        sample = grow_sample(NAV_SHAPE, 60, number, recipe)
+    simulate_scan(path, sample, PatternSimulator(SIG_SHAPE, (x, y, z)), exposure, seed=number)
+
+
+def simulate_scans(folder: Path, diversity: Diversity) -> list[Path]:
+    """Simulate all scans of a set; those that exist are kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"scan{number:02d}.up2" for number in range(diversity.random_scans + diversity.grain_scans)]
+    for number, path in enumerate(paths):
+        simulate_training_scan(path, number, diversity)
+        print(f"scan {number + 1} of {len(paths)}: {path}", flush=True)
+    return paths
+
+
+def simulate_held_out(folder: Path) -> Path:
+    """Simulate a polycrystal that no model learns from; it is kept if it exists."""
+    path = folder / "held-out.up2"
+    if not path.exists():
+        sample = grow_sample(NAV_SHAPE, 60, HELD_OUT_SEED)
+        simulate_scan(path, sample, PatternSimulator(SIG_SHAPE), HELD_OUT_EXPOSURE, HELD_OUT_SEED)
+    return path
+
+
+def train(folder: Path, stage: Stage, before: Path | None) -> None:
+    """Train a stage in its folder, from the checkpoint of the stage before; goes on where it was interrupted."""
+    scans_folder = folder / stage.diversity.name
+    scans = [FileSource(path) for path in simulate_scans(scans_folder, stage.diversity)]
+    data = prepare_scans(scans, Preprocessing(), scans_folder / "prepared.npy", SELECTION)
+    run = folder / stage.name
+    run.mkdir(exist_ok=True)
+    source = Training(data=f"{MATERIAL}, {stage.diversity.text}", licence="CC BY 4.0")
+    start, config = None, stage.config
+    if before:
+        start = _start(before, config)
+        config = replace(config, fine_tuned_from=read_checkpoint_spec(before).name)
+    trainer = VaeTrainer(config, data, run, source, start)
+    trainer.resume()
+    trainer.run(200, _print)
+
+
+def finish(folder: Path, name: str, held_out: Path) -> Path:
+    """Judge and export a trained model under its name; returns the checkpoint, which then holds the judgement."""
+    model, spec = load_checkpoint(folder / "checkpoint.safetensors")
+    path = folder / f"{name}.safetensors"
+    metrics = {**spec.training.metrics, **_reconstruct_recorded(model, spec)}
+    _export(path, model, spec, metrics)
+    metrics |= _index_reconstructed(path, held_out)  # what is judged is what ships
+    _export(path, model, spec, metrics)
+    print(name, metrics, flush=True)
+    return path
+
+
+def _export(path: Path, model: VAE, spec: ModelSpec, metrics: dict[str, float]) -> None:
+    weights = {key: value.half() for key, value in model.state_dict().items()}
+    named = replace(spec, name=path.stem, training=replace(spec.training, metrics=metrics))
+    save_checkpoint(path, weights, named)
+    for exported in export_checkpoint(path, path.with_suffix(".onnx"), "f16"):
+        print(f"wrote {exported.path}", flush=True)
+
+
+def _reconstruct_recorded(model: VAE, spec: ModelSpec) -> dict[str, float]:
+    """How well real patterns are reconstructed, of materials and detectors that the model never saw."""
+    keep = Preprocessor(spec.preprocessing, SIG_SHAPE).pixel_keep
+    metrics = {}
+    for material in MATERIALS:
+        patterns = torch.from_numpy(recorded_patterns(material, spec.preprocessing))[:, None]
+        correlation = reconstruction_correlation(patterns, reconstruct(model, patterns), keep)
+        metrics[f"{material}_correlation"] = round(correlation, 4)
+    return metrics
+
+
+def _index_reconstructed(checkpoint: Path, held_out: Path) -> dict[str, float]:
+    """The row of the table: medians of indexing what the exported model reconstructs of the held-out scan."""
+    truth = load_truth(held_out)
+    assert truth is not None
+    source = FileSource(held_out)
+    with (
+        open_engine(checkpoint.with_suffix(".onnx")) as encoder,
+        open_engine(checkpoint.with_suffix(".decoder.onnx")) as decoder,
+    ):
+        geometry = Geometry(truth.pattern_centre, sample_tilt=truth.sample_tilt)
+        indexer = Indexer(geometry, SIG_SHAPE, encoder.spec.preprocessing.input_shape)
+        request = JudgeRequest(source, truth=truth.rotations.reshape(-1, 4))
+        judged = load_judged(request, encoder.spec, indexer)
+        row, _ = judge_model(judged, encoder, decoder, indexer)
+    assert row.truth_deg is not None
+    medians = {"misorientation_deg": row.misorientation_deg, "truth_deg": row.truth_deg, "correlation": row.correlation}
+    return {"indexed": round(row.indexed, 4), **{name: round(values[1], 4) for name, values in medians.items()}}
+
+
+def main(folder: Path) -> None:
+    """Run the chain."""
+    folder.mkdir(parents=True, exist_ok=True)
+    held_out = simulate_held_out(folder)
+    checkpoint = None
+    for stage in STAGES:
+        train(folder, stage, checkpoint)
+        checkpoint = finish(folder / stage.name, stage.name, held_out)
+
+
+def _start(before: Path, config: VaeConfig) -> VAE:
+    trained, spec = load_checkpoint(before)
+    return trained if spec.latent_size == config.latent_size else widen(trained, config.seed)
+
+
+def _print(report: Report) -> None:
+    print(
+        f"step {report.step}/{report.steps}  loss {report.loss:.4f}  L2 {report.l2_per_pixel:.4f}  "
+        f"KL {report.kl:.1f}  held-out R2 {report.held_out_r2:.3f}  {report.patterns_per_s:.0f} patterns/s",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,113 @@
+"""Make the built-in denoiser: simulate volumes, train, export.
+
+    python -m microrun.export.builtin.grains FOLDER
+
+takes half an hour with a card such as an H200, most of it to simulate, and days without; it may be interrupted and
+started again, and leaves ``grains.onnx`` and ``grains.safetensors`` in FOLDER. How good the volumes are that it draws
+is measured afterwards; `finish` writes the figures into both files.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from microrun.export.denoiser_to_onnx import export_denoiser
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.spec import Training
+from microrun.training.diffusion.checkpoint import load_denoiser, save_denoiser
+from microrun.training.diffusion.config import DiffusionConfig
+from microrun.training.diffusion.trainer import DiffusionReport, DiffusionTrainer
+from microrun.training.simulate.potts import Growth
+from microrun.training.simulate.volumes import read_volumes, write_volumes
+
+NAME = "grains"
+LICENCE = "BSD-3-Clause"
+GROWTH = Growth((100, 100, 100), steps=50)
+VOLUMES = 48
+FIRST_SEED = 1000
+CONFIG = DiffusionConfig(batch=64, learning_rate=1.5e-3, decay=0.7, steps=26_795, seed=1)
+
+
+def simulate(folder: Path) -> Path:
+    """Simulate the volumes, all in one file; it is kept if it exists."""
+    path = folder / "potts.h5"
+    if not path.exists():
+        write_volumes(path, GROWTH, FIRST_SEED, VOLUMES, _print_volume)
+    return path
+
+
+def describe_data() -> str:
+    """What is learned from, for the model's spec."""
+    trained = VOLUMES - CONFIG.held_out
+    return (
+        f"{trained} volumes of {'×'.join(map(str, GROWTH.shape))} voxels by Potts grain growth to t = {GROWTH.steps} "
+        f"(microrun simulate potts, seeds {FIRST_SEED} to {FIRST_SEED + trained - 1}), in {CONFIG.n_colours} colours "
+        f"as {CONFIG.labels}"
+    )
+
+
+def train(folder: Path, volumes: Path) -> Path:
+    """Train in FOLDER/run; goes on where it was interrupted. Returns the checkpoint."""
+    run = folder / "run"
+    run.mkdir(exist_ok=True)
+    simulated = read_volumes(volumes)
+    if len(simulated) != VOLUMES:
+        raise MicrorunError(f"{volumes}: expected {VOLUMES} volumes, got {len(simulated)}; delete it to simulate them")
+    source = Training(data=describe_data(), licence=LICENCE)
+    trainer = DiffusionTrainer(CONFIG, simulated, run, source)
+    trainer.resume()
+    trainer.run(trainer.report_every, _print_report)
+    return run / "checkpoint.safetensors"
+
+
+def finish(checkpoint: Path, folder: Path, metrics: Mapping[str, float]) -> Path:
+    """Write what ships, in half precision.
+
+    Parameters
+    ----------
+    checkpoint
+        That training left.
+    folder
+        Gets grains.safetensors and grains.onnx.
+    metrics
+        What was measured of the volumes that it draws, added to what training measured.
+
+    Returns
+    -------
+    Path
+        The .onnx file.
+    """
+    unet, spec = load_denoiser(checkpoint)
+    path = folder / f"{NAME}.safetensors"
+    training = replace(spec.training, metrics={**spec.training.metrics, **metrics})
+    weights = {name: tensor.half() for name, tensor in unet.state_dict().items()}
+    save_denoiser(path, weights, unet.config, replace(spec, name=NAME, training=training))
+    exported = export_denoiser(path, path.with_suffix(".onnx"), "f16").path
+    print(f"wrote {path} and {exported}", flush=True)
+    return exported
+
+
+def main(folder: Path) -> None:
+    """Run all of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    finish(train(folder, simulate(folder)), folder, {})
+
+
+def _print_volume(done: int, steps: int, note: str) -> None:
+    if done % GROWTH.steps == 0:
+        print(note, flush=True)
+
+
+def _print_report(report: DiffusionReport) -> None:
+    print(
+        f"step {report.step}/{report.steps}  loss {report.loss:.4f}  held out {report.held_out_loss:.4f}  "
+        f"{report.blocks_per_s:.1f} blocks/s",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

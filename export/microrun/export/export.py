@@ -1,0 +1,193 @@
+"""From a checkpoint or an ONNX file to what runs: ONNX in a precision, and TensorRT plans built from it.
+
+Plans of .onnx files are built without torch and onnx, on the machine of a user who has neither.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from microrun.runtime.engines.catalogue import DECODER_STEM, PLAN_SUFFIX, find_model
+from microrun.runtime.engines.nvidia.build_plan import BuildRequest, build_plan
+from microrun.runtime.engines.nvidia.plan import PlanRecord
+from microrun.runtime.engines.open import read_model_spec
+from microrun.runtime.errors import EngineError, OutputError
+from microrun.runtime.spec import ModelSpec, WeightPrecision
+
+if TYPE_CHECKING:
+    from microrun.export.quantize import QuantiseRequest
+
+CHECKPOINT_SUFFIX = ".safetensors"
+Progress = Callable[[str, int, int], None]  # what is done, steps done and their number; 0 of 0 where nobody knows
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export, and how.
+
+    Parameters
+    ----------
+    source
+        A checkpoint, an .onnx file, or the name of a built-in model.
+    out
+        NAME.onnx, or NAME.plan with `build`; the decoder becomes NAME.decoder.onnx or NAME.decoder.plan.
+    precision
+        Of the weights; None for an .onnx file's own and, of a checkpoint, f16 for plans and denoisers and f32 else.
+    calibration
+        What int8 is calibrated and judged on.
+    build
+        How to build plans; None makes ONNX.
+    """
+
+    source: Path
+    out: Path
+    precision: WeightPrecision | None = None
+    calibration: QuantiseRequest | None = None
+    build: BuildRequest | None = None
+
+    def __post_init__(self) -> None:
+        if (self.precision == "int8") != (self.calibration is not None):
+            raise EngineError("int8 is calibrated on a scan: give --precision int8 and --calibrate SCAN together")
+        suffix = PLAN_SUFFIX if self.build else ".onnx"
+        if self.out.suffix != suffix:
+            raise EngineError(f"{self.out}: expected a name that ends in {suffix}")
+        if not self.out.parent.is_dir():
+            raise EngineError(f"{self.out.parent}: no such folder")
+
+    @property
+    def onnx(self) -> Path:
+        """The .onnx file that is made on the way."""
+        return self.out.with_suffix(".onnx")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A file that was made.
+
+    Parameters
+    ----------
+    path
+        Where.
+    spec
+        As written into it or its sidecar.
+    record
+        Of a plan.
+    """
+
+    path: Path
+    spec: ModelSpec
+    record: PlanRecord | None = None
+
+
+def export(request: ExportRequest, progress: Progress = lambda what, done, total: None) -> list[Made]:
+    """Export encoder and decoder, or a denoiser; a file is compared with what it was made from before it gets its name.
+
+    Parameters
+    ----------
+    request
+        What and how. The .onnx files that plans are built from stay beside them.
+    progress
+        Called with what is being done.
+
+    Returns
+    -------
+    list of Made
+
+    Raises
+    ------
+    MicrorunError
+        For a source that cannot be used, a library that is missing or cannot build, results that differ too much,
+        or files that cannot be written.
+    """
+    if request.build and request.onnx.exists() and not _is_given(request):
+        raise EngineError(
+            f"{request.onnx}: is there already and would be replaced; build the plan from it, or choose another --out"
+        )
+    if request.source.suffix == CHECKPOINT_SUFFIX:
+        models = _from_checkpoint(request, progress)
+    else:
+        models = _from_onnx(request, progress)
+    new = [] if _is_given(request) else [Made(path, read_model_spec(path)) for path in models]
+    if request.build is None:
+        return new
+    plans = zip(models, (request.out, _decoder_beside(request.out)), strict=False)
+    return new + [_build(onnx, plan, request.build, progress) for onnx, plan in plans]
+
+
+def _is_given(request: ExportRequest) -> bool:
+    """Whether plans are built from .onnx files as they are."""
+    return request.source.suffix != CHECKPOINT_SUFFIX and request.calibration is None
+
+
+def _from_checkpoint(request: ExportRequest, progress: Progress) -> list[Path]:
+    from microrun.export.vae_to_onnx import export_checkpoint
+    from microrun.training.loop.checkpoint import read_checkpoint_spec
+
+    progress("exporting and comparing", 0, 0)
+    if read_checkpoint_spec(request.source).kind == "denoiser":
+        return [_denoiser(request)]
+    if request.calibration is None:
+        precision = request.precision or ("f16" if request.build else "f32")
+        assert precision != "int8"
+        return [exported.path for exported in export_checkpoint(request.source, request.onnx, precision)]
+    with TemporaryDirectory(prefix="microrun-export-") as folder:
+        encoder, _ = export_checkpoint(request.source, Path(folder) / request.onnx.name)
+        return _quantise(encoder.path, request, progress)
+
+
+def _denoiser(request: ExportRequest) -> Path:
+    from microrun.export.denoiser_to_onnx import export_denoiser
+
+    if request.build is not None:
+        raise EngineError(f"{request.source}: is a denoiser, which runs from .onnx, not from plans; take --to onnx")
+    if request.precision == "int8":
+        raise EngineError(f"{request.source}: is a denoiser; only encoders are quantised. Leave out --precision int8")
+    return export_denoiser(request.source, request.out, request.precision or "f16").path
+
+
+def _from_onnx(request: ExportRequest, progress: Progress) -> list[Path]:
+    model = find_model(request.source)
+    if model.suffix == PLAN_SUFFIX:
+        raise EngineError(f"{model}: is a plan already; export the .onnx file that it was built from")
+    if request.calibration is not None:
+        return _quantise(model, request, progress)
+    if request.build is None:
+        raise EngineError(f"{model}: is ONNX already; say --to tensorrt or tensorrt_rtx, or --precision int8")
+    own = read_model_spec(model).precision
+    if request.precision not in (None, own):
+        raise EngineError(
+            f"{model}: has weights in {own}, and a plan keeps them; for {request.precision} export its checkpoint"
+        )
+    return [path for path in (model, _decoder_beside(model)) if path.is_file()]
+
+
+def _quantise(encoder: Path, request: ExportRequest, progress: Progress) -> list[Path]:
+    """Quantise an encoder; its decoder, which has no patterns to be calibrated on, comes along as it is."""
+    from microrun.export.quantize import quantise
+
+    assert request.calibration is not None
+    if encoder.resolve() == request.onnx.resolve():
+        raise EngineError(f"{request.onnx}: is the model to be quantised; choose another --out")
+    quantise(encoder, request.onnx, request.calibration, progress)
+    decoder, copy = _decoder_beside(encoder), _decoder_beside(request.onnx)
+    if not decoder.is_file():
+        return [request.onnx]
+    try:
+        shutil.copyfile(decoder, copy)
+    except OSError as error:
+        raise OutputError(f"{copy}: cannot be written ({error.strerror or error})") from None
+    return [request.onnx, copy]
+
+
+def _build(onnx: Path, plan: Path, request: BuildRequest, progress: Progress) -> Made:
+    record = build_plan(onnx, plan, request, lambda phase, done, total: progress(f"{plan.name}: {phase}", done, total))
+    return Made(plan, record.spec, record)
+
+
+def _decoder_beside(path: Path) -> Path:
+    return path.with_name(path.stem + DECODER_STEM + path.suffix)

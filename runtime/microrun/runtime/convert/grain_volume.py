@@ -1,0 +1,87 @@
+"""A volume of grains as the writers take it: labels, perhaps values beside them, and the edge of a voxel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.errors import VolumeError
+from microrun.runtime.volumes.volume import SLAB_BYTES, Volume
+
+LARGEST_ID = 2**31 - 2  # DREAM3D's feature is one more
+LEAST_ROWS = 10_000_000  # that a table of features may have, however small the volume is
+
+
+@dataclass(frozen=True)
+class GrainVolume:
+    """Grains on a lattice of cubes, and where it lies.
+
+    Parameters
+    ----------
+    labels
+        Whole numbers: grains 0, 1, …; negative or NaN where there is none.
+    values
+        Of the same shape, what else is known of each voxel.
+    voxel_um
+        Edge of a voxel.
+    origin_um
+        z, y, x of the volume's corner.
+
+    Raises
+    ------
+    VolumeError
+        If the shapes differ, or the edge is no length.
+    """
+
+    labels: Volume
+    values: Volume | None = None
+    voxel_um: float = 1.0
+    origin_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.voxel_um < np.inf:
+            raise VolumeError(f"the edge of a voxel is more than 0 µm; got {self.voxel_um:g}")
+        if self.values is not None and self.values.shape != self.labels.shape:
+            raise VolumeError(
+                f"{self.values.name}: values must have the shape {self.labels.shape} of the grains in "
+                f"{self.labels.name}; got {self.values.shape}"
+            )
+
+    def slabs(self) -> Iterator[slice]:
+        """Planes that are read at once."""
+        depth, rows, cols = self.labels.shape
+        planes = max(1, SLAB_BYTES // (rows * cols * 8))
+        return (slice(first, min(first + planes, depth)) for first in range(0, depth, planes))
+
+    @property
+    def largest_number(self) -> int:
+        """Of a grain; a table of features has a row for every number up to the largest."""
+        return min(LARGEST_ID, max(LEAST_ROWS, math.prod(self.labels.shape)))
+
+    def read_grains(self, planes: slice) -> NDArray[np.int32]:
+        """Grains of some planes, −1 where there is none.
+
+        Raises
+        ------
+        VolumeError
+            If a label is no whole number, or above `largest_number`.
+        """
+        labels = self.labels.read(planes.start, planes.stop)
+        labels = np.where(np.isfinite(labels) & (labels >= 0), labels, -1)
+        if (labels != np.floor(labels)).any():
+            raise VolumeError(f"{self.labels.name}: labels are whole numbers; run microrun segment on values first")
+        if labels.max() > self.largest_number:
+            raise VolumeError(
+                f"{self.labels.name}: grain {labels.max():.0f} has a number above {self.largest_number:,}; number the "
+                f"grains anew with microrun segment --components 6"
+            )
+        return labels.astype(np.int32)
+
+    def read_values(self, planes: slice) -> NDArray[np.float32]:
+        """Values of some planes."""
+        assert self.values is not None
+        return self.values.read(planes.start, planes.stop).astype(np.float32, copy=False)

@@ -1,0 +1,136 @@
+"""Chosen features of a latents file, read a few rows of the map at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.array_types import Float32, Float64
+from microrun.runtime.errors import LatentsError
+from microrun.runtime.latents.reader import Latents
+
+BLOCK_BYTES = 1 << 24  # of latents that are in memory at a time, unless a single row has more
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of the map.
+
+    Parameters
+    ----------
+    rows
+        Which ones.
+    values
+        (r, cols, n) float32, NaN where not written.
+    written, flags
+        (r, cols) bool; flags are True for patterns without information.
+    exists
+        (r, cols) bool: map points that have a pattern.
+    x, y
+        (r, cols) float64, in µm, or in steps where the step is not known.
+    """
+
+    rows: slice
+    values: Float32
+    written: Bools
+    flags: Bools
+    exists: Bools
+    x: Float64
+    y: Float64
+
+    @property
+    def informative(self) -> Float32:
+        """Values as `microrun maps` draws them: NaN also for patterns without information."""
+        return np.where(self.flags[..., None], np.float32(np.nan), self.values)
+
+
+class Features:
+    """Features of a latents file, in rising order.
+
+    Parameters
+    ----------
+    latents
+        The file, finished or growing.
+    numbers
+        Of the features, 0 to D − 1; None for all.
+
+    Raises
+    ------
+    LatentsError
+        If there is no such feature, or if nothing has been written yet.
+    """
+
+    def __init__(self, latents: Latents, numbers: Sequence[int] | None = None) -> None:
+        size = latents.origin.spec.latent_size
+        chosen = range(size) if numbers is None else numbers
+        if not chosen or not all(0 <= number < size for number in chosen):
+            raise LatentsError(
+                f"{latents.path}: features are 0 to {size - 1}; got {', '.join(map(str, chosen)) or 'none'}"
+            )
+        self.latents, self.origin, self.scan = latents, latents.origin, latents.origin.scan
+        self.numbers = sorted(set(chosen))
+        if not any(latents.read("written", rows).any() for rows in self.row_blocks()):
+            raise LatentsError(f"{latents.path}: holds no latents yet")
+
+    @property
+    def names(self) -> list[str]:
+        """Of the features, such as "latent_17"."""
+        return [f"latent_{number}" for number in self.numbers]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(rows, cols, n)."""
+        return (*self.scan.nav_shape, len(self.numbers))
+
+    @property
+    def units(self) -> tuple[str, str]:
+        """Of x and y: "µm", or "steps" where the step is not known."""
+        x, y = ("µm" if step else "steps" for step in self.scan.step_um)
+        return x, y
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of the map that are read at a time: a power of two, so that smaller chunks fit, or all."""
+        rows, cols = self.scan.nav_shape
+        row_bytes = cols * self.origin.spec.latent_size * np.dtype(np.float32).itemsize
+        fitting = max(1, BLOCK_BYTES // row_bytes)
+        return min(rows, 1 << (fitting.bit_length() - 1))
+
+    def row_blocks(self) -> Iterator[slice]:
+        """Cut the map into slices of rows."""
+        rows = self.scan.nav_shape[0]
+        for first in range(0, rows, self.block_rows):
+            yield slice(first, min(first + self.block_rows, rows))
+
+    def blocks(self) -> Iterator[Block]:
+        """Read the map from its first row to its last."""
+        return map(self.read, self.row_blocks())
+
+    def read(self, rows: slice) -> Block:
+        """Read some rows.
+
+        Raises
+        ------
+        LatentsError
+            If the file is damaged.
+        """
+        # The marks come first: what is marked by then is in the file, also in one that grows.
+        written = self.latents.read("written", rows).astype(bool)
+        values = self.latents.read("latents", rows)[..., self.numbers].astype(np.float32, copy=False)
+        values[~written] = np.nan
+        exists = np.ones_like(written)
+        if self.scan.alternating:
+            exists[(rows.start + 1) % 2 :: 2, -1] = False
+        return Block(
+            rows,
+            values,
+            written,
+            self.latents.read("flags", rows).astype(bool) & written,
+            exists,
+            self.latents.read("x_um", rows),
+            self.latents.read("y_um", rows),
+        )

@@ -1,0 +1,125 @@
+"""Volumes of grains for other programs, of any size, slab by slab, for DREAM3D-NX: .dream3d.
+
+A .dream3d file is of DREAM3D-NX's format 8.0, as the open reader and writer of its library simplnx have it
+(src/simplnx/DataStructure/IO/HDF5 and Utilities/Parsing/DREAM3D of BlueQuartzSoftware/simplnx, 2026). That reader wants
+FileVersion, a pipeline, NextObjectId, and for every object ObjectType, ObjectId and Importable; it refuses attributes
+with text of variable length. Tuples are (z, y, x) with x fastest, while sizes, spacings and origins are x, y, z.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.array_types import Float64
+from microrun.runtime.convert.grain_volume import GrainVolume
+from microrun.runtime.files.disk import check_room
+
+MICROMETRE = 6  # among simplnx's units of length
+PIPELINE_VERSION = 3
+GEOMETRY, CELLS, FEATURES = "ImageGeom", "Cell Data", "Cell Feature Data"
+
+
+class Features:
+    """Voxels and centroids of grains, slab by slab."""
+
+    def __init__(self) -> None:
+        self.voxels: Float64 = np.zeros(0)
+        self.sums: Float64 = np.zeros((0, 3))
+
+    def add(self, grains: NDArray[np.int32], first: int) -> None:
+        """Count the voxels of planes from the first on."""
+        inside = np.nonzero(grains >= 0)
+        numbers = grains[inside]
+        size = max(len(self.voxels), int(grains.max()) + 1)
+        z, y, x = (np.bincount(numbers, at, size) for at in (inside[0] + first, inside[1], inside[2]))
+        more = size - len(self.voxels)
+        self.voxels = np.pad(self.voxels, (0, more)) + np.bincount(numbers, minlength=size)
+        self.sums = np.pad(self.sums, ((0, more), (0, 0))) + np.stack([x, y, z], axis=1)
+
+    def measure(self, volume: GrainVolume) -> dict[str, NDArray[Any]]:
+        """Arrays of DREAM3D's names with a row for each feature; that of feature 0 is empty."""
+        voxels = np.concatenate([[0], self.voxels])
+        sums = np.concatenate([np.zeros((1, 3)), self.sums])
+        volumes = voxels * volume.voxel_um**3
+        middle = sums / np.maximum(voxels, 1)[:, None] + 0.5
+        centroids = np.where(voxels[:, None] > 0, middle * volume.voxel_um + volume.origin_um[::-1], 0)
+        return {
+            "NumElements": voxels.astype(np.int32),
+            "Volumes": volumes.astype(np.float32),
+            "EquivalentDiameters": np.cbrt(volumes * (6 / np.pi)).astype(np.float32),
+            "Centroids": centroids.astype(np.float32),
+        }
+
+
+def write_dream3d(volume: GrainVolume, path: Path) -> None:
+    """Write a .dream3d file; see the top of this module for its format."""
+    check_room(path, 4 * math.prod(volume.labels.shape) * (1 if volume.values is None else 2))
+    with h5py.File(path, "w") as file:
+        file.attrs["FileVersion"] = np.bytes_("8.0")
+        _add_pipeline(file)
+        root = file.create_group("DataStructure")
+        geometry = _mark(root.create_group(GEOMETRY), "ImageGeom", 1)
+        geometry.attrs["_DIMENSIONS"] = np.array(volume.labels.shape[::-1], np.uint64)
+        geometry.attrs["_SPACING"] = np.full(3, volume.voxel_um, np.float32)
+        geometry.attrs["_ORIGIN"] = np.array(volume.origin_um[::-1], np.float32)
+        geometry.attrs["Units"] = np.uint32(MICROMETRE)
+        geometry.attrs["Cell Data ID"] = np.uint64(2)
+        cells = _add_matrix(geometry, CELLS, volume.labels.shape, 2)
+        measured = _fill_cells(volume, cells).measure(volume)
+        features = _add_matrix(geometry, FEATURES, (len(measured["NumElements"]),), 5)
+        for number, (name, array) in enumerate(measured.items(), 6):
+            components = array.shape[1:] or (1,)
+            _add_array(features, name, array.dtype, components, number)[:] = array.reshape(-1, *components)
+        root.attrs["NextObjectId"] = np.uint64(6 + len(measured))
+
+
+def _fill_cells(volume: GrainVolume, cells: h5py.Group) -> Features:
+    features = Features()
+    ids = _add_array(cells, "FeatureIds", np.dtype(np.int32), (1,), 3)
+    values = None if volume.values is None else _add_array(cells, "Value", np.dtype(np.float32), (1,), 4)
+    for planes in volume.slabs():
+        grains = volume.read_grains(planes)
+        features.add(grains, planes.start)
+        ids[planes] = (grains + 1)[..., None]
+        if values is not None:
+            values[planes] = volume.read_values(planes)[..., None]
+    return features
+
+
+def _add_pipeline(file: h5py.File) -> None:
+    """An empty pipeline; DREAM3D-NX opens no file without one."""
+    group = file.create_group("Pipeline")
+    group.attrs["Pipeline Version"] = np.int32(PIPELINE_VERSION)
+    group.attrs["Current Pipeline"] = np.bytes_("microrun")
+    group["Pipeline"] = np.bytes_(json.dumps({"name": "microrun", "version": 1, "pipeline": []}))
+
+
+def _add_matrix(geometry: h5py.Group, name: str, tuples: tuple[int, ...], number: int) -> h5py.Group:
+    matrix = _mark(geometry.create_group(name), "AttributeMatrix", number)
+    matrix.attrs["TupleDims"] = np.array(tuples, np.uint64)
+    return matrix
+
+
+def _add_array(
+    matrix: h5py.Group, name: str, dtype: np.dtype[Any], components: tuple[int, ...], number: int
+) -> h5py.Dataset:
+    tuples = tuple(int(size) for size in matrix.attrs["TupleDims"])
+    array = _mark(matrix.create_dataset(name, tuples + components, dtype), f"DataArray<{dtype.name}>", number)
+    array.attrs["TupleDimensions"] = np.array(tuples, np.uint64)
+    array.attrs["ComponentDimensions"] = np.array(components, np.uint64)
+    return array
+
+
+def _mark(item: Any, kind: str, number: int) -> Any:
+    """Attributes that every object has."""
+    item.attrs["ObjectType"] = np.bytes_(kind)
+    item.attrs["ObjectId"] = np.uint64(number)
+    item.attrs["Importable"] = np.int32(1)
+    return item

@@ -1,0 +1,188 @@
+"""From latents back to patterns that can be indexed: what `microrun decode` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.array_types import Float32
+from microrun.runtime.engines.catalogue import MODELS
+from microrun.runtime.engines.engine import Engine, Lane
+from microrun.runtime.engines.lanes import run_lanes
+from microrun.runtime.engines.open import read_model_spec
+from microrun.runtime.errors import EngineError, LatentsError, SpecError
+from microrun.runtime.files.output import written_beside
+from microrun.runtime.latents.reader import Latents
+from microrun.runtime.patterns.preprocess import Preprocessor, restore_patterns
+from microrun.runtime.scans.scan import Scan
+from microrun.runtime.scans.up2 import UpWriter
+
+WHITE = 65535
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a decoded file holds.
+
+    Parameters
+    ----------
+    scan
+        Its geometry: that of the latents, with the decoder's pattern size and 16 bits.
+    gain, offset
+        Stored value = gain · intensity + offset; 1 and 0 with the background.
+    blank
+        Patterns that are blank because they were not encoded, or carried no information.
+    """
+
+    scan: Scan
+    gain: float
+    offset: float
+    blank: int
+
+
+def decode_latents(
+    latents: Latents,
+    engine: Engine,
+    out: Path,
+    *,
+    add_background: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Decoded:
+    """Decode a latents file into a UP2 file on the same grid.
+
+    Parameters
+    ----------
+    latents
+        Finished or growing; what is not there yet becomes blank.
+    engine
+        The decoder that was trained with the encoder.
+    out
+        The .up2 file to make; it gets its name when it is complete.
+    add_background
+        True restores the intensities that the camera counted, at the binned size. False keeps the background
+        subtracted, as indexing likes it, and stretches the whole scan to 16 bits by one gain and offset.
+    progress
+        Called with (patterns done, total).
+
+    Returns
+    -------
+    Decoded
+
+    Raises
+    ------
+    SpecError
+        If the engine is no decoder, or not the encoder's.
+    LatentsError
+        If the file lacks what decoding needs.
+    OutputError
+        If the file cannot be written.
+    """
+    check_decoder(engine, latents)
+    job = _Job.prepare(latents, engine, add_background)
+    done = 0
+    with written_beside(out) as beside, UpWriter(beside, job.decoded.scan) as writer:
+        for patterns in run_lanes(engine, job.batches(engine.info.batch), job.decode):
+            writer.write(patterns)
+            done += len(patterns)
+            progress(done, job.decoded.scan.total)
+    return job.decoded
+
+
+def check_decoder(engine: Engine, latents: Latents) -> None:
+    """Raise SpecError unless the engine decodes what the latents' encoder made."""
+    found, wanted = engine.spec, latents.origin.spec
+    name = engine.info.path
+    if found.kind != "decoder":
+        raise SpecError(f"{name}: is a model of kind {found.kind}; decoding needs a decoder")
+    if not found.belongs_to(wanted):
+        raise SpecError(
+            f"{name}: does not belong to the encoder of {latents.path} ({wanted.name}, D = {wanted.latent_size}); "
+            f"give the decoder that was exported with it"
+        )
+
+
+def find_decoder(latents: Latents) -> Path:
+    """The built-in decoder of the encoder that made the latents.
+
+    Raises
+    ------
+    EngineError
+        If it was no built-in encoder.
+    """
+    wanted = latents.origin.spec
+    path = MODELS / f"{wanted.name}.decoder.onnx"
+    if path.is_file() and read_model_spec(path).belongs_to(wanted):
+        return path
+    raise EngineError(f"{latents.path}: was not made by a built-in encoder; give --engine {wanted.name}.decoder.onnx")
+
+
+@dataclass(frozen=True)
+class _Batch:
+    latents: Float32
+    ranges: Float32
+    blank: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all batches share."""
+
+    latents: Latents
+    decoded: Decoded
+    background: Float32 | None
+    pixel_keep: NDArray[np.bool_]
+    usable: NDArray[np.bool_]  # what was there at the start; a growing file may have more by now
+    empty: Float32  # what a blank pattern, and the outside of the mask, becomes
+
+    @classmethod
+    def prepare(cls, latents: Latents, engine: Engine, add_background: bool) -> _Job:
+        origin = latents.origin
+        shape = engine.spec.preprocessing.input_shape
+        usable = latents.written & ~latents.flags
+        ranges = latents.ranges[usable]
+        if not len(ranges):
+            raise LatentsError(f"{latents.path}: holds no latents to decode")
+        if not np.isfinite(ranges).all() or not (ranges[:, 0] < ranges[:, 1]).all():
+            raise LatentsError(
+                f"{latents.path}: the patterns' minimum and maximum are missing or damaged; encode the scan again"
+            )
+        background = latents.background if add_background else None
+        gain, offset = (1.0, 0.0) if add_background else _stretch(ranges)
+        empty = np.zeros(shape, np.float32) if background is None else background
+        scan = replace(origin.scan, sig_shape=shape, dtype="uint16")
+        decoded = Decoded(scan, gain, offset, int(origin.scan.total - usable.sum()))
+        keep = Preprocessor(engine.spec.preprocessing, origin.scan.sig_shape).pixel_keep
+        return cls(latents, decoded, background, keep, usable, empty)
+
+    def batches(self, size: int) -> Iterator[_Batch]:
+        """Read the latents row by row, in the order of acquisition."""
+        exists = self.latents.origin.scan.exists()
+        for row, there in enumerate(exists):
+            values = self.latents.read("latents", row)[there].astype(np.float32)
+            ranges = self.latents.read("ranges", row)[there]
+            blank = ~self.usable[row][there]
+            values[blank], ranges[blank] = 0, (0, 1)
+            for first in range(0, len(values), size):
+                part = slice(first, first + size)
+                yield _Batch(values[part], ranges[part], blank[part])
+
+    def decode(self, lane: Lane, batch: _Batch) -> NDArray[np.uint16]:
+        """Decode, invert the preprocessing, round to 16 bits."""
+        prepared = lane.run(batch.latents)[:, 0]
+        patterns = restore_patterns(prepared, batch.ranges, self.background)
+        patterns[:, ~self.pixel_keep] = self.empty[~self.pixel_keep]
+        patterns[batch.blank] = self.empty
+        patterns *= np.float32(self.decoded.gain)
+        patterns += np.float32(self.decoded.offset)
+        return np.clip(np.rint(patterns), 0, WHITE).astype(np.uint16)
+
+
+def _stretch(ranges: Float32) -> tuple[float, float]:
+    """Gain and offset that bring all intensities, and 0, into 16 bits."""
+    low, high = min(0.0, float(ranges[:, 0].min())), max(0.0, float(ranges[:, 1].max()))
+    gain = WHITE / (high - low)
+    return gain, -gain * low

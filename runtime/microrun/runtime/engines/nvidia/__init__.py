@@ -1,0 +1,1 @@
+"""All that needs an NVIDIA card: CUDA, captured lanes, plans and their sidecars."""

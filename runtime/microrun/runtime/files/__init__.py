@@ -1,0 +1,1 @@
+"""Files that are never half written: beside and renamed, locked, with room on the disk."""

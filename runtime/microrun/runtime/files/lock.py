@@ -1,0 +1,75 @@
+"""One writer per file: a lock that the operating system frees when its process ends, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+from microrun.runtime.files.closing import Closing
+
+
+class FileLock(Closing):
+    """Hold an exclusive lock on a file beside the one that is written.
+
+    HDF5's own lock is given up in SWMR mode, and would keep readers out.
+
+    Parameters
+    ----------
+    path
+        The file that is written; the lock is ``NAME.lock`` beside it, and goes with `close`.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process or writer holds it.
+    OSError
+        If the file cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(path.name + ".lock")
+        self._handle = self._take()
+        while not self._is_there():  # who held it before has removed the file in the meantime
+            os.close(self._handle)
+            self._handle = self._take()
+
+    def close(self) -> None:
+        """Give the lock up."""
+        if self._handle < 0:
+            return
+        if sys.platform != "win32":
+            self._path.unlink(missing_ok=True)
+        os.close(self._handle)
+        self._handle = -1
+        if sys.platform == "win32":  # where an open file cannot be removed, and another may have it by now
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    def _take(self) -> int:
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT)
+        try:
+            _lock(handle)
+        except OSError:
+            os.close(handle)
+            raise BlockingIOError(f"{self._path} is held") from None
+        return handle
+
+    def _is_there(self) -> bool:
+        """Whether the locked file is the one that others find."""
+        try:
+            return os.path.samestat(os.fstat(self._handle), self._path.stat())
+        except FileNotFoundError:
+            return False
+
+
+def _lock(handle: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,253 @@
+"""A volume in the making: a folder with one file for each finished block, whole or not there.
+
+A run that was killed goes on from the files, and so may any number of workers that see the folder. Besides the
+blocks, the folder holds ``blueprint.json`` with all that the volume is a function of, and ``part.npy``, the mask of a
+part.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import uuid
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.array_types import Float32, Mask
+from microrun.runtime.colour_codes import colour_values, nearest_colours
+from microrun.runtime.errors import EngineError, MicrorunError, VolumeError
+from microrun.runtime.files.disk import take_room
+from microrun.runtime.files.npy import map_array
+from microrun.runtime.files.output import BESIDE, cannot_write, write_text, written_beside
+from microrun.runtime.generation.blueprint import Blueprint, hash_mask, tile_volume
+from microrun.runtime.generation.tiling import BLOCK, Tiling
+from microrun.runtime.spec import Diffusion
+
+Stored = NDArray[np.int8] | Float32
+BLUEPRINT, PART = "blueprint.json", "part.npy"
+OUTSIDE = -1  # among colours
+
+
+class BlockFolder:
+    """The folder of a volume in the making.
+
+    Parameters
+    ----------
+    path
+        Of the folder, as `make_folder` made it.
+    diffusion
+        What blocks are: colours are kept as int8, other values as float32.
+
+    Raises
+    ------
+    VolumeError
+        If it is no such folder, or damaged.
+    """
+
+    def __init__(self, path: Path, diffusion: Diffusion) -> None:
+        self.path = path
+        self.blueprint, self.diffusion = read_blueprint(path), diffusion
+        self._colours, self._channels = diffusion.n_colours, diffusion.sample_shape[0]
+        dtype = np.int8 if self._colours else np.float32
+        self._blank = np.zeros((BLOCK, BLOCK, BLOCK), dtype)
+        saved = io.BytesIO()
+        np.save(saved, self._blank)
+        self._file_bytes = saved.tell()
+        self._header = saved.getvalue()[: -self._blank.nbytes]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of what is kept: int8 colours or float32 values."""
+        return self._blank.dtype
+
+    @cached_property
+    def part(self) -> Mask | None:
+        """Mask of the part, if there is one; VolumeError if it is damaged."""
+        if not self.blueprint.part:
+            return None
+        try:
+            mask: Mask = map_array(self.path / PART)
+        except VolumeError as error:
+            raise VolumeError(f"{error}; delete it and run again") from None
+        if hash_mask(mask) != self.blueprint.part:
+            raise VolumeError(f"{self.path / PART}: is not the part of this volume; delete it and run again")
+        return mask
+
+    @cached_property
+    def tiling(self) -> Tiling:
+        """The blocks and their order."""
+        return tile_volume(self.blueprint.order, self.blueprint.shape, self.part)
+
+    def finished(self) -> Mask:
+        """(n,) bool: blocks whose files are there, whole."""
+        found = np.zeros(len(self.tiling), bool)
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                number = _number_of(entry.name)
+                if number is not None and number < len(found) and entry.stat().st_size == self._file_bytes:
+                    found[number] = True
+        return found
+
+    def has(self, number: int) -> bool:
+        """Whether a block's file is there, whole."""
+        path = self._file(number)
+        return path.exists() and path.stat().st_size == self._file_bytes
+
+    def store(self, number: int, block: Float32) -> None:
+        """Keep a finished block; any number of workers may do so at once.
+
+        Parameters
+        ----------
+        number
+            Of the block.
+        block
+            (channels, 32, 32, 32) values; of colours the nearest is kept.
+
+        Raises
+        ------
+        EngineError
+            If values are not finite.
+        OutputError
+            If the disk is full.
+        """
+        if not np.isfinite(block).all():
+            raise EngineError(
+                f"{self.path}: values of block {number} are not finite: the denoiser is damaged, or overflows in "
+                f"half precision; see `microrun inspect`, and try --precision f32"
+            )
+        path = self._file(number)
+        beside = path.with_name(f"{BESIDE}{uuid.uuid4().hex}-{path.name}")
+        kept = nearest_colours(block, self._colours) if self._colours else block[0]
+        try:
+            with beside.open("wb") as file:
+                np.save(file, kept)
+            beside.replace(path)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise cannot_write(path, error) from None
+
+    def load(self, number: int) -> Stored:
+        """Read a block as it is kept; VolumeError if that fails."""
+        path = self._file(number)
+        try:
+            saved = path.read_bytes()
+        except OSError as error:
+            raise VolumeError(f"{path}: cannot be read ({error}); delete it and run again") from None
+        if len(saved) != self._file_bytes or not saved.startswith(self._header):
+            raise VolumeError(f"{path}: is no block of this volume; delete it and run again")
+        # Not np.load: `ast`, which parses the header there, fails now and then in several threads of Python 3.11.
+        return np.frombuffer(saved, self.dtype, offset=len(self._header)).reshape(self._blank.shape)
+
+    def known(self, number: int) -> tuple[Float32, Mask]:
+        """What earlier blocks give of a block.
+
+        Returns
+        -------
+        values : (channels, 32, 32, 32) float32
+            Anything where nothing is given.
+        mask : (channels, 32, 32, 32) bool
+            True = given.
+        """
+        tiling, kept = self.tiling, self._blank.copy()
+        mask = tiling.known_mask(number)
+        corner = tiling.corners[number]
+        for other in tiling.dependencies(number)[::-1].tolist():  # the earliest last: it has the voxels that it shares
+            offset = tiling.corners[other] - corner
+            here, there = (tuple(map(slice, np.maximum(o, 0), np.minimum(o, 0) + BLOCK)) for o in (offset, -offset))
+            kept[here] = self.load(other)[there]
+        values = colour_values(kept, self._colours, self._channels) if self._colours else kept[None]
+        return values, np.broadcast_to(mask, values.shape)
+
+    def assemble(self) -> NDArray[Any]:
+        """Put all blocks together into a file of the folder.
+
+        Returns
+        -------
+        (z, y, x) int8 or float32
+            Mapped; −1 or NaN outside the part.
+        """
+        path = self.path / "volume.npy"
+        with written_beside(path) as beside:
+            self._paint(beside)
+        assembled: NDArray[Any] = np.load(path, mmap_mode="r")
+        return assembled[tuple(map(slice, self.blueprint.shape))]
+
+    def remove(self) -> None:
+        """Delete the folder, the blueprint last: whatever is left when that is interrupted can be gone on with."""
+        for path in self.path.iterdir():
+            if path.name != BLUEPRINT:
+                path.unlink()
+        shutil.rmtree(self.path)
+
+    def _paint(self, path: Path) -> None:
+        """Draw the blocks, the last first, so that a voxel ends as that of the first block that covers it."""
+        tiling = self.tiling
+        volume = np.lib.format.open_memmap(path, "w+", self.dtype, tiling.shape)
+        take_room(path)
+        for number in range(len(tiling) - 1, -1, -1):
+            of_volume, of_block = tiling.windows(number)
+            volume[of_volume] = self.load(number)[of_block]
+        if self.part is not None:
+            asked = volume[tuple(map(slice, self.blueprint.shape))]
+            for plane, inside in zip(asked, self.part, strict=True):
+                plane[~inside] = OUTSIDE if self._colours else np.nan
+        volume.flush()
+
+    def _file(self, number: int) -> Path:
+        return self.path / f"block-{number:07}.npy"
+
+
+def make_folder(path: Path, blueprint: Blueprint, part: Mask | None) -> None:
+    """Make the folder of a volume, or see that it is that of the same volume and mend its part.
+
+    Raises
+    ------
+    VolumeError
+        If the folder is that of another volume, or something else.
+    OutputError
+        If it cannot be written.
+    """
+    if _holds_something(path):
+        difference = blueprint.difference(read_blueprint(path))
+        if difference:
+            raise VolumeError(
+                f"{path}: holds blocks of another volume ({difference}); run as then, or delete it to start anew"
+            )
+    else:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from None
+        write_text(path / BLUEPRINT, blueprint.to_json())
+    if part is not None and not (path / PART).exists():
+        with written_beside(path / PART) as beside, beside.open("wb") as file:
+            np.save(file, part)
+
+
+def read_blueprint(path: Path) -> Blueprint:
+    """Read the blueprint of a folder; VolumeError if there is none."""
+    file = path / BLUEPRINT
+    try:
+        return Blueprint.from_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError, MicrorunError) as error:
+        raise VolumeError(
+            f"{file}: expected the blueprint of a volume in the making ({error}); delete {path.name}, or write to "
+            "another name"
+        ) from None
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether there is more than what was half written when a run was killed."""
+    if not path.is_dir():
+        return path.exists()
+    return any(not entry.name.startswith(BESIDE) for entry in path.iterdir())
+
+
+def _number_of(name: str) -> int | None:
+    head, _, tail = name.removesuffix(".npy").partition("-")
+    return int(tail) if head == "block" and tail.isdecimal() else None

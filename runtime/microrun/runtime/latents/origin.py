@@ -1,0 +1,80 @@
+"""What latents were made from and with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from microrun.runtime.scans.scan import Scan
+from microrun.runtime.spec import ModelSpec
+
+FORMAT = "microrun latents 1"
+LatentType = Literal["float32", "float16"]
+Background = Literal["mean", "running", "none", "file"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What latents were made from and with; a resumed run must have the same.
+
+    Parameters
+    ----------
+    scan
+        Geometry.
+    fingerprint
+        Hash of the scan's first pattern; empty for a scan in memory.
+    spec
+        Of the encoder.
+    engine_sha256, engine, precision
+        Hash of the model file, what ran it, and in which precision.
+    background
+        "mean", "running", "none" or "file".
+    dtype
+        Of the stored latents.
+    up_header
+        Header of the UP file in hexadecimal; empty for other sources.
+    """
+
+    scan: Scan
+    fingerprint: str
+    spec: ModelSpec
+    engine_sha256: str
+    engine: str
+    precision: str
+    background: Background
+    dtype: LatentType = "float32"
+    up_header: str = ""
+
+    def to_json(self) -> str:
+        """Encode all but the spec, which has an attribute of its own."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["scan"] = dataclasses.asdict(self.scan)
+        del values["spec"]
+        return json.dumps(values, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, spec: ModelSpec) -> Origin:
+        """Decode what `to_json` made; raises ValueError, TypeError or KeyError for anything else."""
+        values: dict[str, Any] = json.loads(text)
+        scan = values.pop("scan")
+        for name in ("nav_shape", "sig_shape", "step_um"):
+            scan[name] = tuple(scan[name])
+        return cls(scan=Scan(**scan), spec=spec, **values)
+
+    def difference(self, other: Origin) -> str | None:
+        """Say in words in what another origin differs, or None."""
+        for name, what in (
+            ("fingerprint", "scan (its first pattern differs)"),
+            ("scan", "scan geometry"),
+            ("engine_sha256", "engine"),
+            ("precision", "precision"),
+            ("engine", "engine library or device"),
+            ("background", "background"),
+            ("dtype", "latents type"),
+        ):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                return what if name in ("fingerprint", "engine_sha256") else f"{what}: {mine} there, {theirs} here"
+        return None

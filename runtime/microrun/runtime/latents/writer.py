@@ -1,0 +1,230 @@
+"""Writing latents files: in order on the disk, all room taken at the start, valid at every moment."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+import h5py
+import numpy as np
+
+from microrun.runtime.array_types import Float32
+from microrun.runtime.errors import LatentsError, OutputError
+from microrun.runtime.files.closing import Closing
+from microrun.runtime.files.disk import check_room
+from microrun.runtime.files.hdf5 import reason_of
+from microrun.runtime.files.lock import FileLock
+from microrun.runtime.latents.batch import EncodedBatch
+from microrun.runtime.latents.origin import FORMAT, Origin
+from microrun.runtime.latents.reader import Latents, open_latents
+
+FLUSH_S = 0.25  # results wait at most this long in memory, as long as more arrive
+CHUNK_BYTES = 1 << 18
+
+
+class LatentsWriter(Closing):
+    """Write latents as they come.
+
+    Parameters
+    ----------
+    path
+        File to make; `create` refuses one that exists, `resume` goes on with it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written, such as on a full disk; what was flushed stays valid.
+    """
+
+    def __init__(self, path: Path, file: h5py.File, origin: Origin, lock: FileLock) -> None:
+        self.path, self._file, self.origin, self._held = path, file, origin, lock
+        self._waiting: list[EncodedBatch] = []
+        self._flushed_at = time.monotonic()
+
+    @classmethod
+    def create(cls, path: Path, origin: Origin, background: Float32) -> LatentsWriter:
+        """Make a new file; LatentsError if there is one."""
+        lock = lock_latents(path)
+        try:
+            if path.exists():
+                raise LatentsError(f"{path}: exists; go on with --resume, or choose another --out")
+            return cls(path, _start(path, origin, background, None), origin, lock)
+        except BaseException:
+            lock.close()
+            raise
+
+    @classmethod
+    def resume(cls, path: Path, origin: Origin) -> LatentsWriter:
+        """Go on with a file, whether its run ended or was killed.
+
+        Raises
+        ------
+        LatentsError
+            If it is damaged, is being written, or belongs to another scan, engine, precision or background.
+        """
+        lock = lock_latents(path)
+        try:
+            with open_latents(path) as old:
+                difference = old.origin.difference(origin)
+                if difference:
+                    raise LatentsError(f"{path}: cannot be resumed, it belongs to another {difference}")
+                return cls(path, _start(path, origin, old.background, old), origin, lock)
+        except BaseException:
+            lock.close()
+            raise
+
+    @property
+    def done(self) -> int:
+        """Patterns written before the first that is missing."""
+        written = self._file["written"][()][self.origin.scan.exists()]
+        return int(np.argmin(written)) if not written.all() else written.size
+
+    @property
+    def background(self) -> Float32:
+        """(H, W) float32, as stored."""
+        stored: Float32 = self._file["background"][()]
+        return stored
+
+    def write(self, batch: EncodedBatch) -> None:
+        """Add a batch; it reaches the disk within a quarter of a second, as long as more arrive."""
+        self._waiting.append(batch)
+        if time.monotonic() - self._flushed_at > FLUSH_S:
+            self.flush()
+
+    def flush(self, background: Float32 | None = None) -> None:
+        """Bring all batches to the disk; and, for a running mean, the background now in use."""
+        try:
+            if background is not None:
+                self._file["background"][...] = background
+            if self._waiting:
+                self._store()
+            self._file.flush()
+        except (OSError, RuntimeError) as error:
+            raise self._failed(error) from None
+        self._flushed_at = time.monotonic()
+
+    def close(self) -> None:
+        """Flush and close."""
+        if self._file:
+            try:
+                self.flush()
+            finally:
+                self._close_file()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OutputError):
+            self._close_file()  # a second failure would hide the first
+        else:
+            self.close()
+
+    def _store(self) -> None:
+        batches, self._waiting = self._waiting, []
+        indices = np.concatenate([batch.indices for batch in batches])
+        rows, cols = self.origin.scan.locate(indices)
+        columns = {
+            "latents": np.concatenate([batch.latents for batch in batches]),
+            "ranges": np.concatenate([batch.ranges for batch in batches]),
+            "flags": np.concatenate([batch.flags for batch in batches]),
+        }
+        edges = np.flatnonzero((np.diff(rows) != 0) | (np.diff(cols) != 1)) + 1
+        runs = [slice(a, b) for a, b in zip([0, *edges], [*edges, len(rows)], strict=True)]
+        for name, values in columns.items():
+            data = self._file[name]
+            for run in runs:
+                data[rows[run.start], cols[run.start] : cols[run.stop - 1] + 1] = values[run]
+        self._file.flush()  # the mark "written" must not reach the disk before what it speaks of
+        for run in runs:
+            self._file["written"][rows[run.start], cols[run.start] : cols[run.stop - 1] + 1] = 1
+
+    def _failed(self, error: Exception) -> OutputError:
+        return OutputError(
+            f"{self.path}: cannot be written ({reason_of(error)}); what is in it stays valid, go on with --resume"
+        )
+
+    def _close_file(self) -> None:
+        try:
+            self._file.close()
+        except (OSError, RuntimeError) as error:
+            raise self._failed(error) from None
+        finally:
+            self._held.close()
+
+
+def lock_latents(path: Path) -> FileLock:
+    """Take the lock that one writer of a latents file holds; LatentsError if another has it."""
+    try:
+        return FileLock(path)
+    except BlockingIOError:
+        raise LatentsError(f"{path}: is being written by another run; wait for it, or choose another --out") from None
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _start(path: Path, origin: Origin, background: Float32, old: Latents | None) -> h5py.File:
+    """Make the file, with all that an old one holds, and open it in SWMR mode.
+
+    It is made beside and renamed, so that the name never stands for half a file. A killed run leaves HDF5's
+    mark of a file being written in it; copying it is the way around that needs no knowledge of HDF5.
+    """
+    beside = path.with_name(path.name + ".part")
+    try:
+        _try_room(beside, origin)
+        with h5py.File(beside, "w", libver="latest") as file:
+            _make_arrays(file, origin, background)
+            if old:
+                old.copy_to(file)
+                old.close()
+        if sys.platform == "win32":  # where an open file cannot be renamed
+            beside = beside.replace(path)
+        growing = h5py.File(beside, "r+", libver="latest")
+        growing.swmr_mode = True
+        if beside != path:
+            beside.replace(path)
+    except BaseException as error:
+        if beside != path:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+        if isinstance(error, OSError | RuntimeError):
+            raise OutputError(f"{path}: cannot be written ({reason_of(error)})") from None
+        raise
+    return growing
+
+
+def _arrays(origin: Origin) -> dict[str, tuple[tuple[int, ...], str, float]]:
+    """Shape, type and fill value of the data sets that are written pattern by pattern."""
+    rows, cols = origin.scan.nav_shape
+    return {
+        "latents": ((rows, cols, origin.spec.latent_size), origin.dtype, np.nan),
+        "ranges": ((rows, cols, 2), "float32", np.nan),
+        "flags": ((rows, cols), "uint8", 0),
+        "written": ((rows, cols), "uint8", 0),
+    }
+
+
+def _try_room(path: Path, origin: Origin) -> None:
+    """Raise OSError if the disk has no room for the file; HDF5 does not survive one that is full."""
+    points = math.prod(origin.scan.nav_shape)
+    arrays = sum(np.dtype(dtype).itemsize * math.prod(shape) for shape, dtype, _ in _arrays(origin).values())
+    check_room(path, int(1.1 * (arrays + 16 * points)))  # with the positions
+
+
+def _make_arrays(file: h5py.File, origin: Origin, background: Float32) -> None:
+    file.attrs.update(format=FORMAT, spec=origin.spec.to_json(), origin=origin.to_json())
+    # All room is taken at once: a disk that fills up later cannot stop the run.
+    early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    for name, (shape, dtype, fill) in _arrays(origin).items():
+        row_bytes = np.dtype(dtype).itemsize * math.prod(shape[1:])
+        chunks = (max(1, min(shape[0], CHUNK_BYTES // row_bytes)), *shape[1:])
+        file.create_dataset(name, shape, dtype, chunks=chunks, fillvalue=fill, dcpl=early)
+    for name in ("x_um", "y_um"):
+        file.create_dataset(name, origin.scan.nav_shape, "f8")
+    for row in range(origin.scan.nav_shape[0]):
+        file["x_um"][row], file["y_um"][row] = origin.scan.row_positions_um(row)
+    file.create_dataset("background", data=background)

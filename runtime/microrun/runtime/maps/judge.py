@@ -1,0 +1,272 @@
+"""How good a model is: what is left of indexing when patterns go through it (Table 1 of Calvat et al.)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.array_types import Float32, Float64
+from microrun.runtime.engines.engine import Engine
+from microrun.runtime.engines.lanes import run_all
+from microrun.runtime.errors import ScanError, SpecError
+from microrun.runtime.maps.indexing import Indexer, Orientations
+from microrun.runtime.maps.orientations import misorientation_angles
+from microrun.runtime.maps.pattern_quality import measure_sharpness
+from microrun.runtime.patterns.background import static_background
+from microrun.runtime.patterns.prepared import prepare_patterns
+from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.scans.source import Source
+from microrun.runtime.spec import ModelSpec
+
+QUANTILES = (0.1, 0.5, 0.9)
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Patterns that models are judged on, and what indexing says of them.
+
+    Parameters
+    ----------
+    patterns
+        (n, H, W) float32, prepared.
+    pixel_keep
+        (H, W) bool, True inside the mask.
+    orientations
+        Of the patterns as they are.
+    sharpness
+        (n,) float64.
+    truth
+        (n, 4) true rotations where the scan is simulated, or None.
+    """
+
+    patterns: Float32
+    pixel_keep: NDArray[np.bool_]
+    orientations: Orientations
+    sharpness: Float64
+    truth: Float64 | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; quantiles are (10 %, 50 %, 90 %) over patterns.
+
+    Parameters
+    ----------
+    name
+        Of the model; "original" for the patterns themselves.
+    latent_size
+        D; 0 for the patterns themselves.
+    patterns
+        How many were judged.
+    indexed
+        Share that is indexed.
+    confidence, quality, sharpness
+        Ratios reconstructed over original, of patterns that are indexed in both.
+    misorientation_deg
+        Between the orientations of both, likewise.
+    truth_deg
+        Misorientation of indexed patterns with the truth, or None.
+    correlation
+        Of reconstruction and original inside the mask.
+    """
+
+    name: str
+    latent_size: int
+    patterns: int
+    indexed: float
+    confidence: tuple[float, ...]
+    quality: tuple[float, ...]
+    sharpness: tuple[float, ...]
+    misorientation_deg: tuple[float, ...]
+    truth_deg: tuple[float, ...] | None
+    correlation: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class JudgeRequest:
+    """Which patterns models are judged on.
+
+    Parameters
+    ----------
+    source
+        The scan.
+    background
+        "auto", "none" or a file, as `static_background` takes it.
+    count
+        Patterns at most, evenly spaced over the scan.
+    truth
+        (total, 4) true rotations of all patterns, or None.
+    """
+
+    source: Source
+    background: str = "auto"
+    count: int = 2000
+    truth: Float64 | None = None
+
+
+def load_judged(
+    request: JudgeRequest, spec: ModelSpec, indexer: Indexer, progress: Progress = lambda what, done, total: None
+) -> Judged:
+    """Prepare patterns, evenly spaced over the scan, and index them.
+
+    Parameters
+    ----------
+    request
+        Which.
+    spec
+        For its preprocessing.
+    indexer
+        For the scan's detector.
+    progress
+        Called with (what, done, total).
+
+    Raises
+    ------
+    ScanError
+        If no pattern carries information, or none can be indexed.
+    """
+    source = request.source
+    preprocessor = Preprocessor(spec.preprocessing, source.scan.sig_shape)
+    count = min(request.count, source.available)
+    indices = np.unique(np.linspace(0, source.available - 1, count).round().astype(np.int64))
+    background = static_background(request.background, source, preprocessor)
+    batches = list(prepare_patterns(source, preprocessor, background, indices))
+    informative = ~np.concatenate([batch.flags for batch in batches])
+    if not informative.any():
+        raise ScanError("all patterns are constant after the mask: there is nothing to judge")
+    patterns = np.concatenate([batch.patterns for batch in batches])[informative]
+    keep = preprocessor.pixel_keep
+    orientations = indexer.index(patterns, lambda done, total: progress("indexing originals", done, total))
+    if not orientations.indexed.any():
+        raise ScanError(
+            f"none of {len(patterns)} patterns can be indexed as {orientations.phase}; check --phase, --pc and --tilt"
+        )
+    known = None if request.truth is None else request.truth[indices[informative]]
+    return Judged(patterns, keep, orientations, measure_sharpness(patterns, keep), known)
+
+
+def judge_original(judged: Judged) -> Row:
+    """The line of the patterns themselves."""
+    ones = (1.0,) * len(QUANTILES)
+    return Row(
+        name="original",
+        latent_size=0,
+        patterns=len(judged.patterns),
+        indexed=float(judged.orientations.indexed.mean()),
+        confidence=ones,
+        quality=ones,
+        sharpness=ones,
+        misorientation_deg=(0.0,) * len(QUANTILES),
+        truth_deg=_truth_error(judged.orientations, judged),
+        correlation=ones,
+    )
+
+
+def judge_model(
+    judged: Judged,
+    encoder: Engine,
+    decoder: Engine,
+    indexer: Indexer,
+    progress: Progress = lambda what, done, total: None,
+) -> tuple[Row, Float32]:
+    """The line of a model.
+
+    Parameters
+    ----------
+    judged
+        From `load_judged`, with the encoder's preprocessing.
+    encoder, decoder
+        Exported together.
+    indexer
+        As for the originals.
+    progress
+        Called with (what, done, total).
+
+    Returns
+    -------
+    row : Row
+    reconstructed : (n, H, W) float32
+        As indexed: 0 outside the mask.
+
+    Raises
+    ------
+    SpecError
+        If the two are no pair.
+    """
+    check_pair(encoder, decoder)
+    latents = run_all(encoder, judged.patterns[:, None])
+    reconstructed = run_all(decoder, latents)[:, 0] * judged.pixel_keep
+    name = encoder.info.path.stem
+    found = indexer.index(reconstructed, lambda done, total: progress(f"indexing {name}", done, total))
+    original = judged.orientations
+    both = found.indexed & original.indexed
+    sharpness = measure_sharpness(reconstructed, judged.pixel_keep)
+    angles = misorientation_angles(found.rotations[both], original.rotations[both], original.phase)
+    row = Row(
+        name=name,
+        latent_size=encoder.spec.latent_size,
+        patterns=len(latents),
+        indexed=float(found.indexed.mean()),
+        confidence=_ratio(found.confidence, original.confidence, both),
+        quality=_ratio(found.quality, original.quality, both),
+        sharpness=_ratio(sharpness, judged.sharpness, both),
+        misorientation_deg=quantiles(angles),
+        truth_deg=_truth_error(found, judged),
+        correlation=quantiles(correlate(judged.patterns, reconstructed, judged.pixel_keep)),
+    )
+    return row, reconstructed
+
+
+def check_pair(encoder: Engine, decoder: Engine) -> None:
+    """Raise SpecError unless both are of the kinds their places ask for, and were exported together."""
+    for engine, kind in ((encoder, "encoder"), (decoder, "decoder")):
+        if engine.spec.kind != kind:
+            raise SpecError(f"{engine.info.path}: expected a model of kind {kind}; got a {engine.spec.kind}")
+    if not decoder.spec.belongs_to(encoder.spec):
+        raise SpecError(f"{decoder.info.path}: was not exported together with {encoder.info.path}")
+
+
+def name_engines(engines: Sequence[Engine]) -> list[str]:
+    """Names that tell engines apart: those of their files, with the folder where files are named alike."""
+    stems = [engine.info.path.stem for engine in engines]
+    paths = [str(engine.info.path.with_suffix("")) for engine in engines]
+    return [path if stems.count(stem) > 1 else stem for stem, path in zip(stems, paths, strict=True)]
+
+
+def check_alike(encoders: list[Engine]) -> None:
+    """Raise SpecError unless all prepare patterns in the same way, so that they can be judged on the same ones."""
+    for encoder in encoders:
+        if encoder.spec.preprocessing != encoders[0].spec.preprocessing:
+            raise SpecError(f"{encoder.info.path}: prepares patterns in another way than {encoders[0].info.path}")
+
+
+def correlate(one: Float32, other: Float32, pixel_keep: NDArray[np.bool_]) -> Float64:
+    """Pearson's correlation of patterns inside the mask, pair by pair; (n,) float64."""
+    a, b = (images[:, pixel_keep].astype(np.float64) for images in (one, other))
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    correlation: Float64 = (a * b).sum(axis=1) / np.maximum(norms, 1e-300)
+    return correlation
+
+
+def quantiles(values: Float64) -> tuple[float, ...]:
+    """10, 50 and 90 %; NaN of nothing."""
+    if not len(values):
+        return (float("nan"),) * len(QUANTILES)
+    return tuple(map(float, np.quantile(values, QUANTILES)))
+
+
+def _ratio(found: Float64, original: Float64, both: NDArray[np.bool_]) -> tuple[float, ...]:
+    usable = both & (original > 0)
+    return quantiles(found[usable] / original[usable])
+
+
+def _truth_error(found: Orientations, judged: Judged) -> tuple[float, ...] | None:
+    if judged.truth is None:
+        return None
+    there = found.indexed
+    return quantiles(misorientation_angles(found.rotations[there], judged.truth[there], found.phase))

@@ -1,0 +1,51 @@
+"""Conventional maps in one HDF5 file."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from pathlib import Path
+
+import h5py
+
+from microrun.runtime.errors import OutputError
+from microrun.runtime.files.disk import check_room
+from microrun.runtime.files.hdf5 import reason_of
+from microrun.runtime.files.output import name_beside
+from microrun.runtime.maps.conventional import PhysicsMaps
+from microrun.runtime.scans.scan import Scan
+
+FORMAT = "microrun physics 1"
+
+
+def write_physics(path: Path, scan: Scan, maps: PhysicsMaps) -> None:
+    """Write all maps that there are, by their names, beside and renamed.
+
+    Parameters
+    ----------
+    path
+        The .h5 file to make.
+    scan
+        Geometry, kept as an attribute in JSON.
+    maps
+        Those that are None are left out.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    beside = name_beside(path)
+    try:
+        check_room(beside, sum(image.nbytes for image in vars(maps).values() if image is not None))
+        with h5py.File(beside, "w") as file:
+            file.attrs.update(format=FORMAT, scan=json.dumps(dataclasses.asdict(scan)))
+            for name, image in vars(maps).items():
+                if image is not None:
+                    file.create_dataset(name, data=image)
+        beside.replace(path)
+    except (OSError, RuntimeError) as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise OutputError(f"{path}: cannot be written ({reason_of(error)})") from None

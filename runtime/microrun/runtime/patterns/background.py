@@ -1,0 +1,164 @@
+"""The static background of a scan: from the scan itself, from a file, or as a running mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.array_types import Float32
+from microrun.runtime.errors import ScanError
+from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.scans.source import Claim, Source
+from microrun.runtime.scans.up2 import PIXEL_TYPES, count_patterns, read_header
+from microrun.runtime.scans.up_source import FileSource
+
+SUBSET = 512  # patterns that a mean over a finished scan takes
+BLOCK = 64  # patterns after which a running mean is renewed
+_CHUNK = 8
+
+
+def mean_background(source: Source, preprocessor: Preprocessor, subset: int = SUBSET) -> Float32:
+    """Mean over an evenly spaced, bounded subset of a finished scan.
+
+    Parameters
+    ----------
+    source
+        The scan; nothing is claimed from it.
+    preprocessor
+        For its binning.
+    subset
+        Patterns to read at most.
+
+    Returns
+    -------
+    (H, W) float32, binned
+    """
+    count = min(source.available, source.scan.total)
+    indices = np.unique(np.linspace(0, count - 1, min(subset, count)).round().astype(np.int64))
+    raw = np.empty((_CHUNK, *source.scan.sig_shape), source.scan.dtype)
+    binned = np.empty((_CHUNK, *preprocessor.input_shape), np.float32)
+    total = np.zeros(preprocessor.input_shape)
+    claim = Claim(indices)
+    for first in range(0, len(indices), _CHUNK):
+        n = min(_CHUNK, len(indices) - first)
+        source.read(claim, first, raw[:n])
+        preprocessor.bin(raw[:n], binned[:n])
+        total += binned[:n].sum(axis=0, dtype=np.float64)
+    return (total / len(indices)).astype(np.float32)
+
+
+def static_background(choice: str, source: Source, preprocessor: Preprocessor) -> Float32:
+    """Background of a finished scan.
+
+    Parameters
+    ----------
+    choice
+        "auto" for the mean of the scan, "none", or a file as `load_background` takes it.
+    source
+        The scan.
+    preprocessor
+        For its binning.
+
+    Returns
+    -------
+    (H, W) float32, binned
+    """
+    if choice == "auto":
+        return mean_background(source, preprocessor)
+    if choice == "none":
+        return np.zeros(preprocessor.input_shape, np.float32)
+    return load_background(Path(choice), preprocessor)
+
+
+def load_background(path: Path, preprocessor: Preprocessor) -> Float32:
+    """Background from a file: a .npy image, or the mean over a UP1/UP2 file's patterns.
+
+    Parameters
+    ----------
+    path
+        The image has the detector's shape, or is already binned.
+    preprocessor
+        For its binning.
+
+    Returns
+    -------
+    (H, W) float32, binned
+
+    Raises
+    ------
+    ScanError
+        If the file cannot be read, or its shape does not fit.
+    """
+    if path.suffix.lower() in PIXEL_TYPES:
+        header = read_header(path)
+        stated = header.nav_shape and 0 not in header.nav_shape
+        source = FileSource(path, None if stated else (1, max(1, count_patterns(path, header))))
+        if source.scan.sig_shape != preprocessor.sig_shape:
+            expected = f"the detector's shape {preprocessor.sig_shape}"
+            raise ScanError(f"{path}: a background must have {expected}; got {source.scan.sig_shape}")
+        return mean_background(source, preprocessor)
+    if not path.exists():
+        raise ScanError(f"{path}: no such file; a background is auto, running, none, or a file")
+    try:
+        image = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise ScanError(f"{path}: a background is a .npy image or a .up1/.up2 file ({error})") from None
+    if not isinstance(image, np.ndarray) or image.dtype.kind not in "uif" or not (np.abs(image) < 3e38).all():
+        raise ScanError(f"{path}: a background must be an array of finite numbers")
+    if image.size == 0 or image.min() < 0 or image.min() == image.max():
+        raise ScanError(f"{path}: a background must not be negative or constant; use --background none for none")
+    if image.shape == preprocessor.input_shape != preprocessor.sig_shape:
+        return image.astype(np.float32)
+    try:
+        return preprocessor.bin_image(image)
+    except ScanError as error:
+        raise ScanError(f"{path}: {error}") from None
+
+
+class RunningBackground:
+    """Mean over all patterns before the current block of 64; the first block uses its own mean.
+
+    It depends on the order of the patterns alone, not on how they are batched: call it in that order.
+
+    Parameters
+    ----------
+    shape
+        (H, W) of binned patterns.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._sum = np.zeros(shape)
+        self._count = 0
+
+    @property
+    def room(self) -> int:
+        """Patterns until the next block starts; a batch must not cross it."""
+        return BLOCK - self._count % BLOCK
+
+    def update(self, binned: NDArray[np.float32]) -> Float32:
+        """Add the next patterns and return the background to subtract from them.
+
+        Parameters
+        ----------
+        binned
+            (n, H, W) float32, n at most `room`; the whole first block at once, unless the scan ends in it.
+
+        Returns
+        -------
+        (H, W) float32
+        """
+        first_block = self._count < BLOCK
+        if self._count % BLOCK == 0 and not first_block:
+            self._renew()
+        for pattern in binned:  # one by one, so that rounding cannot depend on the batches
+            self._sum += pattern
+        self._count += len(binned)
+        if first_block:
+            self._renew()
+        return self._mean
+
+    def _renew(self) -> None:
+        self._mean: Float32 = (self._sum / self._count).astype(np.float32)

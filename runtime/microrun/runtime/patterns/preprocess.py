@@ -1,0 +1,150 @@
+"""Raw patterns to the engine's input; training and runtime both go through here."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.kernels.binning import area_weights, bin_area, bin_whole
+from microrun.kernels.intensity import prepare_area, prepare_whole, rescale_patterns
+from microrun.kernels.masking import circular_keep
+from microrun.runtime.array_types import Float32, Raw
+from microrun.runtime.errors import ScanError
+from microrun.runtime.spec import Preprocessing
+
+
+class Preprocessor:
+    """Bin, subtract the background, mask and rescale patterns of one detector.
+
+    Parameters
+    ----------
+    preprocessing
+        From the engine's spec.
+    sig_shape
+        (rows, cols) of the detector.
+
+    Raises
+    ------
+    ScanError
+        If the detector has less than half the pixels per axis that the engine takes.
+
+    Notes
+    -----
+    Calvat et al. subtract the background and then bin; both are linear, so binning first and subtracting
+    the binned background is the same with a 16th of the work. Safe to use from several threads.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, sig_shape: tuple[int, int]) -> None:
+        self.preprocessing = preprocessing
+        self.sig_shape = sig_shape
+        self.input_shape = preprocessing.input_shape
+        side = min(sig_shape)
+        out_side = self.input_shape[0]
+        if 2 * side < out_side:
+            raise ScanError(
+                f"patterns of {sig_shape[0]}×{sig_shape[1]} are too small for an engine that takes "
+                f"{out_side}×{out_side}: expected at least {-(-out_side // 2)} pixels a side"
+            )
+        top, left = ((size - side) // 2 for size in sig_shape)
+        self._crop = (slice(None), slice(top, top + side), slice(left, left + side))
+        whole = side % out_side == 0 and side // out_side <= 255  # the kernel sums in 32 bits
+        self._factor = side // out_side if whole else None
+        self._first, self._weights = area_weights(side, out_side)
+        self.pixel_keep = circular_keep(self.input_shape, preprocessing.mask_radius)
+        self._keep = self.pixel_keep.astype(np.float32)
+
+    def bin(self, patterns: Raw, out: Float32) -> None:
+        """Crop and bin patterns only.
+
+        Parameters
+        ----------
+        patterns
+            (n, rows, cols) uint8 or uint16.
+        out
+            (n, H, W) float32.
+        """
+        for pattern, binned in zip(patterns[self._crop], out, strict=True):
+            if self._factor:
+                bin_whole(pattern, self._factor, binned)
+            else:
+                bin_area(pattern, self._first, self._weights, self._first, self._weights, binned)
+
+    def bin_image(self, image: NDArray[np.generic]) -> Float32:
+        """Crop and bin one image of the detector's shape, such as a background.
+
+        Raises
+        ------
+        ScanError
+            If its shape is not the detector's.
+        """
+        if image.shape != self.sig_shape:
+            raise ScanError(f"a background must have the detector's shape {self.sig_shape}; got {image.shape}")
+        out = np.empty(self.input_shape, np.float32)
+        cropped = np.ascontiguousarray(image[self._crop[1:]], np.float32)
+        bin_area(cropped, self._first, self._weights, self._first, self._weights, out)
+        return out
+
+    def prepare(
+        self, patterns: Raw, background: Float32, out: Float32, ranges: Float32, flags: NDArray[np.bool_]
+    ) -> None:
+        """Prepare raw patterns in one pass.
+
+        Parameters
+        ----------
+        patterns
+            (n, rows, cols) uint8 or uint16.
+        background
+            (H, W) float32, binned; zeros for none.
+        out
+            (n, H, W) float32, in [−1, 1] inside the mask, 0 outside.
+        ranges
+            (n, 2) float32: the values that −1 and 1 stand for.
+        flags
+            (n,) bool: True for patterns without information, whose output is 0.
+        """
+        cropped = patterns[self._crop]
+        if self._factor:
+            prepare_whole(cropped, self._factor, background, self._keep, out, ranges, flags)
+        else:
+            axis = (self._first, self._weights)
+            prepare_area(cropped, *axis, *axis, background, self._keep, out, ranges, flags)
+
+    def rescale(
+        self, binned: Float32, background: Float32, out: Float32, ranges: Float32, flags: NDArray[np.bool_]
+    ) -> None:
+        """Do the rest of `prepare` on patterns that `bin` made; arguments as there."""
+        rescale_patterns(binned, background, self._keep, out, ranges, flags)
+
+    def warm(self, dtype: str) -> None:
+        """Compile all that a stream of this pixel type needs."""
+        for count in (1, 2):  # a crop of several patterns is laid out differently
+            self._warm(np.zeros((count, *self.sig_shape), dtype))
+
+    def _warm(self, patterns: Raw) -> None:
+        background = np.zeros(self.input_shape, np.float32)
+        out = np.empty((len(patterns), *self.input_shape), np.float32)
+        ranges, flags = np.empty((len(patterns), 2), np.float32), np.empty(len(patterns), bool)
+        self.prepare(patterns, background, out, ranges, flags)
+        self.bin(patterns, out)
+        self.rescale(out, background, out, ranges, flags)
+
+
+def restore_patterns(prepared: Float32, ranges: Float32, background: Float32 | None = None) -> Float32:
+    """Invert the rescaling: intensities as they were before, at the binned size.
+
+    Parameters
+    ----------
+    prepared
+        (n, H, W) float32 in [−1, 1].
+    ranges
+        (n, 2) float32 from `Preprocessor.prepare`.
+    background
+        (H, W) float32 to add, or None.
+
+    Returns
+    -------
+    (n, H, W) float32
+    """
+    low, high = ranges[:, 0, None, None], ranges[:, 1, None, None]
+    restored = low + (prepared + np.float32(1)) * (high - low) / np.float32(2)
+    return (restored if background is None else restored + background).astype(np.float32, copy=False)

@@ -1,0 +1,1 @@
+"""What draws; the only package that knows matplotlib."""

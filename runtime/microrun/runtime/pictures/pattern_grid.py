@@ -1,0 +1,27 @@
+"""Patterns side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.array_types import Float32
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_patterns(patterns: Float32, pixel_keep: NDArray[np.bool_], columns: int) -> Figure:
+    """Draw patterns in rows, white outside the mask."""
+    from matplotlib.figure import Figure
+
+    rows = -(-len(patterns) // columns)
+    figure = Figure((1.3 * columns, 1.3 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, pattern in zip(axes, patterns, strict=False):
+        axis.imshow(np.ma.masked_array(pattern, ~pixel_keep), cmap="gray", vmin=-1, vmax=1)
+    return figure

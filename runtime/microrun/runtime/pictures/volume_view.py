@@ -1,0 +1,299 @@
+"""Pictures of volumes: a cube with an octant cut out, or a part, from its corner, and the three middle slices."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.errors import OutputError, VolumeError
+from microrun.runtime.pictures.isometric import NO_FACE, TOP, frame_of, look_at, project, sample_view
+from microrun.runtime.pictures.painting import SAMPLES, Image, colour_grains, colour_values, paint
+from microrun.runtime.pictures.panels import nice_length, save_figure
+from microrun.runtime.volumes.volume import SLAB_BYTES, Volume
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LARGEST_SIDE = 256  # voxels that are drawn along the longest side
+PART_SHARE = 0.25  # of the voxels are outside, or more: a part. Fewer are noise between grains
+SLOPE = 1.5  # voxels around over which the steps of a part become a slope
+DPI = 150  # of `save_figure`
+VIEW_PIXELS = 1100  # the longer side of the view
+ROW_PIXELS = 1000  # all three slices in a row
+MARGIN, TITLE, FOOT, BAR = 24, 34, 86, 20  # pixels; a bar of colours makes the foot higher
+LETTER = 9  # pixels of a caption's letter
+BAR_PIXELS = 120  # the longest scale bar
+LABEL_ROOM = 56  # pixels around the view, for the lengths of its edges
+INK, PALE = "0.15", "0.5"
+SLICE_AXES = (("z", "x →  y ↑"), ("y", "x →  z ↑"), ("x", "y →  z ↑"))
+LEAST_WIDTH = 190  # pixels, for the title of a slice
+LEAST_VIEW = 600  # pixels, for the rest of the foot
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """What is drawn of a volume.
+
+    Parameters
+    ----------
+    name
+        Of the volume.
+    shape
+        Of the whole volume.
+    values
+        (z, y, x) every ``stride``-th voxel: int32 grains, −1 for none, or float32, NaN for none.
+    stride
+        Voxels from one that is drawn to the next.
+    voxel_um
+        Edge of a voxel, None if it is not known.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    values: NDArray[Any]
+    stride: int = 1
+    voxel_um: float | None = None
+
+    @property
+    def of_grains(self) -> bool:
+        """Whether it shows grains, not values."""
+        return self.values.dtype.kind == "i"
+
+    @functools.cached_property
+    def solid(self) -> NDArray[np.bool_]:
+        """Voxels that are not air; noise between grains is none."""
+        known: NDArray[np.bool_] = self.values >= 0 if self.of_grains else ~np.isnan(self.values)
+        return known if known.mean() <= 1 - PART_SHARE else np.ones_like(known)
+
+    @functools.cached_property
+    def limits(self) -> tuple[float, float]:
+        """Values between which the colours lie."""
+        low, high = np.nanpercentile(self.values, (1, 99))
+        return float(low), float(high)
+
+    def colour(self, values: NDArray[Any]) -> Image:
+        """Colours of some of its voxels."""
+        return colour_grains(values) if self.of_grains else colour_values(values, *self.limits)
+
+    def length_text(self, voxels: float) -> str:
+        """A length for people."""
+        return f"{voxels:.4g} voxels" if self.voxel_um is None else f"{voxels * self.voxel_um:.4g} µm"
+
+
+def read_drawing(volume: Volume, voxel_um: float | None = None) -> Drawing:
+    """Read as many voxels as are drawn; whole numbers are grains, and others values.
+
+    Parameters
+    ----------
+    volume
+        Of any size.
+    voxel_um
+        Edge of a voxel.
+
+    Raises
+    ------
+    VolumeError
+        If it cannot be read, there is nothing to draw, or the edge is no length.
+    """
+    if voxel_um is not None and not 0 < voxel_um < math.inf:
+        raise VolumeError(f"the edge of a voxel is more than 0 µm; got {voxel_um:g}")
+    depth, rows, cols = volume.shape
+    stride = math.ceil(max(volume.shape) / LARGEST_SIDE)
+    planes = stride * max(1, SLAB_BYTES // (rows * cols * volume.dtype.itemsize * stride))
+    slabs = (volume.read(z, min(z + planes, depth)) for z in range(0, depth, planes))
+    values = _sort_out(np.concatenate([slab[::stride, ::stride, ::stride].copy() for slab in slabs]))
+    if not ((values >= 0) if values.dtype.kind == "i" else np.isfinite(values)).any():
+        raise VolumeError(f"{volume.name}: there is nothing to draw: no voxel has a grain or a value")
+    return Drawing(Path(volume.name).name, volume.shape, values, stride, voxel_um)
+
+
+def _sort_out(values: NDArray[Any]) -> NDArray[Any]:
+    """Grains as int32, −1 for none, if all are whole numbers; otherwise float32, NaN for none."""
+    known = np.isfinite(values)
+    some = values[known]
+    if (some == np.floor(some)).all() and (np.abs(some) < 2**31).all():
+        return np.where(known & (values >= 0), values, -1).astype(np.int32)
+    return np.where(known, values, np.nan).astype(np.float32)
+
+
+def render(drawing: Drawing, path: Path, only_slices: bool = False) -> None:
+    """Draw a volume into a PNG.
+
+    A volume with air around it, a quarter of its voxels or more, is a part and drawn whole; of any other the octant
+    toward the viewer is cut out.
+
+    Parameters
+    ----------
+    drawing
+        From `read_drawing`.
+    path
+        The .png file to make or replace.
+    only_slices
+        Leave out the view from the corner.
+
+    Raises
+    ------
+    OutputError
+        If the name does not end in .png, or it cannot be written.
+    """
+    if path.suffix.lower() != ".png":
+        raise OutputError(f"{path}: a picture is written as .png")
+    save_figure(draw_slices(drawing) if only_slices else draw_volume(drawing), path)
+
+
+def draw_volume(drawing: Drawing) -> Figure:
+    """Draw the view from the corner, and the slices beside it."""
+    left, right, bottom, top = frame_of(_size(drawing))
+    scale = VIEW_PIXELS / max(right - left, top - bottom)
+    view = draw_view(drawing, scale)
+    depth, rows, cols = _size(drawing)
+    wide, high = max(view.shape[1], LEAST_VIEW) + 2 * LABEL_ROOM, view.shape[0] + 2 * LABEL_ROOM
+    zoom = min((high - 3 * TITLE) / (rows + 2 * depth), 0.45 * VIEW_PIXELS / max(rows, cols))
+    slices = [draw_slice(drawing, axis, zoom) for axis in range(3)]
+    beside = max(LEAST_WIDTH, *(image.shape[1] for image in slices)) + 2 * MARGIN
+    sheet = _Sheet(drawing, wide + beside, high)
+    axis = sheet.place((0, 0, wide, high))
+    room = LABEL_ROOM / scale
+    axis.imshow(view, extent=(left, right, bottom, top), interpolation="nearest")
+    axis.set(xlim=(left - room, right + room), ylim=(bottom - room, top + room))
+    _label_edges(axis, drawing, room)
+    down = 0
+    for number, image in enumerate(slices):
+        _show_slice(sheet, drawing, number, image, (wide, down))
+        down += TITLE + image.shape[0]
+    _write_foot(sheet, drawing, zoom, wide)
+    return sheet.figure
+
+
+def draw_slices(drawing: Drawing) -> Figure:
+    """Draw the three middle slices side by side."""
+    depth, rows, cols = _size(drawing)
+    zoom = min(ROW_PIXELS / (2 * cols + rows), 0.6 * ROW_PIXELS / max(rows, depth))
+    slices = [draw_slice(drawing, axis, zoom) for axis in range(3)]
+    widths = [max(LEAST_WIDTH, image.shape[1]) for image in slices]
+    wide = max(ROW_PIXELS, sum(widths)) + 4 * MARGIN
+    sheet = _Sheet(drawing, wide, TITLE + max(image.shape[0] for image in slices))
+    across = MARGIN
+    for number, image in enumerate(slices):
+        _show_slice(sheet, drawing, number, image, (across, 0))
+        across += MARGIN + widths[number]
+    _write_foot(sheet, drawing, zoom, MARGIN)
+    return sheet.figure
+
+
+def draw_view(drawing: Drawing, scale: float) -> Image:
+    """Pixels of the view from the corner, as many along the edge of a drawn voxel as the scale says."""
+    solid = drawing.solid.copy()
+    whole = solid.all()
+    if whole:
+        depth, rows, cols = (side - side // 2 if side > 1 else 1 for side in solid.shape)
+        solid[depth:, rows:, cols:] = False
+    view = sample_view(look_at(drawing.values, solid), scale * SAMPLES)
+    numbers = view.values.astype(np.int64) if drawing.of_grains else np.zeros(view.faces.shape, np.int64)
+    if whole:  # of a part every step of a slope would be a line
+        numbers = numbers * 4 + view.faces
+    radius = 0 if whole else round(SLOPE * scale * SAMPLES)
+    return paint(drawing.colour(view.values), view.faces, np.where(view.faces == NO_FACE, -2, numbers), radius)
+
+
+def draw_slice(drawing: Drawing, axis: int, scale: float) -> Image:
+    """Pixels of the middle slice across an axis."""
+    middle = drawing.values.shape[axis] // 2
+    plane, solid = drawing.values.take(middle, axis)[::-1], drawing.solid.take(middle, axis)[::-1]
+    sides = (((np.arange(math.ceil(side * scale) * SAMPLES) + 0.5) / (scale * SAMPLES)) for side in plane.shape)
+    at = np.ix_(*(np.minimum(side.astype(np.intp), size - 1) for side, size in zip(sides, plane.shape, strict=True)))
+    numbers = plane[at] if drawing.of_grains else np.zeros_like(plane[at])
+    faces = np.where(solid[at], np.uint8(TOP), np.uint8(NO_FACE))
+    return paint(drawing.colour(plane[at]), faces, np.where(faces == NO_FACE, -2, numbers))
+
+
+class _Sheet:
+    """A figure whose places are pixels from the upper left corner, with room below for the foot."""
+
+    def __init__(self, drawing: Drawing, width: int, height: int) -> None:
+        from matplotlib.figure import Figure
+
+        self.width = max(width, 2 * MARGIN + LETTER * len(_describe(drawing)))
+        self.height = height + FOOT + (0 if drawing.of_grains else BAR)
+        self.figure = Figure((self.width / DPI, self.height / DPI))
+
+    def place(self, box: tuple[float, float, float, float]) -> Axes:
+        """Make empty axes at (left, top) of (width, height)."""
+        left, top, width, height = box
+        axis = self.figure.add_axes(
+            (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
+        )
+        axis.set_axis_off()
+        return axis
+
+
+def _size(drawing: Drawing) -> tuple[int, int, int]:
+    depth, rows, cols = drawing.values.shape
+    return depth, rows, cols
+
+
+def _label_edges(axis: Axes, drawing: Drawing, room: float) -> None:
+    """Write beside three edges how long they are."""
+    depth, rows, cols = _size(drawing)
+    edges = (
+        (2, (0, rows, cols), (0, rows, 0), (0.5, -0.866), 30),
+        (1, (0, 0, cols), (0, rows, cols), (-0.5, -0.866), -30),
+        (0, (0, 0, cols), (depth, 0, cols), (-1, 0), 90),
+    )
+    for number, first, last, outward, turn in edges:
+        ends = np.array([project(first), project(last)])
+        line = ends + np.multiply(outward, 0.25 * room)
+        axis.plot(*line.T, color=PALE, lw=0.8, solid_capstyle="butt")
+        across, up = ends.mean(axis=0) + np.multiply(outward, 0.6 * room)
+        text = f"{'zyx'[number]}  {drawing.length_text(drawing.shape[number])}"
+        axis.text(across, up, text, rotation=turn, ha="center", va="center", fontsize=8, color=INK)
+
+
+def _show_slice(sheet: _Sheet, drawing: Drawing, number: int, image: Image, corner: tuple[int, int]) -> None:
+    left, top = corner
+    rows, cols = image.shape[:2]
+    sheet.place((left, top + TITLE, cols, rows)).imshow(image, interpolation="nearest", aspect="auto")
+    name, directions = SLICE_AXES[number]
+    place = drawing.length_text(drawing.values.shape[number] // 2 * drawing.stride)
+    down = 1 - (top + 0.75 * TITLE) / sheet.height
+    sheet.figure.text(left / sheet.width, down, f"{name} = {place}    {directions}", fontsize=7, color=INK)
+
+
+def _write_foot(sheet: _Sheet, drawing: Drawing, zoom: float, left: int) -> None:
+    """Write what is shown, and the scale of the slices."""
+    voxel = 1.0 if drawing.voxel_um is None else drawing.voxel_um
+    length = nice_length(BAR_PIXELS / zoom * drawing.stride * voxel)
+    pixels = length / voxel / drawing.stride * zoom
+    bar = sheet.place((left, sheet.height - FOOT, sheet.width - left, FOOT))
+    bar.set(xlim=(0, sheet.width - left), ylim=(0, FOOT))
+    bar.plot([0, pixels], [62, 62], color=INK, lw=3, solid_capstyle="butt")
+    bar.text(pixels + 8, 62, drawing.length_text(length / voxel), va="center_baseline", fontsize=8, color=INK)
+    sheet.figure.text(MARGIN / sheet.width, 20 / sheet.height, _describe(drawing), fontsize=8, color=INK)
+    if not drawing.of_grains:
+        _draw_colour_bar(sheet, drawing, MARGIN if left > MARGIN else sheet.width // 2)
+
+
+def _draw_colour_bar(sheet: _Sheet, drawing: Drawing, left: int) -> None:
+    low, high = drawing.limits
+    box = sheet.place((left, sheet.height - 68, 200, 12))
+    box.imshow(colour_values(np.linspace(low, high, 200, dtype=np.float32)[None], low, high), aspect="auto")
+    for at, value, side in ((0, low, "left"), (1, high, "right")):
+        box.text(at, 1.4, f"{value:.3g}", transform=box.transAxes, ha=side, fontsize=7, color=INK)
+
+
+def _describe(drawing: Drawing) -> str:
+    said = [drawing.name, " × ".join(f"{side:,}" for side in drawing.shape) + " voxels (z, y, x)"]
+    if drawing.voxel_um is not None:
+        said.append(f"voxel {drawing.voxel_um:g} µm")
+    if drawing.of_grains and drawing.stride == 1:
+        said.append(f"{np.count_nonzero(np.unique(drawing.values) >= 0):,} grains")
+    if drawing.stride > 1:
+        said.append(f"one voxel in {drawing.stride} along each axis is drawn")
+    return "  ·  ".join(said)

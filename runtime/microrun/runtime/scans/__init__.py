@@ -1,0 +1,1 @@
+"""Where patterns come from: their geometry, files, growing files, memory."""

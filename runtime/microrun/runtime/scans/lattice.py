@@ -1,0 +1,114 @@
+"""Neighbours on the grid of a map: pairs of points, means over pairs, connected regions."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.array_types import Float64
+from microrun.runtime.scans.scan import Scan
+
+Pairs = NDArray[np.int64]
+
+
+def neighbour_pairs(scan: Scan) -> Pairs:
+    """All pairs of neighbouring points, each once: 4 neighbours on a square grid, 6 on a hexagonal one.
+
+    Parameters
+    ----------
+    scan
+        Geometry.
+
+    Returns
+    -------
+    (pairs, 2) int64
+        Numbers of points, row · cols + col. Points without a pattern have no neighbours.
+    """
+    exists = scan.exists()
+    numbers = np.arange(exists.size).reshape(exists.shape)
+    pairs = [_pair(numbers[:, :-1], numbers[:, 1:]), _pair(numbers[:-1], numbers[1:])]
+    if scan.grid == "hexagonal":  # odd rows lie half a step to the right
+        pairs.append(_pair(numbers[:-1:2, 1:], numbers[1::2, :-1]))
+        pairs.append(_pair(numbers[1:-1:2, :-1], numbers[2::2, 1:]))
+    joined = np.concatenate(pairs)
+    return joined[exists.ravel()[joined].all(axis=1)]
+
+
+def mean_over_pairs(values: Float64, pairs: Pairs, shape: tuple[int, int]) -> Float64:
+    """Mean of the values of all pairs that a point belongs to.
+
+    Parameters
+    ----------
+    values
+        (pairs,) float64; those that are not finite do not count.
+    pairs
+        (pairs, 2) from `neighbour_pairs`.
+    shape
+        (rows, cols) of the map.
+
+    Returns
+    -------
+    (rows, cols) float64, NaN where no pair counts
+    """
+    counts = np.isfinite(values)
+    points = pairs[counts].T.ravel()
+    size = shape[0] * shape[1]
+    total = np.bincount(points, np.tile(values[counts], 2), size)
+    count = np.bincount(points, minlength=size)
+    mean: Float64 = np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(shape)
+    return mean
+
+
+def connect(linked: Pairs, valid: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Connected regions of a map.
+
+    Parameters
+    ----------
+    linked
+        (n, 2) pairs of points that belong together.
+    valid
+        (rows, cols) bool; other points belong to no region.
+
+    Returns
+    -------
+    (rows, cols) int64
+        Regions, numbered from 0 in the order of their first points; −1 where not valid.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    one, other = linked[valid.ravel()[linked].all(axis=1)].T
+    graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(valid.size, valid.size))
+    labels = connected_components(graph, directed=False)[1].reshape(valid.shape)
+    regions = np.full(valid.shape, -1, np.int64)
+    _, first, inverse = np.unique(labels[valid], return_index=True, return_inverse=True)
+    regions[valid] = np.argsort(np.argsort(first))[inverse]
+    return regions
+
+
+def _pair(one: NDArray[np.int64], other: NDArray[np.int64]) -> Pairs:
+    return np.stack([one.ravel(), other.ravel()], axis=1)
+
+
+def to_square_pixels(image: Float64, hexagonal: bool) -> Float64:
+    """Image whose pixels show a hexagonal grid at its true positions: odd rows half a step to the right.
+
+    Parameters
+    ----------
+    image
+        (rows, cols) or (rows, cols, channels).
+    hexagonal
+        False returns the image as it is.
+
+    Returns
+    -------
+    (rows, 2·cols + 1, …), NaN beside the rows
+    """
+    if not hexagonal:
+        return image
+    rows, cols = image.shape[:2]
+    wide = np.full((rows, 2 * cols + 1, *image.shape[2:]), np.nan)
+    doubled = np.repeat(image, 2, axis=1)
+    wide[0::2, :-1] = doubled[0::2]
+    wide[1::2, 1:] = doubled[1::2]
+    return wide

@@ -1,0 +1,32 @@
+"""One door to all scan files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from microrun.runtime.errors import ScanError
+from microrun.runtime.scans.kikuchipy_source import KikuchipySource
+from microrun.runtime.scans.source import Claim
+from microrun.runtime.scans.up2 import PIXEL_TYPES
+from microrun.runtime.scans.up_source import FileSource, FollowingSource
+
+ScanFile = FileSource | KikuchipySource
+
+
+def fingerprint(source: ScanFile) -> str:
+    """Hash of a scan's first pattern, which tells scans apart; waits for it where the scan is growing."""
+    first = np.empty((1, *source.scan.sig_shape), source.scan.dtype)
+    if isinstance(source, FollowingSource) and source.await_patterns(1) < 1:
+        raise ScanError(f"{source.path}: no pattern arrived within {source.idle_timeout_s:g} s")
+    source.read(Claim(np.zeros(1, np.int64)), 0, first)
+    return hashlib.sha256(first.tobytes()).hexdigest()
+
+
+def open_scan(path: Path, grid: tuple[int, int] | None = None, step_um: float | None = None) -> ScanFile:
+    """Open a finished scan: UP1 and UP2 files by microrun's own reader, all others through kikuchipy."""
+    if path.suffix.lower() in PIXEL_TYPES or path.is_dir():
+        return FileSource(path, grid, step_um)
+    return KikuchipySource(path, grid, step_um)

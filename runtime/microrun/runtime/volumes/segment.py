@@ -1,0 +1,199 @@
+"""Volumes cut into grains, slab by slab: in memory, from .npy or from HDF5, of any size.
+
+Slabs are clustered by threads, joined at their faces, and finished by threads; the labels are the same for every
+number of threads and every thickness. Labels lie in the file that is written (mapped into memory), values are read
+by slabs. Per voxel that is 5 bytes (4 of them the labels) beside those of the volume, so 9 with float32 in memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.kernels.segmentation import Rule, component_rule, dbscan_rule
+from microrun.runtime.cores import count_cores
+from microrun.runtime.errors import OutputError, VolumeError
+from microrun.runtime.files.disk import check_room, take_room
+from microrun.runtime.files.output import written_beside
+from microrun.runtime.volumes.cleaning import absorb_grains, fill_noise
+from microrun.runtime.volumes.slabs import label_slabs
+from microrun.runtime.volumes.volume import LABELS, SLAB_BYTES, SUFFIXES, Volume
+
+SLABS_PER_THREAD = 4  # so that no thread waits long for the last one
+Labels = NDArray[np.int32]
+Components = Literal[0, 6, 26]
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """What makes a grain.
+
+    Parameters
+    ----------
+    value_scale
+        Factor of the values beside lengths in voxels; DBSCAN needs it, components do without.
+    eps, min_samples
+        DBSCAN's: largest distance of neighbours, below 2; neighbours of a core voxel, itself among them.
+    components
+        6 or 26: grains are connected voxels of one value instead, of that many neighbours; values below 0 are none.
+    fill
+        Give noise voxels the most frequent label among their six neighbours, again and again.
+    min_voxels
+        Smaller grains are absorbed by the neighbour with the largest common face.
+
+    Raises
+    ------
+    VolumeError
+        If one is out of range.
+    """
+
+    value_scale: float | None = None
+    eps: float = 1.9
+    min_samples: int = 15
+    components: Components = 0
+    fill: bool = False
+    min_voxels: int = 0
+
+    def __post_init__(self) -> None:
+        self.rule()
+        if self.min_voxels < 0:
+            raise VolumeError(f"the smallest grain must be 0 voxels (keep all) or more; got {self.min_voxels}")
+
+    def rule(self) -> Rule:
+        """Make the kernels' rule."""
+        try:
+            if self.components and self.value_scale is not None:
+                raise ValueError("components are of one value each, and need no value scale; leave one of both out")
+            if self.components:
+                return component_rule(self.components)
+            if self.value_scale is None:
+                raise ValueError("DBSCAN needs a value scale: how many voxels a difference of 1 in value counts")
+            return dbscan_rule(self.eps, self.min_samples, self.value_scale)
+        except ValueError as error:
+            raise VolumeError(str(error)) from None
+
+
+class Summary(NamedTuple):
+    """Grains, and voxels: of all kinds, with no grain, without a value; and the time it took."""
+
+    grains: int
+    voxels: int
+    noise: int
+    outside: int
+    seconds: float
+
+
+def segment(
+    volume: Volume, options: SegmentOptions, labels: Labels, threads: int | None = None, planes: int | None = None
+) -> Summary:
+    """Label the grains of a volume.
+
+    Without fill and min_voxels the labels are those of scikit-learn's DBSCAN on the points with a value.
+
+    Parameters
+    ----------
+    volume, options
+        What to segment, and how.
+    labels
+        (z, y, x) int32, C order, written: the grain of every voxel, −1 for noise and outside.
+    threads
+        All cores by default.
+    planes
+        Thickness of a slab; by default what suits threads and memory.
+
+    Raises
+    ------
+    VolumeError
+        If no voxel has a value, or there are more grains than 32-bit labels can number.
+    """
+    started = time.perf_counter()
+    threads = threads or count_cores()
+    bounds = _cut(volume, threads, planes)
+    grains, points = label_slabs(volume, options.rule(), labels, bounds, threads)
+    if options.fill:
+        fill_noise(labels, np.concatenate([_find_noise(volume, labels, *slab) for slab in bounds]))
+    if options.min_voxels:
+        grains = absorb_grains(labels, grains, options.min_voxels)
+    outside = labels.size - points
+    noise = sum(int(np.count_nonzero(plane < 0)) for plane in labels) - outside
+    return Summary(grains, labels.size, noise, outside, time.perf_counter() - started)
+
+
+def _cut(volume: Volume, threads: int, planes: int | None) -> list[tuple[int, int]]:
+    """First and last plane (exclusive) of each slab."""
+    depth, rows, cols = volume.shape
+    fitting = SLAB_BYTES // (rows * cols * volume.dtype.itemsize)
+    planes = planes or max(1, min(fitting, -(-depth // (SLABS_PER_THREAD * threads))))
+    return [(first, min(first + planes, depth)) for first in range(0, depth, planes)]
+
+
+def _find_noise(volume: Volume, labels: Labels, first: int, stop: int) -> NDArray[np.int64]:
+    """Flat indices of the voxels of a slab that have a value and no grain."""
+    noise = (labels[first:stop] < 0) & np.isfinite(volume.read(first, stop))
+    indices: NDArray[np.int64] = np.flatnonzero(noise) + first * labels[0].size
+    return indices
+
+
+def write_labels(
+    volume: Volume,
+    options: SegmentOptions,
+    out: Path,
+    threads: int | None = None,
+    about: Mapping[str, str] = MappingProxyType({}),
+) -> Summary:
+    """Segment a volume into a .npy file, or the data set ``grain_id`` of an HDF5 file with the options beside.
+
+    Parameters
+    ----------
+    volume, options, threads
+        As for `segment`.
+    out
+        Written beside and renamed at the end.
+    about
+        Further attributes of an HDF5 file's data set.
+
+    Raises
+    ------
+    VolumeError
+        If no voxel has a value, or there are more grains than 32-bit labels can number.
+    OutputError
+        If the name is no .npy or .h5, or the disk is full.
+    """
+    if out.suffix.lower() not in SUFFIXES:
+        raise OutputError(f"{out}: labels are written as .npy or .h5")
+    with written_beside(out) as beside:
+        attributes = {"options": json.dumps(dataclasses.asdict(options)), **about}
+        npy = out.suffix.lower() == ".npy"
+        labels = _map_npy(beside, volume) if npy else _map_hdf5(beside, volume, attributes)
+        return segment(volume, options, labels, threads)
+
+
+def _map_npy(path: Path, volume: Volume) -> Labels:
+    labels = np.lib.format.open_memmap(path, "w+", np.int32, volume.shape)
+    take_room(path)
+    return np.asarray(labels)
+
+
+def _map_hdf5(path: Path, volume: Volume, attributes: Mapping[str, str]) -> Labels:
+    """One piece of the file is the data set, so that it can be mapped like a .npy."""
+    check_room(path, 4 * int(np.prod(volume.shape)))
+    with h5py.File(path, "w") as file:
+        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        space = h5py.h5s.create_simple(volume.shape)
+        stored = h5py.h5d.create(file.id, LABELS.encode(), h5py.h5t.NATIVE_INT32, space, layout)
+        file[LABELS].attrs.update(attributes)
+        offset = stored.get_offset()
+    take_room(path)
+    return np.asarray(np.memmap(path, np.int32, "r+", offset, volume.shape))

@@ -1,0 +1,123 @@
+"""Slabs of a volume: clustered by threads, joined at their faces, and finished by threads.
+
+Besides labels and values only a few planes are in memory: those around the slabs that threads are at.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.kernels.borders import Around, finish_slab, number_clusters
+from microrun.kernels.segmentation import Layer, Rule, cluster_slab, join_faces, number_roots
+from microrun.runtime.errors import VolumeError
+
+if TYPE_CHECKING:
+    from microrun.runtime.volumes.volume import Volume
+
+MOST_GRAINS = int(np.iinfo(np.int32).max)
+Labels = NDArray[np.int32]
+Numbers = NDArray[np.int64]
+
+
+class _Slab(NamedTuple):
+    """First and last plane (exclusive) of a slab, its clusters, and its voxels with a value."""
+
+    first: int
+    stop: int
+    clusters: int
+    points: int
+
+
+def label_slabs(
+    volume: Volume, rule: Rule, labels: Labels, bounds: Sequence[tuple[int, int]], threads: int
+) -> tuple[int, int]:
+    """Label the grains of a volume.
+
+    Parameters
+    ----------
+    volume, rule
+        What to segment, and how.
+    labels
+        (z, y, x) int32, C order, written.
+    bounds
+        First and last plane (exclusive) of each slab, ascending.
+    threads
+        How many.
+
+    Returns
+    -------
+    grains, points
+        How many there are; a point is a voxel with a value.
+
+    Raises
+    ------
+    VolumeError
+        If no voxel has a value, or there are too many grains.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        slabs = list(pool.map(partial(_cluster, volume, rule, labels), bounds))
+        points = sum(slab.points for slab in slabs)
+        if points == 0:
+            raise VolumeError(f"{volume.name}: no voxel has a value: all are NaN, infinite or outside the part")
+        grains, numbers = _join(volume, rule, labels, slabs)
+        running: deque[Future[None]] = deque()
+        for slab in zip(slabs, numbers, _surround(labels, slabs, numbers), strict=True):
+            if len(running) > threads:  # so that the planes around few slabs are in memory
+                running.popleft().result()
+            running.append(pool.submit(_finish, volume, rule, labels, *slab))
+        for future in running:
+            future.result()
+    return grains, points
+
+
+def _cluster(volume: Volume, rule: Rule, labels: Labels, bounds: tuple[int, int]) -> _Slab:
+    first, stop = bounds
+    return _Slab(first, stop, *cluster_slab(volume.read_slab(first, stop), rule, labels[first:stop]))
+
+
+def _join(volume: Volume, rule: Rule, labels: Labels, slabs: Sequence[_Slab]) -> tuple[int, list[Numbers]]:
+    """Join the clusters of the slabs; returns how many there are, and the numbers of those of each slab."""
+    offsets = np.cumsum([0, *(slab.clusters for slab in slabs)])
+    numbers = np.arange(offsets[-1])
+    for slab, offset, next_offset in zip(slabs[:-1], offsets, offsets[1:], strict=False):
+        lower, upper = volume.read(slab.stop - 1, slab.stop + 1)
+        top = _clusters_of(labels[slab.stop - 1], offset)
+        bottom = _clusters_of(labels[slab.stop], next_offset)
+        join_faces(Layer(lower, top), Layer(upper, bottom), rule, numbers)
+    grains = number_roots(numbers)
+    if grains > MOST_GRAINS:
+        raise VolumeError(
+            f"{volume.name}: {grains:,} grains are more than the {MOST_GRAINS:,} that 32-bit labels can number; cut "
+            f"the volume into parts, or choose options that make larger grains"
+        )
+    return grains, np.split(numbers, offsets[1:-1])
+
+
+def _clusters_of(plane: Labels, offset: int) -> Numbers:
+    """Clusters among those of all slabs; a copy."""
+    clusters = plane.astype(np.int64)
+    clusters[clusters >= 0] += offset
+    return clusters
+
+
+def _surround(labels: Labels, slabs: Sequence[_Slab], numbers: Sequence[Numbers]) -> Iterator[Around]:
+    """Numbers of the cores below and above each slab, read before it is finished: then borders have numbers too."""
+    nobody = np.full(labels.shape[1:], -1, np.int32)
+    below = nobody
+    for n, slab in enumerate(slabs):
+        is_last = n + 1 == len(slabs)
+        above = nobody if is_last else number_clusters(labels[slab.stop], numbers[n + 1])
+        top = number_clusters(labels[slab.stop - 1], numbers[n])
+        yield below, above
+        below = top
+
+
+def _finish(volume: Volume, rule: Rule, labels: Labels, slab: _Slab, numbers: Numbers, around: Around) -> None:
+    finish_slab(volume.read_slab(slab.first, slab.stop), around, rule, numbers, labels[slab.first : slab.stop])

@@ -1,0 +1,57 @@
+"""The chain that makes the built-in models, on a tiny scale."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from microrun.export.builtin import encoders as builtin
+from microrun.export.builtin.encoders import EVEN, UNEVEN, Stage, main
+from microrun.runtime.engines.catalogue import list_models
+from microrun.runtime.engines.open import find_decoder_of, open_engine, read_model_spec
+from microrun.training.vae.checkpoint import load_checkpoint
+from microrun.training.vae.config import VaeConfig
+from microrun.training.vae.data import Selection
+
+
+def test_the_chain_trains_widens_judges_and_exports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = VaeConfig(latent_size=16, batch=8, epochs=1, seed=1)
+    small = {"random_scans": 1, "grain_scans": 1}
+    stages = (
+        Stage("first", config, replace(EVEN, **small)),  # type: ignore[arg-type]
+        Stage("vae32", replace(config, latent_size=32), replace(UNEVEN, **small)),  # type: ignore[arg-type]
+    )
+    monkeypatch.setattr(builtin, "STAGES", stages)
+    monkeypatch.setattr(builtin, "NAV_SHAPE", (6, 6))
+    monkeypatch.setattr(builtin, "SELECTION", Selection(patterns_per_scan=36, held_out=0.1, seed=1))
+    main(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("scan*.up2")}
+    assert len(before) == 4
+    for name, size in (("first", 16), ("vae32", 32)):
+        model, spec = load_checkpoint(tmp_path / name / f"{name}.safetensors")
+        assert (spec.name, spec.latent_size, spec.training.licence) == (name, size, "CC BY 4.0")
+        assert {"held_out_r2", "nickel_correlation", "indexed", "correlation"} <= set(spec.training.metrics)
+        assert model.encoder.head.out_features == 2 * size
+        with open_engine(tmp_path / name / f"{name}.onnx") as engine:
+            assert engine.spec.training.metrics == spec.training.metrics
+    assert "fine-tuned from first" in spec.training.data
+    main(tmp_path)  # goes on: nothing is simulated again
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("scan*.up2")}
+
+
+def test_what_ships_is_small_free_and_judged() -> None:
+    models = list_models()
+    assert [path.stem for path in models] == ["vae32", "vae64"]
+    assert sum(file.stat().st_size for file in models[0].parent.iterdir()) < 25e6
+    for path in models:
+        spec = read_model_spec(path)
+        assert read_model_spec(find_decoder_of(path)).belongs_to(spec)
+        assert spec.precision == "f16" and spec.training.licence == "CC BY 4.0"
+        assert spec.training.metrics["indexed"] > 0.95 and spec.training.metrics["misorientation_deg"] < 0.6
+        model, of_checkpoint = load_checkpoint(path.with_suffix(".safetensors"))
+        assert of_checkpoint.training == spec.training
+        assert model.encoder.head.out_features == 2 * spec.latent_size

@@ -1,0 +1,87 @@
+"""What makes the built-in denoiser, on a tiny scale."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from microrun.export import denoiser_to_onnx as denoiser_file
+from microrun.export.builtin import grains as builtin_grains
+from microrun.export.builtin.grains import finish, main
+from microrun.runtime.engines.open import open_denoiser
+from microrun.training.diffusion.checkpoint import load_denoiser
+from microrun.training.diffusion.config import DiffusionConfig
+from microrun.training.diffusion.unet import UnetConfig
+from microrun.training.loop.checkpoint import read_checkpoint_spec
+from microrun.training.simulate.potts import Growth
+from microrun.training.simulate.volumes import read_volumes
+
+TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=7, out_channels=7, blocks=1, head_size=8, groups=4, patch=2)
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where all is made; volumes, network and run are small."""
+    monkeypatch.setattr(builtin_grains, "GROWTH", Growth((16, 16, 16), 3))
+    monkeypatch.setattr(builtin_grains, "VOLUMES", 3)
+    config = DiffusionConfig(batch=4, steps=4, side=8, unet=TINY, seed=1)
+    monkeypatch.setattr(builtin_grains, "CONFIG", config)
+    # The weights stay what they are; tracing takes seconds.
+    traced, trace = list[onnx.ModelProto](), denoiser_file.trace_step
+
+    def trace_once(*arguments: Any) -> onnx.ModelProto:
+        if not traced:
+            traced.append(trace(*arguments))
+        return copy.deepcopy(traced[0])
+
+    monkeypatch.setattr(denoiser_file, "trace_step", trace_once)
+    return tmp_path / "made"
+
+
+def test_it_simulates_trains_exports_and_takes_down_what_was_measured(folder: Path, capsys: Captured) -> None:
+    main(folder)
+    assert len(read_volumes(folder / "potts.h5")) == 3
+    unet, spec = load_denoiser(folder / "grains.safetensors")
+    assert (spec.name, spec.training.patterns, spec.training.steps, spec.training.seed) == ("grains", 16, 4, 1)
+    expected = (
+        "2 volumes of 16×16×16 voxels by Potts grain growth to t = 3 (microrun simulate potts, seeds 1000 to 1001)"
+    )
+    assert spec.training.data == f"{expected}, in 128 colours as bits"
+    assert spec.training.licence == "BSD-3-Clause" and set(spec.training.metrics) == {"held_out_loss"}
+    assert {tensor.dtype for tensor in load_file(folder / "grains.safetensors").values()} == {torch.float16}
+    trained, _ = load_denoiser(folder / "run" / "checkpoint.safetensors")
+    assert all(torch.equal(a.half().float(), b) for a, b in zip(trained.parameters(), unet.parameters(), strict=True))
+    with open_denoiser(folder / "grains.onnx", "cpu") as denoiser:
+        assert denoiser.spec.training == spec.training
+        assert (denoiser.spec.precision, denoiser.spec.name) == ("f16", "grains")
+        assert denoiser.spec.input_shape == (7, 8, 8, 8) and denoiser.diffusion.n_colours == 128
+    types = {tensor.data_type for tensor in onnx.load(folder / "grains.onnx").graph.initializer if len(tensor.dims) > 4}
+    assert types == {onnx.TensorProto.FLOAT16}
+    said = capsys.readouterr().out
+    assert [line for line in said.splitlines() if line.startswith("volume")] == [f"volume {n} of 3" for n in (1, 2, 3)]
+    assert "step 4/4" in said
+    measured = {"kl_volume": 0.053, "kl_c_over_a": 0.011}
+    assert finish(folder / "run" / "checkpoint.safetensors", folder, measured) == folder / "grains.onnx"
+    with open_denoiser(folder / "grains.onnx", "cpu") as denoiser:
+        assert denoiser.spec.training.metrics == {**spec.training.metrics, **measured}
+    assert read_checkpoint_spec(folder / "grains.safetensors").training == denoiser.spec.training
+    check_what_is_there_is_kept(folder, capsys)
+
+
+def check_what_is_there_is_kept(folder: Path, capsys: Captured) -> None:
+    main(folder)
+    kept = [folder / "potts.h5", folder / "run" / "state.pt", folder / "run" / "checkpoint.safetensors"]
+    before, model = [path.stat().st_mtime_ns for path in kept], (folder / "grains.onnx").read_bytes()
+    capsys.readouterr()
+    main(folder)
+    assert before == [path.stat().st_mtime_ns for path in kept]
+    assert (folder / "grains.onnx").read_bytes() == model
+    said = capsys.readouterr().out
+    assert "volume" not in said and "step" not in said

@@ -1,0 +1,74 @@
+"""What the tests of growing volumes share: a request, and the same volume grown block after block."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.kernels.noise import normal_noise
+from microrun.runtime.array_types import Mask
+from microrun.runtime.colour_codes import colour_values, nearest_colours
+from microrun.runtime.engines.denoiser import Denoiser
+from microrun.runtime.generation.request import GenerateRequest
+from microrun.runtime.generation.sampling import Sampling, plan_steps
+from microrun.runtime.generation.tiling import BLOCK
+from microrun.runtime.volumes.volume import Shape
+
+SHAPE = (32, 56, 104)
+SAMPLING = Sampling(6, n_resample=2, plain_steps=2)
+
+
+def a_request(folder: Path, **changes: Any) -> GenerateRequest:
+    """Eight blocks in nine evaluations at most."""
+    return GenerateRequest(**{"out": folder / "out.h5", "shape": SHAPE, "seed": 7, "sampling": SAMPLING, **changes})
+
+
+def a_part(shape: Shape) -> Mask:
+    """A slanted plate."""
+    z, y, x = np.indices(shape)
+    return np.asarray(abs(z + y // 2 - x) < 9)
+
+
+def grow_slowly(denoiser: Denoiser, request: GenerateRequest) -> NDArray[Any]:
+    """One slot draws one block after the other into a dense volume, where what is drawn is never drawn over."""
+    tiling, diffusion = request.tiling, denoiser.diffusion
+    channels, n_colours = diffusion.sample_shape[0], diffusion.n_colours
+    shape = [side + BLOCK for side in tiling.shape]
+    dense, drawn = np.zeros((channels, *shape), np.float32), np.zeros(shape, bool)
+    for number, (z, y, x) in enumerate(tiling.corners.tolist()):
+        window = (slice(z, z + BLOCK), slice(y, y + BLOCK), slice(x, x + BLOCK))
+        inside = np.all([place < side for place, side in zip(_places(window), tiling.shape, strict=True)], axis=0)
+        block = _draw(denoiser, request, number, dense[(slice(None), *window)], drawn[window] & inside)
+        if n_colours:
+            block = colour_values(nearest_colours(block, n_colours), n_colours, channels)
+        dense[(slice(None), *window)] = np.where(drawn[window], dense[(slice(None), *window)], block)
+        drawn[window] = True
+    volume = dense[(slice(None), *map(slice, request.shape))]
+    whole: NDArray[Any] = nearest_colours(volume, n_colours) if n_colours else volume[0]
+    return whole if request.part is None else np.where(request.part, whole, -1 if n_colours else np.nan)
+
+
+def _places(window: tuple[slice, ...]) -> Any:
+    return np.meshgrid(*(np.arange(side.start, side.stop) for side in window), indexing="ij")
+
+
+def _draw(
+    denoiser: Denoiser, request: GenerateRequest, number: int, known: NDArray[np.float32], given: Mask
+) -> NDArray[np.float32]:
+    steps = plan_steps(denoiser.diffusion.schedule, request.sampling, bool(given.any()))
+    lane = denoiser.lane()
+    noise = np.empty((lane.batch, *known.shape), np.float32)
+    ids = np.full(lane.batch, number)
+    normal_noise(request.seed, ids, 0, noise)
+    lane.load(0, noise[0], known, np.broadcast_to(given, known.shape))
+    for evaluation, (timestep, row) in enumerate(zip(steps.timesteps, steps.coefficients, strict=True), 1):
+        normal_noise(request.seed, ids, evaluation, noise)
+        lane.step(*_repeat(lane.batch, np.int32(timestep), row.astype(np.float32)), noise)
+    return lane.read(0)
+
+
+def _repeat(batch: int, timestep: np.int32, row: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    return np.repeat(timestep, batch), np.tile(row, (batch, 1))

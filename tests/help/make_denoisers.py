@@ -1,0 +1,67 @@
+"""Tiny real denoisers: a small U-Net of random weights, exported as any other, with its spec."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from onnx import ModelProto
+from torch import nn
+
+from microrun.export.graph import save_model
+from microrun.export.step_graph import trace_step
+from microrun.runtime.generation.tiling import BLOCK
+from microrun.runtime.schedule import Schedule
+from microrun.runtime.spec import Diffusion, ModelSpec
+from microrun.training.diffusion.unet import UNet, UnetConfig
+
+TINY = UnetConfig(dims=3, channels=(8, 16), blocks=1, attention_levels=(0,), head_size=4, groups=4, patch=2)
+SIDE = 8
+COLOUR_CHANNELS = 4  # bits of 16 colours
+SCHEDULE = Schedule(training_steps=24)
+
+
+def a_unet(config: UnetConfig = TINY) -> UNet:
+    """Of random weights, also where a new one has zeros; its blocks and its output keep their scale."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = UNet(config).eval()
+        for parameter in unet.parameters():
+            if not parameter.any() and parameter.dim() > 1:
+                nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+    return unet
+
+
+def denoiser_spec(side: int = SIDE) -> ModelSpec:
+    """Spec that fits the graph below, or one of other sides."""
+    return ModelSpec("tiny", "denoiser", diffusion=Diffusion((1, side, side, side), SCHEDULE, n_colours=4))
+
+
+@cache
+def denoiser_graph() -> ModelProto:
+    """Step of samples whose sides are `SIDE`."""
+    return trace_step(a_unet(), (SIDE, SIDE, SIDE), SCHEDULE, "f32")
+
+
+def write_denoiser(path: Path, spec: ModelSpec | None = None) -> Path:
+    """Write a denoiser with the spec that fits, or another one."""
+    save_model(denoiser_graph(), spec or denoiser_spec(), path)
+    return path
+
+
+@cache
+def block_graph(channels: int) -> ModelProto:
+    """Step of samples whose sides are those of a block, milliseconds each."""
+    config = UnetConfig(
+        3, (8, 8), in_channels=channels, out_channels=channels, blocks=1, head_size=4, groups=4, patch=4
+    )
+    return trace_step(a_unet(config), (BLOCK, BLOCK, BLOCK), SCHEDULE, "f32")
+
+
+def write_block_denoiser(path: Path, coloured: bool = True) -> Path:
+    """Write a denoiser that draws blocks: in 16 colours as bits, or of values."""
+    channels, n_colours = (COLOUR_CHANNELS, 1 << COLOUR_CHANNELS) if coloured else (1, 0)
+    diffusion = Diffusion((channels, BLOCK, BLOCK, BLOCK), SCHEDULE, n_colours)
+    save_model(block_graph(channels), ModelSpec("tiny-blocks", "denoiser", diffusion=diffusion), path)
+    return path

@@ -1,0 +1,491 @@
+"""Volumes in the making: blocks painted in reverse order are the oracle of what is known and of the whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from disk import full_disk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+
+from microrun.runtime.array_types import Mask
+from microrun.runtime.colour_codes import colour_values
+from microrun.runtime.engines.engine import EngineInfo
+from microrun.runtime.errors import EngineError, OutputError, VolumeError
+from microrun.runtime.generation.block_folder import BlockFolder, make_folder
+from microrun.runtime.generation.blueprint import Blueprint, Order, hash_mask, name_computed, tile_volume
+from microrun.runtime.generation.sampling import Sampling
+from microrun.runtime.generation.tiling import BLOCK
+from microrun.runtime.schedule import Schedule
+from microrun.runtime.spec import Diffusion
+from microrun.runtime.volumes.volume import LARGEST, Shape
+
+Float32 = NDArray[np.float32]
+SCHEDULE = Schedule(24)
+COLOURS = Diffusion((4, BLOCK, BLOCK, BLOCK), SCHEDULE, n_colours=16)
+VALUES = Diffusion((1, BLOCK, BLOCK, BLOCK), SCHEDULE)
+ORDERS = pytest.mark.parametrize("order", ["isotropic", "anisotropic"])
+BLUEPRINT = Blueprint((40, 56, 64), 3, "isotropic", Sampling(6, n_resample=2), "abc", "OpenVINO 1 on cpu in f32")
+
+
+def a_part(shape: Shape) -> Mask:
+    """A slanted plate."""
+    z, y, x = np.indices(shape)
+    return np.asarray(abs(z + y // 2 - x) < 9)
+
+
+def open_folder(
+    path: Path, diffusion: Diffusion, shape: Shape = BLUEPRINT.shape, order: Order = "isotropic",
+    part: Mask | None = None,
+) -> BlockFolder:  # fmt: skip
+    hashed = "" if part is None else hash_mask(part)
+    make_folder(path, dataclasses.replace(BLUEPRINT, shape=shape, order=order, part=hashed), part)
+    return BlockFolder(path, diffusion)
+
+
+def random_blocks(folder: BlockFolder, diffusion: Diffusion) -> list[Float32]:
+    """Every block of its own values, whatever its neighbours are."""
+    rng = np.random.default_rng(0)
+    shape = (len(folder.tiling), *diffusion.sample_shape)
+    return list((2 * rng.integers(0, 2, shape) - 1 if diffusion.n_colours else rng.normal(size=shape)).astype("f4"))
+
+
+def paint(folder: BlockFolder, blocks: list[Float32], before: int) -> tuple[Float32, Mask]:
+    """Dense volume with room beyond its upper faces: the first block that covers a voxel is painted last."""
+    shape = [side + BLOCK for side in folder.tiling.shape]
+    dense, drawn = np.zeros((len(blocks[0]), *shape), np.float32), np.zeros(shape, bool)
+    for number in range(before - 1, -1, -1):
+        z, y, x = folder.tiling.corners[number]
+        window = (slice(z, z + BLOCK), slice(y, y + BLOCK), slice(x, x + BLOCK))
+        dense[(slice(None), *window)] = blocks[number]
+        drawn[window] = True
+    beyond = [np.arange(side + BLOCK) >= side for side in folder.tiling.shape]
+    drawn[beyond[0][:, None, None] | beyond[1][:, None] | beyond[2]] = False
+    return dense, drawn
+
+
+def one_line(error: pytest.ExceptionInfo[Exception], *parts: object) -> None:
+    text = str(error.value)
+    assert "\n" not in text
+    for part in parts:
+        assert str(part) in text
+
+
+# --- blueprints
+
+
+@given(
+    shape=st.tuples(*[st.integers(32, 10**6)] * 3),
+    seed=st.integers(0, 2**64 - 1),
+    order=st.sampled_from(["isotropic", "anisotropic"]),
+    sampling=st.builds(
+        Sampling, count=st.integers(1, 1000), eta=st.floats(0, 1), n_resample=st.integers(1, 20),
+        jump_length=st.integers(1, 20), plain_steps=st.integers(0, 99),
+        spacing=st.sampled_from(["leading", "trailing"]),
+    ),
+    texts=st.tuples(st.text(), st.text(), st.text()),
+)  # fmt: skip
+def test_blueprints_survive_json(shape: Shape, seed: int, order: Order, sampling: Sampling, texts: Any) -> None:
+    blueprint = Blueprint(shape, seed, order, sampling, *texts)
+    found = Blueprint.from_json(blueprint.to_json())
+    assert found == blueprint
+    assert hash(found) == hash(blueprint)
+    assert blueprint.difference(found) == ""
+
+
+def test_a_difference_is_told_with_both_values() -> None:
+    other = dataclasses.replace(BLUEPRINT, seed=4, engine="xyz")
+    assert BLUEPRINT.difference(other) == "seed 4, not 3, another denoiser"
+
+
+@pytest.mark.parametrize(("seed", "said"), [(-1, "got -1"), (2**64, "2^64")])
+def test_seeds_out_of_range_are_refused(seed: int, said: str) -> None:
+    with pytest.raises(VolumeError, match="seed must be 0 to") as error:
+        dataclasses.replace(BLUEPRINT, seed=seed)
+    one_line(error, said)
+
+
+def test_an_order_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(VolumeError, match="isotropic, anisotropic; got 'random'"):
+        dataclasses.replace(BLUEPRINT, order="random")  # type: ignore[arg-type]
+
+
+def test_what_computes_is_named_without_lanes_and_on_the_cpu_without_the_batch() -> None:
+    info = EngineInfo(Path("a"), "abc", "OpenVINO 1", "cpu", "f32", 2, 3)
+    assert name_computed(info) == name_computed(dataclasses.replace(info, lanes=5, batch=6)) == BLUEPRINT.computed
+    card = dataclasses.replace(info, device="cuda")
+    assert name_computed(card) == name_computed(dataclasses.replace(card, lanes=5))
+    assert name_computed(card) != name_computed(dataclasses.replace(card, batch=6))
+
+
+def test_a_folder_of_another_method_is_refused(tmp_path: Path) -> None:
+    open_folder(tmp_path, COLOURS)
+    later = dataclasses.replace(BLUEPRINT, method=BLUEPRINT.method + 1)
+    with pytest.raises(VolumeError, match="method 1, not 2"):
+        make_folder(tmp_path, later, None)
+
+
+def test_masks_of_the_same_bytes_and_another_shape_have_other_hashes() -> None:
+    mask = np.ones((2, 3, 4), bool)
+    assert len({hash_mask(mask), hash_mask(mask.reshape(4, 3, 2)), hash_mask(~mask)}) == 3
+
+
+# --- folders
+
+
+@pytest.mark.parametrize("name", ["seed", "engine", "computed", "part", "shape", "order", "sampling"])
+def test_the_folder_of_another_volume_is_refused_and_left_alone(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "out.blocks"
+    folder = open_folder(path, COLOURS)
+    folder.store(0, random_blocks(folder, COLOURS)[0])
+    others = {"seed": 8, "shape": (64, 64, 64), "order": "anisotropic", "sampling": Sampling(7)}
+    values: dict[str, Any] = {name: others.get(name, "other")}
+    with pytest.raises(VolumeError, match="of another volume") as error:
+        make_folder(path, dataclasses.replace(BLUEPRINT, **values), None)
+    said = {"engine": "another denoiser", "part": "another part", "sampling": "count 6, not 7"}
+    one_line(error, path, said.get(name, f"{name} "), "delete it to start anew")
+    make_folder(path, BLUEPRINT, None)
+    assert folder.finished().sum() == 1
+
+
+def test_foreign_folders_and_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    for path in (tmp_path, tmp_path / "mine.txt"):
+        with pytest.raises(VolumeError, match="expected the blueprint of a volume in the making") as error:
+            make_folder(path, BLUEPRINT, None)
+        one_line(error, path / "blueprint.json", f"delete {path.name}")
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", "3", '"text"', "null", "{}", '{"shape": 3}', '{"shape": [1, 2]}', "\ufeff",
+        BLUEPRINT.to_json().replace('"seed": 3', '"seed": -3'), BLUEPRINT.to_json().replace('"eta": 1.0', '"eta": 7'),
+        BLUEPRINT.to_json().replace('"seed": 3', '"seed": "3"'), BLUEPRINT.to_json().replace('"seed": 3', '"some": 3'),
+    ],
+)  # fmt: skip
+def test_a_damaged_blueprint_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "blueprint.json").write_text(text, encoding="utf-8")
+    with pytest.raises(VolumeError, match="expected the blueprint") as error:
+        BlockFolder(tmp_path, COLOURS)
+    one_line(error, tmp_path / "blueprint.json")
+
+
+def test_a_folder_can_be_made_from_what_a_killed_run_left(tmp_path: Path) -> None:
+    (tmp_path / ".part-blueprint.json").write_text('{"sha')
+    part = a_part(BLUEPRINT.shape)
+    folder = open_folder(tmp_path, COLOURS, part=part)
+    assert_array_equal(folder.part, part)
+    (tmp_path / "part.npy").unlink()
+    assert_array_equal(open_folder(tmp_path, COLOURS, part=part).part, part)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY junk"])
+def test_a_damaged_part_is_one_line(tmp_path: Path, damage: bytes) -> None:
+    open_folder(tmp_path, COLOURS, part=a_part(BLUEPRINT.shape))
+    (tmp_path / "part.npy").write_bytes(damage)
+    with pytest.raises(VolumeError, match="delete it and run again") as error:
+        BlockFolder(tmp_path, COLOURS).finished()
+    one_line(error, tmp_path / "part.npy")
+    np.save(tmp_path / "part.npy", ~a_part(BLUEPRINT.shape))
+    with pytest.raises(VolumeError, match="is not the part of this volume"):
+        BlockFolder(tmp_path, COLOURS).finished()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with full_disk(10), pytest.raises(OutputError) as error:
+        make_folder(tmp_path / "out.blocks", BLUEPRINT, None)
+    one_line(error, tmp_path / "out.blocks", "Make room and run again")
+
+
+def test_the_folder_is_removed(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path / "out.blocks", COLOURS)
+    folder.store(0, random_blocks(folder, COLOURS)[0])
+    folder.remove()
+    assert not any(tmp_path.iterdir())
+
+
+# --- blocks
+
+
+@pytest.mark.parametrize("diffusion", [COLOURS, VALUES])
+def test_blocks_come_back_as_they_are_kept(tmp_path: Path, diffusion: Diffusion) -> None:
+    folder = open_folder(tmp_path, diffusion)
+    block = random_blocks(folder, diffusion)[1]
+    assert not folder.has(1)
+    folder.store(1, block)
+    assert folder.has(1) and folder.finished().tolist() == [False, True] + [False] * (len(folder.tiling) - 2)
+    kept = folder.load(1)
+    assert kept.dtype == folder.dtype == (np.int8 if diffusion.n_colours else np.float32)
+    assert_array_equal(colour_values(kept, 16, 4) if diffusion.n_colours else kept[None], block)
+
+
+@pytest.mark.parametrize("diffusion", [COLOURS, VALUES])
+def test_only_whole_files_are_finished_blocks(tmp_path: Path, diffusion: Diffusion) -> None:
+    folder = open_folder(tmp_path, diffusion)
+    blocks = random_blocks(folder, diffusion)
+    for number in range(4):
+        folder.store(number, blocks[number])
+    whole = (tmp_path / "block-0000000.npy").read_bytes()
+    (tmp_path / "block-0000001.npy").write_bytes(whole[:-1])
+    (tmp_path / "block-0000002.npy").write_bytes(b"")
+    (tmp_path / "block-9999999.npy").write_bytes(whole)
+    (tmp_path / ".part-1-block-0000005.npy").write_bytes(whole)
+    for name in ("block-.npy", "block-x.npy", "block--1.npy", "notes.txt", "block-6", "block-7.npy.bak"):
+        (tmp_path / name).write_bytes(whole[:100])
+    assert np.flatnonzero(folder.finished()).tolist() == [0, 3]
+    assert [folder.has(number) for number in range(5)] == [True, False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x93NUMPY\x01", bytes(128 + 4 * BLOCK**3), "other", None],
+    ids=["empty", "short", "zeros", "of another type", "absent"],
+)
+def test_a_block_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes | str | None) -> None:
+    folder = open_folder(tmp_path, VALUES)
+    path = tmp_path / "block-0000000.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content:
+        np.save(path, np.zeros((BLOCK, BLOCK, BLOCK), np.int32))
+    with pytest.raises(VolumeError, match="delete it and run again") as error:
+        folder.load(0)
+    one_line(error, path)
+
+
+def test_threads_load_at_once_while_garbage_is_collected(tmp_path: Path) -> None:
+    """NumPy's own reader fails here in Python 3.11: parsing is not reentrant where a collection lets go of the lock."""
+    folder = open_folder(tmp_path, COLOURS)
+    folder.store(0, random_blocks(folder, COLOURS)[0])
+    expected = folder.load(0)
+
+    def let_go(*_: object) -> None:
+        time.sleep(0)
+
+    threshold = gc.get_threshold()
+    gc.callbacks.append(let_go)
+    gc.set_threshold(20)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            loaded = list(pool.map(folder.load, [0] * 2000))
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(let_go)
+    assert all(np.array_equal(block, expected) for block in loaded)
+
+
+def test_threads_store_at_once_even_the_same_block(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path, COLOURS)
+    blocks = random_blocks(folder, COLOURS)
+    start, failures = threading.Barrier(6), list[BaseException]()
+
+    def work() -> None:
+        start.wait()
+        try:
+            for number, block in enumerate(blocks):
+                folder.store(number, block)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert folder.finished().all()
+    for number, block in enumerate(blocks):
+        assert_array_equal(colour_values(folder.load(number), 16, 4), block)
+    assert not list(tmp_path.glob(".part-*"))
+
+
+def test_a_full_disk_keeps_what_was_stored(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path, COLOURS)
+    blocks = random_blocks(folder, COLOURS)
+    folder.store(0, blocks[0])
+    with full_disk(), pytest.raises(OutputError, match="Make room and run again") as error:
+        folder.store(1, blocks[1])
+    one_line(error, tmp_path / "block-0000001.npy")
+    assert np.flatnonzero(folder.finished()).tolist() == [0]
+    assert not list(tmp_path.glob(".part-*"))
+
+
+# --- what is known, and the whole
+
+
+@ORDERS
+@pytest.mark.parametrize("diffusion", [COLOURS, VALUES])
+@pytest.mark.parametrize("with_part", [False, True])
+def test_known_voxels_are_those_of_the_dense_volume(
+    tmp_path: Path, order: Order, diffusion: Diffusion, with_part: bool
+) -> None:
+    part = a_part(BLUEPRINT.shape) if with_part else None
+    folder = open_folder(tmp_path, diffusion, order=order, part=part)
+    blocks = random_blocks(folder, diffusion)
+    for number, block in enumerate(blocks):
+        values, mask = folder.known(number)
+        dense, drawn = paint(folder, blocks, number)
+        z, y, x = folder.tiling.corners[number]
+        window = (slice(z, z + BLOCK), slice(y, y + BLOCK), slice(x, x + BLOCK))
+        assert values.shape == mask.shape == diffusion.sample_shape and values.dtype == np.float32
+        assert_array_equal(mask, np.broadcast_to(drawn[window], mask.shape))
+        assert_array_equal(values[mask], dense[(slice(None), *window)][mask])
+        folder.store(number, block)
+    assert folder.finished().all()
+
+
+@ORDERS
+@pytest.mark.parametrize("diffusion", [COLOURS, VALUES])
+@pytest.mark.parametrize("with_part", [False, True])
+def test_the_whole_is_that_of_the_dense_volume(
+    tmp_path: Path, order: Order, diffusion: Diffusion, with_part: bool
+) -> None:
+    shape = BLUEPRINT.shape
+    part = a_part(shape) if with_part else None
+    folder = open_folder(tmp_path, diffusion, order=order, part=part)
+    blocks = random_blocks(folder, diffusion)
+    for number, block in enumerate(blocks):
+        folder.store(number, block)
+    volume = folder.assemble()
+    dense, drawn = paint(folder, blocks, len(blocks))
+    inside = np.ones(shape, bool) if part is None else part
+    assert volume.shape == shape and volume.dtype == folder.dtype
+    cropped = (slice(None), *map(slice, shape))
+    assert drawn[cropped[1:]][inside].all()
+    found = colour_values(np.maximum(volume, 0), 16, 4) if diffusion.n_colours else volume[None]
+    assert_array_equal(found[:, inside], dense[cropped][:, inside])
+    assert (volume[~inside] == -1).all() if diffusion.n_colours else np.isnan(volume[~inside]).all()
+    assert_array_equal(folder.assemble(), volume)
+
+
+@settings(max_examples=15)
+@given(shape=st.tuples(*[st.integers(1, 70)] * 3), seed=st.integers(0, 99), order=st.sampled_from(Order.__args__))
+def test_parts_of_any_size_are_covered_and_cropped(
+    tmp_path_factory: pytest.TempPathFactory, shape: Shape, seed: int, order: Order
+) -> None:
+    rng = np.random.default_rng(seed)
+    part = rng.random(shape) < rng.choice([0.001, 0.1, 1])
+    part[tuple(rng.integers(0, shape))] = True
+    folder = open_folder(tmp_path_factory.mktemp("thin"), VALUES, shape, order, part)
+    assert min(folder.tiling.shape) >= BLOCK
+    for number in range(len(folder.tiling)):
+        folder.store(number, np.full(VALUES.sample_shape, number, np.float32))
+    volume = folder.assemble()
+    assert volume.shape == shape
+    assert_array_equal(np.isfinite(volume), part)
+    assert set(np.unique(volume[part]).tolist()) == set(range(len(folder.tiling)))
+
+
+def test_a_full_disk_is_told_before_it_kills(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path, COLOURS)
+    for number, block in enumerate(random_blocks(folder, COLOURS)):
+        folder.store(number, block)
+    with full_disk(100_000), pytest.raises(OutputError, match="Make room and run again") as error:
+        folder.assemble()
+    one_line(error, tmp_path / "volume.npy")
+    assert folder.finished().all()
+    assert not (tmp_path / "volume.npy").exists() and not list(tmp_path.glob(".part-*"))
+
+
+def test_the_whole_has_its_room_before_it_is_painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = open_folder(tmp_path, COLOURS)
+    for number, block in enumerate(random_blocks(folder, COLOURS)):
+        folder.store(number, block)
+    load, taken = folder.load, list[int]()
+
+    def note(number: int) -> Any:
+        (painted,) = tmp_path.glob(".part-*")
+        taken.append(512 * painted.stat().st_blocks - painted.stat().st_size)
+        return load(number)
+
+    monkeypatch.setattr(folder, "load", note)
+    folder.assemble()
+    assert min(taken) >= 0
+
+
+@pytest.mark.parametrize("diffusion", [COLOURS, VALUES])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_no_block(tmp_path: Path, diffusion: Diffusion, wrong: float) -> None:
+    folder = open_folder(tmp_path, diffusion)
+    block = random_blocks(folder, diffusion)[0]
+    block[0, 3, 4, 5] = wrong
+    with pytest.raises(EngineError, match=r"block 0 are not finite.*--precision f32"):
+        folder.store(0, block)
+    assert not folder.has(0)
+
+
+def test_a_removal_that_was_interrupted_leaves_what_can_be_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "blocks"
+    folder = open_folder(path, COLOURS)
+    for number, block in enumerate(random_blocks(folder, COLOURS)):
+        folder.store(number, block)
+    folder.assemble()
+    unlink, left = Path.unlink, 3
+
+    def interrupted(path: Path) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        unlink(path)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "unlink", interrupted)
+        folder.remove()
+    again = open_folder(path, COLOURS)
+    assert 0 < again.finished().sum() < len(again.tiling)
+    again.remove()
+    assert not path.exists()
+
+
+def test_a_whole_with_a_block_missing_is_one_line(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path, COLOURS, (32, 32, 56))
+    folder.store(0, random_blocks(folder, COLOURS)[0])
+    with pytest.raises(VolumeError, match="delete it and run again") as error:
+        folder.assemble()
+    one_line(error, tmp_path / "block-0000001.npy")
+
+
+# --- tiling
+
+
+@ORDERS
+@pytest.mark.parametrize(
+    ("shape", "part", "said"),
+    [
+        ((31, 64, 64), None, "32 voxels or more"),
+        ((0, 64, 64), None, "32 voxels or more"),
+        ((2048, 2048, 2049), None, f"at most {LARGEST:,} voxels"),
+        ((10**9, 10**9, 10**9), None, "at most"),
+        ((40, 40, 40), np.zeros((40, 40, 40), bool), "the mask is empty"),
+        ((20, 40, 40), np.zeros((20, 40, 40), bool), "the mask is empty"),
+        ((40, 40, 40), np.ones((40, 40, 41), bool), "of the volume's shape (40, 40, 40)"),
+        ((20, 40, 40), np.ones((20, 40, 40), np.uint8), "must be bool"),
+    ],
+)  # fmt: skip
+def test_volumes_that_cannot_be_are_one_line(order: Order, shape: Shape, part: Mask | None, said: str) -> None:
+    with pytest.raises(VolumeError) as error:
+        tile_volume(order, shape, part)
+    one_line(error, said)
+
+
+def test_the_blueprint_can_be_read_by_others(tmp_path: Path) -> None:
+    open_folder(tmp_path, COLOURS)
+    found = json.loads((tmp_path / "blueprint.json").read_text())
+    assert (found["shape"], found["seed"], found["sampling"]["n_resample"]) == ([40, 56, 64], 3, 2)

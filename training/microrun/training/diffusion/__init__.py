@@ -1,0 +1,1 @@
+"""The denoiser of grain structures: network, blocks, noise, trainer, checkpoint."""

@@ -1,0 +1,120 @@
+"""Batches of noised blocks: what the network sees, and what it is to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.schedule import Schedule
+from microrun.training.diffusion.blocks import Blocks
+
+
+class Drawn(NamedTuple):
+    """Blocks, and how much they are to be noised.
+
+    Parameters
+    ----------
+    blocks
+        (n, *sides), as `Blocks` draws them: colours take little room on their way to a card.
+    timestep
+        (n,) int64.
+    """
+
+    blocks: Tensor
+    timestep: Tensor
+
+    def to(self, device: torch.device) -> Drawn:
+        """Move to a device, while it computes."""
+        return Drawn(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
+class Noised(NamedTuple):
+    """Noised samples, and what the network shall say of them.
+
+    Parameters
+    ----------
+    x, target
+        (n, channels, *sides) float32.
+    timestep
+        (n,) int64.
+    """
+
+    x: Tensor
+    target: Tensor
+    timestep: Tensor
+
+
+class BlockBatches(Dataset[Drawn]):
+    """A process's share of the batch of every step.
+
+    Blocks and timesteps are a function of the seed, the step and the place in the batch that all processes have
+    together: not of the processes, and not of where a run was interrupted. The timesteps of a batch are spread
+    evenly over all, which makes its loss less noisy than independent ones do.
+
+    Parameters
+    ----------
+    blocks
+        To noise.
+    timesteps
+        T, from which they are drawn.
+    batch
+        Blocks per step.
+    rows
+        Of the batch, this process's.
+    """
+
+    def __init__(self, blocks: Blocks, timesteps: int, batch: int, rows: slice = slice(None)) -> None:
+        self._blocks, self._timesteps, self._batch, self._rows = blocks, timesteps, batch, rows
+
+    def __getitem__(self, step: int) -> Drawn:
+        """Draw the share of a step."""
+        rng = np.random.default_rng((self._blocks.settings.seed, step))
+        spread = (rng.permutation(self._batch) + rng.random(self._batch)) / self._batch
+        timestep = (spread * self._timesteps).astype(np.int64)[self._rows]
+        indices = range(step * self._batch, (step + 1) * self._batch)[self._rows]
+        return Drawn(torch.from_numpy(self._blocks.batch(indices)), torch.from_numpy(timestep))
+
+    def load(self, steps: range, workers: int = 0) -> Iterator[Drawn]:
+        """Draw those of some steps, in their order.
+
+        Parameters
+        ----------
+        steps
+            Of the run.
+        workers
+            Processes that draw ahead; without any, each is drawn when it is asked for.
+
+        Raises
+        ------
+        MicrorunError
+            If a block cannot be drawn, or a worker ends.
+        """
+        pin = torch.cuda.is_available()
+        loader = DataLoader(self, batch_size=None, sampler=steps, num_workers=workers, pin_memory=pin)
+        try:
+            yield from loader
+        except (MicrorunError, RuntimeError) as error:  # of a worker with all that it was doing; the reason comes last
+            reason = str(error).strip().splitlines()[-1]
+            raise MicrorunError(f"no more blocks can be drawn: {reason.split('Error: ', 1)[-1]}") from None
+
+
+def add_noise(clean: Tensor, noise: Tensor, timestep: Tensor, schedule: Schedule) -> Noised:
+    """Noise samples, each to its timestep; see `Schedule` for the formulas."""
+    kept = _alphas_cumprod(schedule, timestep.device)[timestep].reshape(-1, *(1 for _ in clean.shape[1:]))
+    signal, spread = kept.sqrt().float(), (1 - kept).sqrt().float()
+    x = signal * clean + spread * noise
+    if schedule.prediction == "v":
+        return Noised(x, signal * noise - spread * clean, timestep)
+    return Noised(x, noise if schedule.prediction == "eps" else clean, timestep)
+
+
+@cache
+def _alphas_cumprod(schedule: Schedule, device: torch.device) -> Tensor:
+    return torch.from_numpy(schedule.alphas_cumprod.copy()).to(device)

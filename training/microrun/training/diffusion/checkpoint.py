@@ -1,0 +1,59 @@
+"""Checkpoints of denoisers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from torch import Tensor
+
+from microrun.runtime.errors import SpecError
+from microrun.runtime.spec import SPEC_KEY, ModelSpec
+from microrun.training.diffusion.unet import UNet, UnetConfig
+from microrun.training.loop.checkpoint import _read_metadata, _read_weights, _save, read_checkpoint_spec
+
+UNET_KEY = "microrun_unet"  # name of the metadata entry of a denoiser's network
+
+
+def save_denoiser(path: Path, weights: dict[str, Tensor], unet: UnetConfig, spec: ModelSpec) -> None:
+    """Write the checkpoint of a denoiser, never half; OutputError if the disk is full.
+
+    Parameters
+    ----------
+    path
+        The .safetensors file to make.
+    weights
+        State of a `UNet`.
+    unet
+        Its shape.
+    spec
+        Of the denoiser.
+    """
+    _save(path, weights, {SPEC_KEY: spec.to_json(), UNET_KEY: json.dumps(dataclasses.asdict(unet))})
+
+
+def load_denoiser(path: Path) -> tuple[UNet, ModelSpec]:
+    """Read the checkpoint of a denoiser.
+
+    Returns
+    -------
+    unet : UNet
+        In evaluation mode.
+    spec : ModelSpec
+        Of the denoiser.
+
+    Raises
+    ------
+    SpecError
+        As `load_checkpoint`.
+    """
+    spec, metadata = read_checkpoint_spec(path), _read_metadata(path)
+    if spec.kind != "denoiser":
+        raise SpecError(f"{path}: is an autoencoder; expected a denoiser, as `microrun train diffusion` makes")
+    try:
+        unet = UNet(UnetConfig.from_dict(json.loads(metadata[UNET_KEY])))
+        unet.load_state_dict(_read_weights(path))
+    except (RuntimeError, ValueError, TypeError, LookupError) as error:
+        raise SpecError(f"{path}: its weights are not those of its network ({error})") from None
+    return unet.eval(), spec

@@ -1,0 +1,91 @@
+"""Settings of the training of a denoiser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.schedule import Schedule
+from microrun.training.diffusion.blocks import BlockSettings, Labels
+from microrun.training.diffusion.unet import GRAIN_UNET, UnetConfig
+from microrun.training.loop.settings import Precision, Settings
+
+# ε and v consist of the noise of every voxel, for which a network on patches has no channels to spare.
+GRAIN_SCHEDULE = Schedule(250, zero_terminal_snr=True, prediction="bits")
+
+
+@dataclass(frozen=True)
+class DiffusionConfig(Settings):
+    """Settings of `DiffusionTrainer`.
+
+    Parameters
+    ----------
+    batch
+        Blocks per step, of all processes together.
+    learning_rate, rate_warmup, decay, precision
+        As of `Settings`.
+    seed
+        Of the weights, the blocks, their timesteps and their noise.
+    steps
+        Of the whole run; every one sees new blocks.
+    side
+        Voxels along each axis of a block.
+    labels, n_colours
+        How grains become values, as of `BlockSettings`.
+    held_out
+        Volumes, the last ones, that are never trained on.
+    unet
+        Shape of the network.
+    schedule
+        Of the noise, and what the network predicts.
+
+    Raises
+    ------
+    ValueError
+        If they make no sense, alone or together.
+    """
+
+    batch: int = 8
+    learning_rate: float = 5e-4
+    rate_warmup: int = 300
+    decay: float = 0.5
+    precision: Precision = "auto"
+    seed: int = 0
+    steps: int = 100_000
+    side: int = 32
+    labels: Labels = "bits"
+    n_colours: int = 128
+    held_out: int = 1
+    unet: UnetConfig = GRAIN_UNET
+    schedule: Schedule = GRAIN_SCHEDULE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.steps, self.held_out) < 1:
+            raise ValueError("steps and held-out volumes must be positive")
+        try:
+            channels = self.blocks(0).channels
+        except MicrorunError as error:
+            raise ValueError(str(error)) from None
+        if self.schedule.prediction == "bits" and self.labels != "bits":
+            raise ValueError(f"bits are predicted of labels that are bits, not {self.labels}; take another prediction")
+        unet = self.unet
+        if (unet.dims, unet.in_channels, unet.out_channels, unet.condition_size) != (3, channels, channels, 0):
+            raise ValueError(f"{self.n_colours} {self.labels} need a network of 3 dimensions and {channels} channels")
+        unet.check_sides(self.sides)
+
+    @property
+    def sides(self) -> tuple[int, int, int]:
+        """Of a block."""
+        return (self.side, self.side, self.side)
+
+    def blocks(self, seed: int) -> BlockSettings:
+        """What blocks to make."""
+        return BlockSettings(self.side, self.labels, self.n_colours, seed)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> DiffusionConfig:
+        """Make the settings from values of JSON."""
+        unet, schedule = UnetConfig.from_dict(values["unet"]), Schedule.from_dict(values["schedule"])
+        return cls(**{**values, "unet": unet, "schedule": schedule})

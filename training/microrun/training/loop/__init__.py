@@ -1,0 +1,1 @@
+"""What every training is: trainer, state, settings, schedules, processes, checkpoints."""

@@ -1,0 +1,1 @@
+"""The autoencoder of patterns: network, data, losses, trainer, checkpoint."""

@@ -1,0 +1,92 @@
+"""The memory-mapped file of prepared patterns, and the JSON beside it that says what it was made from."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.errors import OutputError
+from microrun.runtime.files.disk import take_room
+from microrun.runtime.files.output import write_whole
+
+Fill = Callable[[NDArray[np.float16]], NDArray[np.bool_]]
+
+_FORMAT = 1  # to be raised whenever the same scans would be prepared to other numbers
+
+
+def open_cache(cache: Path, record: dict[str, Any]) -> tuple[NDArray[np.float16], NDArray[np.bool_]] | None:
+    """Open prepared patterns that were made from what a record describes.
+
+    Parameters
+    ----------
+    cache
+        The .npy file.
+    record
+        Of JSON's types.
+
+    Returns
+    -------
+    (n, H, W) float16, memory-mapped, and (n,) bool, which of them carry information
+        None if there is no such file, or it was made from something else.
+    """
+    try:
+        stored = json.loads(_beside(cache).read_text())
+        if stored["record"] != record or stored["format"] != _FORMAT:
+            return None
+        patterns = np.load(cache, mmap_mode="r", allow_pickle=False)
+        informative = np.ones(len(patterns), bool)
+        informative[stored["without_information"]] = False
+    except (OSError, ValueError, KeyError, TypeError, IndexError):  # damaged: it is made again
+        return None
+    return patterns, informative
+
+
+def make_cache(cache: Path, record: dict[str, Any], shape: tuple[int, ...], fill: Fill) -> None:
+    """Make the file beside and rename it; its JSON comes last, so that no half of it is ever used.
+
+    Parameters
+    ----------
+    cache, record
+        As in `open_cache`.
+    shape
+        (n, H, W).
+    fill
+        Writes all patterns into the array it is given, and returns which of them carry information.
+
+    Raises
+    ------
+    OutputError
+        If the disk has no room; it is all taken before the first pattern is prepared.
+    """
+    beside = cache.with_name(cache.name + ".part")
+    try:
+        patterns = np.lib.format.open_memmap(beside, "w+", np.float16, shape)
+        take_room(beside)
+        informative = fill(patterns)
+        patterns.flush()
+        del patterns  # Windows renames no file that is mapped
+        _beside(cache).unlink(missing_ok=True)
+        beside.replace(cache)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        if isinstance(error, OSError):
+            size = 2 * int(np.prod(shape)) / 1e9
+            raise OutputError(
+                f"{cache}: cannot be written ({error.strerror or error}); {size:.1f} GB are needed. Make room, "
+                f"choose another --out, or take fewer --patterns-per-scan"
+            ) from None
+        raise
+    without = np.flatnonzero(~informative).tolist()
+    stored = {"format": _FORMAT, "record": record, "without_information": without}
+    write_whole(_beside(cache), json.dumps(stored).encode())
+
+
+def _beside(cache: Path) -> Path:
+    return cache.with_suffix(".json")

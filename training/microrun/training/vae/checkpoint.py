@@ -1,0 +1,53 @@
+"""Checkpoints of autoencoders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from microrun.runtime.errors import SpecError
+from microrun.runtime.spec import SPEC_KEY, ModelSpec
+from microrun.training.loop.checkpoint import _read_weights, _save, read_checkpoint_spec
+from microrun.training.vae.network import VAE
+
+
+def save_checkpoint(path: Path, weights: dict[str, Tensor], spec: ModelSpec) -> None:
+    """Write the checkpoint of an autoencoder, never half; OutputError if the disk is full.
+
+    Parameters
+    ----------
+    path
+        The .safetensors file to make.
+    weights
+        State of a `VAE`.
+    spec
+        Of its encoder.
+    """
+    _save(path, weights, {SPEC_KEY: spec.to_json()})
+
+
+def load_checkpoint(path: Path) -> tuple[VAE, ModelSpec]:
+    """Read a checkpoint.
+
+    Returns
+    -------
+    model : VAE
+        In evaluation mode.
+    spec : ModelSpec
+        Of its encoder.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be read, has no spec, or weights and spec do not fit.
+    """
+    spec = read_checkpoint_spec(path)
+    if spec.kind == "denoiser":
+        raise SpecError(f"{path}: is a denoiser; expected an autoencoder, as `microrun train vae` makes")
+    model = VAE(spec.latent_size)
+    try:
+        model.load_state_dict(_read_weights(path))
+    except RuntimeError as error:
+        raise SpecError(f"{path}: its weights are not those of a VAE with D = {spec.latent_size} ({error})") from None
+    return model.eval(), spec

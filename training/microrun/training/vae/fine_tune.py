@@ -1,0 +1,42 @@
+"""Starting from weights that were trained before."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+from microrun.runtime.spec import ModelSpec
+from microrun.training.vae.checkpoint import load_checkpoint
+from microrun.training.vae.config import VaeConfig
+from microrun.training.vae.network import VAE
+
+RATE_WARMUP = 100  # steps, until Adam knows the size of the gradients
+
+
+def fine_tune(config: VaeConfig, checkpoint: Path) -> tuple[VaeConfig, VAE, ModelSpec]:
+    """Read a checkpoint and adapt settings to going on from it.
+
+    The latent size becomes the checkpoint's. The KL term gets its full weight at once: the checkpoint has left the
+    plateau that a slow start is for, and with less weight its latents would drift apart from N(0, 1). The
+    standardisation stays the checkpoint's, too, since its first layer was trained with it.
+
+    Parameters
+    ----------
+    config
+        Settings as for a new network.
+    checkpoint
+        A .safetensors file from `VaeTrainer`.
+
+    Raises
+    ------
+    SpecError
+        If it is no checkpoint.
+    """
+    model, spec = load_checkpoint(checkpoint)
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]
+    origin = f"{spec.name} (sha256 {digest}; trained on: {spec.training.data or 'not stated'})"
+    adapted = replace(
+        config, latent_size=spec.latent_size, kl_warmup=0.0, rate_warmup=RATE_WARMUP, fine_tuned_from=origin
+    )
+    return adapted, model, spec

@@ -1,0 +1,190 @@
+"""Training of the autoencoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from microrun.runtime.spec import ModelSpec, Training
+from microrun.training.loop.distributed import Processes, alone
+from microrun.training.loop.trainer import REPORT_STEPS, Progress, Trainer, count_steps
+from microrun.training.vae.batches import Batch, Batches
+from microrun.training.vae.checkpoint import save_checkpoint
+from microrun.training.vae.config import VaeConfig
+from microrun.training.vae.contrastive import Network, Projection, nt_xent
+from microrun.training.vae.data import Prepared
+from microrun.training.vae.evaluate import reconstruct, reconstruction_r2
+from microrun.training.vae.losses import kl_divergence, kl_share, masked_l2
+from microrun.training.vae.network import VAE
+
+TESTED = 1024  # held-out patterns that a report looks at, at most
+
+
+@dataclass(frozen=True)
+class Report(Progress):
+    """Where a run stands.
+
+    Parameters
+    ----------
+    step, steps, loss
+        As of `Progress`.
+    l2_per_pixel, kl, contrastive
+        Means since the last report; the last is the NT-Xent term in nats, 0 without it.
+    held_out_r2
+        Share of the held-out patterns' variance that the averaged weights reconstruct.
+    patterns_per_s
+        Speed since the last report, of all processes together.
+    peak_share
+        The same, counted in operations, as a share of what the machine reaches multiplying matrices.
+    """
+
+    l2_per_pixel: float
+    kl: float
+    contrastive: float
+    held_out_r2: float
+    patterns_per_s: float
+    peak_share: float
+
+
+class VaeTrainer(Trainer[Report]):
+    """Train a VAE in a run folder; a run that was killed goes on where its last state was saved.
+
+    Parameters
+    ----------
+    config
+        Settings; they must equal those of the run that is resumed.
+    data
+        Prepared patterns; likewise.
+    folder
+        Gets ``config.json``, ``state.pt``, ``metrics.csv`` and ``checkpoint.safetensors``.
+    source
+        What the data is, for the spec.
+    start
+        Weights to start from, with their standardisation; None for random ones.
+    processes
+        That train together; None for this one alone.
+
+    Raises
+    ------
+    MicrorunError
+        If data, batch and processes do not fit.
+    """
+
+    def __init__(
+        self,
+        config: VaeConfig,
+        data: Prepared,
+        folder: Path,
+        source: Training,
+        start: VAE | None = None,
+        processes: Processes | None = None,
+    ) -> None:
+        self.config, self.data, self.source = config, data, source
+        processes = processes or alone()
+        self.batches = Batches(config, data, processes)
+        torch.manual_seed(config.seed)
+        vae = start or VAE(config.latent_size, *data.moments())
+        network = Network(vae.train(), Projection(config.latent_size) if config.contrastive else None)
+        network.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        super().__init__(config, folder, processes, network, network.vae)
+        self.steps = max(1, round(len(self.batches) * config.epochs))
+        self.flops = training_flops(config.latent_size) * (2 if config.contrastive else 1)
+        self._pixels = float(self.batches.keep.sum())
+        self._tested = data.held_out[:: -(-len(data.held_out) // TESTED)]
+        self._reconstructed: tuple[int, Tensor, Tensor] | None = None
+
+    @property
+    def identity(self) -> str:
+        """Of the prepared patterns."""
+        return self.data.identity
+
+    @property
+    def report_every(self) -> int:
+        """Steps between reports: fifty in a run, more in a long one, but they take a twentieth of the time at most."""
+        costs = 7 * len(self._tested)  # as many patterns are trained on in twenty times the time of a test
+        return max(1, min(REPORT_STEPS[self.processes.device.type], self.steps // 50), -(-costs // self.config.batch))
+
+    def terms(self) -> Tensor:
+        """Loss, squared error per pixel, KL and NT-Xent terms, (4,) on the device."""
+        config = self.config
+        l2, kl, contrastive = self._terms(self.batches.batch(self.step))
+        loss = l2 + config.beta * kl_share(config, self.step, self.steps) * kl
+        if config.contrastive:
+            loss = loss + config.contrastive.weight * contrastive
+        return torch.stack([loss / self._pixels, l2 / self._pixels, kl, contrastive])
+
+    def measure(self, means: list[float], rate: float) -> Report:
+        """Make a report; the averaged weights are tested for it."""
+        loss, l2, kl, contrastive = means
+        share = rate * self.flops / self.peak
+        return Report(self.step, self.steps, loss, l2, kl, contrastive, self.evaluate(), rate, share)
+
+    def save(self, path: Path, report: Report) -> None:
+        """Write the averaged weights with their spec."""
+        save_checkpoint(path, self.average.weights, self._spec(report))
+
+    def reconstruct_held_out(self) -> tuple[Tensor, Tensor]:
+        """Held-out patterns and what the averaged weights make of them, (n, 1, H, W) each; once for every step."""
+        if self._reconstructed is None or self._reconstructed[0] != self.step:
+            with torch.device("meta"):
+                model = VAE(self.config.latent_size)
+            model.load_state_dict(self.average.weights, assign=True)
+            patterns = self.batches.take(self._tested)
+            with self.autocast():
+                self._reconstructed = (self.step, patterns, reconstruct(model.eval(), patterns).float())
+        return self._reconstructed[1:]
+
+    def evaluate(self) -> float:
+        """Held-out R² of the averaged weights' reconstructions, inside the mask."""
+        return reconstruction_r2(*self.reconstruct_held_out(), self.data.pixel_keep)
+
+    def _terms(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Squared error, KL and NT-Xent terms, each a mean over the views."""
+        with self.autocast():
+            reconstruction, mean, log_variance, projected = self._parallel(batch.views, batch.eps)
+        l2 = masked_l2(reconstruction.float(), batch.targets, self.batches.keep)
+        kl = kl_divergence(mean.float(), log_variance.float())
+        if projected is None or self.config.contrastive is None:
+            return l2, kl, torch.zeros_like(l2)
+        first, second = (self.processes.gather(view) for view in projected.float().chunk(2))
+        return l2, kl, nt_xent(first, second, self.config.contrastive.temperature)
+
+    def _spec(self, report: Report) -> ModelSpec:
+        started = self.config.fine_tuned_from
+        training = Training(
+            data=self.source.data + (f"; fine-tuned from {started}" if started else ""),
+            patterns=self.data.count,
+            steps=report.step,
+            seed=self.config.seed,
+            licence=self.source.licence,
+            metrics={"held_out_r2": round(report.held_out_r2, 4)},
+        )
+        name = f"vae{self.config.latent_size}"
+        return ModelSpec(
+            name, "encoder", self.config.latent_size, preprocessing=self.data.preprocessing, training=training
+        )
+
+
+def plan_epochs(trainer: VaeTrainer, hours: float) -> float:
+    """Epochs that fit into a number of hours, as `count_steps` finds; the trainer is used up."""
+    return count_steps(trainer, hours) / len(trainer.batches)
+
+
+@cache
+def training_flops(latent_size: int) -> int:
+    """Operations of one pattern through the autoencoder, forward and backward, two per multiply and add.
+
+    The layers are counted as the paper draws them, not as they are computed; nothing is computed here.
+    """
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        model = VAE(latent_size)
+        mean, _ = model.encoder(torch.zeros(1, 1, 120, 120))
+        decoder = model.decoder
+        reconstruction = decoder.last.plain(decoder.features(decoder.head(mean)))
+        reconstruction.sum().backward()  # type: ignore[no-untyped-call]
+    return int(counter.get_total_flops())
