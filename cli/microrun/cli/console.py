@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from microrun.runtime.progress import Job, Result
+
 
 class Update(Protocol):
     """Moves a progress bar."""
@@ -66,6 +68,17 @@ def progress_bar(title: str, unit: str = "patterns") -> Iterator[Update]:
             progress.update(task, completed=done, total=total, note=note)
 
         yield update
+
+
+def watch(job: Job[Result], update: Update) -> Result:
+    """Run a job to its end, and show how far it is; returns its result."""
+    while True:
+        try:
+            now = next(job)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        update(now.done, now.total, now.phase)
 
 
 def print_table(title: str, rows: Mapping[str, object]) -> None:

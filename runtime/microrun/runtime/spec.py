@@ -206,6 +206,27 @@ class ModelSpec:
             return self.diffusion.sample_shape
         return (self.latent_size,) if self.kind == "encoder" else (1, *self.preprocessing.input_shape)
 
+    def require(self, *kinds: Kind, source: object, task: str) -> None:
+        """Refuse a model of another kind.
+
+        Parameters
+        ----------
+        kinds
+            That will do.
+        source
+            Its file, to name.
+        task
+            What needs one of them, such as "encoding".
+
+        Raises
+        ------
+        SpecError
+            If the model is of none of these kinds.
+        """
+        if self.kind not in kinds:
+            wanted = " or ".join(map(_with_article, kinds))
+            raise SpecError(f"{source}: is {_with_article(self.kind)}; {task} needs {wanted}")
+
     def belongs_to(self, encoder: ModelSpec) -> bool:
         """Whether this is the spec of the decoder that was exported together with an encoder, in any precision."""
         same = dataclasses.replace(self, kind=encoder.kind, precision=encoder.precision)
@@ -258,3 +279,7 @@ class ModelSpec:
             raise SpecError(f"{source}: {error}") from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise SpecError(f"{source}: its spec is damaged ({error}); export the model again") from None
+
+
+def _with_article(kind: Kind) -> str:
+    return f"an {kind}" if kind == "encoder" else f"a {kind}"
