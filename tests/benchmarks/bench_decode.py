@@ -15,6 +15,7 @@ from microrun.runtime.encoding.decode import decode_latents, find_decoder
 from microrun.runtime.engines.lanes import run_lanes
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.progress import finish
 
 REPEATS = 5
 
@@ -42,7 +43,7 @@ def main(path: Path, engine: str | None) -> None:
         alone = median_rate(
             count, lambda: list(run_lanes(decoder, batches, lambda lane, batch: lane.run(batch)[0, 0, 0]))
         )
-        whole = median_rate(count, lambda: decode_latents(latents, decoder, out))
+        whole = median_rate(count, lambda: finish(decode_latents(latents, decoder, out)))
         print(f"{decoder.info}\nengine alone {alone:8,.0f}/s\ndecode       {whole:8,.0f}/s  {whole / alone:.2f} of it")
 
 

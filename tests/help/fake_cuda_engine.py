@@ -19,7 +19,7 @@ from microrun.runtime.testing import ProjectionEngine
 
 SCRATCH_BYTES = 1024
 TINY = ModelSpec("tiny", "encoder", 3, Preprocessing((4, 4), 0))
-project = ProjectionEngine(TINY).run  # one by one, so that nothing depends on the batch
+project = ProjectionEngine(TINY).project  # one by one, so that nothing depends on the batch
 
 
 def make_inputs(number: int, seed: int = 0) -> Float32:

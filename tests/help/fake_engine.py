@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
 from microrun.runtime.array_types import Float32
 from microrun.runtime.engines.engine import Engine, EngineInfo
 from microrun.runtime.spec import ModelSpec, Preprocessing
+from microrun.runtime.testing import FunctionLane
 
 
 class FunctionEngine(Engine):
@@ -21,12 +21,8 @@ class FunctionEngine(Engine):
         super().__init__(spec, EngineInfo(path, "0" * 64, "NumPy", "cpu", "f32", lanes, batch))
         self.function = function
 
-    def lane(self) -> Self:
-        return self
-
-    def run(self, inputs: Float32) -> Float32:
-        assert len(inputs) <= self.info.batch
-        return self.function(inputs)
+    def lane(self) -> FunctionLane:
+        return FunctionLane(self.function, (self.info.batch, *self.spec.input_shape))
 
 
 def identity_pair(side: int, batch: int = 64) -> tuple[FunctionEngine, FunctionEngine]:

@@ -51,7 +51,7 @@ def decode(
         _refuse_original(out, opened)
         console.out.print(f"engine   {decoder.info}")
         started = time.perf_counter()
-        decoded = decode_latents(opened, decoder, out, add_background=background, progress=bar)
+        decoded = console.watch(decode_latents(opened, decoder, out, add_background=background), bar)
         elapsed = time.perf_counter() - started
     total = decoded.scan.total
     console.out.print(f"decoded  {total:,} patterns in {elapsed:.1f} s: {total / elapsed:,.0f}/s")

@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from microrun.cli import console
-from microrun.runtime.encoding.encode_scan import EncodeRequest, encode_scan
+from microrun.runtime.encoding.encode_scan import EncodeRequest, EncodeRun, encode_scan
 from microrun.runtime.encoding.meter import Statistics
-from microrun.runtime.encoding.stream import EncodeStream
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
 from microrun.runtime.engines.engine import Device, Engine, EngineRequest, Precision
 from microrun.runtime.engines.open import open_engine
@@ -78,30 +77,24 @@ def _open(engine: str, device: Device, request: EngineRequest) -> Engine:
         return open_engine(engine, device, request)
 
 
-def run(request: EncodeRequest, engine: Engine) -> Statistics:
+def run(request: EncodeRequest, engine: Engine) -> None:
     """Encode with a progress bar and print what was measured."""
     title = "following" if request.follow else "encoding"
-    with console.progress_bar(title) as bar, _Interrupt() as interrupt:
-
-        def started(source: ScanFile, stream: EncodeStream) -> None:
-            interrupt.stream = stream
-            console.out.print(f"scan     {source.path.name}: {_describe(source)}")
-
-        def progress(now: Statistics) -> None:
+    with console.progress_bar(title) as bar, _Interrupt() as interrupt, encode_scan(request, engine) as running:
+        interrupt.run = running
+        console.out.print(f"scan     {running.source.path.name}: {_describe(running.source)}")
+        for now in running:
             bar(now.done, now.total, f"{now.rate:,.0f}/s" + (f"  lag {now.lag:,}" if request.follow else ""))
-
-        statistics = encode_scan(request, engine, started, progress)
-    _print_summary(request, statistics)
+    _print_summary(request, running.statistics)
     if interrupt.stopped and not request.follow:
         console.error_line("interrupted; go on with --resume")
         raise typer.Exit(130)
-    return statistics
 
 
 class _Interrupt:
-    """Ctrl-C ends the stream and keeps what was encoded; a second Ctrl-C aborts."""
+    """Ctrl-C ends the run and keeps what was encoded; a second Ctrl-C aborts."""
 
-    stream: EncodeStream | None = None
+    run: EncodeRun | None = None
     stopped = False
 
     def __enter__(self) -> _Interrupt:
@@ -112,10 +105,10 @@ class _Interrupt:
         signal.signal(signal.SIGINT, self._before)
 
     def _stop(self, number: int, frame: object) -> None:
-        if self.stream is None:
+        if self.run is None:
             raise KeyboardInterrupt
-        self.stream.stop()
-        self.stream = None
+        self.run.stop()
+        self.run = None
         self.stopped = True
 
 

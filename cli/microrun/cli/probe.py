@@ -13,7 +13,6 @@ import typer
 from microrun.cli import console
 from microrun.cli.simulate.scan import ELECTRONS, SHADING
 from microrun.runtime.array_types import Float32
-from microrun.runtime.encoding.stream import check_encoder
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
 from microrun.runtime.engines.engine import Engine
 from microrun.runtime.engines.lanes import run_all
@@ -57,7 +56,7 @@ def probe(
     """
     engines = [open_engine(name) for name in dict.fromkeys(engine or [DEFAULT_ENGINE])]
     for opened in engines:
-        check_encoder(opened)
+        opened.spec.require("encoder", source=opened.info.path.name, task="encoding")
     check_alike(engines)
     out.mkdir(parents=True, exist_ok=True)
     table: Table = {}

@@ -5,14 +5,34 @@ Its sibling is `microrun.runtime.MemorySource`, the in-memory scan.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
 from microrun.runtime.array_types import Float32
-from microrun.runtime.engines.engine import Engine, EngineInfo
+from microrun.runtime.engines.engine import Engine, EngineInfo, Lane
 from microrun.runtime.spec import ModelSpec
+
+
+class FunctionLane(Lane):
+    """A lane that applies a function to its inputs.
+
+    Parameters
+    ----------
+    function
+        Of (n, *input_shape) float32 to (n, *output_shape) float32.
+    input_shape
+        (batch, *input_shape).
+    """
+
+    def __init__(self, function: Callable[[Float32], Float32], input_shape: tuple[int, ...]) -> None:
+        self.inputs = np.zeros(input_shape, np.float32)
+        self._function = function
+
+    def compute(self, count: int) -> Float32:
+        """Apply the function to the first rows of the inputs."""
+        return self._function(self.inputs[:count])
 
 
 class ProjectionEngine(Engine):
@@ -24,6 +44,11 @@ class ProjectionEngine(Engine):
         Of an encoder.
     lanes, batch
         As any engine has.
+
+    Attributes
+    ----------
+    weights : (pixels, D) float32
+        What patterns are multiplied with.
     """
 
     def __init__(self, spec: ModelSpec, lanes: int = 2, batch: int = 16) -> None:
@@ -33,10 +58,10 @@ class ProjectionEngine(Engine):
         info = EngineInfo(Path(f"{spec.name}.test"), "0" * 64, "NumPy", "cpu", "f32", lanes, batch)
         super().__init__(spec, info)
 
-    def lane(self) -> Self:
-        """Make a worker; it has no state, so it is the engine itself."""
-        return self
+    def lane(self) -> FunctionLane:
+        """Make a worker."""
+        return FunctionLane(self.project, (self.info.batch, *self.spec.input_shape))
 
-    def run(self, inputs: Float32) -> Float32:
+    def project(self, inputs: Float32) -> Float32:
         """Project (n, 1, H, W) float32 to (n, D); one by one, so that results never depend on the batch."""
         return np.stack([pattern.ravel() @ self.weights for pattern in inputs])

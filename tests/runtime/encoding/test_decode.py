@@ -22,6 +22,7 @@ from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.open import open_engine, read_model_spec
 from microrun.runtime.errors import EngineError, LatentsError, OutputError, ScanError, SpecError
 from microrun.runtime.latents.reader import Latents, open_latents
+from microrun.runtime.progress import finish
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.source import Claim
 from microrun.runtime.scans.up_source import FileSource
@@ -58,7 +59,7 @@ def read_patterns(path: Path) -> NDArray[np.uint16]:
 def decode(path: Path, add_background: bool = False, decoder: ModelSpec = DECODER_SPEC) -> tuple[Path, Decoded]:
     out = path.parent / "decoded.up2"
     with open_latents(path) as latents:
-        return out, decode_latents(latents, linear_decoder(decoder), out, add_background=add_background)
+        return out, finish(decode_latents(latents, linear_decoder(decoder), out, add_background=add_background))
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_without_the_background_all_16_bits_are_used(path: Path) -> None:
     stripes = np.tile(np.float32([-1, 1]), 8).reshape(1, 1, 4, 4)
     extreme = FunctionEngine(DECODER_SPEC, lambda latents: stripes.repeat(len(latents), axis=0))
     with open_latents(path) as latents:
-        decoded = decode_latents(latents, extreme, path.parent / "decoded.up2")
+        decoded = finish(decode_latents(latents, extreme, path.parent / "decoded.up2"))
     found = read_patterns(path.parent / "decoded.up2")
     assert (found.min(), found.max()) == (0, 65535)
     usable = contents.written & ~contents.flags
@@ -163,7 +164,7 @@ def test_results_do_not_depend_on_the_lanes(path: Path, tmp_path: Path, add_back
     for lanes in (1, 2, 5):
         out = tmp_path / f"{lanes}.up2"
         with open_latents(path) as latents, open_engine(model, "cpu", EngineRequest("f32", lanes, 2)) as engine:
-            decode_latents(latents, engine, out, add_background=add_background)
+            finish(decode_latents(latents, engine, out, add_background=add_background))
         files.append(out.read_bytes())
     assert len(set(files)) == 1
     assert len(np.unique(read_patterns(out))) > 1000
@@ -171,13 +172,11 @@ def test_results_do_not_depend_on_the_lanes(path: Path, tmp_path: Path, add_back
 
 def test_progress_is_reported_up_to_the_end(path: Path) -> None:
     write(path)
-    seen: list[tuple[int, int]] = []
     with open_latents(path) as latents:
-        decode_latents(
-            latents, linear_decoder(DECODER_SPEC), path.parent / "decoded.up2", progress=lambda *now: seen.append(now)
-        )
-    assert seen[-1] == (42, 42)
-    assert seen == sorted(seen)
+        seen = list(decode_latents(latents, linear_decoder(DECODER_SPEC), path.parent / "decoded.up2"))
+    assert [now.done for now in seen] == sorted({now.done for now in seen})
+    assert (seen[-1].done, seen[-1].total) == (42, 42)
+    assert seen[-1].rate > 0
 
 
 # --- files that others read
@@ -337,7 +336,7 @@ def test_an_error_of_the_engine_leaves_nothing(path: Path) -> None:
 
     engine.function = fail
     with open_latents(path) as latents, pytest.raises(EngineError, match="the card is gone"):
-        decode_latents(latents, engine, path.parent / "decoded.up2")
+        finish(decode_latents(latents, engine, path.parent / "decoded.up2"))
     assert names_beside(path) == ["scan.latents.h5"]
 
 
@@ -346,7 +345,7 @@ def test_a_place_where_nothing_can_be_written(path: Path, place: str) -> None:
     write(path)
     (path.parent / "folder.up2").mkdir()
     with open_latents(path) as latents, pytest.raises(OutputError, match="cannot be written") as error:
-        decode_latents(latents, linear_decoder(DECODER_SPEC), path.parent / place)
+        finish(decode_latents(latents, linear_decoder(DECODER_SPEC), path.parent / place))
     one_line(error)
     assert names_beside(path) == ["folder.up2", "scan.latents.h5"]
 
@@ -355,7 +354,7 @@ def test_a_place_where_nothing_can_be_written(path: Path, place: str) -> None:
 def test_names_of_other_files_are_refused(path: Path, name: str) -> None:
     write(path)
     with open_latents(path) as latents, pytest.raises(ScanError, match=r"\.up2") as error:
-        decode_latents(latents, linear_decoder(DECODER_SPEC), path.parent / name)
+        finish(decode_latents(latents, linear_decoder(DECODER_SPEC), path.parent / name))
     one_line(error, name)
     assert names_beside(path) == ["scan.latents.h5"]
 

@@ -18,15 +18,12 @@ from write_up2 import Header, make_patterns, pattern_bytes, write_up
 
 from microrun.runtime.encoding.encode_scan import EncodeRequest, encode_scan
 from microrun.runtime.encoding.meter import Statistics
-from microrun.runtime.encoding.stream import EncodeStream
-from microrun.runtime.engines.engine import EngineRequest
+from microrun.runtime.engines.engine import Engine, EngineRequest
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import LatentsError, MicrorunError, ScanError
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.patterns.background import BLOCK, load_background, mean_background
 from microrun.runtime.patterns.preprocess import Preprocessor
-from microrun.runtime.scans.kikuchipy_source import KikuchipySource
-from microrun.runtime.scans.open import ScanFile
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.up2 import ScanWarning, UpWriter
 from microrun.runtime.scans.up_source import FileSource, FollowingSource
@@ -89,6 +86,16 @@ def stopping(after: int) -> Callable[[Statistics], None]:
     return progress
 
 
+def run(
+    request: EncodeRequest, made: Engine, after_each: Callable[[Statistics], None] = lambda now: None
+) -> Statistics:
+    """Encode to the end."""
+    with encode_scan(request, made) as running:
+        for now in running:
+            after_each(now)
+    return running.statistics
+
+
 def in_pieces(path: Path, patterns: NDArray[Any], piece: int = 1000) -> threading.Thread:
     """Append patterns to a file, a few bytes at a time, from a thread of its own."""
 
@@ -112,7 +119,7 @@ def test_latents_are_those_of_the_engine(
 ) -> None:
     out = tmp_path / "out.h5"
     chosen = str(background_file) if background == "file" else background
-    statistics = encode_scan(EncodeRequest(scan, out, background=chosen), engine())
+    statistics = run(EncodeRequest(scan, out, background=chosen), engine())
     assert (statistics.done, statistics.total, statistics.lag) == (COUNT, COUNT, 0)
     preprocessor = Preprocessor(SPEC.preprocessing, SIG_SHAPE)
     subtracted = {
@@ -126,7 +133,7 @@ def test_latents_are_those_of_the_engine(
     found = contents(out)
     assert_array_equal(found["background"], subtracted)
     assert_array_equal(found["ranges"].reshape(COUNT, 2), ranges)
-    assert_array_equal(found["latents"].reshape(COUNT, 4), engine().run(prepared[:, None]))
+    assert_array_equal(found["latents"].reshape(COUNT, 4), engine().project(prepared[:, None]))
     assert found["written"].all()
     with open_latents(out) as latents:
         assert latents.origin.background == {"auto": "mean"}.get(background, background)
@@ -137,13 +144,13 @@ def test_latents_are_those_of_the_engine(
 @pytest.mark.parametrize("background", ["auto", "running", "none"])
 def test_latents_depend_on_neither_lanes_nor_batch(scan: Path, tmp_path: Path, background: str) -> None:
     for name, made in (("one.h5", engine(1, 1)), ("other.h5", engine(3, 64))):
-        encode_scan(EncodeRequest(scan, tmp_path / name, background=background), made)
+        run(EncodeRequest(scan, tmp_path / name, background=background), made)
     assert_same(tmp_path / "other.h5", tmp_path / "one.h5")
 
 
 def test_the_running_mean_is_stored(scan: Path, tmp_path: Path, patterns: NDArray[Any]) -> None:
     out = tmp_path / "out.h5"
-    encode_scan(EncodeRequest(scan, out, background="running"), engine())
+    run(EncodeRequest(scan, out, background="running"), engine())
     binned = patterns[:128].reshape(128, 12, 2, 12, 2).mean(axis=(2, 4))
     np.testing.assert_allclose(contents(out)["background"], binned.mean(axis=0), rtol=1e-5)
 
@@ -155,38 +162,47 @@ def test_a_real_engine_at_its_own_size(tmp_path: Path) -> None:
         writer.write(make_patterns(24, (240, 240)))
     for name, request in (("one.h5", EngineRequest("f32", 1, 5)), ("other.h5", EngineRequest("f32", 2, 5))):
         with open_engine(write_encoder(tmp_path / "tiny.onnx"), "cpu", request) as opened:
-            statistics = encode_scan(EncodeRequest(path, tmp_path / name), opened)
+            statistics = run(EncodeRequest(path, tmp_path / name), opened)
         assert statistics.done == 24
     assert_same(tmp_path / "other.h5", tmp_path / "one.h5")
     assert np.ptp(contents(tmp_path / "one.h5")["latents"]) > 0.1
 
 
-def test_callbacks_are_called(scan: Path, tmp_path: Path) -> None:
-    started: list[tuple[ScanFile, EncodeStream]] = []
-    done: list[int] = []
-    encode_scan(
-        EncodeRequest(scan, tmp_path / "out.h5"),
-        engine(2, 16),
-        lambda source, stream: started.append((source, stream)),
-        lambda now: done.append(now.done),
-    )
-    assert len(started) == 1
-    assert isinstance(started[0][0], FileSource)
-    assert done == list(range(16, COUNT + 1, 16))
+def test_a_run_tells_its_scan_and_every_batch(scan: Path, tmp_path: Path) -> None:
+    with encode_scan(EncodeRequest(scan, tmp_path / "out.h5"), engine(2, 16)) as running:
+        assert isinstance(running.source, FileSource)
+        assert (running.statistics.done, running.statistics.total) == (0, COUNT)
+        assert [now.done for now in running] == list(range(16, COUNT + 1, 16))
+    assert running.statistics == running.statistics
+
+
+def test_a_run_that_is_left_keeps_what_it_gave(scan: Path, tmp_path: Path) -> None:
+    for after in (0, 1, 3):
+        out = tmp_path / f"{after}.h5"
+        with encode_scan(EncodeRequest(scan, out), engine(2, 16)) as running:
+            for _ in range(after):
+                next(running)
+        assert_array_equal(np.flatnonzero(contents(out)["written"]), np.arange(16 * after))
+        assert list(running) == []
+
+
+def test_names_may_be_text(scan: Path, tmp_path: Path) -> None:
+    request = EncodeRequest(str(scan), str(tmp_path / "out.h5"))  # type: ignore[arg-type]
+    assert run(request, engine()).done == COUNT
 
 
 def test_a_scan_that_is_cut_off_gives_what_it_holds(scan: Path, tmp_path: Path, patterns: NDArray[Any]) -> None:
     out, whole = tmp_path / "out.h5", tmp_path / "whole.h5"
-    encode_scan(EncodeRequest(scan, whole, background="none"), engine())
+    run(EncodeRequest(scan, whole, background="none"), engine())
     write_up(scan, patterns[:50], HEADER, trailing=b"half a pattern")
     with pytest.warns(ScanWarning, match="50 of the 160 patterns"):
-        statistics = encode_scan(EncodeRequest(scan, out, background="none"), engine())
+        statistics = run(EncodeRequest(scan, out, background="none"), engine())
     assert (statistics.done, statistics.total) == (50, COUNT)
     found = contents(out)
     assert_array_equal(np.flatnonzero(found["written"]), np.arange(50))
     assert_array_equal(found["latents"].reshape(COUNT, 4)[:50], contents(whole)["latents"].reshape(COUNT, 4)[:50])
     write_up(scan, patterns, HEADER)
-    encode_scan(EncodeRequest(scan, out, background="none", resume=True), engine())
+    run(EncodeRequest(scan, out, background="none", resume=True), engine())
     assert_same(out, whole)
 
 
@@ -201,13 +217,13 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     chosen = str(background_file) if background == "file" else background
     out, whole = tmp_path / "out.h5", tmp_path / "whole.h5"
     with pytest.raises(EndedError):
-        encode_scan(EncodeRequest(scan, out, background=chosen), engine(), progress=stopping(after))
+        run(EncodeRequest(scan, out, background=chosen), engine(), stopping(after))
     before = int(contents(out)["written"].sum())
     assert after <= before < COUNT
-    rest = encode_scan(EncodeRequest(scan, out, background=chosen, resume=True), engine(3, 5))
+    rest = run(EncodeRequest(scan, out, background=chosen, resume=True), engine(3, 5))
     again = background == "running" and before < BLOCK  # its mean may have been that of fewer patterns
     assert rest.done == rest.total == (COUNT if again else COUNT - before)
-    encode_scan(EncodeRequest(scan, whole, background=chosen), engine())
+    run(EncodeRequest(scan, whole, background=chosen), engine())
     assert_same(out, whole)
 
 
@@ -218,10 +234,10 @@ def test_a_followed_run_that_ended_early_is_resumed(
     growing, out, whole = tmp_path / "growing.up2", tmp_path / "out.h5", tmp_path / "whole.h5"
     write_up(growing, patterns[:held], HEADER)
     request = EncodeRequest(growing, out, follow=True, idle_timeout_s=0.1)
-    assert encode_scan(request, engine()).done == held
+    assert run(request, engine()).done == held
     in_pieces(growing, patterns[held:]).join(LONG_S)
-    encode_scan(dataclasses.replace(request, resume=True), engine())
-    encode_scan(EncodeRequest(scan, whole, background="running"), engine())
+    run(dataclasses.replace(request, resume=True), engine())
+    run(EncodeRequest(scan, whole, background="running"), engine())
     assert_same(out, whole)
 
 
@@ -230,20 +246,20 @@ def test_a_finished_file_is_resumed_to_itself(scan: Path, tmp_path: Path) -> Non
     for background in ("auto", "running"):
         for path in (out, whole):
             path.unlink(missing_ok=True)
-            encode_scan(EncodeRequest(scan, path, background=background), engine())
-        assert encode_scan(EncodeRequest(scan, out, background=background, resume=True), engine()).done == 0
+            run(EncodeRequest(scan, path, background=background), engine())
+        assert run(EncodeRequest(scan, out, background=background, resume=True), engine()).done == 0
         assert_same(out, whole)
 
 
 def test_resume_starts_a_file_that_is_not_there(scan: Path, tmp_path: Path) -> None:
-    assert encode_scan(EncodeRequest(scan, tmp_path / "out.h5", resume=True), engine()).done == COUNT
+    assert run(EncodeRequest(scan, tmp_path / "out.h5", resume=True), engine()).done == COUNT
 
 
 def test_an_existing_file_is_kept_without_resume(scan: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.h5"
     out.write_text("precious")
     with pytest.raises(LatentsError, match="exists; go on with --resume"):
-        encode_scan(EncodeRequest(scan, out), engine())
+        run(EncodeRequest(scan, out), engine())
     assert out.read_text() == "precious"
 
 
@@ -251,7 +267,7 @@ def test_only_the_same_run_is_resumed(
     scan: Path, tmp_path: Path, patterns: NDArray[Any], background_file: Path
 ) -> None:
     out = tmp_path / "out.h5"
-    encode_scan(EncodeRequest(scan, out, background=str(background_file)), engine())
+    run(EncodeRequest(scan, out, background=str(background_file)), engine())
     before = contents(out)
     other_scan = write_up(tmp_path / "other.up2", patterns[::-1], HEADER)
     other_file = tmp_path / "other.npy"
@@ -268,7 +284,7 @@ def test_only_the_same_run_is_resumed(
         (request, other_engine, "another engine"),
     ):
         with pytest.raises(LatentsError, match=text):
-            encode_scan(wrong, made)
+            run(wrong, made)
     assert_array_equal(contents(out)["latents"], before["latents"])
 
 
@@ -281,27 +297,28 @@ def test_following_equals_offline(
     scan: Path, tmp_path: Path, patterns: NDArray[Any], background_file: Path, background: str, lanes: int, batch: int
 ) -> None:
     chosen = str(background_file) if background == "file" else background
-    encode_scan(EncodeRequest(scan, tmp_path / "offline.h5", background=chosen), engine())
+    run(EncodeRequest(scan, tmp_path / "offline.h5", background=chosen), engine())
     growing = write_up(tmp_path / "growing.up2", patterns[:1], HEADER)
     writer = in_pieces(growing, patterns[1:])
     request = EncodeRequest(growing, tmp_path / "live.h5", True, background=chosen, idle_timeout_s=LONG_S)
-    assert encode_scan(request, engine(lanes, batch)).done == COUNT
+    assert run(request, engine(lanes, batch)).done == COUNT
     writer.join(LONG_S)
     assert_same(tmp_path / "live.h5", tmp_path / "offline.h5")
 
 
-def test_the_background_of_a_followed_scan_is_its_running_mean() -> None:
-    request = EncodeRequest(Path("scan.up2"), Path("out.h5"))
-    assert request.background_kind == "mean"
-    assert dataclasses.replace(request, follow=True).background_kind == "running"
-    assert dataclasses.replace(request, background="none").background_kind == "none"
-    assert dataclasses.replace(request, background="dark.npy", follow=True).background_kind == "file"
+@pytest.mark.parametrize(("follow", "kind"), [(False, "mean"), (True, "running")])
+def test_the_background_of_a_followed_scan_is_its_running_mean(
+    scan: Path, tmp_path: Path, follow: bool, kind: str
+) -> None:
+    run(EncodeRequest(scan, tmp_path / "out.h5", follow), engine())
+    with open_latents(tmp_path / "out.h5") as latents:
+        assert latents.origin.background == kind
 
 
 def test_a_followed_scan_ends_by_the_time_out(tmp_path: Path, patterns: NDArray[Any]) -> None:
     growing = write_up(tmp_path / "growing.up2", patterns[:20], HEADER)
     request = EncodeRequest(growing, tmp_path / "out.h5", follow=True, idle_timeout_s=0.1)
-    statistics = encode_scan(request, engine())
+    statistics = run(request, engine())
     assert (statistics.done, statistics.total) == (20, COUNT)
     assert int(contents(request.out)["written"].sum()) == 20
 
@@ -310,7 +327,7 @@ def test_a_followed_scan_without_patterns(tmp_path: Path, patterns: NDArray[Any]
     growing = write_up(tmp_path / "growing.up2", patterns[:0], HEADER)
     request = EncodeRequest(growing, tmp_path / "out.h5", follow=True, idle_timeout_s=0.1)
     with pytest.raises(ScanError, match="no pattern arrived"):
-        encode_scan(request, engine())
+        run(request, engine())
     assert not request.out.exists()
 
 
@@ -331,7 +348,7 @@ def test_what_was_encoded_stays_when_the_scan_goes_away(
                 os.truncate(growing, short)  # at once: written anew, it would be empty for a moment
 
     with pytest.raises(ScanError, match=r"growing\.up2: (cannot be read|became shorter)"):
-        encode_scan(request, engine(), progress=progress)
+        run(request, engine(), progress)
     assert int(contents(request.out)["written"].sum()) == 70
 
 
@@ -343,7 +360,7 @@ def test_a_scan_may_go_away_once_it_is_encoded(tmp_path: Path, patterns: NDArray
             growing.unlink()
 
     request = EncodeRequest(growing, tmp_path / "out.h5", follow=True, background="none")
-    assert encode_scan(request, engine(), progress=progress).done == COUNT
+    assert run(request, engine(), progress).done == COUNT
     assert contents(request.out)["written"].all()
 
 
@@ -353,13 +370,11 @@ def test_stop_ends_following_and_keeps_what_was_encoded(
 ) -> None:
     growing = write_up(tmp_path / "growing.up2", patterns[:70], HEADER)
     request = EncodeRequest(growing, tmp_path / "out.h5", True, background=background, idle_timeout_s=LONG_S)
-    streams: list[EncodeStream] = []
-
-    def progress(now: Statistics) -> None:
-        if now.done == 70:
-            streams[0].stop()
-
-    statistics = encode_scan(request, engine(), lambda source, stream: streams.append(stream), progress)
+    with encode_scan(request, engine()) as running:
+        for now in running:
+            if now.done == 70:
+                running.stop()
+    statistics = running.statistics
     assert (statistics.done, statistics.total) == (70, COUNT)
     assert int(contents(request.out)["written"].sum()) == 70
 
@@ -380,10 +395,10 @@ def test_stop_does_not_wait_for_all_that_is_on_disk(tmp_path: Path, patterns: ND
 def test_an_engine_that_does_not_fit_leaves_no_file(scan: Path, tmp_path: Path) -> None:
     large = ProjectionEngine(ModelSpec("large", "encoder", 4, Preprocessing((120, 120))))
     with pytest.raises(ScanError, match="24×24 are too small for an engine that takes 120×120"):
-        encode_scan(EncodeRequest(scan, tmp_path / "out.h5"), large)
+        run(EncodeRequest(scan, tmp_path / "out.h5"), large)
     decoder = ProjectionEngine(ModelSpec("backwards", "decoder", 144, Preprocessing((12, 12))))
     with pytest.raises(MicrorunError, match="encoding needs an encoder"):
-        encode_scan(EncodeRequest(scan, tmp_path / "out.h5"), decoder)
+        run(EncodeRequest(scan, tmp_path / "out.h5"), decoder)
     assert not (tmp_path / "out.h5").exists()
 
 
@@ -392,7 +407,7 @@ def test_a_background_that_does_not_fit_leaves_no_file(scan: Path, tmp_path: Pat
     (tmp_path / "text.npy").write_text("no image")
     for name in ("small.npy", "text.npy", "missing.npy", "missing.up2"):
         with pytest.raises(ScanError, match=name):
-            encode_scan(EncodeRequest(scan, tmp_path / "out.h5", background=str(tmp_path / name)), engine())
+            run(EncodeRequest(scan, tmp_path / "out.h5", background=str(tmp_path / name)), engine())
     assert not (tmp_path / "out.h5").exists()
 
 
@@ -402,47 +417,12 @@ def test_a_background_that_does_not_fit_leaves_no_file(scan: Path, tmp_path: Pat
 def test_kikuchipy_gives_the_same_as_our_own_reader(nickel: Any, nickel_up1: Path, tmp_path: Path) -> None:
     made = ProjectionEngine(ModelSpec("projection", "encoder", 4, Preprocessing((30, 30))), 2, 4)
     for scan, out in ((nickel.path, "one.h5"), (nickel_up1, "other.h5")):
-        assert encode_scan(EncodeRequest(scan, tmp_path / out), made).done == 9
+        assert run(EncodeRequest(scan, tmp_path / out), made).done == 9
     assert_same(tmp_path / "one.h5", tmp_path / "other.h5")
     with open_latents(tmp_path / "one.h5") as latents:
         assert latents.origin.scan == Scan((3, 3), (60, 60), "uint8", step_um=(1.5, 1.5))
 
 
-def test_a_file_of_one_pattern(silicon: Any) -> None:
-    source = KikuchipySource(silicon.path)
-    assert source.scan.nav_shape == (1, 1)
-    claim = source.claim(4)
-    assert claim is not None
-    out = np.empty((1, 480, 480), np.uint8)
-    source.read(claim, 0, out)
-    assert_array_equal(out, silicon.patterns.reshape(1, 480, 480))
-    assert source.claim(4) is None
-
-
-def test_kikuchipy_files_may_be_laid_out_anew(nickel: Any) -> None:
-    source = KikuchipySource(nickel.path, (1, 9), 0.5, start=4)
-    assert (source.scan.nav_shape, source.scan.step_um) == ((1, 9), (0.5, 0.5))
-    assert (source.available, source.dropped) == (9, 0)
-    claim = source.claim(3)
-    assert claim is not None
-    out = np.empty((2, 60, 60), np.uint8)
-    source.read(claim, 1, out)
-    assert_array_equal(out, nickel.patterns.reshape(9, 60, 60)[5:7])
-    source.stop()
-    assert source.claim(3) is None
-    with pytest.raises(ScanError, match="2×4 has 8 patterns; the file holds 9"):
-        KikuchipySource(nickel.path, (2, 4))
-
-
-def test_files_that_kikuchipy_cannot_read(tmp_path: Path) -> None:
-    with pytest.raises(ScanError, match="no such file"):
-        KikuchipySource(tmp_path / "none.h5")
-    for name in ("text.h5", "text.dat", "text.xyz"):
-        (tmp_path / name).write_text("no scan")
-        with pytest.raises(ScanError, match=r"neither a \.up1/\.up2 file nor one that kikuchipy reads"):
-            KikuchipySource(tmp_path / name)
-
-
 def test_following_needs_a_file_that_grows(nickel: Any, tmp_path: Path) -> None:
     with pytest.raises(ScanError, match=r"\.up1 or \.up2"):
-        encode_scan(EncodeRequest(nickel.path, tmp_path / "out.h5", follow=True, idle_timeout_s=LONG_S), engine())
+        run(EncodeRequest(nickel.path, tmp_path / "out.h5", follow=True, idle_timeout_s=LONG_S), engine())

@@ -19,6 +19,7 @@ from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.source import MemorySource, Source
 from microrun.runtime.scans.up_source import FileSource
 from microrun.runtime.spec import Preprocessing
+from microrun.runtime.testing import FunctionLane
 
 SIG_SHAPE = (8, 8)
 PREPROCESSING = Preprocessing((4, 4), 0)
@@ -53,16 +54,20 @@ def path(tmp_path: Path, patterns: NDArray[Any]) -> Path:
     return write_up(tmp_path / "scan.up2", patterns, Header(sig_shape=SIG_SHAPE, nav_shape=NAV_SHAPE))
 
 
-def drain(feed: Feed, source: Source, preprocessor: Preprocessor, limit: int) -> Fed:
-    buffers = Buffers.for_lane(source, preprocessor, limit)
+def make_buffers(source: Source, batch: int) -> Buffers:
+    return Buffers.for_lane(source.scan, FunctionLane(lambda inputs: inputs, (batch, 1, 4, 4)))
+
+
+def drain(feed: Feed[Any], source: Source, limit: int) -> Fed:
+    buffers = make_buffers(source, limit)
     parts: list[tuple[NDArray[Any], ...]] = []
-    while (job := feed.take(limit)) is not None:
-        n = len(job.claim)
+    while (taken := feed.take(limit)) is not None:
+        n = len(taken.indices)
         assert 1 <= n <= limit
-        feed.prepare(job, buffers)
+        feed.prepare(taken, buffers)
         made = (buffers.prepared[:n], buffers.ranges[:n], buffers.flags[:n])
-        backgrounds = np.repeat(job.background[None], n, axis=0)
-        parts.append((job.claim.indices, *(array.copy() for array in made), backgrounds))
+        backgrounds = np.repeat(taken.background[None], n, axis=0)
+        parts.append((taken.indices, *(array.copy() for array in made), backgrounds))
     return Fed(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
@@ -87,7 +92,7 @@ def test_a_known_background_is_subtracted(
 ) -> None:
     source = FileSource(path)
     background = np.random.default_rng(1).uniform(0, 40_000, (4, 4)).astype(np.float32)
-    fed = drain(StaticFeed(source, preprocessor, background), source, preprocessor, limit)
+    fed = drain(StaticFeed(source, preprocessor, background), source, limit)
     np.testing.assert_array_equal(fed.indices, np.arange(150))
     check(fed, patterns, np.repeat(background[None], 150, axis=0))
 
@@ -97,7 +102,7 @@ def test_without_a_background_nothing_is_subtracted(
 ) -> None:
     source = FileSource(path)
     feed = StaticFeed(source, preprocessor, None)
-    check(drain(feed, source, preprocessor, 16), patterns, np.zeros((150, 4, 4)))
+    check(drain(feed, source, 16), patterns, np.zeros((150, 4, 4)))
     assert not feed.background.any()
 
 
@@ -107,8 +112,8 @@ def test_a_batch_may_be_read_in_chunks(
 ) -> None:
     monkeypatch.setattr(feed_module, "CHUNK_BYTES", chunk * patterns[0].nbytes)
     source = FileSource(path)
-    assert len(Buffers.for_lane(source, preprocessor, 16).raw) == chunk
-    check(drain(StaticFeed(source, preprocessor, None), source, preprocessor, 16), patterns, np.zeros((150, 4, 4)))
+    assert len(make_buffers(source, 16).raw) == chunk
+    check(drain(StaticFeed(source, preprocessor, None), source, 16), patterns, np.zeros((150, 4, 4)))
 
 
 @pytest.mark.parametrize("limit", [1, 7, 64, 200])
@@ -117,7 +122,7 @@ def test_the_running_mean_is_that_of_the_blocks_before(
 ) -> None:
     source = FileSource(path)
     feed = RunningFeed(source, preprocessor)
-    fed = drain(feed, source, preprocessor, limit)
+    fed = drain(feed, source, limit)
     np.testing.assert_array_equal(fed.indices, np.arange(150))
     binned = np.array([oracles.bin_whole(pattern, 2) for pattern in patterns])
     check(fed, patterns, oracles.running_backgrounds(binned))
@@ -130,8 +135,8 @@ def test_the_running_mean_depends_on_neither_batch_nor_start(
     path: Path, preprocessor: Preprocessor, limit: int, start: int
 ) -> None:
     one, other = FileSource(path), FileSource(path)
-    whole = drain(RunningFeed(one, preprocessor), one, preprocessor, 16)
-    part = drain(RunningFeed(other, preprocessor, start), other, preprocessor, limit)
+    whole = drain(RunningFeed(one, preprocessor), one, 16)
+    part = drain(RunningFeed(other, preprocessor, start), other, limit)
     for expected, found in zip(whole, part, strict=True):
         np.testing.assert_array_equal(found, expected[start:])
 
@@ -150,7 +155,7 @@ def test_a_scan_that_ends_in_the_first_block_uses_its_own_mean(
     patterns = make_patterns(count, SIG_SHAPE, seed=3)
     path = write_up(tmp_path / "short.up2", patterns, Header(sig_shape=SIG_SHAPE, nav_shape=(1, count)))
     source = FileSource(path)
-    fed = drain(RunningFeed(source, preprocessor), source, preprocessor, 16)
+    fed = drain(RunningFeed(source, preprocessor), source, 16)
     binned = np.array([oracles.bin_whole(pattern, 2) for pattern in patterns])
     mean = binned.mean(axis=0)
     np.testing.assert_allclose(fed.backgrounds, np.repeat(mean[None], count, axis=0), rtol=1e-6)
@@ -162,15 +167,15 @@ def test_patterns_that_trickle_in_make_the_same_running_mean(
     live = MemorySource(Scan(NAV_SHAPE, SIG_SHAPE), capacity=3)
     camera = threading.Thread(target=lambda: [live.push(pattern) for pattern in patterns], daemon=True)
     camera.start()
-    found = drain(RunningFeed(live, preprocessor), live, preprocessor, 16)
+    found = drain(RunningFeed(live, preprocessor), live, 16)
     camera.join()
     file = FileSource(path)
-    expected = drain(RunningFeed(file, preprocessor), file, preprocessor, 16)
+    expected = drain(RunningFeed(file, preprocessor), file, 16)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def make_feed(source: Source, preprocessor: Preprocessor, running: bool) -> Feed:
+def make_feed(source: Source, preprocessor: Preprocessor, running: bool) -> Feed[Any]:
     return RunningFeed(source, preprocessor) if running else StaticFeed(source, preprocessor, None)
 
 
@@ -190,5 +195,5 @@ def test_numbers_with_gaps_are_kept(preprocessor: Preprocessor, running: bool) -
     for number in (0, 3, 4, 90):
         source.push(make_patterns(1, SIG_SHAPE, seed=number)[0], number)
     source.finish()
-    fed = drain(make_feed(source, preprocessor, running), source, preprocessor, 3)
+    fed = drain(make_feed(source, preprocessor, running), source, 3)
     assert fed.indices.tolist() == [0, 3, 4, 90]

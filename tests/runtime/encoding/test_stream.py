@@ -35,9 +35,9 @@ Background = NDArray[np.float32] | Literal["running"] | None
 class UnevenEngine(ProjectionEngine):
     """Lanes take differently long, so that batches are ready out of order."""
 
-    def run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def project(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         time.sleep(float(np.abs(inputs).sum()) % 0.003)
-        return super().run(inputs)
+        return super().project(inputs)
 
 
 class GatedEngine(ProjectionEngine):
@@ -47,10 +47,10 @@ class GatedEngine(ProjectionEngine):
         super().__init__(SPEC, lanes, batch)
         self.gate = threading.Event()
 
-    def run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def project(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         if inputs.any():
             assert self.gate.wait(LONG_S)
-        return super().run(inputs)
+        return super().project(inputs)
 
 
 class CountingSource(FileSource):
@@ -81,8 +81,8 @@ class FailingEngine(ProjectionEngine):
         super().__init__(SPEC, lanes, batch)
         self.fails_on, self.error = fails_on, error
 
-    def run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        latents = super().run(inputs)
+    def project(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        latents = super().project(inputs)
         if (latents == self.fails_on).all(axis=1).any():
             raise self.error
         return latents
@@ -349,9 +349,9 @@ def test_kernels_and_engine_are_warm_before_the_source_is_touched(path: Path) ->
             return super().claim(limit)
 
     class NotingEngine(ProjectionEngine):
-        def run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        def project(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
             events.append("run")
-            return super().run(inputs)
+            return super().project(inputs)
 
     with encode(NotingSource(path), NotingEngine(SPEC, 2, 16), None) as stream:
         assert events[:2] == ["run", "run"]

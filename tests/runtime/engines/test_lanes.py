@@ -13,23 +13,24 @@ from numpy.testing import assert_array_equal
 
 from microrun.runtime.array_types import Float32
 from microrun.runtime.engines.engine import Engine, EngineInfo, Lane
-from microrun.runtime.engines.lanes import IN_FLIGHT_PER_LANE, run_all, run_lanes
+from microrun.runtime.engines.lanes import PENDING_PER_LANE, run_all, run_lanes
 from microrun.runtime.spec import ModelSpec, Preprocessing
-from microrun.runtime.testing import ProjectionEngine
+from microrun.runtime.testing import FunctionLane, ProjectionEngine
 
 WAIT_S = 20.0  # for what would otherwise hang; nothing takes that long
 
 
-class CountingLane:
+class CountingLane(Lane):
     """A lane that notices when two threads use it at once."""
 
     def __init__(self) -> None:
         self._busy = threading.Lock()
+        self.inputs = np.zeros((4, 1), np.float32)
 
-    def run(self, inputs: Float32) -> Float32:
+    def compute(self, count: int) -> Float32:
         assert self._busy.acquire(blocking=False), "two threads share a lane"
         try:
-            return inputs
+            return self.inputs[:count]
         finally:
             self._busy.release()
 
@@ -95,7 +96,7 @@ def test_items_are_taken_when_they_are_needed(lanes: int) -> None:
     results = run_lanes(CountingEngine(lanes), items, lambda lane, item: item)
     assert items.taken == 0
     for done, _ in enumerate(results, 1):
-        assert done <= items.taken <= done + IN_FLIGHT_PER_LANE * lanes
+        assert done <= items.taken <= done + PENDING_PER_LANE * lanes
     assert items.taken == 100
 
 
@@ -111,7 +112,7 @@ def test_an_error_surfaces_and_stops_the_rest() -> None:
     assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="item 5"):
         next(results)
-    assert items.taken <= 6 + IN_FLIGHT_PER_LANE * 2
+    assert items.taken <= 6 + PENDING_PER_LANE * 2
     assert next(results, None) is None
 
 
@@ -151,7 +152,7 @@ def test_many_inputs_are_run_in_batches(count: int) -> None:
     inputs = np.random.default_rng(0).standard_normal((count, 1, 4, 4)).astype(np.float32)
     found = run_all(engine, inputs)
     assert found.shape == (count, 5)
-    assert_array_equal(found, engine.run(inputs))
+    assert_array_equal(found, engine.project(inputs))
 
 
 def test_what_a_lane_returns_is_copied() -> None:
@@ -159,14 +160,7 @@ def test_what_a_lane_returns_is_copied() -> None:
         """Each lane writes all its results into one buffer."""
 
         def lane(self) -> Lane:  # type: ignore[override]
-            buffer = np.empty((4, 8), np.float32)
-
-            class ReusingLane:
-                def run(self, inputs: Float32) -> Float32:
-                    buffer[: len(inputs)] = inputs
-                    return buffer[: len(inputs)]
-
-            return ReusingLane()
+            return FunctionLane(lambda inputs: inputs, (4, 8))
 
     inputs = np.arange(80, dtype=np.float32).reshape(10, 8)
     assert_array_equal(run_all(Reusing(2), inputs), inputs)

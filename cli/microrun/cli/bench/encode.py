@@ -234,15 +234,13 @@ def _end_to_end(source: FileSource, engine: Engine) -> tuple[float, float]:
     """Patterns per second from the scan file to the latents file, and the time to the first latents."""
     out = source.path.with_suffix(".latents.h5")
     out.unlink(missing_ok=True)
-    first: list[float] = []
     started = time.perf_counter()
-
-    def note_first(_: object) -> None:
-        if not first:
-            first.append(time.perf_counter() - started)
-
-    done = encode_scan(EncodeRequest(source.path, out, background="none"), engine, progress=note_first)
-    return done.mean_rate, first[0]
+    with encode_scan(EncodeRequest(source.path, out, background="none"), engine) as run:
+        next(run)
+        first = time.perf_counter() - started
+        for _ in run:
+            pass
+    return run.statistics.mean_rate, first
 
 
 def _peer_rate(source: FileSource, network: Any) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Raw
-from microrun.runtime.encoding.stream import check_encoder, encode
+from microrun.runtime.encoding.stream import encode
 from microrun.runtime.engines.engine import Engine
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.scan import Scan
@@ -79,7 +79,7 @@ def measure_latency(engine: Engine, runs: int, rate: float) -> Latency:
     rate
         Patterns per second of the camera.
     """
-    check_encoder(engine)
+    engine.spec.require("encoder", source=engine.info.path.name, task="encoding")
     patterns = make_patterns(POOL)
     seconds, delivered = stream_seconds(engine, patterns, runs, rate)
     return Latency(

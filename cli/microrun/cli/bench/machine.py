@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from microrun.runtime.array_types import Float32
 from microrun.runtime.cores import count_cores
-from microrun.runtime.encoding.feed import Buffers
 from microrun.runtime.engines.nvidia.cuda import Device
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.up_source import FileSource
@@ -71,14 +72,14 @@ def measure_machine(source: FileSource, preprocessing: Preprocessing, repeats: i
     preprocessor = Preprocessor(preprocessing, source.scan.sig_shape)
     preprocessor.warm("uint16")
     background = np.zeros(preprocessor.input_shape, np.float32)
-    buffers = [Buffers.for_lane(source, preprocessor, PREPARED_AT_ONCE) for _ in range(cores)]
+    buffers = [_make_buffers(preprocessor) for _ in range(cores)]
 
     def prepare(part: slice, core: int) -> None:
         own = buffers[core]
         for first in range(part.start, part.stop, PREPARED_AT_ONCE):
             piece = raw[first : min(first + PREPARED_AT_ONCE, part.stop)]
             n = len(piece)
-            preprocessor.prepare(piece, background, own.prepared[:n], own.ranges[:n], own.flags[:n])
+            preprocessor.prepare(piece, background, own[0][:n], own[1][:n], own[2][:n])
 
     def copy(part: slice, core: int) -> None:
         np.copyto(target[part], raw[part])
@@ -89,6 +90,11 @@ def measure_machine(source: FileSource, preprocessing: Preprocessing, repeats: i
         times["prepare"].append(on_all_cores(prepare, len(raw), cores))
     rate = {name: raw.nbytes / statistics.median(taken[1:]) for name, taken in times.items()}
     return Machine(cpu_name(), cores, raw[0].nbytes, rate["copy"], rate["prepare"])
+
+
+def _make_buffers(preprocessor: Preprocessor) -> tuple[Float32, Float32, NDArray[np.bool_]]:
+    n = PREPARED_AT_ONCE
+    return np.empty((n, *preprocessor.input_shape), np.float32), np.empty((n, 2), np.float32), np.empty(n, bool)
 
 
 def measure_link(device: Device, repeats: int) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32
+from microrun.runtime.encoding.meter import Meter, Statistics
 from microrun.runtime.engines.catalogue import MODELS
 from microrun.runtime.engines.engine import Engine, Lane
 from microrun.runtime.engines.lanes import run_lanes
@@ -45,13 +47,8 @@ class Decoded:
 
 
 def decode_latents(
-    latents: Latents,
-    engine: Engine,
-    out: Path,
-    *,
-    add_background: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Decoded:
+    latents: Latents, engine: Engine, out: str | Path, *, add_background: bool = False
+) -> Generator[Statistics, None, Decoded]:
     """Decode a latents file into a UP2 file on the same grid.
 
     Parameters
@@ -65,12 +62,11 @@ def decode_latents(
     add_background
         True restores the intensities that the camera counted, at the binned size. False keeps the background
         subtracted, as indexing likes it, and stretches the whole scan to 16 bits by one gain and offset.
-    progress
-        Called with (patterns done, total).
 
     Returns
     -------
-    Decoded
+    generator of Statistics
+        A job: nothing is decoded before it is iterated. Its result is a `Decoded`.
 
     Raises
     ------
@@ -80,24 +76,34 @@ def decode_latents(
         If the file lacks what decoding needs.
     OutputError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> from microrun.runtime import decode_latents, finish, open_engine, open_latents
+    >>> with open_latents("scan.latents.h5") as latents, open_engine("vae32.decoder") as engine:
+    ...     print(finish(decode_latents(latents, engine, "decoded.up2")).scan.sig_shape)
+    (120, 120)
     """
     check_decoder(engine, latents)
-    job = _Job.prepare(latents, engine, add_background)
-    done = 0
-    with written_beside(out) as beside, UpWriter(beside, job.decoded.scan) as writer:
-        for patterns in run_lanes(engine, job.batches(engine.info.batch), job.decode):
-            writer.write(patterns)
-            done += len(patterns)
-            progress(done, job.decoded.scan.total)
-    return job.decoded
+    return _decode(_Decoding.prepare(latents, engine, add_background), engine, Path(out))
+
+
+def _decode(decoding: _Decoding, engine: Engine, out: Path) -> Generator[Statistics, None, Decoded]:
+    total = decoding.decoded.scan.total
+    meter = Meter(total)
+    with written_beside(out) as beside, UpWriter(beside, decoding.decoded.scan) as writer:
+        for batch in run_lanes(engine, decoding.batches(engine.info.batch), decoding.decode):
+            writer.write(batch.patterns)
+            meter.count(len(batch.patterns), int(batch.blank.sum()), batch.taken_at, total)
+            yield meter.read(total)
+    return decoding.decoded
 
 
 def check_decoder(engine: Engine, latents: Latents) -> None:
     """Raise SpecError unless the engine decodes what the latents' encoder made."""
     found, wanted = engine.spec, latents.origin.spec
     name = engine.info.path
-    if found.kind != "decoder":
-        raise SpecError(f"{name}: is a model of kind {found.kind}; decoding needs a decoder")
+    found.require("decoder", source=name, task="decoding")
     if not found.belongs_to(wanted):
         raise SpecError(
             f"{name}: does not belong to the encoder of {latents.path} ({wanted.name}, D = {wanted.latent_size}); "
@@ -121,14 +127,22 @@ def find_decoder(latents: Latents) -> Path:
 
 
 @dataclass(frozen=True)
-class _Batch:
+class _StoredBatch:
     latents: Float32
     ranges: Float32
     blank: NDArray[np.bool_]
+    taken_at: float
 
 
 @dataclass(frozen=True)
-class _Job:
+class _DecodedBatch:
+    patterns: NDArray[np.uint16]
+    blank: NDArray[np.bool_]
+    taken_at: float
+
+
+@dataclass(frozen=True)
+class _Decoding:
     """What all batches share."""
 
     latents: Latents
@@ -139,7 +153,7 @@ class _Job:
     empty: Float32  # what a blank pattern, and the outside of the mask, becomes
 
     @classmethod
-    def prepare(cls, latents: Latents, engine: Engine, add_background: bool) -> _Job:
+    def prepare(cls, latents: Latents, engine: Engine, add_background: bool) -> _Decoding:
         origin = latents.origin
         shape = engine.spec.preprocessing.input_shape
         usable = latents.written & ~latents.flags
@@ -158,7 +172,7 @@ class _Job:
         keep = Preprocessor(engine.spec.preprocessing, origin.scan.sig_shape).pixel_keep
         return cls(latents, decoded, background, keep, usable, empty)
 
-    def batches(self, size: int) -> Iterator[_Batch]:
+    def batches(self, size: int) -> Iterator[_StoredBatch]:
         """Read the latents row by row, in the order of acquisition."""
         exists = self.latents.origin.scan.exists()
         for row, there in enumerate(exists):
@@ -168,9 +182,9 @@ class _Job:
             values[blank], ranges[blank] = 0, (0, 1)
             for first in range(0, len(values), size):
                 part = slice(first, first + size)
-                yield _Batch(values[part], ranges[part], blank[part])
+                yield _StoredBatch(values[part], ranges[part], blank[part], time.perf_counter())
 
-    def decode(self, lane: Lane, batch: _Batch) -> NDArray[np.uint16]:
+    def decode(self, lane: Lane, batch: _StoredBatch) -> _DecodedBatch:
         """Decode, invert the preprocessing, round to 16 bits."""
         prepared = lane.run(batch.latents)[:, 0]
         patterns = restore_patterns(prepared, batch.ranges, self.background)
@@ -178,7 +192,8 @@ class _Job:
         patterns[batch.blank] = self.empty
         patterns *= np.float32(self.decoded.gain)
         patterns += np.float32(self.decoded.offset)
-        return np.clip(np.rint(patterns), 0, WHITE).astype(np.uint16)
+        stored = np.clip(np.rint(patterns), 0, WHITE).astype(np.uint16)
+        return _DecodedBatch(stored, batch.blank, batch.taken_at)
 
 
 def _stretch(ranges: Float32) -> tuple[float, float]:

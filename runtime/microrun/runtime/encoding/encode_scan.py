@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from microrun.runtime.array_types import Float32
 from microrun.runtime.encoding.meter import Statistics
-from microrun.runtime.encoding.stream import EncodeStream, check_encoder, encode
+from microrun.runtime.encoding.stream import EncodeStream, encode_prepared
 from microrun.runtime.engines.engine import Engine
 from microrun.runtime.errors import LatentsError
+from microrun.runtime.files.closing import Closing
 from microrun.runtime.latents.origin import Background, LatentType, Origin
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter
@@ -22,7 +22,7 @@ from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.open import ScanFile, fingerprint, open_scan
 from microrun.runtime.scans.up_source import FileSource, FollowingSource
 
-KEYWORDS = ("auto", "running", "none")
+KEYWORDS: dict[str, Background] = {"running": "running", "none": "none"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class EncodeRequest:
     Parameters
     ----------
     scan
-        A UP1 or UP2 file, or another that kikuchipy reads.
+        A UP1 or UP2 file, or another that kikuchipy reads. Names as text will do, here and below.
     out
         The latents file.
     follow
@@ -60,25 +60,61 @@ class EncodeRequest:
     idle_timeout_s: float = 60.0
     dtype: LatentType = "float32"
 
+    def __post_init__(self) -> None:
+        for name in ("scan", "out"):
+            object.__setattr__(self, name, Path(getattr(self, name)))
+
+
+class EncodeRun(Closing):
+    """A run from a scan file to a latents file, made by `encode_scan`: an iterator of `Statistics`, one a batch.
+
+    Leave it by ``with``, or exhaust it: what was encoded until then is in the file.
+
+    Attributes
+    ----------
+    source : FileSource, FollowingSource or KikuchipySource
+        The scan.
+    """
+
+    def __init__(self, source: ScanFile, stream: EncodeStream, writer: LatentsWriter) -> None:
+        self.source = source
+        self._stream, self._writer = stream, writer
+        self._records = self._encode()
+        self._final: Statistics | None = None
+
     @property
-    def background_kind(self) -> Background:
-        """What ``background`` means for this run; with "auto", a resumed run keeps what it had."""
-        if self.background == "auto" and self.resume and self.out.exists():
-            with open_latents(self.out) as latents:
-                return latents.origin.background
-        if self.background == "auto":
-            return "running" if self.follow else "mean"
-        if self.background == "running":
-            return "running"
-        return "none" if self.background == "none" else "file"
+    def statistics(self) -> Statistics:
+        """Where the run stands now, or stood when it ended."""
+        return self._final or self._stream.statistics
+
+    def stop(self) -> None:
+        """End the run after the batches that are under way."""
+        self._stream.stop()
+
+    def close(self) -> None:
+        """End the run at once; what was encoded is written."""
+        self._records.close()
+        self._stream.close()  # a run that was never iterated holds them still
+        self._writer.close()
+
+    def __iter__(self) -> Iterator[Statistics]:
+        return self
+
+    def __next__(self) -> Statistics:
+        return next(self._records)
+
+    def _encode(self) -> Generator[Statistics, None, None]:
+        with self._writer as writer, self._stream as stream:
+            for batch in stream:
+                writer.write(batch)
+                yield stream.statistics
+                if not stream.ready(FLUSH_S):
+                    writer.flush()
+            writer.flush(stream.background)
+            self._final = stream.statistics
 
 
-def encode_scan(
-    request: EncodeRequest,
-    engine: Engine,
-    started: Callable[[ScanFile, EncodeStream], None] = lambda source, stream: None,
-    progress: Callable[[Statistics], None] = lambda statistics: None,
-) -> Statistics:
+def encode_scan(request: EncodeRequest, engine: Engine) -> EncodeRun:
     """Encode a scan file into a latents file.
 
     Parameters
@@ -87,43 +123,36 @@ def encode_scan(
         What to encode, and where to.
     engine
         An open encoder.
-    started
-        Called once with source and stream, before the first batch; ``stream.stop`` ends the run early.
-    progress
-        Called after every batch.
 
     Returns
     -------
-    Statistics
-        Of the whole run.
+    EncodeRun
+        Iterate it: nothing is written before. ``stop`` ends it early, and so does leaving it.
 
     Raises
     ------
     MicrorunError
         For anything that is wrong with scan, engine or output; batches encoded before stay on disk.
+
+    Examples
+    --------
+    >>> from microrun.runtime import EncodeRequest, encode_scan, open_engine
+    >>> with open_engine("vae32") as engine, encode_scan(EncodeRequest("scan.up1", "new.h5"), engine) as run:
+    ...     print([now.done for now in run])
+    [9]
     """
     if request.out.exists() and not request.resume:
         raise LatentsError(f"{request.out}: exists; go on with --resume, or choose another --out")
-    check_encoder(engine)
+    engine.spec.require("encoder", source=engine.info.path.name, task="encoding")
     source = _open_source(request)
     preprocessor = Preprocessor(engine.spec.preprocessing, source.scan.sig_shape)
-    kind = request.background_kind
-    with _open_writer(request, _origin(request, source, engine), source, preprocessor) as writer:
-        start = writer.done
-        if kind == "running" and start < BLOCK:
-            start = 0  # the first block uses its own mean, and was not complete
-        if kind != "running":
-            source.seek(start)
-        background: Float32 | Literal["running"] = "running" if kind == "running" else writer.background
-        with encode(source, engine, background, start=start) as stream:
-            started(source, stream)
-            for batch in stream:
-                writer.write(batch)
-                progress(stream.statistics)
-                if not stream.ready(FLUSH_S):
-                    writer.flush()
-            writer.flush(stream.background)
-            return stream.statistics
+    kind = _choose_background(request)
+    writer = _open_writer(request, _describe_origin(request, source, engine, kind), source, preprocessor)
+    try:
+        return EncodeRun(source, _open_stream(source, engine, preprocessor, writer), writer)
+    except BaseException:
+        writer.close()
+        raise
 
 
 def _open_source(request: EncodeRequest) -> ScanFile:
@@ -133,7 +162,17 @@ def _open_source(request: EncodeRequest) -> ScanFile:
     return open_scan(request.scan, request.grid, request.step_um)
 
 
-def _origin(request: EncodeRequest, source: ScanFile, engine: Engine) -> Origin:
+def _choose_background(request: EncodeRequest) -> Background:
+    """What the request's background means; with "auto", a resumed run keeps what it had."""
+    if request.background != "auto":
+        return KEYWORDS.get(request.background, "file")
+    if request.resume and request.out.exists():
+        with open_latents(request.out) as latents:
+            return latents.origin.background
+    return "running" if request.follow else "mean"
+
+
+def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, background: Background) -> Origin:
     info = engine.info
     return Origin(
         scan=source.scan,
@@ -142,7 +181,7 @@ def _origin(request: EncodeRequest, source: ScanFile, engine: Engine) -> Origin:
         engine_sha256=info.sha256,
         engine=f"{info.library} on {info.device}",
         precision=info.precision,
-        background=request.background_kind,
+        background=background,
         dtype=request.dtype,
         up_header=source.header.to_bytes().hex() if isinstance(source, FileSource) else "",
     )
@@ -150,9 +189,12 @@ def _origin(request: EncodeRequest, source: ScanFile, engine: Engine) -> Origin:
 
 def _open_writer(request: EncodeRequest, origin: Origin, source: ScanFile, preprocessor: Preprocessor) -> LatentsWriter:
     if not request.out.exists():
-        return LatentsWriter.create(request.out, origin, _background(request, source, preprocessor))
+        background = _make_background(request, origin.background, source, preprocessor)
+        return LatentsWriter.create(request.out, origin, background)
     writer = LatentsWriter.resume(request.out, origin)
-    if request.background not in KEYWORDS and (writer.background != _background(request, source, preprocessor)).any():
+    if origin.background != "file" or request.background == "auto":
+        return writer
+    if (writer.background != load_background(Path(request.background), preprocessor)).any():
         writer.close()
         raise LatentsError(
             f"{request.out}: cannot be resumed, it belongs to another background than {request.background}"
@@ -160,10 +202,18 @@ def _open_writer(request: EncodeRequest, origin: Origin, source: ScanFile, prepr
     return writer
 
 
-def _background(request: EncodeRequest, source: ScanFile, preprocessor: Preprocessor) -> Float32:
-    kind = request.background_kind
+def _make_background(request: EncodeRequest, kind: Background, source: ScanFile, preprocessor: Preprocessor) -> Float32:
     if kind == "mean":
         return mean_background(source, preprocessor)
     if kind == "file":
         return load_background(Path(request.background), preprocessor)
     return np.zeros(preprocessor.input_shape, np.float32)
+
+
+def _open_stream(source: ScanFile, engine: Engine, preprocessor: Preprocessor, writer: LatentsWriter) -> EncodeStream:
+    """Encode what the latents file lacks."""
+    start = writer.done
+    if writer.origin.background == "running":  # the mean needs all patterns; the first block its own, complete
+        return encode_prepared(source, engine, preprocessor, "running", start if start >= BLOCK else 0)
+    source.seek(start)
+    return encode_prepared(source, engine, preprocessor, writer.background, start)

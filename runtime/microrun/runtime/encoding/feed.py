@@ -1,16 +1,20 @@
-"""From a source to prepared batches: claims in order, prepares anywhere."""
+"""From a source to prepared batches: taken in order, prepared anywhere."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32, Raw
+from microrun.runtime.engines.engine import Lane
 from microrun.runtime.errors import ScanError
 from microrun.runtime.patterns.background import BLOCK, RunningBackground
 from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.source import Claim, Source
 
 CHUNK_BYTES = 1 << 20  # raw patterns that stay in a core's cache between reading and binning
@@ -25,7 +29,7 @@ class Buffers:
     raw
         (chunk, rows, cols) of the scan's pixel type.
     prepared
-        (batch, H, W) float32.
+        (batch, H, W) float32: the lane's own inputs, so that nothing is copied between preprocessing and engine.
     ranges, flags
         (batch, 2) float32 and (batch,) bool.
     """
@@ -36,38 +40,86 @@ class Buffers:
     flags: NDArray[np.bool_]
 
     @classmethod
-    def for_lane(cls, source: Source, preprocessor: Preprocessor, batch: int) -> Buffers:
-        """Allocate for a source, a preprocessing and a batch."""
-        scan = source.scan
+    def for_lane(cls, scan: Scan, lane: Lane) -> Buffers:
+        """Allocate what a lane needs beside its inputs, (batch, 1, H, W)."""
+        batch = len(lane.inputs)
         chunk = min(batch, max(1, CHUNK_BYTES // scan.pattern_bytes))
-        return cls(
-            np.empty((chunk, *scan.sig_shape), scan.dtype),
-            np.empty((batch, *preprocessor.input_shape), np.float32),
-            np.empty((batch, 2), np.float32),
-            np.empty(batch, bool),
-        )
+        raw = np.empty((chunk, *scan.sig_shape), scan.dtype)
+        return cls(raw, lane.inputs[:, 0], np.empty((batch, 2), np.float32), np.empty(batch, bool))
 
 
 @dataclass(frozen=True)
-class Job:
+class Taken:
     """A batch that a lane has taken.
 
     Parameters
     ----------
-    claim
-        The patterns.
+    indices
+        (n,) int64, ascending numbers of the patterns in the scan.
     background
         (H, W) float32 to subtract.
-    binned
-        (n, H, W) float32 if they were read and binned already.
     """
 
-    claim: Claim
+    indices: NDArray[np.int64]
     background: Float32 = field(repr=False)
-    binned: Float32 | None = field(default=None, repr=False)
 
 
-class StaticFeed:
+@dataclass(frozen=True)
+class Claimed(Taken):
+    """A batch that is still to be read: ``claim`` says where it lies."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True)
+class Binned(Taken):
+    """A batch that was read and binned already: ``binned`` is (n, H, W) float32."""
+
+    binned: Float32 = field(repr=False)
+
+    def part(self, part: slice) -> Binned:
+        """Some of its patterns."""
+        return replace(self, indices=self.indices[part], binned=self.binned[part])
+
+
+TakenT = TypeVar("TakenT", bound=Taken)
+
+
+class Feed(ABC, Generic[TakenT]):
+    """Batches of a source.
+
+    Parameters
+    ----------
+    source
+        Where patterns come from.
+    preprocessor
+        For the source's detector.
+
+    Attributes
+    ----------
+    background : (H, W) float32
+        In use now.
+    """
+
+    background: Float32
+
+    def __init__(self, source: Source, preprocessor: Preprocessor) -> None:
+        self._source, self._preprocessor = source, preprocessor
+
+    @abstractmethod
+    def take(self, limit: int) -> TakenT | None:
+        """Wait for the next batch of at most so many; None at the end. One thread at a time."""
+
+    @abstractmethod
+    def prepare(self, taken: TakenT, buffers: Buffers) -> None:
+        """Fill the buffers with a batch's prepared patterns."""
+
+    def warm(self, dtype: str) -> None:
+        """Compile all that patterns of this pixel type need."""
+        self._preprocessor.warm(dtype)
+
+
+class StaticFeed(Feed[Claimed]):
     """Batches of a source whose background is known.
 
     Parameters
@@ -86,7 +138,7 @@ class StaticFeed:
     """
 
     def __init__(self, source: Source, preprocessor: Preprocessor, background: Float32 | None) -> None:
-        self._source, self._preprocessor = source, preprocessor
+        super().__init__(source, preprocessor)
         self.background = np.zeros(preprocessor.input_shape, np.float32) if background is None else background
         if self.background.shape != preprocessor.input_shape:
             raise ScanError(
@@ -94,24 +146,24 @@ class StaticFeed:
                 f"got {self.background.shape}"
             )
 
-    def take(self, limit: int) -> Job | None:
-        """Wait for the next batch; None at the end. One thread at a time."""
+    def take(self, limit: int) -> Claimed | None:
+        """Wait for the next batch; None at the end."""
         claim = self._source.claim(limit)
-        return None if claim is None else Job(claim, self.background)
+        return None if claim is None else Claimed(claim.indices, self.background, claim)
 
-    def prepare(self, job: Job, buffers: Buffers) -> None:
-        """Fill the buffers with the job's prepared patterns."""
-        n, chunk = len(job.claim), len(buffers.raw)
+    def prepare(self, taken: Claimed, buffers: Buffers) -> None:
+        """Read and prepare a batch."""
+        n, chunk = len(taken.indices), len(buffers.raw)
         for first in range(0, n, chunk):
             part = slice(first, min(first + chunk, n))
             raw = buffers.raw[: part.stop - first]
-            self._source.read(job.claim, first, raw)
+            self._source.read(taken.claim, first, raw)
             self._preprocessor.prepare(
-                raw, job.background, buffers.prepared[part], buffers.ranges[part], buffers.flags[part]
+                raw, taken.background, buffers.prepared[part], buffers.ranges[part], buffers.flags[part]
             )
 
 
-class RunningFeed:
+class RunningFeed(Feed[Binned]):
     """Batches of a source whose background is the running mean of its own patterns.
 
     Parameters
@@ -125,50 +177,51 @@ class RunningFeed:
     """
 
     def __init__(self, source: Source, preprocessor: Preprocessor, start: int = 0) -> None:
-        self._source, self._preprocessor, self._start = source, preprocessor, start
+        super().__init__(source, preprocessor)
+        self._start = start
         self._running = RunningBackground(preprocessor.input_shape)
-        self._pending: Job | None = None
+        self._rest: Binned | None = None
         self._primed = False
         self._raw = np.empty((1, *source.scan.sig_shape), source.scan.dtype)
         self.background = np.zeros(preprocessor.input_shape, np.float32)
 
-    def take(self, limit: int) -> Job | None:
-        """Wait for the next batch; None at the end. One thread at a time."""
+    def take(self, limit: int) -> Binned | None:
+        """Wait for the next batch; None at the end."""
         while True:
-            job = self._pending or (self._next(limit) if self._primed else self._first_block())
-            if job is None:
+            batch = self._rest or (self._next(limit) if self._primed else self._first_block())
+            if batch is None:
                 return None
-            now, self._pending = _split(job, limit)
-            now = _without_before(now, self._start)
-            if len(now.claim):
-                return now
+            self._rest = batch.part(slice(limit, None)) if len(batch.indices) > limit else None
+            batch = batch.part(slice(None, limit))
+            batch = batch.part(slice(int(np.searchsorted(batch.indices, self._start)), None))
+            if len(batch.indices):
+                return batch
 
-    def prepare(self, job: Job, buffers: Buffers) -> None:
-        """Fill the buffers with the job's prepared patterns."""
-        assert job.binned is not None
-        n = len(job.claim)
+    def prepare(self, taken: Binned, buffers: Buffers) -> None:
+        """Prepare the rest of a batch."""
+        n = len(taken.indices)
         self._preprocessor.rescale(
-            job.binned, job.background, buffers.prepared[:n], buffers.ranges[:n], buffers.flags[:n]
+            taken.binned, taken.background, buffers.prepared[:n], buffers.ranges[:n], buffers.flags[:n]
         )
 
-    def _first_block(self) -> Job | None:
-        claims: list[NDArray[np.int64]] = []
-        pieces: list[Float32] = []
+    def _first_block(self) -> Binned | None:
+        indices: list[NDArray[np.int64]] = []
+        binned: list[Float32] = []
         count = 0
         while count < BLOCK and (claim := self._source.claim(BLOCK - count)) is not None:
-            claims.append(claim.indices)
-            pieces.append(self._bin(claim))
+            indices.append(claim.indices)
+            binned.append(self._bin(claim))
             count += len(claim)
         self._primed = True
-        return self._job(np.concatenate(claims), np.concatenate(pieces)) if claims else None
+        return self._add(np.concatenate(indices), np.concatenate(binned)) if indices else None
 
-    def _next(self, limit: int) -> Job | None:
+    def _next(self, limit: int) -> Binned | None:
         claim = self._source.claim(min(limit, self._running.room))
-        return None if claim is None else self._job(claim.indices, self._bin(claim))
+        return None if claim is None else self._add(claim.indices, self._bin(claim))
 
-    def _job(self, indices: NDArray[np.int64], binned: Float32) -> Job:
+    def _add(self, indices: NDArray[np.int64], binned: Float32) -> Binned:
         self.background = self._running.update(binned)
-        return Job(Claim(indices), self.background, binned)
+        return Binned(indices, self.background, binned)
 
     def _bin(self, claim: Claim) -> Float32:
         binned = np.empty((len(claim), *self._preprocessor.input_shape), np.float32)
@@ -176,19 +229,3 @@ class RunningFeed:
             self._source.read(claim, first, self._raw)
             self._preprocessor.bin(self._raw, binned[first : first + 1])
         return binned
-
-
-Feed = StaticFeed | RunningFeed
-
-
-def _split(job: Job, limit: int) -> tuple[Job, Job | None]:
-    return _part(job, slice(None, limit)), (_part(job, slice(limit, None)) if len(job.claim) > limit else None)
-
-
-def _without_before(job: Job, start: int) -> Job:
-    return _part(job, slice(int(np.searchsorted(job.claim.indices, start)), None))
-
-
-def _part(job: Job, part: slice) -> Job:
-    assert job.binned is not None
-    return Job(Claim(job.claim.indices[part]), job.background, job.binned[part])

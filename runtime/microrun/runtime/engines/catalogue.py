@@ -35,12 +35,12 @@ def find_model(path: str | Path) -> Path:
 
 def list_models() -> list[Path]:
     """Built-in encoders, the smallest first; each has its decoder beside it."""
-    return [path for path in _built_in() if _decoder_beside(path).is_file()]
+    return [path for path in _built_in() if decoder_beside(path).is_file()]
 
 
 def list_denoisers() -> list[Path]:
     """Built-in denoisers, the smallest first."""
-    return [path for path in _built_in() if not _decoder_beside(path).is_file()]
+    return [path for path in _built_in() if not decoder_beside(path).is_file()]
 
 
 def _built_in() -> list[Path]:
@@ -48,5 +48,6 @@ def _built_in() -> list[Path]:
     return sorted(models, key=lambda path: path.stat().st_size)
 
 
-def _decoder_beside(encoder: Path) -> Path:
+def decoder_beside(encoder: Path) -> Path:
+    """NAME.decoder.onnx beside NAME.onnx."""
     return encoder.with_name(encoder.stem + DECODER_STEM + encoder.suffix)

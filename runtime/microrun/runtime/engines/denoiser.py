@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Protocol
 
@@ -10,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32
-from microrun.runtime.engines.engine import EngineInfo
-from microrun.runtime.engines.ports import check_kind
+from microrun.runtime.engines.engine import Model
 from microrun.runtime.errors import EngineError
-from microrun.runtime.files.closing import Closing
 from microrun.runtime.spec import Diffusion, ModelSpec
 
 UNIT = "samples"
@@ -73,8 +70,8 @@ class StepLane(Protocol):
         """Make a slot idle."""
 
 
-class Denoiser(Closing, ABC):
-    """A denoiser that is ready to run.
+class Denoiser(Model[StepLane]):
+    """A denoiser that is ready to run, made by `open_denoiser`; a lane's slots are all idle at first.
 
     Parameters
     ----------
@@ -84,18 +81,11 @@ class Denoiser(Closing, ABC):
         What runs it, and how; ``info.batch`` is the number of slots of a lane.
     """
 
-    def __init__(self, spec: ModelSpec, info: EngineInfo) -> None:
-        self.spec, self.info = spec, info
-
     @property
     def diffusion(self) -> Diffusion:
         """What it draws samples of."""
         assert self.spec.diffusion is not None
         return self.spec.diffusion
-
-    @abstractmethod
-    def lane(self) -> StepLane:
-        """Make a worker with slots of its own, all idle."""
 
 
 def check_denoiser(path: Path, spec: ModelSpec) -> Diffusion:
@@ -108,7 +98,7 @@ def check_denoiser(path: Path, spec: ModelSpec) -> Diffusion:
     EngineError
         If its samples are conditioned on numbers, which no lane takes.
     """
-    check_kind(path, spec, generates=True)
+    spec.require("denoiser", source=path, task="generation")
     assert spec.diffusion is not None
     if spec.diffusion.condition_size:
         raise EngineError(f"{path}: draws samples under a condition, which this version cannot give; take one without")

@@ -1,11 +1,11 @@
-"""Engines: what runs a model on some device, behind one small protocol."""
+"""What runs a model on some device, behind one small interface: models make lanes, and lanes run."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Generic, Literal, TypeVar, get_args
 
 from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import EngineError
@@ -14,6 +14,7 @@ from microrun.runtime.spec import ModelSpec
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "f32", "bf16", "f16", "int8"]
+LaneT = TypeVar("LaneT", covariant=True)
 
 
 class EngineWarning(UserWarning):
@@ -85,14 +86,7 @@ class EngineRequest:
                 raise EngineError(f"{name} must be 1 to 4096; got {value}")
 
 
-class Lane(Protocol):
-    """One worker of an engine with its own buffers; not to be shared between threads."""
-
-    def run(self, inputs: Float32) -> Float32:
-        """Run (n, *input_shape) float32, n at most the batch; the result is valid until the next run."""
-
-
-class Engine(Closing, ABC):
+class Model(Closing, ABC, Generic[LaneT]):
     """A model that is ready to run.
 
     Parameters
@@ -107,5 +101,54 @@ class Engine(Closing, ABC):
         self.spec, self.info = spec, info
 
     @abstractmethod
-    def lane(self) -> Lane:
+    def lane(self) -> LaneT:
         """Make a worker with buffers of its own."""
+
+
+class Lane(ABC):
+    """One worker of an engine, not to be shared between threads.
+
+    Attributes
+    ----------
+    inputs : (batch, *input_shape) float32
+        The buffer that the engine reads: whoever prepares inputs writes them here, without a copy between.
+    """
+
+    inputs: Float32
+
+    @abstractmethod
+    def compute(self, count: int) -> Float32:
+        """Run the first rows of `inputs`.
+
+        Parameters
+        ----------
+        count
+            How many, 1 to the batch. Behind them may lie anything.
+
+        Returns
+        -------
+        (count, *output_shape) float32
+            Valid until the next run.
+
+        Raises
+        ------
+        EngineError
+            If the library or the device fails.
+        """
+
+    def run(self, inputs: Float32) -> Float32:
+        """Copy (n, *input_shape) float32, n at most the batch, into the buffer and run it, as `compute` does."""
+        self.inputs[: len(inputs)] = inputs
+        return self.compute(len(inputs))
+
+
+class Engine(Model[Lane]):
+    """An encoder or a decoder that is ready to run, made by `open_engine`.
+
+    Parameters
+    ----------
+    spec
+        What the model is.
+    info
+        What runs it, and how.
+    """

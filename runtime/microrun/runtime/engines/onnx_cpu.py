@@ -13,14 +13,69 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float32
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.denoiser import UNIT, Denoiser, check_denoiser
-from microrun.runtime.engines.engine import Engine, EngineInfo, EngineRequest
-from microrun.runtime.engines.ports import X_NEXT, check_kind, check_ports
+from microrun.runtime.engines.engine import Engine, EngineInfo, EngineRequest, Lane
+from microrun.runtime.engines.ports import X_NEXT, check_ports
 from microrun.runtime.engines.slots import SlotLane
 from microrun.runtime.errors import EngineError, SpecError
 from microrun.runtime.files.hashes import hash_file
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
 
+BATCH = 16
 SLOTS = 1
+CUDA = "CUDAExecutionProvider"
+
+
+class OnnxEngine(Engine):
+    """An ONNX Runtime session on the CPU; it computes in the precision of the model's weights.
+
+    Parameters
+    ----------
+    path
+        An .onnx file with a spec.
+    request
+        Its precision must be "auto" or the model's own.
+
+    Raises
+    ------
+    EngineError, SpecError
+        As `open_engine`.
+    """
+
+    def __init__(self, path: Path, request: EngineRequest = EngineRequest()) -> None:
+        import onnxruntime
+
+        lanes = request.lanes or count_cores()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1 if lanes > 1 else count_cores()
+        self._session = open_session(path, options, "cpu")
+        spec = spec_of(path, self._session)
+        spec.require("encoder", "decoder", source=path, task="this")
+        check_precision(path, spec, request)
+        info = EngineInfo(path, hash_file(path), library_name(), "cpu", spec.precision, lanes, request.batch or BATCH)
+        super().__init__(spec, info)
+
+    def lane(self) -> OnnxLane:
+        """Make a worker with a buffer of its own."""
+        return OnnxLane(self._session, (self.info.batch, *self.spec.input_shape))
+
+    def close(self) -> None:
+        """Free the session; lanes that still run keep it until they end."""
+        self._session = None
+
+
+class OnnxLane(Lane):
+    """A padded input buffer in front of a shared session."""
+
+    def __init__(self, session: Any, input_shape: tuple[int, ...]) -> None:
+        self._session = session
+        self.inputs = np.zeros(input_shape, np.float32)
+        self._name = session.get_inputs()[0].name
+
+    def compute(self, count: int) -> Float32:
+        """Run the first rows of the inputs."""
+        with plain_errors():
+            outputs: Float32 = self._session.run(None, {self._name: self.inputs})[0]
+        return outputs[:count]
 
 
 class OnnxDenoiser(Denoiser):
@@ -74,64 +129,6 @@ class OnnxStep:
                 self._binding.bind_cpu_input(name, array)
             self._binding.bind_output(X_NEXT, "cpu", 0, np.float32, x_next.shape, x_next.ctypes.data)
             self._session.run_with_iobinding(self._binding)
-
-
-CUDA = "CUDAExecutionProvider"
-BATCH = 16
-
-
-class OnnxEngine(Engine):
-    """An ONNX Runtime session on the CPU; it computes in the precision of the model's weights.
-
-    Parameters
-    ----------
-    path
-        An .onnx file with a spec.
-    request
-        Its precision must be "auto" or the model's own.
-
-    Raises
-    ------
-    EngineError, SpecError
-        As `open_engine`.
-    """
-
-    def __init__(self, path: Path, request: EngineRequest = EngineRequest()) -> None:
-        import onnxruntime
-
-        lanes = request.lanes or count_cores()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1 if lanes > 1 else count_cores()
-        self._session = open_session(path, options, "cpu")
-        spec = spec_of(path, self._session)
-        check_kind(path, spec)
-        check_precision(path, spec, request)
-        info = EngineInfo(path, hash_file(path), library_name(), "cpu", spec.precision, lanes, request.batch or BATCH)
-        super().__init__(spec, info)
-
-    def lane(self) -> OnnxLane:
-        """Make a worker with a buffer of its own."""
-        return OnnxLane(self._session, (self.info.batch, *self.spec.input_shape))
-
-    def close(self) -> None:
-        """Free the session; lanes that still run keep it until they end."""
-        self._session = None
-
-
-class OnnxLane:
-    """A padded input buffer in front of a shared session."""
-
-    def __init__(self, session: Any, shape: tuple[int, ...]) -> None:
-        self._session = session
-        self._inputs = np.zeros(shape, np.float32)
-        self._name = session.get_inputs()[0].name
-
-    def run(self, inputs: Float32) -> Float32:
-        """Run (n, *input_shape) float32."""
-        self._inputs[: len(inputs)] = inputs
-        with plain_errors():
-            outputs: Float32 = self._session.run(None, {self._name: self._inputs})[0]
-        return outputs[: len(inputs)]
 
 
 def offers_cuda() -> bool:

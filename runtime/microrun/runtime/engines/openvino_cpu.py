@@ -12,14 +12,81 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float32
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.denoiser import UNIT, Denoiser, check_denoiser
-from microrun.runtime.engines.engine import Engine, EngineInfo, EngineRequest
-from microrun.runtime.engines.ports import X_NEXT, check_kind, check_ports, step_inputs
+from microrun.runtime.engines.engine import Engine, EngineInfo, EngineRequest, Lane
+from microrun.runtime.engines.ports import X_NEXT, check_ports, step_inputs
 from microrun.runtime.engines.slots import SlotLane
 from microrun.runtime.errors import EngineError, SpecError
 from microrun.runtime.files.hashes import hash_file
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
 
+BATCH = 16
 SLOTS = 1
+CAPABILITIES = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
+
+
+class OpenvinoEngine(Engine):
+    """A model compiled for the CPU: one stream a core, and one lane more.
+
+    Parameters
+    ----------
+    path
+        An .onnx file with a spec.
+    request
+        "auto" precision is bf16 where the CPU has instructions for it (AMX, AVX512-BF16), else f32. It is
+        always set explicitly: left alone, OpenVINO silently computes in bf16 on such machines. A model that is
+        quantised computes in int8.
+
+    Raises
+    ------
+    EngineError, SpecError
+        As `open_engine`.
+    """
+
+    def __init__(self, path: Path, request: EngineRequest = EngineRequest()) -> None:
+        import openvino
+
+        model, spec = read_model(path)
+        spec.require("encoder", "decoder", source=path, task="this")
+        core = openvino.Core()
+        hint, stated = choose_hint(path, spec, core, request)
+        cores = count_cores()
+        # One lane more than streams prepares the next batch meanwhile: 4 to 13 % faster at D = 32 on two cores.
+        lanes, batch = request.lanes or cores + 1, request.batch or BATCH
+        settings = {
+            "INFERENCE_PRECISION_HINT": hint,
+            "NUM_STREAMS": min(lanes, cores),
+            "INFERENCE_NUM_THREADS": cores,
+        }
+        shapes = {model.input(0).any_name: [batch, *spec.input_shape]}
+        self._compiled: Any = compile_model(path, core, model, shapes, settings)
+        super().__init__(spec, EngineInfo(path, hash_file(path), library_name(), "cpu", stated, lanes, batch))
+
+    def lane(self) -> OpenvinoLane:
+        """Make a worker with buffers of its own."""
+        batch = self.info.batch
+        return OpenvinoLane(self._compiled, (batch, *self.spec.input_shape), (batch, *self.spec.output_shape))
+
+    def close(self) -> None:
+        """Free the compiled model; lanes that still run keep it until they end."""
+        self._compiled = None
+
+
+class OpenvinoLane(Lane):
+    """One inference request on buffers that it shares with NumPy."""
+
+    def __init__(self, compiled: Any, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
+        import openvino
+
+        self.inputs = np.zeros(input_shape, np.float32)
+        self._outputs = np.empty(output_shape, np.float32)
+        self._request = compiled.create_infer_request()
+        self._request.set_input_tensor(openvino.Tensor(self.inputs, shared_memory=True))
+        self._request.set_output_tensor(openvino.Tensor(self._outputs, shared_memory=True))
+
+    def compute(self, count: int) -> Float32:
+        """Run the first rows of the inputs."""
+        run_request(self._request)
+        return self._outputs[:count]
 
 
 class OpenvinoDenoiser(Denoiser):
@@ -77,76 +144,6 @@ class OpenvinoStep:
         for name, array in {**inputs, X_NEXT: x_next}.items():
             self._request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
         run_request(self._request)
-
-
-BATCH = 16
-CAPABILITIES = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
-
-
-class OpenvinoEngine(Engine):
-    """A model compiled for the CPU: one stream a core, and one lane more.
-
-    Parameters
-    ----------
-    path
-        An .onnx file with a spec.
-    request
-        "auto" precision is bf16 where the CPU has instructions for it (AMX, AVX512-BF16), else f32. It is
-        always set explicitly: left alone, OpenVINO silently computes in bf16 on such machines. A model that is
-        quantised computes in int8.
-
-    Raises
-    ------
-    EngineError, SpecError
-        As `open_engine`.
-    """
-
-    def __init__(self, path: Path, request: EngineRequest = EngineRequest()) -> None:
-        import openvino
-
-        model, spec = read_model(path)
-        check_kind(path, spec)
-        core = openvino.Core()
-        hint, stated = choose_hint(path, spec, core, request)
-        cores = count_cores()
-        # One lane more than streams prepares the next batch meanwhile: 4 to 13 % faster at D = 32 on two cores.
-        lanes, batch = request.lanes or cores + 1, request.batch or BATCH
-        settings = {
-            "INFERENCE_PRECISION_HINT": hint,
-            "NUM_STREAMS": min(lanes, cores),
-            "INFERENCE_NUM_THREADS": cores,
-        }
-        shapes = {model.input(0).any_name: [batch, *spec.input_shape]}
-        self._compiled: Any = compile_model(path, core, model, shapes, settings)
-        super().__init__(spec, EngineInfo(path, hash_file(path), library_name(), "cpu", stated, lanes, batch))
-
-    def lane(self) -> OpenvinoLane:
-        """Make a worker with buffers of its own."""
-        batch = self.info.batch
-        return OpenvinoLane(self._compiled, (batch, *self.spec.input_shape), (batch, *self.spec.output_shape))
-
-    def close(self) -> None:
-        """Free the compiled model; lanes that still run keep it until they end."""
-        self._compiled = None
-
-
-class OpenvinoLane:
-    """One inference request on buffers that it shares with NumPy."""
-
-    def __init__(self, compiled: Any, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> None:
-        import openvino
-
-        self._inputs = np.zeros(shape, np.float32)
-        self._outputs = np.empty(out_shape, np.float32)
-        self._request = compiled.create_infer_request()
-        self._request.set_input_tensor(openvino.Tensor(self._inputs, shared_memory=True))
-        self._request.set_output_tensor(openvino.Tensor(self._outputs, shared_memory=True))
-
-    def run(self, inputs: Float32) -> Float32:
-        """Run (n, *input_shape) float32; the result is valid until the next run."""
-        self._inputs[: len(inputs)] = inputs
-        run_request(self._request)
-        return self._outputs[: len(inputs)]
 
 
 def read_model(path: Path) -> tuple[Any, ModelSpec]:

@@ -13,8 +13,23 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import EngineError, SpecError
 from microrun.runtime.spec import Diffusion, ModelSpec
 
+Shape = tuple[int, ...]
+Ports = Mapping[str, Shape]  # shapes without the batch
+# The graph of a denoiser's step; encoders and decoders have one input and one output of any name.
+X, KNOWN, MASK, NOISE, TIMESTEP, COEFFICIENTS = "x", "known", "mask", "noise", "timestep", "coefficients"
+CONDITION = "condition"
+X_NEXT = "x_next"
+COEFFICIENT_COUNT = 5
 
-def check_shapes(path: Path, spec: ModelSpec, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
+
+def step_inputs(diffusion: Diffusion) -> dict[str, Shape]:
+    """Inputs of the graph that does one step of a denoiser."""
+    condition = {CONDITION: (diffusion.condition_size,)} if diffusion.condition_size else {}
+    samples = dict.fromkeys((X, KNOWN, MASK, NOISE), diffusion.sample_shape)
+    return {**samples, TIMESTEP: (), COEFFICIENTS: (COEFFICIENT_COUNT,), **condition}
+
+
+def check_shapes(path: Path, spec: ModelSpec, input_shape: Shape, output_shape: Shape) -> None:
     """Compare a graph's shapes, without the batch, with its spec.
 
     Raises
@@ -28,29 +43,6 @@ def check_shapes(path: Path, spec: ModelSpec, input_shape: tuple[int, ...], outp
             f"{path}: its spec ({spec.kind}{size}) means {spec.input_shape} → {spec.output_shape} "
             f"per sample; the graph is {input_shape} → {output_shape}. Export the model again"
         )
-
-
-def check_kind(path: Path, spec: ModelSpec, generates: bool = False) -> None:
-    """Raise SpecError if a denoiser is wanted (``generates``) and this is none, or the other way round."""
-    if (spec.kind == "denoiser") == generates:
-        return
-    needed = "generation needs a denoiser" if generates else "this needs an encoder or a decoder"
-    raise SpecError(f"{path}: is {'an' if spec.kind == 'encoder' else 'a'} {spec.kind}; {needed}")
-
-
-Shape = tuple[int, ...]
-Ports = Mapping[str, Shape]  # shapes without the batch
-X, KNOWN, MASK, NOISE, TIMESTEP, COEFFICIENTS = "x", "known", "mask", "noise", "timestep", "coefficients"
-CONDITION = "condition"
-X_NEXT = "x_next"
-COEFFICIENT_COUNT = 5
-
-
-def step_inputs(diffusion: Diffusion) -> dict[str, Shape]:
-    """Inputs of the graph that does one step of a denoiser."""
-    condition = {CONDITION: (diffusion.condition_size,)} if diffusion.condition_size else {}
-    samples = dict.fromkeys((X, KNOWN, MASK, NOISE), diffusion.sample_shape)
-    return {**samples, TIMESTEP: (), COEFFICIENTS: (COEFFICIENT_COUNT,), **condition}
 
 
 def check_ports(path: Path, spec: ModelSpec, inputs: Ports, outputs: Ports) -> None:

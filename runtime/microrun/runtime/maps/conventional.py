@@ -23,7 +23,7 @@ from microrun.runtime.patterns.prepared import PreparedBatch, prepare_patterns
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.lattice import connect, neighbour_pairs
 from microrun.runtime.scans.scan import Scan
-from microrun.runtime.scans.source import Source
+from microrun.runtime.scans.source import IndexedSource
 from microrun.runtime.spec import Preprocessing
 
 Progress = Callable[[int, int], None]
@@ -60,7 +60,7 @@ class PhysicsMaps:
 
 
 def map_patterns(
-    source: Source, background: str = "auto", progress: Progress = lambda done, total: None
+    source: IndexedSource, background: str = "auto", progress: Progress = lambda done, total: None
 ) -> PhysicsMaps:
     """Measure all patterns of a scan, binned as the models take them.
 
@@ -89,7 +89,7 @@ def map_patterns(
 
 
 def index_map(
-    source: Source, background: str, geometry: Geometry, progress: Progress = lambda done, total: None
+    source: IndexedSource, background: str, geometry: Geometry, progress: Progress = lambda done, total: None
 ) -> tuple[Float64, NDArray[np.bool_]]:
     """Index all patterns of a scan.
 
@@ -151,6 +151,6 @@ def spread_over_map(values: NDArray[np.floating], scan: Scan) -> Float64:
     return image
 
 
-def _batches(source: Source, background: str, preprocessor: Preprocessor) -> Iterator[PreparedBatch]:
+def _batches(source: IndexedSource, background: str, preprocessor: Preprocessor) -> Iterator[PreparedBatch]:
     image = static_background(background, source, preprocessor)
     return prepare_patterns(source, preprocessor, image, np.arange(source.available))

@@ -18,7 +18,7 @@ from microrun.runtime.maps.pattern_quality import measure_sharpness
 from microrun.runtime.patterns.background import static_background
 from microrun.runtime.patterns.prepared import prepare_patterns
 from microrun.runtime.patterns.preprocess import Preprocessor
-from microrun.runtime.scans.source import Source
+from microrun.runtime.scans.source import IndexedSource
 from microrun.runtime.spec import ModelSpec
 
 QUANTILES = (0.1, 0.5, 0.9)
@@ -102,7 +102,7 @@ class JudgeRequest:
         (total, 4) true rotations of all patterns, or None.
     """
 
-    source: Source
+    source: IndexedSource
     background: str = "auto"
     count: int = 2000
     truth: Float64 | None = None

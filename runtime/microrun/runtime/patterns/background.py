@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import ScanError
 from microrun.runtime.patterns.preprocess import Preprocessor
-from microrun.runtime.scans.source import Claim, Source
+from microrun.runtime.scans.source import IndexedSource, require_indexed
 from microrun.runtime.scans.up2 import PIXEL_TYPES, count_patterns, read_header
 from microrun.runtime.scans.up_source import FileSource
 
@@ -20,13 +20,13 @@ BLOCK = 64  # patterns after which a running mean is renewed
 _CHUNK = 8
 
 
-def mean_background(source: Source, preprocessor: Preprocessor, subset: int = SUBSET) -> Float32:
+def mean_background(source: IndexedSource, preprocessor: Preprocessor, subset: int = SUBSET) -> Float32:
     """Mean over an evenly spaced, bounded subset of a finished scan.
 
     Parameters
     ----------
     source
-        The scan; nothing is claimed from it.
+        The scan; its patterns are read by number.
     preprocessor
         For its binning.
     subset
@@ -35,22 +35,27 @@ def mean_background(source: Source, preprocessor: Preprocessor, subset: int = SU
     Returns
     -------
     (H, W) float32, binned
+
+    Raises
+    ------
+    ScanError
+        If the source gives each pattern once only.
     """
+    require_indexed(source)
     count = min(source.available, source.scan.total)
     indices = np.unique(np.linspace(0, count - 1, min(subset, count)).round().astype(np.int64))
     raw = np.empty((_CHUNK, *source.scan.sig_shape), source.scan.dtype)
     binned = np.empty((_CHUNK, *preprocessor.input_shape), np.float32)
     total = np.zeros(preprocessor.input_shape)
-    claim = Claim(indices)
     for first in range(0, len(indices), _CHUNK):
         n = min(_CHUNK, len(indices) - first)
-        source.read(claim, first, raw[:n])
+        source.read_patterns(indices[first : first + n], raw[:n])
         preprocessor.bin(raw[:n], binned[:n])
         total += binned[:n].sum(axis=0, dtype=np.float64)
     return (total / len(indices)).astype(np.float32)
 
 
-def static_background(choice: str, source: Source, preprocessor: Preprocessor) -> Float32:
+def static_background(choice: str, source: IndexedSource, preprocessor: Preprocessor) -> Float32:
     """Background of a finished scan.
 
     Parameters

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32
 from microrun.runtime.patterns.preprocess import Preprocessor
-from microrun.runtime.scans.source import Claim, Source
+from microrun.runtime.scans.source import IndexedSource
 
 BATCH = 64
 
@@ -37,14 +37,14 @@ class PreparedBatch(NamedTuple):
 
 
 def prepare_patterns(
-    source: Source, preprocessor: Preprocessor, background: Float32, indices: NDArray[np.int64]
+    source: IndexedSource, preprocessor: Preprocessor, background: Float32, indices: NDArray[np.int64]
 ) -> Iterator[PreparedBatch]:
     """Read and prepare patterns of a scan.
 
     Parameters
     ----------
     source
-        Nothing is claimed from it.
+        Its patterns are read by number.
     preprocessor
         For its detector.
     background
@@ -57,12 +57,11 @@ def prepare_patterns(
     PreparedBatch
         Of 64 patterns; the last of fewer.
     """
-    claim = Claim(indices)
     keep = preprocessor.pixel_keep
     for first in range(0, len(indices), BATCH):
         n = min(BATCH, len(indices) - first)
         raw = np.empty((n, *source.scan.sig_shape), source.scan.dtype)
-        source.read(claim, first, raw)
+        source.read_patterns(indices[first : first + n], raw)
         binned = np.empty((n, *preprocessor.input_shape), np.float32)
         preprocessor.bin(raw, binned)
         out, ranges, flags = np.empty_like(binned), np.empty((n, 2), np.float32), np.empty(n, bool)

@@ -7,10 +7,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from microrun.runtime.array_types import Raw
 from microrun.runtime.errors import ScanError
 from microrun.runtime.scans.scan import Scan
-from microrun.runtime.scans.source import Claim, FinishedSource
+from microrun.runtime.scans.source import FinishedSource
 
 
 class KikuchipySource(FinishedSource):
@@ -54,9 +57,9 @@ class KikuchipySource(FinishedSource):
         super().__init__(scan, start, scan.total)
         self._reading = threading.Lock()
 
-    def read(self, claim: Claim, first: int, out: Raw) -> None:
-        """Copy patterns of a claim into ``out``."""
-        patterns = self._patterns[claim.indices[first : first + len(out)]]
+    def read_patterns(self, indices: NDArray[np.int64], out: Raw) -> None:
+        """Copy the patterns of these numbers into ``out``; ScanError if they cannot be read."""
+        patterns = self._patterns[indices]
         with self._reading:  # HDF5 reads one at a time anyway
             try:
                 out[:] = patterns.compute()

@@ -9,7 +9,6 @@ import numpy as np
 
 from microrun.runtime.errors import ScanError
 from microrun.runtime.scans.kikuchipy_source import KikuchipySource
-from microrun.runtime.scans.source import Claim
 from microrun.runtime.scans.up2 import PIXEL_TYPES
 from microrun.runtime.scans.up_source import FileSource, FollowingSource
 
@@ -21,7 +20,7 @@ def fingerprint(source: ScanFile) -> str:
     first = np.empty((1, *source.scan.sig_shape), source.scan.dtype)
     if isinstance(source, FollowingSource) and source.await_patterns(1) < 1:
         raise ScanError(f"{source.path}: no pattern arrived within {source.idle_timeout_s:g} s")
-    source.read(Claim(np.zeros(1, np.int64)), 0, first)
+    source.read_patterns(np.zeros(1, np.int64), first)
     return hashlib.sha256(first.tobytes()).hexdigest()
 
 

@@ -1,11 +1,12 @@
-"""Where patterns come from: the interface of all sources, and the one in memory."""
+"""Where patterns come from: streams that are claimed, patterns that are read by number, and the one in memory."""
 
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ class Claim:
 
 
 class Source(Protocol):
-    """What a stream asks of a source. All methods may be called from any thread."""
+    """A stream of patterns: each is claimed once, in order. All methods may be called from any thread."""
 
     @property
     def scan(self) -> Scan:
@@ -59,8 +60,39 @@ class Source(Protocol):
         """End the stream: claims that wait return None."""
 
 
-class FinishedSource:
-    """A source whose patterns all exist and are delivered one after the other; the base of those in files.
+@runtime_checkable
+class IndexedSource(Protocol):
+    """Patterns that are kept, and read by their numbers as often as one likes. May be read from any thread."""
+
+    @property
+    def scan(self) -> Scan:
+        """Geometry of the scan."""
+
+    @property
+    def available(self) -> int:
+        """Patterns that exist by now."""
+
+    def read_patterns(self, indices: NDArray[np.int64], out: Raw) -> None:
+        """Copy the patterns of these numbers into ``out``, (n, rows, cols) of the scan's pixel type."""
+
+
+def require_indexed(source: IndexedSource) -> None:
+    """Refuse a stream where patterns are to be read by number.
+
+    Raises
+    ------
+    ScanError
+        If the source gives every pattern once only, as `MemorySource` does.
+    """
+    if not isinstance(source, IndexedSource):
+        raise ScanError(
+            f"expected a scan whose patterns can be read by number, such as a file's; a {type(source).__name__} gives "
+            f"each of them once: take a running background for it, or one from a file"
+        )
+
+
+class FinishedSource(ABC):
+    """A source whose patterns all exist, both claimed one after the other and read by number; the base of files.
 
     Parameters
     ----------
@@ -88,6 +120,14 @@ class FinishedSource:
     def dropped(self) -> int:
         """Always 0: a file keeps its patterns."""
         return 0
+
+    @abstractmethod
+    def read_patterns(self, indices: NDArray[np.int64], out: Raw) -> None:
+        """Copy the patterns of these numbers into ``out``."""
+
+    def read(self, claim: Claim, first: int, out: Raw) -> None:
+        """Copy patterns of a claim into ``out``."""
+        self.read_patterns(claim.indices[first : first + len(out)], out)
 
     def claim(self, limit: int) -> Claim | None:
         """Take the next patterns; None at the end."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Raw
 from microrun.runtime.errors import ScanError
@@ -59,15 +60,14 @@ class FileSource(FinishedSource):
         super().__init__(scan, start, self._deliverable(scan, count))
         self._handles = threading.local()
 
-    def read(self, claim: Claim, first: int, out: Raw) -> None:
-        """Copy patterns of a claim into ``out``; any indices, contiguous ones in one go.
+    def read_patterns(self, indices: NDArray[np.int64], out: Raw) -> None:
+        """Copy the patterns of these numbers into ``out``, those that follow each other in one go.
 
         Raises
         ------
         ScanError
             If the file went away or became shorter.
         """
-        indices = claim.indices[first : first + len(out)]
         breaks = np.flatnonzero(np.diff(indices) != 1) + 1
         edges = [0, *breaks.tolist(), len(indices)]
         for start, stop in pairwise(edges):

@@ -18,7 +18,7 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import ScanError
 from microrun.runtime.patterns.background import mean_background
 from microrun.runtime.patterns.preprocess import Preprocessor
-from microrun.runtime.scans.source import Claim, Source
+from microrun.runtime.scans.source import IndexedSource
 from microrun.runtime.spec import Preprocessing
 from microrun.training.vae.cache import make_cache, open_cache
 
@@ -47,7 +47,7 @@ class Selection:
     held_out: float = 0.05
     seed: int = 0
 
-    def choose(self, scans: Sequence[Source]) -> list[Chosen]:
+    def choose(self, scans: Sequence[IndexedSource]) -> list[Chosen]:
         """Numbers of the patterns to train and to test on, of each scan; ascending, as disks like it."""
         rng = np.random.default_rng(self.seed)
         chosen = []
@@ -101,7 +101,7 @@ class Prepared:
 
 
 def prepare_scans(
-    scans: Sequence[Source],
+    scans: Sequence[IndexedSource],
     preprocessing: Preprocessing,
     cache: Path,
     selection: Selection,
@@ -149,7 +149,7 @@ def prepare_scans(
     return Prepared(patterns, training, held_out, preprocessing, identity_of(record))
 
 
-def describe_data(scans: Sequence[Source], preprocessing: Preprocessing, selection: Selection) -> dict[str, Any]:
+def describe_data(scans: Sequence[IndexedSource], preprocessing: Preprocessing, selection: Selection) -> dict[str, Any]:
     """Describe by values that JSON keeps what prepared patterns depend on.
 
     Parameters
@@ -186,10 +186,10 @@ def identity_of(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def _fingerprint(scan: Source) -> dict[str, Any]:
+def _fingerprint(scan: IndexedSource) -> dict[str, Any]:
     numbers = np.unique(np.linspace(0, scan.available - 1, _FINGERPRINTS).round().astype(np.int64))
     raw = np.empty((len(numbers), *scan.scan.sig_shape), scan.scan.dtype)
-    scan.read(Claim(numbers), 0, raw)
+    scan.read_patterns(numbers, raw)
     return {
         "patterns": scan.available,
         "sig_shape": scan.scan.sig_shape,
@@ -199,7 +199,7 @@ def _fingerprint(scan: Source) -> dict[str, Any]:
 
 
 def _prepare_all(
-    scans: Sequence[Source],
+    scans: Sequence[IndexedSource],
     chosen: Sequence[Chosen],
     preprocessing: Preprocessing,
     progress: Progress,
@@ -217,7 +217,7 @@ def _prepare_all(
 
 
 def _prepare(
-    scan: Source, numbers: NDArray[np.int64], preprocessing: Preprocessing
+    scan: IndexedSource, numbers: NDArray[np.int64], preprocessing: Preprocessing
 ) -> Iterator[tuple[int, Float32, NDArray[np.bool_]]]:
     """Prepare a scan's patterns: yield the first's place, some patterns, and which are without information."""
     preprocessor = Preprocessor(preprocessing, scan.scan.sig_shape)
@@ -225,16 +225,15 @@ def _prepare(
     raw = np.empty((_CHUNK, *scan.scan.sig_shape), scan.scan.dtype)
     prepared = np.empty((_CHUNK, *preprocessor.input_shape), np.float32)
     ranges, flags = np.empty((_CHUNK, 2), np.float32), np.empty(_CHUNK, bool)
-    claim = Claim(numbers)
     for first in range(0, len(numbers), _CHUNK):
         n = min(_CHUNK, len(numbers) - first)
-        scan.read(claim, first, raw[:n])
+        scan.read_patterns(numbers[first : first + n], raw[:n])
         preprocessor.prepare(raw[:n], background, prepared[:n], ranges[:n], flags[:n])
         yield first, prepared[:n], flags[:n]
 
 
 def _number(
-    scans: Sequence[Source], chosen: Sequence[Chosen], informative: NDArray[np.bool_]
+    scans: Sequence[IndexedSource], chosen: Sequence[Chosen], informative: NDArray[np.bool_]
 ) -> tuple[tuple[NDArray[np.int64], ...], NDArray[np.int64]]:
     """Numbers, in the cache, of the patterns to train on, scan by scan, and of those to test on."""
     training: list[NDArray[np.int64]] = []
@@ -249,5 +248,5 @@ def _number(
     return tuple(training), np.concatenate(held_out)
 
 
-def _name(scan: Source) -> object:
+def _name(scan: IndexedSource) -> object:
     return getattr(scan, "path", "a scan")

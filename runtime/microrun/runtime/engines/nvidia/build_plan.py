@@ -25,7 +25,7 @@ from microrun.runtime.engines.nvidia.tensorrt_library import (
     last_error,
     make_logger,
 )
-from microrun.runtime.engines.ports import check_kind, check_shapes
+from microrun.runtime.engines.ports import check_shapes
 from microrun.runtime.errors import EngineError, MicrorunError
 from microrun.runtime.files.hashes import hash_file
 from microrun.runtime.files.output import cannot_write, name_beside, write_whole
@@ -109,7 +109,7 @@ def build_plan(
         If a file cannot be written.
     """
     spec = read_onnx_spec(onnx)
-    check_kind(onnx, spec)
+    spec.require("encoder", "decoder", source=onnx, task="this")
     trt = import_library(request.library)
     card = _find_card(request.library)
     started = time.perf_counter()

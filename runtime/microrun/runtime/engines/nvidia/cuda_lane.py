@@ -13,7 +13,7 @@ import numpy as np
 
 from microrun.runtime.array_types import Float32
 from microrun.runtime.cores import count_cores
-from microrun.runtime.engines.engine import Engine, EngineInfo
+from microrun.runtime.engines.engine import Engine, EngineInfo, Lane
 from microrun.runtime.engines.known_answers import check_error, check_inputs
 from microrun.runtime.engines.nvidia.cuda import Device
 from microrun.runtime.errors import EngineError
@@ -36,7 +36,7 @@ class Compute(Protocol):
 MakeCompute = Callable[[int, int, int], Compute]  # of a stream and the addresses of input and output
 
 
-class CudaLane:
+class CudaLane(Lane):
     """One worker: it copies in, computes and copies out on a stream of its own.
 
     While it waits for the card its thread sleeps, so that the threads of other lanes prepare patterns or feed
@@ -82,8 +82,8 @@ class CudaLane:
             # Not a method of self, which would keep the lane alive.
             self._free = weakref.finalize(self, held.pop_all().close)
 
-    def run(self, inputs: Float32) -> Float32:
-        """Run (n, *input_shape) float32, n at most the batch; the result is valid until the next run.
+    def compute(self, count: int) -> Float32:
+        """Run the first rows of the inputs, which lie in page-locked memory; behind them lie older ones.
 
         Raises
         ------
@@ -93,10 +93,9 @@ class CudaLane:
         with self._running:
             if not self._free.alive:
                 raise EngineError("the engine is closed")
-            self._inputs[: len(inputs)] = inputs  # behind them lie older ones, whose results nobody sees
             graph = self._graph
             self._finish(self._work if graph is None else lambda: self._device.launch(graph, self._stream))
-            return self._outputs[: len(inputs)]
+            return self._outputs[:count]
 
     def close(self) -> None:
         """Free everything, once a run that is going on has ended."""
@@ -118,10 +117,10 @@ class CudaLane:
             held.callback(device.free, address)
             arrays.append(array)
             self._addresses.append(address)
-        self._inputs, self._outputs = arrays
+        self.inputs, self._outputs = arrays
 
     def _work(self) -> None:
-        self._device.copy_in(self._addresses[0], self._inputs, self._stream)
+        self._device.copy_in(self._addresses[0], self.inputs, self._stream)
         self._compute.enqueue()
         self._device.copy_out(self._outputs, self._addresses[1], self._stream)
 

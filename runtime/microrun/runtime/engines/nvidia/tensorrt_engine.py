@@ -11,7 +11,6 @@ from microrun.runtime.engines.nvidia.cuda import Card, Cuda
 from microrun.runtime.engines.nvidia.cuda_lane import CudaEngine, choose_lanes
 from microrun.runtime.engines.nvidia.plan import PlanRecord, read_record, rebuild
 from microrun.runtime.engines.nvidia.tensorrt_library import TITLES, covers, import_library, last_error, make_logger
-from microrun.runtime.engines.ports import check_kind
 from microrun.runtime.errors import EngineError
 
 MEMORY_SHARE = 0.8  # of the card's free memory for contexts of lanes; weights and buffers want some, too
@@ -41,7 +40,7 @@ class TensorrtEngine(CudaEngine):
 
     def __init__(self, path: Path, request: EngineRequest = EngineRequest()) -> None:
         record = read_record(path)
-        check_kind(path, record.spec)
+        record.spec.require("encoder", "decoder", source=path, task="this")
         batch = _check_request(path, record, request)
         trt = import_library(record.library)
         _check_version(path, record, trt.__version__)
