@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from microrun.runtime.engines.denoiser import Denoiser
 from microrun.runtime.engines.open import open_denoiser
 from microrun.runtime.generation.effort import evaluations_per_block
-from microrun.runtime.generation.grow import grow, write_grains
-from microrun.runtime.generation.request import LEAD, MIN_VOXELS, GenerateRequest
+from microrun.runtime.generation.generate import generate
+from microrun.runtime.generation.recipe import LEAD
+from microrun.runtime.generation.request import MIN_VOXELS, GenerateRequest
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.generation.tiling import Tiling
+from microrun.runtime.progress import finish
 from microrun.runtime.volumes.cleaning import absorb_grains
 from microrun.runtime.volumes.compare import collect_measures, compare_measures
 from microrun.runtime.volumes.measure import measure_grains
@@ -92,10 +94,7 @@ def grow_way(denoiser: Denoiser, request: GenerateRequest) -> tuple[Labels, floa
     """Grow a volume unless it is there; returns it and the seconds that it took."""
     started = time.monotonic()
     if not request.out.exists():
-        folder = request.open_folder(denoiser.spec, denoiser.info)
-        grow(folder, denoiser)
-        write_grains(folder, request.min_voxels, request.out)
-        folder.remove()
+        finish(generate(request, denoiser))
     labels: Labels = np.load(request.out)
     return labels, time.monotonic() - started
 
@@ -137,7 +136,7 @@ def main(engine: str, out: Path, size: int, only: list[str], min_voxels: int, se
                 continue
             setting = f"{size}-{min_voxels}-{seed}-{denoiser.info.sha256[:8]}"  # another's volumes are not taken
             file = out / f"{name.replace(',', '').replace(' ', '-')}-{setting}.npy"
-            request = GenerateRequest(file, (size, size, size), seed, sampling, min_voxels=min_voxels)
+            request = GenerateRequest((size, size, size), seed, sampling=sampling, out=file, min_voxels=min_voxels)
             labels, seconds = grow_way(denoiser, request)
             values = collect_measures([measure_grains(labels)])
             _, known = evaluations_per_block(denoiser.diffusion.schedule, sampling)

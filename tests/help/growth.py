@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from microrun.kernels.noise import normal_noise
 from microrun.runtime.array_types import Mask
 from microrun.runtime.colour_codes import colour_values, nearest_colours
 from microrun.runtime.engines.denoiser import Denoiser
+from microrun.runtime.generation.grow import Grown, grow
 from microrun.runtime.generation.request import GenerateRequest
-from microrun.runtime.generation.sampling import Sampling, plan_steps
+from microrun.runtime.generation.sampling import Sampling, tabulate_steps
 from microrun.runtime.generation.tiling import BLOCK
 from microrun.runtime.volumes.volume import Shape
 
@@ -30,6 +33,34 @@ def a_part(shape: Shape) -> Mask:
     """A slanted plate."""
     z, y, x = np.indices(shape)
     return np.asarray(abs(z + y // 2 - x) < 9)
+
+
+def watch(growing: Generator[Grown, None, Any], after_each: Callable[[Grown], object] = lambda now: None) -> None:
+    """Run a growth to its end, or to an error of whoever watches it."""
+    with closing(growing):
+        for now in growing:
+            after_each(now)
+
+
+def grown(request: GenerateRequest, denoiser: Denoiser) -> NDArray[Any]:
+    """The volume of a request, put together from its blocks."""
+    folder = request.open_folder(denoiser.spec, denoiser.info)
+    watch(grow(folder, denoiser))
+    return np.array(folder.assemble())
+
+
+class StopError(Exception):
+    """Stands for whatever ends a run."""
+
+
+def stop_after(blocks: int, error: BaseException) -> Callable[[Grown], None]:
+    """Raise once so many blocks are there."""
+
+    def after_each(now: Grown) -> None:
+        if now.blocks >= blocks:
+            raise error
+
+    return after_each
 
 
 def grow_slowly(denoiser: Denoiser, request: GenerateRequest) -> NDArray[Any]:
@@ -58,7 +89,7 @@ def _places(window: tuple[slice, ...]) -> Any:
 def _draw(
     denoiser: Denoiser, request: GenerateRequest, number: int, known: NDArray[np.float32], given: Mask
 ) -> NDArray[np.float32]:
-    steps = plan_steps(denoiser.diffusion.schedule, request.sampling, bool(given.any()))
+    steps = tabulate_steps(denoiser.diffusion.schedule, request.sampling, bool(given.any()))
     lane = denoiser.lane()
     noise = np.empty((lane.batch, *known.shape), np.float32)
     ids = np.full(lane.batch, number)

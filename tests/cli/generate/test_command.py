@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.open import open_denoiser
 from microrun.runtime.files.lock import FileLock
-from microrun.runtime.generation.request import LEAD, GenerateRequest
+from microrun.runtime.generation.recipe import LEAD
+from microrun.runtime.generation.request import GenerateRequest
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.volumes.parts import load_part
 from microrun.runtime.volumes.volume import Shape
@@ -56,7 +57,7 @@ def generate(capsys: pytest.CaptureFixture[str], tmp_path: Path, denoiser: Path)
 
 def expected_grains(denoiser: Path, tmp_path: Path, shape: Shape, **changes: object) -> NDArray[np.int32]:
     part = changes.get("part")
-    request = GenerateRequest(tmp_path / "expected.npy", shape, sampling=SAMPLING, **changes)  # type: ignore[arg-type]
+    request = GenerateRequest(shape, sampling=SAMPLING, out=tmp_path / "expected.npy", **changes)  # type: ignore[arg-type]
     with open_denoiser(denoiser, "cpu", EngineRequest(lanes=1)) as opened:
         colours = grow_slowly(opened, request)
     assert part is None or (colours[~np.asarray(part)] == -1).all()
@@ -301,7 +302,7 @@ def test_a_folder_of_something_else_is_left_alone(generate: Microrun, tmp_path: 
 
 def test_the_blocks_of_another_engine_are_left_alone(generate: Microrun, denoiser: Path, tmp_path: Path) -> None:
     with open_denoiser(denoiser, "cpu") as opened:
-        request = GenerateRequest(tmp_path / "out.npy", (32, 32, 32), sampling=SAMPLING)
+        request = GenerateRequest((32, 32, 32), sampling=SAMPLING, out=tmp_path / "out.npy")
         folder = request.open_folder(opened.spec, opened.info)
     other = write_block_denoiser(tmp_path / "other.onnx")
     other.write_bytes(other.read_bytes() + b"\x1a\x00")  # an unknown empty field: another file, the same model
@@ -327,9 +328,9 @@ def test_a_job_without_a_terminal_is_told_how_far_it_is(generate: Microrun, monk
 def test_no_scheduler_at_the_address_is_one_line(
     generate: Microrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from microrun.runtime.generation import grow_on_dask as generate_dask
+    from microrun.runtime.generation import cluster
 
-    monkeypatch.setattr(generate_dask.connect.__wrapped__, "__defaults__", (1.0,))  # type: ignore[attr-defined]
+    monkeypatch.setattr(cluster.connect.__wrapped__, "__defaults__", (1.0,))  # type: ignore[attr-defined]
     ran = generate("--size", 32, "--dask", "tcp://127.0.0.1:9")
     check_refused(ran, "tcp://127.0.0.1:9", "no Dask scheduler answers there within 1 s")
     assert not list(tmp_path.iterdir())

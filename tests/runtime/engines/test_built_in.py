@@ -15,8 +15,10 @@ from microrun.runtime.engines.catalogue import find_model, list_denoisers, list_
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.open import find_decoder_of, open_denoiser, open_engine
 from microrun.runtime.errors import EngineError, SpecError
-from microrun.runtime.generation.grow import grow, write_grains
-from microrun.runtime.generation.request import PRESETS, GenerateRequest
+from microrun.runtime.generation.generate import generate
+from microrun.runtime.generation.recipe import PRESETS
+from microrun.runtime.generation.request import GenerateRequest
+from microrun.runtime.progress import finish
 from microrun.runtime.volumes.measure import measure_grains
 
 
@@ -62,13 +64,11 @@ def test_what_is_taken_for_the_other_kind_is_refused(models: Path) -> None:
 
 
 def test_the_built_in_denoiser_grows_grains_as_large_as_simulated_ones(tmp_path: Path) -> None:
-    request = GenerateRequest(tmp_path / "grains.npy", (32, 32, 32), seed=1, sampling=PRESETS["fast"])
+    request = GenerateRequest((32, 32, 32), seed=1, sampling=PRESETS["fast"], out=tmp_path / "grains.npy")
     with open_denoiser("grains", "cpu") as denoiser:
         assert denoiser.info.path.stat().st_size < 12e6
         assert denoiser.spec.training.metrics["default_kl_volume"] < 0.03 and denoiser.spec.training.data
-        folder = request.open_folder(denoiser.spec, denoiser.info)
-        grow(folder, denoiser)
-        write_grains(folder, request.min_voxels, request.out)
+        finish(generate(request, denoiser))
     grains = measure_grains(np.load(request.out))
     assert 60 < np.median(grains.volume_um3) < 350  # of simulated cubes of this size: 135
     assert np.median(grains.c_over_a) > 0.4  # 0.56

@@ -14,6 +14,7 @@ import pytest
 from make_denoisers import SCHEDULE, write_denoiser
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
+from samplers import Known, sample_repaint
 
 from microrun.kernels.noise import normal_noise
 from microrun.runtime.engines.denoiser import Denoiser, StepLane
@@ -24,7 +25,7 @@ from microrun.runtime.engines.open import open_denoiser
 from microrun.runtime.engines.openvino_cpu import OpenvinoDenoiser
 from microrun.runtime.engines.slots import SlotLane
 from microrun.runtime.errors import EngineError
-from microrun.runtime.generation.sampling import Known, Sampling, Steps, plan_steps, sample_repaint
+from microrun.runtime.generation.sampling import Sampling, Steps, tabulate_steps
 from microrun.runtime.spec import Diffusion
 
 Float32 = NDArray[np.float32]
@@ -42,7 +43,7 @@ class Job(NamedTuple):
 
     @property
     def steps(self) -> Steps:
-        return plan_steps(SCHEDULE, SAMPLING, bool(self.mask.any()))
+        return tabulate_steps(SCHEDULE, SAMPLING, bool(self.mask.any()))
 
     def noise(self, evaluation: int) -> Float32:
         out = np.empty((1, *SHAPE), np.float32)

@@ -16,27 +16,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from growth import a_request
+from growth import a_request, watch
 from make_denoisers import write_block_denoiser
 from make_models import write_encoder
 
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.open import open_denoiser
 from microrun.runtime.errors import EngineError, SpecError, VolumeError
-from microrun.runtime.generation import grow_on_dask as generate_dask
 from microrun.runtime.generation.block_folder import BlockFolder
+from microrun.runtime.generation.cluster import TIMEOUT_S, connect, describe, plain_errors
 from microrun.runtime.generation.grow import Grown, grow
-from microrun.runtime.generation.grow_on_dask import (
-    TIMEOUT_S,
-    Job,
-    Run,
-    _plain_errors,
-    connect,
-    describe,
-    grow_on_dask,
-    make_block,
-)
+from microrun.runtime.generation.grow_on_dask import grow_on_dask
 from microrun.runtime.generation.sampling import Sampling
+from microrun.runtime.generation.workshops import RemoteEngine, Run, Workshops, end_run, make_block, workshops_of
 
 distributed = pytest.importorskip("distributed")
 BLOCKS = 8
@@ -72,8 +64,8 @@ def client_here() -> Iterator[Any]:
         distributed.Client(started, set_as_default=False) as connected,
     ):  # fmt: skip
         yield connected
-        for run in list(generate_dask._workshops):
-            generate_dask._forget(run.path)
+        for path in folders_at_work(connected):
+            kept_by(connected).forget(path)
 
 
 @pytest.fixture(scope="module")
@@ -81,17 +73,27 @@ def denoiser(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_block_denoiser(tmp_path_factory.mktemp("denoisers") / "tiny.onnx")
 
 
-def job_of(denoiser: Path) -> Job:
-    return Job(str(denoiser), "cpu", "f32")
+def kept_by(client: Any) -> Workshops:
+    """What the only worker, of this process, keeps."""
+    (worker,) = client.cluster.workers.values()
+    return workshops_of(worker)
+
+
+def folders_at_work(client: Any) -> list[Path]:
+    return kept_by(client).folders
+
+
+def engine_of(denoiser: Path) -> RemoteEngine:
+    return RemoteEngine(str(denoiser), "cpu", "f32")
 
 
 def open_folder(client: Any, denoiser: Path, folder: Path, **changes: Any) -> BlockFolder:
-    return a_request(folder, **changes).open_folder(*describe(client, job_of(denoiser)))
+    return a_request(folder, **changes).open_folder(*describe(client, engine_of(denoiser)))
 
 
 def left_by_killed(client: Any, denoiser: Path, folder: BlockFolder, number: int) -> Any:
     """A block that a client asked for that was killed then: nobody gives it up."""
-    return client.submit(make_block, Run(job_of(denoiser), folder.path, folder.blueprint), number, pure=False)
+    return client.submit(make_block, Run(engine_of(denoiser), folder.path, folder.blueprint), number, pure=False)
 
 
 def begin_endless(client: Any, denoiser: Path, folder: Path) -> tuple[BlockFolder, Any]:
@@ -99,7 +101,7 @@ def begin_endless(client: Any, denoiser: Path, folder: Path) -> tuple[BlockFolde
     endless = open_folder(client, denoiser, folder, **ENDLESS)
     endless.store(0, np.zeros((4, 32, 32, 32), np.float32))
     left = left_by_killed(client, denoiser, endless, 1)
-    wait_for(lambda: any(workshop.maker.evaluations for workshop in generate_dask._workshops.values()))
+    wait_for(lambda: folders_at_work(client) and kept_by(client).evaluations > 0)
     return endless, left
 
 
@@ -118,7 +120,7 @@ def grown_here(denoiser: Path, folder: Path, **changes: Any) -> dict[str, bytes]
     folder.mkdir()
     with open_denoiser(denoiser, "cpu", EngineRequest("f32")) as opened:
         made = a_request(folder, **changes).open_folder(opened.spec, opened.info)
-        grow(made, opened)
+        watch(grow(made, opened))
     return blocks_of(made)
 
 
@@ -138,10 +140,10 @@ def test_workers_grow_the_same_volumes_in_the_same_folder_one_after_another(
 ) -> None:
     for seed in (1, 2):  # workers must not take the second for the first
         folder, seen = open_folder(client, denoiser, tmp_path, seed=seed), list[Grown]()
-        grow_on_dask(client, job_of(denoiser), folder, seen.append)
+        watch(grow_on_dask(client, engine_of(denoiser), folder), seen.append)
         assert blocks_of(folder) == grown_here(denoiser, tmp_path / str(seed), seed=seed)
         assert [now.blocks for now in seen] == list(range(BLOCKS + 1))
-        assert len({now.evaluations + now.remaining for now in seen}) == 1 and seen[-1].remaining == 0
+        assert len({now.total for now in seen}) == 1 and seen[-1].done == seen[-1].total
         folder.remove()
 
 
@@ -155,7 +157,7 @@ def test_a_killed_worker_changes_nothing(client: Any, denoiser: Path, tmp_path: 
             killed.append(next(iter(client.run(os.getpid).values())))
             os.kill(killed[0], signal.SIGKILL)
 
-    grow_on_dask(client, job_of(denoiser), folder, progress)
+    watch(grow_on_dask(client, engine_of(denoiser), folder), progress)
     assert killed
     assert blocks_of(folder) == grown_here(denoiser, tmp_path / "here")
 
@@ -168,11 +170,11 @@ def test_a_run_that_was_interrupted_goes_on(client: Any, denoiser: Path, tmp_pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        grow_on_dask(client, job_of(denoiser), folder, interrupt)
+        watch(grow_on_dask(client, engine_of(denoiser), folder), interrupt)
     kept = folder.finished().sum()
     assert kept >= 2
     seen: list[Grown] = []
-    grow_on_dask(client, job_of(denoiser), folder, seen.append)
+    watch(grow_on_dask(client, engine_of(denoiser), folder), seen.append)
     assert seen[0].blocks >= kept
     assert blocks_of(folder) == grown_here(denoiser, tmp_path / "here")
 
@@ -185,10 +187,10 @@ def test_no_block_is_begun_after_an_interruption(client_here: Any, denoiser: Pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as interrupted:
-        grow_on_dask(client_here, job_of(denoiser), folder, interrupt)
+        watch(grow_on_dask(client_here, engine_of(denoiser), folder), interrupt)
     wait_for(lambda: not any(client_here.processing().values()))
     assert 0 < len(blocks_of(folder)) < ROOTS
-    assert not generate_dask._workshops and not client_here.cluster.scheduler.tasks
+    assert not folders_at_work(client_here) and not client_here.cluster.scheduler.tasks
     assert interrupted.tb  # as long as it lives, so do the futures
 
 
@@ -196,11 +198,11 @@ def test_tasks_that_come_in_after_the_end_of_their_run_make_nothing(
     client_here: Any, denoiser: Path, tmp_path: Path
 ) -> None:
     folder = open_folder(client_here, denoiser, tmp_path)
-    run = Run(job_of(denoiser), folder.path, folder.blueprint)
-    client_here.run(generate_dask._end, run)
+    run = Run(engine_of(denoiser), folder.path, folder.blueprint)
+    client_here.run(end_run, run)
     with pytest.raises(EngineError, match="this run has ended; run again to go on"):
         client_here.submit(make_block, run, 0, pure=False).result()
-    assert not blocks_of(folder) and not generate_dask._workshops
+    assert not blocks_of(folder) and not folders_at_work(client_here)
 
 
 # --- what workers keep
@@ -211,10 +213,10 @@ def test_an_engine_that_was_replaced_is_opened_anew(client_here: Any, denoiser: 
     for end in (b"", b"\x1a\x00"):  # an unknown empty field: another file, the same model
         engine.write_bytes(denoiser.read_bytes() + end)
         folder = open_folder(client_here, engine, tmp_path, shape=(32, 32, 32))
-        grow_on_dask(client_here, job_of(engine), folder)
+        watch(grow_on_dask(client_here, engine_of(engine), folder))
         assert folder.finished().all()
         folder.remove()
-    assert not generate_dask._workshops
+    assert not folders_at_work(client_here)
 
 
 def test_what_killed_clients_leave_is_cleared_up_but_for_what_is_in_use(
@@ -226,10 +228,10 @@ def test_what_killed_clients_leave_is_cleared_up_but_for_what_is_in_use(
         folder = open_folder(client_here, denoiser, tmp_path, out=out, seed=seed, shape=(32, 32, 32))
         left_by_killed(client_here, denoiser, folder, 0).result()
         assert folder.has(0)
-    assert [run.path.name for run in generate_dask._workshops] == ["out.h5.blocks", "2.h5.blocks", "3.h5.blocks"]
+    assert [path.name for path in folders_at_work(client_here)] == ["out.h5.blocks", "2.h5.blocks", "3.h5.blocks"]
     assert sum(thread.name.endswith("(_work)") for thread in threading.enumerate()) == 3 * THREADS
     assert not busy.done()
-    generate_dask._forget(endless.path)
+    kept_by(client_here).forget(endless.path)
     with pytest.raises(EngineError, match="closed before this block was finished"):
         busy.result(TIMEOUT_S)
 
@@ -240,7 +242,9 @@ def test_what_a_killed_client_left_does_not_come_into_another_volume(
     old, left = begin_endless(client_here, denoiser, tmp_path)
     old.remove()
     new, open_at = open_folder(client_here, denoiser, tmp_path), list[int]()
-    grow_on_dask(client_here, job_of(denoiser), new, lambda _: open_at.append(len(generate_dask._workshops)))
+    watch(
+        grow_on_dask(client_here, engine_of(denoiser), new), lambda _: open_at.append(len(folders_at_work(client_here)))
+    )
     assert open_at[:2] == [0, 1]  # before the first block, and after it
     with pytest.raises(EngineError, match="closed before this block was finished"):
         left.result(TIMEOUT_S)
@@ -255,7 +259,7 @@ def test_a_folder_that_became_another_one_is_refused(client_here: Any, denoiser:
     folder.remove()
     other = open_folder(client_here, denoiser, tmp_path, seed=8)
     with pytest.raises(VolumeError, match="sees another folder of this name") as error:
-        grow_on_dask(client_here, job_of(denoiser), folder)
+        watch(grow_on_dask(client_here, engine_of(denoiser), folder))
     one_line(error, folder.path)
     assert not blocks_of(other)
 
@@ -265,7 +269,7 @@ def test_another_precision_or_file_is_refused(client: Any, denoiser: Path, tmp_p
     other = tmp_path / "other.onnx"
     other.write_bytes(denoiser.read_bytes() + b"\x1a\x00")  # an unknown empty field: another file, the same model
     with pytest.raises(EngineError, match="Give all workers the same") as error:
-        grow_on_dask(client, job_of(other), folder)
+        watch(grow_on_dask(client, engine_of(other), folder))
     one_line(error, folder.path)
     with pytest.raises(VolumeError, match="another denoiser"):
         open_folder(client, other, tmp_path)
@@ -273,7 +277,7 @@ def test_another_precision_or_file_is_refused(client: Any, denoiser: Path, tmp_p
         info = dataclasses.replace(opened.info, precision="bf16")
         bf16 = a_request(tmp_path, out=tmp_path / "bf16.npy").open_folder(opened.spec, info)
     with pytest.raises(EngineError, match=r"in bf16; a worker has .* in f32"):
-        grow_on_dask(client, job_of(denoiser), bf16)
+        watch(grow_on_dask(client, engine_of(denoiser), bf16))
     assert not blocks_of(folder) and not blocks_of(bf16)
 
 
@@ -283,18 +287,18 @@ def test_errors_of_blocks_come_through_and_the_next_run_is_well(client: Any, den
     folder.store(0, np.zeros((4, 32, 32, 32), np.float32))
     damaged.write_bytes(bytes(damaged.stat().st_size))
     with pytest.raises(VolumeError, match="delete it and run again") as error:
-        grow_on_dask(client, job_of(denoiser), folder)
+        watch(grow_on_dask(client, engine_of(denoiser), folder))
     one_line(error, damaged)
     damaged.unlink()
-    grow_on_dask(client, job_of(denoiser), folder)
+    watch(grow_on_dask(client, engine_of(denoiser), folder))
     assert blocks_of(folder) == grown_here(denoiser, tmp_path / "here")
 
 
 def test_engines_that_workers_cannot_open_are_refused(client: Any, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no such file"):
-        describe(client, Job(str(tmp_path / "none.onnx"), "cpu"))
+        describe(client, RemoteEngine(str(tmp_path / "none.onnx"), "cpu"))
     with pytest.raises(SpecError, match="generation needs a denoiser"):
-        describe(client, Job(str(write_encoder(tmp_path / "encoder.onnx")), "cpu"))
+        describe(client, RemoteEngine(str(write_encoder(tmp_path / "encoder.onnx")), "cpu"))
 
 
 @pytest.mark.parametrize("hangs_up", [False, True])
@@ -355,18 +359,20 @@ def test_a_scheduler_without_workers_is_one_line() -> None:
     one_line(error, address)
 
 
-def test_workers_that_end_instead_of_an_answer_are_one_line(denoiser: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_end_instead_of_an_answer_are_one_line(denoiser: Path) -> None:
     """As they do where microrun is not installed."""
     with (
         distributed.LocalCluster(
-            n_workers=1, processes=False, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
         ) as started,
         distributed.Client(started, set_as_default=False) as connected,
-    ):
-        monkeypatch.setattr(generate_dask, "_describe", lambda _: time.sleep(3))
+    ):  # fmt: skip
+        busy = connected.submit(time.sleep, 3, pure=False)
         threading.Timer(0.5, lambda: started.scale(0)).start()
         with pytest.raises(EngineError, match=r"the last Dask worker ended.*microrun must be installed") as error:
-            describe(connected, job_of(denoiser))
+            describe(connected, engine_of(denoiser))
+        busy.cancel()
     one_line(error, "see its log")
 
 
@@ -377,10 +383,10 @@ def test_errors_of_dask_say_what_to_do() -> None:
     from distributed.scheduler import KilledWorker
 
     killed = KilledWorker("a block", None, 3)
-    with pytest.raises(EngineError, match="microrun must be installed"), _plain_errors():
+    with pytest.raises(EngineError, match="microrun must be installed"), plain_errors():
         raise RuntimeError("Error during deserialization of the task graph. This frequently occurs if …")
-    with pytest.raises(RuntimeError, match="another"), _plain_errors():
+    with pytest.raises(RuntimeError, match="another"), plain_errors():
         raise RuntimeError("another")
     for error, said in ((killed, "worker after worker"), (CancelledError(), "lost"), (CommClosedError(), "lost")):
-        with pytest.raises(EngineError, match=f"{said}.*run again to go on"), _plain_errors():
+        with pytest.raises(EngineError, match=f"{said}.*run again to go on"), plain_errors():
             raise error

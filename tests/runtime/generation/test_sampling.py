@@ -9,18 +9,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
+from samplers import Known, sample_ddim, sample_ddpm, sample_repaint
 
 from microrun.kernels.noise import normal_noise
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.generation.sampling import (
-    Known,
-    Sampling,
-    Steps,
-    plan_steps,
-    sample_ddim,
-    sample_ddpm,
-    sample_repaint,
-)
+from microrun.runtime.generation.sampling import Sampling, Steps, tabulate_steps
 from microrun.runtime.schedule import Schedule
 
 Array = NDArray[np.floating[Any]]
@@ -188,7 +181,7 @@ def test_repaint_is_that_of_diffusers(
     expected, draws = repaint_with_diffusers(theirs, denoise, x, known, eta)
     sampling = Sampling(count, eta, n_resample, jump_length, spacing="leading")
     ours = sample_repaint(denoise, x, schedule, lambda number: draws[number - 1], sampling, known)
-    assert len(plan_steps(schedule, sampling, True).timesteps) == len(draws)
+    assert len(tabulate_steps(schedule, sampling, True).timesteps) == len(draws)
     assert abs(ours - expected).max() < error
 
 
@@ -196,12 +189,12 @@ def test_the_count_of_evaluations_is_the_papers() -> None:
     schedule = Schedule(250)
     # GrainPaint's "10 resamplings" are ten more than the first; its loop leaves out one timestep: 2,489.
     paper = Sampling(250, n_resample=11, plain_steps=25)
-    assert len(plan_steps(schedule, paper, has_known=True).timesteps) == 250 + 10 * 224 == 2490
-    assert len(plan_steps(schedule, paper, has_known=False).timesteps) == 250
+    assert len(tabulate_steps(schedule, paper, has_known=True).timesteps) == 250 + 10 * 224 == 2490
+    assert len(tabulate_steps(schedule, paper, has_known=False).timesteps) == 250
 
 
 def test_last_steps_are_plain_and_jumps_go_back_as_far_as_asked() -> None:
-    timesteps = plan_steps(Schedule(50), Sampling(10, n_resample=3, jump_length=2, plain_steps=4), True).timesteps
+    timesteps = tabulate_steps(Schedule(50), Sampling(10, n_resample=3, jump_length=2, plain_steps=4), True).timesteps
     levels = (timesteps // 5).tolist()
     assert levels == [9, 8, 7, 6, 7, 6, 7, 6, 5, 4, 5, 4, 5, 4, 3, 2, 1, 0]
 
@@ -230,7 +223,7 @@ def check_marginals(steps: Steps, schedule: Schedule) -> None:
 def test_every_step_of_every_plan_ends_at_the_level_of_the_next(schedule: Schedule, eta: float) -> None:
     for sampling in (Sampling(100, eta), Sampling(33, eta, 5, 1, 4), Sampling(60, eta, 3, 6)):
         for has_known in (False, True):
-            check_marginals(plan_steps(schedule, sampling, has_known), schedule)
+            check_marginals(tabulate_steps(schedule, sampling, has_known), schedule)
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
@@ -260,7 +253,7 @@ def test_zero_terminal_snr_finds_means_that_lie_far_off(prediction: Any) -> None
 
 def test_known_voxels_are_as_far_ahead_as_asked() -> None:
     schedule = Schedule(250)
-    level, ahead = (plan_steps(schedule, Sampling(50, n_resample=2, known_lead=lead), True) for lead in (0, 0.2))
+    level, ahead = (tabulate_steps(schedule, Sampling(50, n_resample=2, known_lead=lead), True) for lead in (0, 0.2))
     assert_array_equal(level.timesteps, ahead.timesteps)
     assert_array_equal(level.coefficients[:, 2:], ahead.coefficients[:, 2:])
     ends = np.append(level.timesteps[1:], -1)

@@ -171,7 +171,7 @@ def generate(
     from microrun.cli.bench.engines import Wanted
     from microrun.cli.bench.machine import cpu_name
     from microrun.cli.bench.volume_tables import print_generate
-    from microrun.runtime.generation.request import PRESETS
+    from microrun.runtime.generation.recipe import PRESETS
 
     _check_out(out)
     wanted = Wanted.parse(device or ["auto"], precision or ["auto"], lanes, batch)

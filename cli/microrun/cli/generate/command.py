@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,21 +9,22 @@ from typing import Annotated, Literal
 import typer
 
 from microrun.cli import console
-from microrun.cli.generate.growth import Pace, grown_bar, print_pace, print_plan, print_summary
+from microrun.cli.generate.growth import print_estimate, show_growth
 from microrun.runtime.array_types import Mask
 from microrun.runtime.engines.engine import Device, EngineRequest, Precision
 from microrun.runtime.engines.open import open_denoiser
 from microrun.runtime.errors import MicrorunError, OutputError, VolumeError
-from microrun.runtime.files.lock import FileLock
 from microrun.runtime.files.npy import map_array
-from microrun.runtime.files.output import cannot_write
-from microrun.runtime.generation.block_folder import BlockFolder
-from microrun.runtime.generation.blueprint import Order, name_computed
+from microrun.runtime.generation.blueprint import name_computed
+from microrun.runtime.generation.cluster import connect, describe
 from microrun.runtime.generation.effort import check_block, measure_speed
-from microrun.runtime.generation.grow import Grown, Progress, grow, write_grains
-from microrun.runtime.generation.grow_on_dask import Job, connect, describe, grow_on_dask
-from microrun.runtime.generation.request import MIN_VOXELS, PRESETS, GenerateRequest
+from microrun.runtime.generation.generate import generate as generate_volume
+from microrun.runtime.generation.generate import generate_by
+from microrun.runtime.generation.grow_on_dask import grow_on_dask
+from microrun.runtime.generation.recipe import PRESETS, Order
+from microrun.runtime.generation.request import MIN_VOXELS, GenerateRequest
 from microrun.runtime.generation.sampling import Sampling
+from microrun.runtime.generation.workshops import RemoteEngine
 from microrun.runtime.volumes.parts import load_part
 from microrun.runtime.volumes.volume import Shape
 
@@ -66,10 +65,11 @@ def generate(
         raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
     mask = _read_part(part, size) if stl is None else _load_stl(stl, part, size or SIZE)
     shape = _parse_size(size or SIZE) if mask is None else (mask.shape[0], mask.shape[1], mask.shape[2])
-    request = GenerateRequest(out, shape, seed, _sampling(preset, steps, resample), order, mask, min_voxels)
-    request.check()  # before anything is opened
+    sampling = _sampling(preset, steps, resample)
+    request = GenerateRequest(shape, seed, order, sampling, out=out, part=mask, min_voxels=min_voxels)
+    _ = request.tiling  # refuses what cannot be tiled before anything is opened
     if dask is not None:
-        _generate_on_dask(request, dask, Job(_as_workers_find(engine), device, precision, batch), dry_run)
+        _generate_on_dask(request, dask, RemoteEngine(_as_workers_find(engine), device, precision, batch), dry_run)
     else:
         _generate_here(request, engine, device, EngineRequest(precision, batch=batch), dry_run)
 
@@ -78,66 +78,25 @@ def _generate_here(request: GenerateRequest, engine: str, device: Device, asked:
     with console.err.status("opening the engine"):
         denoiser = open_denoiser(engine, device, asked)
     with denoiser:
-        check_block(denoiser.spec)
+        diffusion = check_block(denoiser.spec)
         if dry_run:
             with console.err.status("measuring"):
                 rate = measure_speed(denoiser)
-            print_plan(request, denoiser.diffusion, denoiser.info, rate)
+            print_estimate(request, diffusion, denoiser.info, rate)
             return
         console.out.print(f"engine   {denoiser.info}")
-        with _only_run(request):
-            folder = request.open_folder(denoiser.spec, denoiser.info)
-            _run(request, folder, lambda progress: grow(folder, denoiser, progress))
+        show_growth(generate_volume(request, denoiser), request, diffusion)
 
 
-def _generate_on_dask(request: GenerateRequest, address: str, job: Job, dry_run: bool) -> None:
+def _generate_on_dask(request: GenerateRequest, address: str, engine: RemoteEngine, dry_run: bool) -> None:
     if dry_run:
         raise MicrorunError("--dry-run measures this machine; leave out --dask")
     with connect(address) as client:
-        spec, info = describe(client, job)
+        spec, info = describe(client, engine)
         console.out.print(f"workers  {len(client.scheduler_info()['workers'])} at {address}")
         console.out.print(f"engine   {info.path.name} with {name_computed(info)}")
-        with _only_run(request):
-            folder = request.open_folder(spec, info)
-            _run(request, folder, lambda progress: grow_on_dask(client, job, folder, progress))
-
-
-@contextlib.contextmanager
-def _only_run(request: GenerateRequest) -> Iterator[None]:
-    """Lock the folder of the blocks; VolumeError if another run grows the same volume."""
-    try:
-        lock = FileLock(request.folder)
-    except BlockingIOError:
-        raise VolumeError(f"{request.out}: another run is growing it; wait, or choose another --out") from None
-    except OSError as error:
-        raise cannot_write(request.out, error) from None
-    with lock:
-        yield
-
-
-def _run(request: GenerateRequest, folder: BlockFolder, grow_blocks: Callable[[Progress], None]) -> None:
-    """Grow all blocks with a progress bar, write the grains, and clear the blocks away."""
-    pace, grown = Pace(request, folder), Grown(int(folder.finished().sum()), 0, 0)
-    if grown.blocks:
-        console.out.print(f"going on {grown.blocks:,} of {pace.blocks:,} blocks are in {folder.path}")
-    try:
-        with grown_bar(pace) as show:
-
-            def progress(now: Grown) -> None:
-                nonlocal grown
-                grown = now
-                show(now)
-
-            grow_blocks(progress)
-    except KeyboardInterrupt:
-        kept = f"{grown.blocks:,} of {pace.blocks:,} blocks are kept"
-        console.error_line(f"interrupted; {kept}: run the same again to go on")
-        raise typer.Exit(130) from None
-    print_pace(pace, grown)
-    with console.err.status("telling grains apart"):
-        summary = write_grains(folder, request.min_voxels, request.out)
-    folder.remove()
-    print_summary(request, summary)
+        growing = generate_by(request, spec, info, lambda folder: grow_on_dask(client, engine, folder))
+        show_growth(growing, request, check_block(spec))
 
 
 def _sampling(preset: str, steps: int | None, resample: int | None) -> Sampling:

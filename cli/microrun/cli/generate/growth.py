@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
+import typer
 
 from microrun.cli import console
 from microrun.runtime.engines.engine import EngineInfo
-from microrun.runtime.generation.block_folder import BlockFolder
 from microrun.runtime.generation.effort import GRAINPAINT_EVALUATIONS, count_work, evaluations_per_block
-from microrun.runtime.generation.grow import Grown, Progress
+from microrun.runtime.generation.generate import Growing
+from microrun.runtime.generation.grow import Grown
 from microrun.runtime.generation.request import GenerateRequest
 from microrun.runtime.generation.tiling import BLOCK
+from microrun.runtime.progress import finish
 from microrun.runtime.spec import Diffusion
 from microrun.runtime.volumes.segment import Summary
 
@@ -29,12 +31,14 @@ class Pace:
 
     Parameters
     ----------
-    request, folder
-        Of the volume.
+    request
+        For the volume.
+    diffusion
+        What the denoiser draws.
     """
 
-    def __init__(self, request: GenerateRequest, folder: BlockFolder) -> None:
-        work = count_work(folder.tiling, folder.diffusion.schedule, request.sampling)
+    def __init__(self, request: GenerateRequest, diffusion: Diffusion) -> None:
+        work = count_work(request.tiling, diffusion.schedule, request.sampling)
         self.blocks = work.blocks
         voxels = int(np.prod(request.shape)) if request.part is None else int(request.part.sum())
         self._voxels_per_evaluation = voxels / work.evaluations
@@ -42,16 +46,36 @@ class Pace:
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """Time since the start."""
         return max(time.monotonic() - self._started, 1e-3)
 
     def voxels_s(self, now: Grown) -> float:
         """Voxels per second on average."""
-        return now.evaluations * self._voxels_per_evaluation / self.seconds
+        return now.done * self._voxels_per_evaluation / self.seconds
+
+
+def show_growth(growing: Growing, request: GenerateRequest, diffusion: Diffusion) -> None:
+    """Run a volume's growth to its end: a progress bar, then how fast it was and what was made."""
+    grown, pace = next(growing), Pace(request, diffusion)
+    if grown.blocks:
+        console.out.print(f"going on {grown.blocks:,} of {pace.blocks:,} blocks are in {request.folder}")
+    try:
+        with _bar(pace) as show:
+            while not grown.phase:
+                show(grown)
+                grown = next(growing)
+    except KeyboardInterrupt:
+        kept = f"{grown.blocks:,} of {pace.blocks:,} blocks are kept"
+        console.error_line(f"interrupted; {kept}: run the same again to go on")
+        raise typer.Exit(130) from None
+    _print_pace(pace, grown)
+    with console.err.status(grown.phase):
+        summary = finish(growing)
+    _print_summary(request, summary)
 
 
 @contextmanager
-def grown_bar(pace: Pace) -> Iterator[Progress]:
+def _bar(pace: Pace) -> Iterator[Callable[[Grown], None]]:
     """Show how a volume grows; where there is no terminal, such as in a job's log, by a line a minute."""
     said = time.monotonic()
     with console.progress_bar("growing", "evaluations") as bar:
@@ -59,16 +83,16 @@ def grown_bar(pace: Pace) -> Iterator[Progress]:
         def show(now: Grown) -> None:
             nonlocal said
             note = f"{now.blocks:,} of {pace.blocks:,} blocks, {pace.voxels_s(now):,.0f} voxels/s"
-            bar(now.evaluations, now.evaluations + now.remaining, note)
+            bar(now.done, now.total, note)
             if not console.err.is_terminal and time.monotonic() - said > LOG_S:
                 said = time.monotonic()
-                left = pace.seconds * now.remaining / max(now.evaluations, 1)
+                left = pace.seconds * (now.total - now.done) / max(now.done, 1)
                 console.err.print(f"growing  {note}, {_duration(left)} left")
 
         yield show
 
 
-def print_plan(request: GenerateRequest, diffusion: Diffusion, info: EngineInfo, rate: float) -> None:
+def print_estimate(request: GenerateRequest, diffusion: Diffusion, info: EngineInfo, rate: float) -> None:
     """Print what a volume takes: blocks, evaluations, room and time."""
     tiling = request.tiling
     work = count_work(tiling, diffusion.schedule, request.sampling)
@@ -98,16 +122,16 @@ def print_plan(request: GenerateRequest, diffusion: Diffusion, info: EngineInfo,
     )
 
 
-def print_pace(pace: Pace, grown: Grown) -> None:
+def _print_pace(pace: Pace, grown: Grown) -> None:
     """Print how fast the blocks were made."""
-    if grown.evaluations:
+    if grown.done:
         console.out.print(
             f"grown    {grown.blocks:,} blocks in {_duration(pace.seconds)}: "
-            f"{grown.evaluations / pace.seconds:,.1f} evaluations/s, {pace.voxels_s(grown):,.0f} voxels/s"
+            f"{grown.done / pace.seconds:,.1f} evaluations/s, {pace.voxels_s(grown):,.0f} voxels/s"
         )
 
 
-def print_summary(request: GenerateRequest, summary: Summary) -> None:
+def _print_summary(request: GenerateRequest, summary: Summary) -> None:
     """Print what was made."""
     console.out.print(f"grains   {summary.grains:,} in {summary.voxels - summary.outside:,} voxels")
     console.out.print(f"wrote    {request.out} ({console.size_text(request.out.stat().st_size)})")

@@ -53,7 +53,7 @@ class StepLane(Protocol):
         timesteps
             (batch,) int32. Rows of idle slots, here and below, may hold anything.
         coefficients
-            (batch, 5) float32, rows of `plan_steps`.
+            (batch, 5) float32, rows of `tabulate_steps`.
         noise
             (batch, *sample_shape) float32, without gaps: standard normals.
 

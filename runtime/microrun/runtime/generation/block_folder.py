@@ -24,7 +24,7 @@ from microrun.runtime.errors import EngineError, MicrorunError, VolumeError
 from microrun.runtime.files.disk import take_room
 from microrun.runtime.files.npy import map_array
 from microrun.runtime.files.output import BESIDE, cannot_write, write_text, written_beside
-from microrun.runtime.generation.blueprint import Blueprint, hash_mask, tile_volume
+from microrun.runtime.generation.blueprint import Blueprint, hash_mask
 from microrun.runtime.generation.tiling import BLOCK, Tiling
 from microrun.runtime.spec import Diffusion
 
@@ -42,6 +42,8 @@ class BlockFolder:
         Of the folder, as `make_folder` made it.
     diffusion
         What blocks are: colours are kept as int8, other values as float32.
+    tiling
+        The blocks and their order, where they are at hand; else they follow from the blueprint.
 
     Raises
     ------
@@ -49,8 +51,10 @@ class BlockFolder:
         If it is no such folder, or damaged.
     """
 
-    def __init__(self, path: Path, diffusion: Diffusion) -> None:
+    def __init__(self, path: Path, diffusion: Diffusion, tiling: Tiling | None = None) -> None:
         self.path = path
+        if tiling is not None:
+            self.tiling = tiling
         self.blueprint, self.diffusion = read_blueprint(path), diffusion
         self._colours, self._channels = diffusion.n_colours, diffusion.sample_shape[0]
         dtype = np.int8 if self._colours else np.float32
@@ -62,7 +66,7 @@ class BlockFolder:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of what is kept: int8 colours or float32 values."""
+        """Type of what is kept: int8 colours or float32 values."""
         return self._blank.dtype
 
     @cached_property
@@ -81,7 +85,7 @@ class BlockFolder:
     @cached_property
     def tiling(self) -> Tiling:
         """The blocks and their order."""
-        return tile_volume(self.blueprint.order, self.blueprint.shape, self.part)
+        return self.blueprint.tile(self.part)
 
     def finished(self) -> Mask:
         """(n,) bool: blocks whose files are there, whole."""

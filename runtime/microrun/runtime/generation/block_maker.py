@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from microrun.kernels.noise import normal_noise
-from microrun.runtime.array_types import Float32
+from microrun.runtime.array_types import Float32, Mask
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.denoiser import Denoiser, StepLane
 from microrun.runtime.errors import EngineError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.generation.block_folder import BlockFolder
-from microrun.runtime.generation.sampling import Steps, plan_steps
+from microrun.runtime.generation.sampling import Steps, tabulate_steps
 
 
 class BlockMaker(Closing):
@@ -35,7 +35,7 @@ class BlockMaker(Closing):
     def __init__(self, denoiser: Denoiser, folder: BlockFolder) -> None:
         self._denoiser, self.folder = denoiser, folder
         schedule, sampling = denoiser.diffusion.schedule, folder.blueprint.sampling
-        self._steps = {has_known: plan_steps(schedule, sampling, has_known) for has_known in (False, True)}
+        self._steps = {has_known: tabulate_steps(schedule, sampling, has_known) for has_known in (False, True)}
         self._has_known = folder.tiling.has_known
         self._waiting: queue.PriorityQueue[tuple[int, int, Future[None] | None]] = queue.PriorityQueue()
         self._tickets = itertools.count()  # so that futures are never compared
@@ -61,10 +61,6 @@ class BlockMaker(Closing):
             self._give_up(self._failure)
         return future
 
-    def _steps_of(self, number: int) -> Steps:
-        """The steps that a block takes: those that find known voxels take more."""
-        return self._steps[bool(self._has_known[number])]
-
     def close(self) -> None:
         """Give unfinished blocks up, and end the threads."""
         self._give_up(EngineError("closed before this block was finished; run again to go on"))
@@ -74,14 +70,15 @@ class BlockMaker(Closing):
     def _work(self, lane_number: int) -> None:
         futures: set[Future[None]] = set()
         try:
-            with _Crew(self._denoiser.lane(), self) as crew:
+            seed, shape = self.folder.blueprint.seed, self._denoiser.diffusion.sample_shape
+            with _Crew(self._denoiser.lane(), shape, seed) as crew:
                 while self._take(crew, futures):
                     finished = crew.step()
                     self._counts[lane_number] += len(futures)
-                    for job, block in finished:
-                        self.folder.store(job.number, block)
-                        futures.remove(job.future)
-                        job.future.set_result(None)
+                    for drawn, block in finished:
+                        self.folder.store(drawn.number, block)
+                        futures.remove(drawn.future)
+                        drawn.future.set_result(None)
         except Exception as error:  # whatever it is, those who wait for blocks are to hear of it
             self._give_up(error)
         for future in futures:
@@ -97,7 +94,8 @@ class BlockMaker(Closing):
             if future is None:
                 break
             futures.add(future)
-            crew.begin(_Job(number, future, self._steps_of(number)), self.folder)
+            steps = self._steps[bool(self._has_known[number])]  # those that find known voxels take more
+            crew.begin(_Drawing(number, future, steps), *self.folder.known(number))
         return self._failure is None
 
     def _put(self, number: int, future: Future[None] | None) -> None:
@@ -116,7 +114,7 @@ class BlockMaker(Closing):
 
 
 @dataclass
-class _Job:
+class _Drawing:
     """A block in a slot, who waits for it, and the number of its next evaluation."""
 
     number: int
@@ -128,45 +126,44 @@ class _Job:
 class _Crew(Closing):
     """The slots of a lane, and the noise that they need next."""
 
-    def __init__(self, lane: StepLane, maker: BlockMaker) -> None:
-        diffusion = maker._denoiser.diffusion
-        self._lane, self._shape = lane, diffusion.sample_shape
-        self._jobs: list[_Job | None] = [None] * lane.batch
+    def __init__(self, lane: StepLane, sample_shape: tuple[int, ...], seed: int) -> None:
+        self._lane, self._shape, self._seed = lane, sample_shape, seed
+        self._drawn: list[_Drawing | None] = [None] * lane.batch
         self._timesteps = np.zeros(lane.batch, np.int32)
         self._coefficients = np.zeros((lane.batch, 5), np.float32)
-        self._noise = _NoiseAhead(maker.folder.blueprint.seed, (lane.batch, *self._shape))
+        self._noise = _NoiseAhead(seed, (lane.batch, *sample_shape))
 
     @property
     def idle(self) -> bool:
         """Whether a slot is."""
-        return None in self._jobs
+        return None in self._drawn
 
-    def begin(self, job: _Job, folder: BlockFolder) -> None:
+    def begin(self, drawing: _Drawing, known: Float32, mask: Mask) -> None:
         """Put a block into an idle slot."""
-        slot = self._jobs.index(None)
+        slot = self._drawn.index(None)
         x = np.empty((1, *self._shape), np.float32)
-        normal_noise(folder.blueprint.seed, np.array([job.number]), 0, x)
-        self._lane.load(slot, x[0], *folder.known(job.number))
-        self._jobs[slot] = job
+        normal_noise(self._seed, np.array([drawing.number]), 0, x)
+        self._lane.load(slot, x[0], known, mask)
+        self._drawn[slot] = drawing
 
-    def step(self) -> list[tuple[_Job, Float32]]:
+    def step(self) -> list[tuple[_Drawing, Float32]]:
         """Advance all blocks by one evaluation; returns those that are finished, whose slots are idle again."""
-        for slot, job in enumerate(self._jobs):
-            if job is not None:
-                self._timesteps[slot] = job.steps.timesteps[job.next]
-                self._coefficients[slot] = job.steps.coefficients[job.next]
+        for slot, drawing in enumerate(self._drawn):
+            if drawing is not None:
+                self._timesteps[slot] = drawing.steps.timesteps[drawing.next]
+                self._coefficients[slot] = drawing.steps.coefficients[drawing.next]
         noise = self._noise.take(self._wanted(1))
         self._noise.prepare(self._wanted(2))
         self._lane.step(self._timesteps, self._coefficients, noise)
         finished = []
-        for slot, job in enumerate(self._jobs):
-            if job is None:
+        for slot, drawing in enumerate(self._drawn):
+            if drawing is None:
                 continue
-            job.next += 1
-            if job.next == len(job.steps.timesteps):
-                finished.append((job, self._lane.read(slot)))
+            drawing.next += 1
+            if drawing.next == len(drawing.steps.timesteps):
+                finished.append((drawing, self._lane.read(slot)))
                 self._lane.free(slot)
-                self._jobs[slot] = None
+                self._drawn[slot] = None
         return finished
 
     def close(self) -> None:
@@ -174,7 +171,7 @@ class _Crew(Closing):
         self._noise.close()
 
     def _wanted(self, ahead: int) -> list[tuple[int, int] | None]:
-        return [None if job is None else (job.number, job.next + ahead) for job in self._jobs]
+        return [None if drawing is None else (drawing.number, drawing.next + ahead) for drawing in self._drawn]
 
 
 class _NoiseAhead(Closing):

@@ -5,39 +5,28 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from microrun.runtime.array_types import Mask
 from microrun.runtime.engines.engine import EngineInfo
-from microrun.runtime.errors import VolumeError
+from microrun.runtime.generation.recipe import VolumeRecipe
 from microrun.runtime.generation.sampling import Sampling
-from microrun.runtime.generation.tiling import BLOCK, Tiling, tile_anisotropic, tile_isotropic
-from microrun.runtime.volumes.volume import LARGEST, Shape
 
-Order = Literal["isotropic", "anisotropic"]
-TILINGS = {"isotropic": tile_isotropic, "anisotropic": tile_anisotropic}
 HASHED = {"engine": "denoiser", "part": "part"}  # what a blueprint holds by its hash
 METHOD = 1  # counts up whenever tiling, noise or steps change, so that no folder is gone on with in another way
 
 
 @dataclass(frozen=True)
-class Blueprint:
+class Blueprint(VolumeRecipe):
     """All that a volume is a function of.
 
     Parameters
     ----------
-    shape
-        (z, y, x) in voxels, without a part 32 or more each.
-    seed
-        Of the noise.
-    order
-        Of the blocks.
-    sampling
-        How each block is drawn.
+    shape, seed, order, sampling
+        As of `VolumeRecipe`.
     engine, computed
         SHA-256 of the denoiser's file, and what computes it: library, device and precision round differently.
     part
@@ -46,20 +35,17 @@ class Blueprint:
         `METHOD` of the version that began the volume.
     """
 
-    shape: Shape
-    seed: int
-    order: Order
-    sampling: Sampling
-    engine: str
-    computed: str
-    part: str = ""
-    method: int = METHOD
+    engine: str = dataclasses.field(kw_only=True)
+    computed: str = dataclasses.field(kw_only=True)
+    part: str = dataclasses.field(default="", kw_only=True)
+    method: int = dataclasses.field(default=METHOD, kw_only=True)
 
-    def __post_init__(self) -> None:
-        if self.order not in TILINGS:
-            raise VolumeError(f"order must be one of {', '.join(TILINGS)}; got {self.order!r}")
-        if not 0 <= self.seed < 1 << 64:
-            raise VolumeError(f"seed must be 0 to 2^64 - 1; got {self.seed}")
+    @classmethod
+    def of(cls, recipe: VolumeRecipe, part: Mask | None, info: EngineInfo) -> Blueprint:
+        """The blueprint of a recipe and a part, made by an engine."""
+        kept = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(VolumeRecipe)}
+        hashed = "" if part is None else hash_mask(part)
+        return cls(**kept, engine=info.sha256, computed=name_computed(info), part=hashed)
 
     def difference(self, other: Blueprint) -> str:
         """Name what differs, with both values where they tell a reader something; empty if nothing does."""
@@ -87,23 +73,6 @@ class Blueprint:
             raise TypeError("no JSON object")
         z, y, x = values.pop("shape")
         return cls((z, y, x), sampling=Sampling(**values.pop("sampling")), **values)
-
-
-def tile_volume(order: Order, shape: Shape, part: Mask | None) -> Tiling:
-    """Tile a volume; around a part that is thinner than a block there is room for one.
-
-    Raises
-    ------
-    VolumeError
-        If the volume is smaller than a block or far too large, or the mask does not fit or is empty.
-    """
-    if math.prod(shape) > LARGEST:
-        raise VolumeError(f"a volume must have at most {LARGEST:,} voxels; got {shape}: grow it in pieces")
-    if part is None or part.shape != shape:
-        return TILINGS[order](shape, part)
-    depth, rows, cols = (max(side, BLOCK) for side in shape)
-    missing = [(0, more - side) for more, side in zip((depth, rows, cols), shape, strict=True)]
-    return TILINGS[order]((depth, rows, cols), np.pad(part, missing) if np.any(missing) else part)
 
 
 def name_computed(info: EngineInfo) -> str:

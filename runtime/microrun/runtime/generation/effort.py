@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from microrun.runtime.engines.denoiser import Denoiser, StepLane
 from microrun.runtime.errors import EngineError
 from microrun.runtime.generation.block_folder import BlockFolder
-from microrun.runtime.generation.sampling import Sampling, plan_steps
+from microrun.runtime.generation.sampling import Sampling, tabulate_steps
 from microrun.runtime.generation.tiling import BLOCK, Tiling
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec
@@ -43,7 +43,7 @@ class Work:
 
 def evaluations_per_block(schedule: Schedule, sampling: Sampling) -> tuple[int, int]:
     """Evaluations of the network for a block without known voxels, and for one with."""
-    bare, known = (len(plan_steps(schedule, sampling, has_known).timesteps) for has_known in (False, True))
+    bare, known = (len(tabulate_steps(schedule, sampling, has_known).timesteps) for has_known in (False, True))
     return bare, known
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable
+from collections.abc import Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,35 +15,30 @@ from microrun.runtime.generation.block_folder import BlockFolder
 from microrun.runtime.generation.block_maker import BlockMaker
 from microrun.runtime.generation.effort import check_block, evaluations_of_blocks
 from microrun.runtime.generation.tiling import Tiling
-from microrun.runtime.volumes.segment import SegmentOptions, Summary, write_labels
-from microrun.runtime.volumes.volume import Volume
+from microrun.runtime.progress import Progress
 
-VALUE_SCALE = 100.0  # of GrainPaint's labels: the side of its training volumes
 TICK_S = 0.5  # between signs of life
-Progress = Callable[["Grown"], None]
 
 
 @dataclass(frozen=True)
-class Grown:
+class Grown(Progress):
     """How far a volume has come.
 
     Parameters
     ----------
+    done, total
+        Evaluations of the network: since the start of this run, and of the whole run.
+    phase
+        Empty while blocks grow.
     blocks
-        Finished ones.
-    evaluations
-        Of the network since the start of this run.
-    remaining
-        Evaluations that are still to be done.
+        Finished ones, those of earlier runs among them.
     """
 
-    blocks: int
-    evaluations: int
-    remaining: int
+    blocks: int = 0
 
 
-class Queue:
-    """Blocks that are ready, in the order of the tiling.
+class ReadyBlocks:
+    """Blocks that wait for no other any more, in the order of the tiling.
 
     Parameters
     ----------
@@ -52,6 +46,11 @@ class Queue:
         Blocks and what they wait for.
     finished
         (n,) bool: blocks that are there already.
+
+    Attributes
+    ----------
+    first : list of int
+        Those that are ready at once.
     """
 
     def __init__(self, tiling: Tiling, finished: NDArray[np.bool_]) -> None:
@@ -61,7 +60,7 @@ class Queue:
         order = np.argsort(tiling.earlier, kind="stable")
         self._later = blocks[order]
         self._starts = np.searchsorted(tiling.earlier[order], np.arange(len(tiling) + 1))
-        self.ready: list[int] = np.flatnonzero((self._waits_for == 0) & ~finished).tolist()
+        self.first: list[int] = np.flatnonzero((self._waits_for == 0) & ~finished).tolist()
 
     def finish(self, number: int) -> list[int]:
         """Take note of a finished block; returns those that it was the last to keep waiting, ascending."""
@@ -71,7 +70,7 @@ class Queue:
         return ready
 
 
-def grow(folder: BlockFolder, denoiser: Denoiser, progress: Progress = lambda _: None) -> None:
+def grow(folder: BlockFolder, denoiser: Denoiser) -> Generator[Grown, None, None]:
     """Make all blocks of a volume that are missing, on this machine.
 
     Blocks start as soon as those that they wait for are finished. The volume is the same, to the last bit on the
@@ -83,8 +82,11 @@ def grow(folder: BlockFolder, denoiser: Denoiser, progress: Progress = lambda _:
         Of the volume.
     denoiser
         That draws the blocks.
-    progress
-        Called about twice a second.
+
+    Yields
+    ------
+    Grown
+        About twice a second.
 
     Raises
     ------
@@ -95,17 +97,17 @@ def grow(folder: BlockFolder, denoiser: Denoiser, progress: Progress = lambda _:
     """
     check_block(denoiser.spec)
     finished, evaluations = folder.finished(), evaluations_of_blocks(folder)
-    waiting, done = Queue(folder.tiling, finished), queue.SimpleQueue[tuple[int, Future[None]]]()
+    waiting, done = ReadyBlocks(folder.tiling, finished), queue.SimpleQueue[tuple[int, Future[None]]]()
     with BlockMaker(denoiser, folder) as maker:
 
         def submit(number: int) -> None:
             maker.submit(number).add_done_callback(lambda future: done.put((number, future)))
 
-        for number in waiting.ready:
+        for number in waiting.first:
             submit(number)
         total, count = int(evaluations[~finished].sum()), int(finished.sum())
         while count < len(finished):
-            progress(Grown(count, maker.evaluations, total - maker.evaluations))
+            yield Grown(maker.evaluations, total, blocks=count)
             try:
                 number, future = done.get(timeout=TICK_S)
             except queue.Empty:
@@ -114,35 +116,4 @@ def grow(folder: BlockFolder, denoiser: Denoiser, progress: Progress = lambda _:
             count += 1
             for later in waiting.finish(number):
                 submit(later)
-        progress(Grown(count, maker.evaluations, 0))
-
-
-def write_grains(folder: BlockFolder, min_voxels: int, out: Path) -> Summary:
-    """Put the finished blocks together, tell their grains apart and write those.
-
-    Voxels of one colour that hang together by faces are a grain; values that are no colours are clustered as
-    GrainPaint does.
-
-    Parameters
-    ----------
-    folder
-        Of the volume, all blocks finished.
-    min_voxels
-        Smaller grains are absorbed by a neighbour; 0 keeps all.
-    out
-        A .npy or .h5 file to make or replace: (z, y, x) int32, −1 outside the part.
-
-    Raises
-    ------
-    VolumeError, OutputError
-        As `write_labels`.
-    """
-    values = folder.assemble()
-    colours = values.dtype == np.int8
-    options = (
-        SegmentOptions(components=6, min_voxels=min_voxels)
-        if colours
-        else SegmentOptions(VALUE_SCALE, fill=True, min_voxels=min_voxels)
-    )
-    about = {"blueprint": folder.blueprint.to_json()}
-    return write_labels(Volume(values, str(folder.path), positive=colours), options, out, about=about)
+        yield Grown(maker.evaluations, total, blocks=count)

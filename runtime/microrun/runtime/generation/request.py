@@ -1,8 +1,8 @@
-"""What to grow, and the presets that were measured."""
+"""A volume that is asked for: what to grow, and where to."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -10,40 +10,28 @@ from microrun.runtime.array_types import Mask
 from microrun.runtime.engines.engine import EngineInfo
 from microrun.runtime.errors import OutputError
 from microrun.runtime.generation.block_folder import BlockFolder, make_folder
-from microrun.runtime.generation.blueprint import Blueprint, Order, hash_mask, name_computed, tile_volume
+from microrun.runtime.generation.blueprint import Blueprint
 from microrun.runtime.generation.effort import check_block, evaluations_per_block
-from microrun.runtime.generation.sampling import Sampling
+from microrun.runtime.generation.recipe import VolumeRecipe
 from microrun.runtime.generation.tiling import Tiling
 from microrun.runtime.spec import ModelSpec
-from microrun.runtime.volumes.volume import SUFFIXES, Shape
+from microrun.runtime.volumes.volume import SUFFIXES
 
-# Of known voxels, measured: with less, borders of blocks show; with more, sizes of grains suffer.
-LEAD = 0.16
-PRESETS = {
-    "default": Sampling(50, n_resample=2, plain_steps=5, known_lead=LEAD),
-    "fast": Sampling(25, n_resample=2, plain_steps=2, known_lead=LEAD),
-}
 # Of a grain, 3³: voxels that a network is not sure of look like tiny ones. Of Potts' 8 % are smaller, with 0.2 % of the
 # voxels.
 MIN_VOXELS = 27
 
 
 @dataclass(frozen=True, eq=False)
-class GenerateRequest:
-    """What to grow.
+class GenerateRequest(VolumeRecipe):
+    """What to grow, and where to.
 
     Parameters
     ----------
+    shape, seed, order, sampling
+        As of `VolumeRecipe`.
     out
-        The .npy or .h5 file to make; blocks lie beside it in OUT.blocks until it is done.
-    shape
-        (z, y, x) in voxels; without a part 32 or more each.
-    seed
-        The same seed and engine give the same volume.
-    sampling
-        How each block is drawn.
-    order
-        Of the blocks.
+        The .npy or .h5 file to make, a path or text; blocks lie beside it in OUT.blocks until it is done.
     part
         Bool of that shape, True in the part; None for the whole box.
     min_voxels
@@ -52,20 +40,18 @@ class GenerateRequest:
     Raises
     ------
     VolumeError
-        If there is no such volume.
+        If order or seed make no sense.
     OutputError
         If a file of this name cannot be made.
     """
 
-    out: Path
-    shape: Shape
-    seed: int = 0
-    sampling: Sampling = PRESETS["default"]
-    order: Order = "isotropic"
-    part: Mask | None = None
-    min_voxels: int = MIN_VOXELS
+    out: Path = field(kw_only=True)
+    part: Mask | None = field(default=None, kw_only=True)
+    min_voxels: int = field(default=MIN_VOXELS, kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "out", Path(self.out))
         if self.out.suffix.lower() not in SUFFIXES:
             raise OutputError(f"{self.out}: volumes are written as .npy or .h5")
         if not self.out.parent.is_dir():
@@ -75,13 +61,13 @@ class GenerateRequest:
 
     @property
     def folder(self) -> Path:
-        """Of the blocks."""
+        """Folder of the blocks."""
         return self.out.with_name(self.out.name + ".blocks")
 
-    def blueprint(self, info: EngineInfo) -> Blueprint:
-        """All that the volume is a function of, with the engine that computes it."""
-        part = "" if self.part is None else hash_mask(self.part)
-        return Blueprint(self.shape, self.seed, self.order, self.sampling, info.sha256, name_computed(info), part)
+    @cached_property
+    def tiling(self) -> Tiling:
+        """The blocks and their order; VolumeError if the volume cannot be tiled."""
+        return self.tile(self.part)
 
     def open_folder(self, spec: ModelSpec, info: EngineInfo) -> BlockFolder:
         """Make the folder of the blocks, or go on with it.
@@ -91,21 +77,12 @@ class GenerateRequest:
         EngineError
             If the denoiser draws no blocks.
         VolumeError
-            If the folder is that of another volume.
+            If the folder is that of another volume, or the volume cannot be tiled.
         MicrorunError
             If so many timesteps do not fit the denoiser's schedule.
         """
         diffusion = check_block(spec)
         evaluations_per_block(diffusion.schedule, self.sampling)  # refuses before there is a folder
-        self.check()
-        make_folder(self.folder, self.blueprint(info), self.part)
-        return BlockFolder(self.folder, diffusion)
-
-    def check(self) -> None:
-        """Raise VolumeError if the volume cannot be tiled."""
-        _ = self.tiling
-
-    @cached_property
-    def tiling(self) -> Tiling:
-        """The blocks and their order; VolumeError if there are none."""
-        return tile_volume(self.order, self.shape, self.part)
+        tiling = self.tiling
+        make_folder(self.folder, Blueprint.of(self, self.part, info), self.part)
+        return BlockFolder(self.folder, diffusion, tiling)

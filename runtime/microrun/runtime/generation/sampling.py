@@ -10,9 +10,8 @@ they are one such step. A graph that holds network and step does the same on a d
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +19,6 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.schedule import Prediction, Schedule, Spacing
-
-Samples = NDArray[np.floating[Any]]
-Denoise = Callable[[Samples, int], Samples]
-Noise = Callable[[int], Samples]
 
 
 @dataclass(frozen=True)
@@ -85,22 +80,7 @@ class Steps(NamedTuple):
     coefficients: Float64
 
 
-class Known(NamedTuple):
-    """What is given of a batch of samples.
-
-    Parameters
-    ----------
-    values
-        Clean values, of the batch's shape; any where not known.
-    mask
-        Bool of the same shape, True = given.
-    """
-
-    values: Samples
-    mask: NDArray[np.bool_]
-
-
-def plan_steps(schedule: Schedule, sampling: Sampling, has_known: bool = False) -> Steps:
+def tabulate_steps(schedule: Schedule, sampling: Sampling, has_known: bool = False) -> Steps:
     """Make the table of steps.
 
     Parameters
@@ -171,68 +151,3 @@ def _step_coefficients(now: Float64, before: Float64, after: Float64, how: tuple
     added = np.sqrt(forward * spread**2 + 1 - forward)
     back = np.sqrt(forward)
     return np.stack([back * of_x, back * of_output, added], axis=1)
-
-
-def sample_ddpm(denoise: Denoise, x: Samples, schedule: Schedule, noise: Noise) -> Samples:
-    """Draw samples by all timesteps of the training (Ho et al., arXiv:2006.11239).
-
-    Parameters
-    ----------
-    denoise
-        The network: its output for samples at a timestep, or the x_0 that follows where it predicts bits.
-    x
-        (n, …) standard normals, ``noise(0)``.
-    schedule
-        That the network was trained with.
-    noise
-        Standard normals of x's shape for evaluation 1, 2, …; a function of its number.
-
-    Returns
-    -------
-    (n, …) samples, in x's dtype
-    """
-    return _walk(denoise, x, plan_steps(schedule, Sampling(schedule.training_steps)), noise)
-
-
-def sample_ddim(denoise: Denoise, x: Samples, schedule: Schedule, noise: Noise, sampling: Sampling) -> Samples:
-    """Draw samples by fewer timesteps (Song et al., arXiv:2010.02502); arguments as for `sample_ddpm`."""
-    return _walk(denoise, x, plan_steps(schedule, sampling), noise)
-
-
-def sample_repaint(
-    denoise: Denoise, x: Samples, schedule: Schedule, noise: Noise, sampling: Sampling, known: Known
-) -> Samples:
-    """Draw samples that continue what is given (Lugmayr et al., arXiv:2201.09865).
-
-    Parameters
-    ----------
-    denoise, x, schedule, noise
-        As for `sample_ddpm`.
-    sampling
-        How to draw.
-    known
-        What is given: it comes out exactly so.
-
-    Returns
-    -------
-    (n, …) samples, in x's dtype
-
-    Raises
-    ------
-    MicrorunError
-        If only some samples of the batch have known voxels: they need other steps than the rest.
-    """
-    has_known = known.mask.reshape(len(x), -1).any(axis=1)
-    if has_known.any() != has_known.all():
-        raise MicrorunError("samples with and without known voxels need batches of their own; got both in one")
-    return _walk(denoise, x, plan_steps(schedule, sampling, bool(has_known.any())), noise, known)
-
-
-def _walk(denoise: Denoise, x: Samples, steps: Steps, noise: Noise, known: Known | None = None) -> Samples:
-    rows = steps.coefficients.astype(x.dtype)
-    for number, (t, (a, b, c, d, e)) in enumerate(zip(steps.timesteps.tolist(), rows, strict=True), 1):
-        n = noise(number)
-        drawn = c * x + d * denoise(x, t) + e * n
-        # A choice and no sum, so that what is known stays so to the last bit.
-        x = drawn if known is None else np.where(known.mask, a * known.values + b * n, drawn)
-    return x

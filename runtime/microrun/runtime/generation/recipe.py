@@ -1,0 +1,79 @@
+"""What a volume is asked to be, and the ways of drawing that were measured."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from microrun.runtime.array_types import Mask
+from microrun.runtime.errors import VolumeError
+from microrun.runtime.generation.sampling import Sampling
+from microrun.runtime.generation.tiling import BLOCK, Tiling, tile_anisotropic, tile_isotropic
+from microrun.runtime.volumes.volume import LARGEST, Shape
+
+Order = Literal["isotropic", "anisotropic"]
+TILINGS = {"isotropic": tile_isotropic, "anisotropic": tile_anisotropic}
+# How far known voxels are ahead, measured: with less, borders of blocks show; with more, sizes of grains suffer.
+LEAD = 0.16
+PRESETS = {
+    "default": Sampling(50, n_resample=2, plain_steps=5, known_lead=LEAD),
+    "fast": Sampling(25, n_resample=2, plain_steps=2, known_lead=LEAD),
+}
+
+
+@dataclass(frozen=True)
+class VolumeRecipe:
+    """What a volume is a function of, but for its part and the engine that computes it.
+
+    Parameters
+    ----------
+    shape
+        (z, y, x) in voxels; without a part 32 or more each.
+    seed
+        The same seed and engine give the same volume.
+    order
+        Of the blocks.
+    sampling
+        How each block is drawn.
+
+    Raises
+    ------
+    VolumeError
+        If order or seed make no sense.
+    """
+
+    shape: Shape
+    seed: int = 0
+    order: Order = "isotropic"
+    sampling: Sampling = PRESETS["default"]
+
+    def __post_init__(self) -> None:
+        if self.order not in TILINGS:
+            raise VolumeError(f"order must be one of {', '.join(TILINGS)}; got {self.order!r}")
+        if not 0 <= self.seed < 1 << 64:
+            raise VolumeError(f"seed must be 0 to 2^64 - 1; got {self.seed}")
+
+    def tile(self, part: Mask | None) -> Tiling:
+        """Tile the volume; around a part that is thinner than a block there is room for one.
+
+        Parameters
+        ----------
+        part
+            Bool of the volume's shape, True in the part; None for the whole box.
+
+        Raises
+        ------
+        VolumeError
+            If the volume is smaller than a block or far too large, or the mask does not fit or is empty.
+        """
+        if math.prod(self.shape) > LARGEST:
+            raise VolumeError(f"a volume must have at most {LARGEST:,} voxels; got {self.shape}: grow it in pieces")
+        tile = TILINGS[self.order]
+        if part is None or part.shape != self.shape:
+            return tile(self.shape, part)
+        depth, rows, cols = (max(side, BLOCK) for side in self.shape)
+        missing = [(0, more - side) for more, side in zip((depth, rows, cols), self.shape, strict=True)]
+        return tile((depth, rows, cols), np.pad(part, missing) if np.any(missing) else part)
