@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from microrun.runtime.errors import OutputError
+from microrun.runtime.files.hdf5 import reason_of
 
 BESIDE = ".part-"  # a name that nobody gives to a file of their own, and that keeps the suffix
+CANNOT_WRITE = "cannot be written"
 
 
 def name_beside(path: Path) -> Path:
@@ -18,13 +20,18 @@ def name_beside(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def written_beside(path: Path) -> Iterator[Path]:
+def written_beside(path: Path, problem: str = CANNOT_WRITE) -> Iterator[Path]:
     """Give a path beside to write to; it is renamed at the end, and removed if anything goes wrong.
+
+    A file may be renamed while it is open, by returning it from within; but not on Windows, where neither may the
+    file that it replaces be open.
 
     Parameters
     ----------
     path
         The file to make or replace.
+    problem
+        What a failure is called.
 
     Raises
     ------
@@ -36,7 +43,7 @@ def written_beside(path: Path) -> Iterator[Path]:
         yield beside
         beside.replace(path)
     except OSError as error:
-        raise cannot_write(path, error) from None
+        raise cannot_write(path, error, problem) from None
     except OutputError as error:  # of a writer, which knows the name beside only
         raise OutputError(str(error).replace(beside.name, path.name)) from None
     finally:
@@ -70,11 +77,10 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, text.encode())
 
 
-def cannot_write(path: Path, error: OSError) -> OutputError:
+def cannot_write(path: Path, error: OSError, problem: str = CANNOT_WRITE) -> OutputError:
     """Say that a file could not be written, and what to do."""
     if not path.parent.is_dir():
-        return OutputError(f"{path}: cannot be written: there is no folder {path.parent}; make it first")
+        return OutputError(f"{path}: {problem}: there is no folder {path.parent}; make it first")
     return OutputError(
-        f"{path}: cannot be written ({error.strerror or error}); what it held before is still valid. "
-        f"Make room and run again"
+        f"{path}: {problem} ({reason_of(error)}); what it held before is still valid. Make room and run again"
     )

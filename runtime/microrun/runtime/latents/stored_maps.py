@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +11,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.runtime.errors import LatentsError, OutputError
+from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.disk import check_room
-from microrun.runtime.files.hdf5 import reason_of
-from microrun.runtime.files.output import name_beside
+from microrun.runtime.files.hdf5 import hdf5_errors
+from microrun.runtime.files.output import written_beside
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.writer import lock_latents
 
@@ -48,18 +47,11 @@ def store_maps(
     with lock_latents(path), open_latents(path) as latents:
         if latents.growing:
             raise LatentsError(f"{path}: is being written, or its run was killed; end it with encode --resume")
-        beside = name_beside(path)
-        try:
+        with written_beside(path, "maps cannot be added") as beside, hdf5_errors():
             check_room(beside, path.stat().st_size + sum(array.nbytes for array in maps.values()))
             shutil.copyfile(path, beside)
             _write(beside, group, maps, settings)
             latents.close()  # Windows does not replace an open file
-            beside.replace(path)
-        except (OSError, RuntimeError) as error:
-            raise OutputError(f"{path}: maps cannot be added ({reason_of(error)}); it is as it was") from None
-        finally:
-            with contextlib.suppress(OSError):
-                beside.unlink()
 
 
 def _write(path: Path, group: str, maps: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) -> None:

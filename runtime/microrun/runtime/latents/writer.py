@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 import time
@@ -16,8 +15,9 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import LatentsError, OutputError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.files.disk import check_room
-from microrun.runtime.files.hdf5 import reason_of
+from microrun.runtime.files.hdf5 import hdf5_errors, reason_of
 from microrun.runtime.files.lock import FileLock
+from microrun.runtime.files.output import cannot_write, written_beside
 from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.origin import FORMAT, Origin
 from microrun.runtime.latents.reader import Latents, open_latents
@@ -169,31 +169,29 @@ def lock_latents(path: Path) -> FileLock:
 def _start(path: Path, origin: Origin, background: Float32, old: Latents | None) -> h5py.File:
     """Make the file, with all that an old one holds, and open it in SWMR mode.
 
-    It is made beside and renamed, so that the name never stands for half a file. A killed run leaves HDF5's
+    It is open before it has its name, so that readers never take it for a finished one. A killed run leaves HDF5's
     mark of a file being written in it; copying it is the way around that needs no knowledge of HDF5.
     """
-    beside = path.with_name(path.name + ".part")
     try:
-        _try_room(beside, origin)
-        with h5py.File(beside, "w", libver="latest") as file:
-            _make_arrays(file, origin, background)
-            if old:
-                old.copy_to(file)
-                old.close()
-        if sys.platform == "win32":  # where an open file cannot be renamed
-            beside = beside.replace(path)
-        growing = h5py.File(beside, "r+", libver="latest")
-        growing.swmr_mode = True
-        if beside != path:
-            beside.replace(path)
-    except BaseException as error:
-        if beside != path:
-            with contextlib.suppress(OSError):
-                beside.unlink()
-        if isinstance(error, OSError | RuntimeError):
-            raise OutputError(f"{path}: cannot be written ({reason_of(error)})") from None
-        raise
-    return growing
+        with written_beside(path) as beside, hdf5_errors():
+            _try_room(beside, origin)
+            with h5py.File(beside, "w", libver="latest") as file:
+                _make_arrays(file, origin, background)
+                if old is not None:
+                    old.copy_to(file)
+                    old.close()
+            if sys.platform != "win32":  # where an open file cannot be renamed
+                return _open_growing(beside)
+        return _open_growing(path)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def _open_growing(path: Path) -> h5py.File:
+    with hdf5_errors():
+        file = h5py.File(path, "r+", libver="latest")
+        file.swmr_mode = True
+    return file
 
 
 def _arrays(origin: Origin) -> dict[str, tuple[tuple[int, ...], str, float]]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 from pathlib import Path
 
 import h5py
 
-from microrun.runtime.errors import OutputError
 from microrun.runtime.files.disk import check_room
-from microrun.runtime.files.hdf5 import reason_of
-from microrun.runtime.files.output import name_beside
+from microrun.runtime.files.hdf5 import hdf5_errors
+from microrun.runtime.files.output import written_beside
 from microrun.runtime.maps.conventional import PhysicsMaps
 from microrun.runtime.scans.scan import Scan
 
@@ -36,16 +34,10 @@ def write_physics(path: Path, scan: Scan, maps: PhysicsMaps) -> None:
     OutputError
         If it cannot be written.
     """
-    beside = name_beside(path)
-    try:
+    with written_beside(path) as beside, hdf5_errors():
         check_room(beside, sum(image.nbytes for image in vars(maps).values() if image is not None))
         with h5py.File(beside, "w") as file:
             file.attrs.update(format=FORMAT, scan=json.dumps(dataclasses.asdict(scan)))
             for name, image in vars(maps).items():
                 if image is not None:
                     file.create_dataset(name, data=image)
-        beside.replace(path)
-    except (OSError, RuntimeError) as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise OutputError(f"{path}: cannot be written ({reason_of(error)})") from None
