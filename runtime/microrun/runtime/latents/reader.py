@@ -3,36 +3,39 @@
 Data sets, with (rows, cols) the map: ``latents`` (rows, cols, D) float32 or float16, NaN where not written ·
 ``ranges`` (rows, cols, 2) float32 · ``flags`` and ``written`` (rows, cols) uint8 · ``x_um``, ``y_um``
 (rows, cols) float64 · ``background`` (H, W) float32. The attributes of the file hold spec, scan and engine. What
-was computed from the latents later is in groups of its own, such as ``analysis`` (`latents_maps`).
+was computed from the latents later is in groups of its own, such as ``analysis`` (`store_maps`).
 
 While it is written the file is in HDF5's SWMR mode: readers open it with ``swmr=True``, as `open_latents` does.
 """
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from microrun.runtime.array_types import Float32
-from microrun.runtime.errors import LatentsError, MicrorunError
+from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.files.hdf5 import reason_of
-from microrun.runtime.latents.origin import FORMAT, Origin
-from microrun.runtime.spec import ModelSpec
+from microrun.runtime.latents.damage import check_superblock, read_origin
+from microrun.runtime.latents.dataset import DIMENSIONS, make_dataset
+from microrun.runtime.latents.origin import Origin
+from microrun.runtime.latents.selection import select
+from microrun.runtime.latents.summary import summary_html, summary_line
 
-SUPERBLOCK = struct.Struct("<8sB2xB16xQ")  # signature, version, marks, end of the file
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+if TYPE_CHECKING:
+    from xarray import Dataset
 
 
 class Latents(Closing):
-    """A latents file, open for reading; made by `open_latents`.
+    """Latents of a scan, as an array of shape (rows, cols, D) that stays on disk; made by `open_latents`.
 
-    The arrays are read from disk at each access; while a run still writes, they show what it has flushed.
+    ``latents[rows, cols]`` reads what NumPy's index asks for and no more rows than that, ``np.asarray(latents)`` all.
+    While a run still writes the file, each access shows what the run has flushed.
 
     Parameters
     ----------
@@ -42,10 +45,49 @@ class Latents(Closing):
         What the latents were made from.
     growing
         True while a run writes the file, and for one that a killed run left behind.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Where the file is.
+    origin : Origin
+        Scan, model, engine, precision and background that the latents were made from and with.
+    growing : bool
+        True while a run writes the file, and for one that a killed run left behind.
+    shape : tuple of int
+        (rows, cols, D): the map, and the features of each of its points.
+    ndim : int
+        3.
+    dtype : numpy.dtype
+        float32 or float16.
+    latents : (rows, cols, D) array of `dtype`
+        All of them, without a unit; NaN where not written.
+    written : (rows, cols) bool array
+        True where there are latents.
+    flags : (rows, cols) bool array
+        True for patterns without information, whose latents say nothing.
+    ranges : (rows, cols, 2) float32 array
+        Intensities, in grey levels above the background, that −1 and 1 of each prepared pattern stand for.
+    positions_um : two (rows, cols) float64 arrays
+        x and y in µm; in steps where the scan does not state its step.
+    background : (H, W) float32 array
+        Grey levels, as subtracted; of a running mean, the last.
     """
+
+    ndim = 3
 
     def __init__(self, path: Path, file: h5py.File, origin: Origin, growing: bool) -> None:
         self.path, self._file, self.origin, self.growing = path, file, origin, growing
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(rows, cols, D)."""
+        return (*self.origin.scan.nav_shape, self.origin.spec.latent_size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the latents: float32 or float16."""
+        return np.dtype(self.origin.dtype)
 
     @property
     def latents(self) -> NDArray[np.floating[Any]]:
@@ -69,13 +111,84 @@ class Latents(Closing):
 
     @property
     def positions_um(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """x and y, (rows, cols) float64."""
+        """x and y, (rows, cols) float64 in µm, or in steps where the step is not known."""
         return self.read("x_um"), self.read("y_um")
 
     @property
     def background(self) -> Float32:
         """(H, W) float32, as subtracted; of a running mean, the last."""
         return self.read("background")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Any:
+        """Latents as NumPy would give them for this index, (D,) for ``[row, col]``.
+
+        Raises
+        ------
+        IndexError
+            If there is no such row, column or feature, or a mask is not of the map's shape.
+        LatentsError
+            If the file is closed or damaged.
+        """
+        try:
+            selection = select(index, self.shape)
+        except IndexError as error:
+            raise IndexError(f"{self.path}: {error}") from None
+        return selection.take(lambda piece: self.read("latents", piece))
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError(f"{self.path}: is on disk, of which an array is always a copy; leave copy=False out")
+        return np.asarray(self.latents, dtype)
+
+    def __repr__(self) -> str:
+        return f"<Latents {self.path.name}: {summary_line(self.origin, self._state())}>"
+
+    def _repr_html_(self) -> str:
+        return summary_html(self.path, self.origin, self._state())
+
+    def feature(self, number: int) -> NDArray[np.floating[Any]]:
+        """Map of one feature.
+
+        Parameters
+        ----------
+        number
+            0 to D − 1.
+
+        Returns
+        -------
+        (rows, cols) array of `dtype`, NaN where not written
+
+        Raises
+        ------
+        LatentsError
+            If there is no such feature, or the file is closed or damaged.
+        """
+        if not 0 <= number < self.shape[2]:
+            raise LatentsError(f"{self.path}: features are 0 to {self.shape[2] - 1}; got {number}")
+        image: NDArray[np.floating[Any]] = self[..., number]
+        return image
+
+    def to_xarray(self) -> Dataset:
+        """All arrays by name, with positions as coordinates, in memory.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``latents`` (row, col, feature), ``ranges`` (row, col, bound), ``written`` and ``flags`` (row, col) and
+            ``background`` (detector_row, detector_col), with the coordinates ``x_um`` and ``y_um`` (row, col) and
+            ``feature``. The units of positions are in their attributes: "µm", or "steps" where the step is not known.
+            The attributes of the whole are text or numbers, so that any format can hold them.
+
+        Raises
+        ------
+        LatentsError
+            If xarray is not installed, or the file is closed or damaged.
+        """
+        stored = {name: self.read(name) for name in DIMENSIONS}
+        return make_dataset({**stored, "written": self.written, "flags": self.flags}, self.origin)
 
     def close(self) -> None:
         """Close the file."""
@@ -94,7 +207,22 @@ class Latents(Closing):
                 file[name][piece] = self.read(name, piece)
 
     def read(self, name: str, piece: Any = ()) -> NDArray[Any]:
-        """One of the data sets, or a piece of it, as stored."""
+        """One of the data sets, or a piece of it, as stored.
+
+        Parameters
+        ----------
+        name
+            "latents", "ranges", "flags", "written", "x_um", "y_um" or "background".
+        piece
+            What h5py takes as an index.
+
+        Raises
+        ------
+        LatentsError
+            If the file is closed or damaged.
+        """
+        if not self._file:
+            raise LatentsError(f"{self.path}: is closed; open it again")
         try:
             data = self._file[name]
             data.refresh()
@@ -103,82 +231,52 @@ class Latents(Closing):
             raise LatentsError(f"{self.path}: is damaged, {name} cannot be read ({error})") from None
         return array
 
+    def _state(self) -> str:
+        """How much is written, or why that cannot be told; nothing that is shown may fail."""
+        if not self._file:
+            return "closed"
+        try:
+            return f"{int(self.written.sum()):,} of {self.origin.scan.total:,} patterns written"
+        except LatentsError:
+            return "damaged"
+
 
 def open_latents(path: str | Path) -> Latents:
     """Open a latents file, finished, growing, or left behind by a killed run.
+
+    Parameters
+    ----------
+    path
+        What `microrun encode` made, such as ``scan.latents.h5``.
+
+    Returns
+    -------
+    Latents
+        Open until its `close`, or the end of a ``with`` statement.
 
     Raises
     ------
     LatentsError
         If it is no latents file, or damaged.
+
+    Examples
+    --------
+    >>> from microrun.runtime import open_latents
+    >>> open_latents("scan.latents.h5")
+    <Latents scan.latents.h5: 3×3 map × 32 features, float32, vae32, 9 of 9 patterns written>
+    >>> open_latents("scan.latents.h5")[0, :, 17].shape  # first row of the map, feature 17
+    (3,)
     """
     path = Path(path)
     if not path.is_file():
         raise LatentsError(f"{path}: no such latents file")
-    growing = _check_superblock(path)
+    growing = check_superblock(path)
     try:
         file = h5py.File(path, "r", libver="latest", swmr=growing, locking=False)
     except OSError as error:
         raise LatentsError(f"{path}: is no latents file, or damaged ({reason_of(error)})") from None
     try:
-        return Latents(path, file, _read_origin(path, file), growing)
+        return Latents(path, file, read_origin(path, file), growing)
     except BaseException:
         file.close()
         raise
-
-
-def _read_origin(path: Path, file: h5py.File) -> Origin:
-    try:
-        if file.attrs.get("format") == FORMAT:
-            origin = Origin.from_json(file.attrs["origin"], ModelSpec.from_json(file.attrs["spec"], str(path)))
-            _check_arrays(path, file, origin)
-            return origin
-    except (KeyError, ValueError, TypeError, AttributeError, OSError, RuntimeError, MicrorunError) as error:
-        raise LatentsError(f"{path}: is damaged ({reason_of(error)}); encode the scan again") from None
-    raise LatentsError(f"{path}: is an HDF5 file, but not of the format {FORMAT!r}")
-
-
-def _check_superblock(path: Path) -> bool:
-    """Refuse a file shorter than its superblock says; tell whether it is marked as being written.
-
-    Only such a file is opened in SWMR mode: in it, HDF5 waits for bytes that are missing or damaged, for
-    hours, or reads them as zeros.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        superblock = file.read(SUPERBLOCK.size)
-    if len(superblock) < SUPERBLOCK.size or not superblock.startswith(HDF5_SIGNATURE):
-        raise LatentsError(f"{path}: is no latents file: it is not HDF5")
-    _, version, marks, end = SUPERBLOCK.unpack(superblock)
-    if version != 3:
-        raise LatentsError(f"{path}: is no latents file: HDF5's superblock has version {version}, expected 3")
-    if size < end:
-        raise LatentsError(f"{path}: is damaged: {end} bytes were written, {size} are left; encode the scan again")
-    return bool(marks)
-
-
-def _check_arrays(path: Path, file: h5py.File, origin: Origin) -> None:
-    shape = origin.scan.nav_shape
-    size = path.stat().st_size
-    expected = {
-        "latents": (*shape, origin.spec.latent_size),
-        "ranges": (*shape, 2),
-        "flags": shape,
-        "written": shape,
-        "x_um": shape,
-        "y_um": shape,
-        "background": origin.spec.preprocessing.input_shape,
-    }
-    for name, wanted in expected.items():
-        if file[name].shape != wanted:
-            raise ValueError(f"{name} is {file[name].shape}, expected {wanted}")
-        if _end_of(file[name]) > size:
-            raise ValueError(f"{name} reaches beyond the end of the file")
-
-
-def _end_of(data: h5py.Dataset) -> int:
-    """First byte after what a data set has on disk."""
-    if data.chunks is None:
-        return int(data.id.get_offset() or 0) + int(data.nbytes)
-    chunks = map(data.id.get_chunk_info, range(data.id.get_num_chunks()))
-    return max((int(chunk.byte_offset) + int(chunk.size) for chunk in chunks), default=0)
