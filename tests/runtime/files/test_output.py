@@ -1,32 +1,32 @@
-"""Small files and the store of conventional maps: whole or not there, also on a full disk."""
+"""Files that are never half written: whole or not there, also on a full disk."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import h5py
 import numpy as np
 import pytest
 from disk import full_disk
-from numpy.testing import assert_array_equal
 
 from microrun.runtime.errors import OutputError
-from microrun.runtime.files import disk as room
-from microrun.runtime.files.disk import OVERHEAD_BYTES, check_room
-from microrun.runtime.files.output import write_text
-from microrun.runtime.maps.conventional import PhysicsMaps
-from microrun.runtime.maps.store import write_physics
-from microrun.runtime.scans.scan import Scan
+from microrun.runtime.files.disk import check_room
+from microrun.runtime.files.hdf5 import hdf5_errors
+from microrun.runtime.files.output import write_text, written_beside
 
-SCAN = Scan((3, 4), (8, 9), grid="hexagonal", step_um=(1.0, 0.866))
-MAPS = PhysicsMaps(*np.random.default_rng(0).random((3, 3, 4)), grains=np.arange(12).reshape(3, 4))
+
+def write_hdf5(path: Path) -> None:
+    with written_beside(path) as beside, hdf5_errors():
+        check_room(beside, 8000)
+        with h5py.File(beside, "w") as file:
+            file["numbers"] = np.arange(1000)
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "text": lambda path: write_text(path, "µm\n" * 1000),
-    "maps": lambda path: write_physics(path, SCAN, MAPS),
+    "HDF5": write_hdf5,
 }
 
 
@@ -43,19 +43,6 @@ def test_text_is_written(tmp_path: Path) -> None:
         b"\n", os.linesep.encode()
     )
     assert [file.name for file in tmp_path.iterdir()] == ["table.md"]
-
-
-def test_maps_are_stored_by_their_names(tmp_path: Path) -> None:
-    write_physics(tmp_path / "scan.physics.h5", SCAN, MAPS)
-    with h5py.File(tmp_path / "scan.physics.h5") as file:
-        assert set(file) == {"image_quality", "sharpness", "mean_intensity", "grains"}
-        for name in file:
-            assert_array_equal(file[name], getattr(MAPS, name))
-            assert file[name].dtype == getattr(MAPS, name).dtype
-        assert file.attrs["format"] == "microrun physics 1"
-        scan = json.loads(file.attrs["scan"])
-    assert Scan(**{name: tuple(value) if isinstance(value, list) else value for name, value in scan.items()}) == SCAN
-    assert [file.name for file in tmp_path.iterdir()] == ["scan.physics.h5"]
 
 
 def test_what_was_there_is_replaced(write: Callable[[Path], None], tmp_path: Path) -> None:
@@ -83,40 +70,33 @@ def test_a_full_disk_leaves_what_was_there(write: Callable[[Path], None], tmp_pa
     assert (tmp_path / "out").read_bytes() == b"old"
 
 
-# --- room
+def write_open(path: Path) -> h5py.File:
+    """Give a file its name while it is open."""
+    with written_beside(path) as beside:
+        return h5py.File(beside, "w")
 
 
-class Usage(NamedTuple):
-    """What a disk has."""
-
-    total: int
-    used: int
-    free: int
-
-
-def test_room_that_there_is_is_taken(tmp_path: Path) -> None:
-    path = tmp_path / "data"
-    path.write_bytes(b"old")
-    check_room(path, 12_345)
-    assert path.stat().st_size == 12_345 + OVERHEAD_BYTES <= 512 * path.stat().st_blocks
+@pytest.mark.skipif(os.name == "nt", reason="Windows renames no open file")
+def test_a_file_may_be_renamed_while_it_is_open(tmp_path: Path) -> None:
+    with write_open(tmp_path / "out") as file:
+        assert [file.name for file in tmp_path.iterdir()] == ["out"]
+        file["numbers"] = np.arange(1000)
+    with h5py.File(tmp_path / "out") as file:
+        assert file["numbers"].shape == (1000,)
 
 
-def test_a_disk_without_room_is_noticed_before_anything_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "data"
-    monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: Usage(1 << 40, 1 << 40, 10_000 + OVERHEAD_BYTES))
-    check_room(path, 10_000)
-    with pytest.raises(OSError, match="No space left"):
-        check_room(path, 10_001)
-    assert path.stat().st_blocks == 0
+@pytest.mark.parametrize("problem", [KeyboardInterrupt(), ValueError("bad"), RuntimeError("no file's fault")])
+def test_an_interruption_leaves_what_was_there(tmp_path: Path, problem: BaseException) -> None:
+    (tmp_path / "out").write_bytes(b"old")
+    with pytest.raises(type(problem)), written_beside(tmp_path / "out") as beside:
+        beside.write_bytes(b"new")
+        raise problem
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out").read_bytes() == b"old"
 
 
-def test_a_limit_on_files_is_noticed(tmp_path: Path) -> None:
-    with full_disk(OVERHEAD_BYTES + 100), pytest.raises(OSError):
-        check_room(tmp_path / "data", 101)
-
-
-def test_a_folder_that_is_missing_is_noticed(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        check_room(tmp_path / "missing" / "data", 1)
+def test_a_failure_has_a_name_and_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OutputError) as error, written_beside(tmp_path / "out", "maps cannot be added"), hdf5_errors():
+        raise RuntimeError("Can't write data (file write failed: errno = 28, error message = 'No space left', buf = 0)")
+    text = f"{tmp_path / 'out'}: maps cannot be added (No space left); what it held before is still valid."
+    assert str(error.value).startswith(text)

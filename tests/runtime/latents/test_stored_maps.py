@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import h5py
 import numpy as np
@@ -13,7 +13,6 @@ from make_latents import SCANS, make_contents, make_origin, write_contents
 from numpy.testing import assert_array_equal
 
 from microrun.runtime.errors import LatentsError, OutputError
-from microrun.runtime.latents import stored_maps as latents_maps
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.stored_maps import store_maps
 from microrun.runtime.latents.writer import LatentsWriter, lock_latents
@@ -142,21 +141,23 @@ def test_what_is_no_latents_file(tmp_path: Path, name: str) -> None:
 # --- what goes wrong
 
 
+class Interrupting(dict[str, Any]):
+    """Settings, which are written last, that cannot be had."""
+
+    def __init__(self, problem: BaseException) -> None:
+        super().__init__()
+        self.problem = problem
+
+    def items(self) -> NoReturn:  # type: ignore[override]
+        raise self.problem
+
+
 @pytest.mark.parametrize("problem", [OSError("disk"), RuntimeError("HDF5"), KeyboardInterrupt(), ValueError("bad")])
-def test_an_interrupted_store_leaves_the_old_file(
-    path: Path, monkeypatch: pytest.MonkeyPatch, problem: BaseException
-) -> None:
+def test_an_interrupted_store_leaves_the_old_file(path: Path, problem: BaseException) -> None:
     before = path.read_bytes()
-    write = latents_maps._write
-
-    def fail(*arguments: Any) -> None:
-        write(*arguments)
-        raise problem
-
-    monkeypatch.setattr(latents_maps, "_write", fail)
     expected = OutputError if isinstance(problem, OSError | RuntimeError) else type(problem)
     with pytest.raises(expected):
-        store_maps(path, "analysis", MAPS, SETTINGS)
+        store_maps(path, "analysis", MAPS, Interrupting(problem))
     assert path.read_bytes() == before
     assert names_beside(path) == [path.name]
     lock_latents(path).close()  # is free again

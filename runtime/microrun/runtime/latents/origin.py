@@ -26,13 +26,13 @@ class Origin:
     fingerprint
         Hash of the scan's first pattern; empty for a scan in memory.
     spec
-        Of the encoder.
+        The encoder's.
     engine_sha256, engine, precision
         Hash of the model file, what ran it, and in which precision.
     background
         "mean", "running", "none" or "file".
     dtype
-        Of the stored latents.
+        Type of the stored latents.
     up_header
         Header of the UP file in hexadecimal; empty for other sources.
     """
