@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from microrun.kernels.absorbing import Grains, Members, absorb_smallest, count_voxels, list_members
+from microrun.kernels.absorbing import Members, Mergers, absorb_smallest, count_voxels, list_members
 from microrun.kernels.borders import look_around
 
 SHAPES = st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 7))
@@ -60,7 +60,7 @@ def test_the_voxels_of_tiny_grains_are_listed(shape: tuple[int, int, int], seed:
 def test_only_grains_of_the_smallest_size_are_absorbed_and_see_those_before_them() -> None:
     labels = np.array([[0, 1, 2, 2, 2], [3, 3, 2, 2, 2]], np.int32).reshape(1, 2, 5)
     sizes = np.array([1, 1, 6, 2])
-    grains = Grains(sizes, np.arange(4, dtype=np.int32), np.arange(4, dtype=np.int32))
+    grains = Mergers(sizes, np.arange(4, dtype=np.int32), np.arange(4, dtype=np.int32))
     absorb_smallest(labels, members_of(labels, sizes, 5), 1, np.array([0, 1, 3]), grains)
     assert grains.owners.tolist() == [1, 1, 2, 3]  # 0 joins 1 and makes it a grain of two, which has to wait
     assert grains.sizes.tolist() == [0, 2, 6, 2]

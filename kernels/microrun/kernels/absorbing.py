@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.kernels._jit import exact_kernel
 from microrun.kernels.borders import look_around
+from microrun.kernels.compiling import exact_kernel
 
 
 class Members(NamedTuple):
@@ -22,7 +22,7 @@ class Members(NamedTuple):
     voxels: NDArray[np.int64]
 
 
-class Grains(NamedTuple):
+class Mergers(NamedTuple):
     """What becomes of grains, (grains,) each.
 
     Parameters
@@ -79,7 +79,7 @@ def list_members(labels: NDArray[np.int32], sizes: NDArray[np.int64], min_voxels
 
 @exact_kernel
 def absorb_smallest(
-    labels: NDArray[np.int32], members: Members, size: int, waiting: NDArray[np.int64], out: Grains
+    labels: NDArray[np.int32], members: Members, size: int, waiting: NDArray[np.int64], out: Mergers
 ) -> None:
     """Let every grain of the smallest size join the neighbour with the largest common face, of several the lowest.
 
@@ -105,7 +105,9 @@ def absorb_smallest(
 
 
 @exact_kernel
-def _list_faces(grain: int, labels: NDArray[np.int32], members: Members, grains: Grains, out: NDArray[np.int32]) -> int:
+def _list_faces(
+    grain: int, labels: NDArray[np.int32], members: Members, mergers: Mergers, out: NDArray[np.int32]
+) -> int:
     """Write the owner of the voxel behind each face of a grain, and return how many faces there are."""
     around = np.empty(6, np.int32)
     count, member = 0, grain
@@ -113,11 +115,11 @@ def _list_faces(grain: int, labels: NDArray[np.int32], members: Members, grains:
         for voxel in members.voxels[members.starts[member] : members.starts[member + 1]]:
             look_around(labels, voxel, around)
             for label in around:
-                other = _find_owner(grains.owners, label) if label >= 0 else grain
+                other = _find_owner(mergers.owners, label) if label >= 0 else grain
                 if other != grain:
                     out[count] = other
                     count += 1
-        member = grains.rings[member]
+        member = mergers.rings[member]
         if member == grain:
             return count
 
@@ -142,7 +144,7 @@ def _most_frequent(faces: NDArray[np.int32]) -> Any:
 
 
 @exact_kernel
-def _join(grain: int, owner: int, out: Grains) -> None:
+def _join(grain: int, owner: int, out: Mergers) -> None:
     out.owners[grain] = owner
     out.sizes[owner] += out.sizes[grain]
     out.sizes[grain] = 0

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.kernels._jit import kernel
+from microrun.kernels.compiling import fast_kernel
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 
@@ -38,7 +38,7 @@ def area_weights(size: int, out_size: int) -> tuple[NDArray[np.int64], NDArray[n
     return first, (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-@kernel
+@fast_kernel
 def bin_whole(pattern: Any, factor: int, out: Any) -> None:
     """Average blocks of factor×factor pixels.
 
@@ -81,7 +81,7 @@ def bin_whole(pattern: Any, factor: int, out: Any) -> None:
             out[i, j] = np.float32(total) * scale
 
 
-@kernel
+@fast_kernel
 def bin_area(pattern: Any, row_first: Any, row_weights: Any, col_first: Any, col_weights: Any, out: Any) -> None:
     """Average the exact area under each output pixel.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.kernels._jit import exact_kernel
+from microrun.kernels.compiling import exact_kernel
 from microrun.kernels.segmentation import Layer, Rule, Slab
 
 Around = tuple[NDArray[np.int32], NDArray[np.int32]]
@@ -31,7 +31,7 @@ def finish_slab(slab: Slab, around: Around, rule: Rule, numbers: NDArray[np.int6
     around
         (rows, cols) int32 below and above: the final numbers of core voxels, −1 for others.
     rule
-        Of neighbours.
+        What neighbours are.
     numbers
         (clusters,) the final number of each of the slab's clusters.
     out

@@ -6,28 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from microrun.kernels._jit import inline, kernel
+from microrun.kernels.compiling import fast_kernel
+from microrun.kernels.union_find import number_roots, unite
 
 UNCOLOURED = 255
 
 
-@inline
-def find(parents: Any, voxel: int) -> int:
-    """Give the first voxel of a grain, and shorten the way to it."""
-    while parents[voxel] != voxel:
-        parents[voxel] = parents[parents[voxel]]
-        voxel = parents[voxel]
-    return voxel
-
-
-@inline
-def join(parents: Any, voxel: int, other: int) -> None:
-    """Make two voxels one grain."""
-    first, second = find(parents, voxel), find(parents, other)
-    parents[max(first, second)] = min(first, second)
-
-
-@kernel
+@fast_kernel
 def label_grains(spins: Any, periodic: bool, out: Any) -> int:
     """Number the grains of a volume: voxels of one spin that hang together by their faces.
 
@@ -57,28 +42,15 @@ def label_grains(spins: Any, periodic: bool, out: Any) -> int:
                 if periodic:
                     before_z, before_y, before_x = before_z % planes, before_y % rows, before_x % cols
                 if before_z >= 0 and spins[before_z, y, x] == spin:
-                    join(parents, voxel, (before_z * rows + y) * cols + x)
+                    unite(parents, voxel, (before_z * rows + y) * cols + x)
                 if before_y >= 0 and spins[z, before_y, x] == spin:
-                    join(parents, voxel, (z * rows + before_y) * cols + x)
+                    unite(parents, voxel, (z * rows + before_y) * cols + x)
                 if before_x >= 0 and spins[z, y, before_x] == spin:
-                    join(parents, voxel, (z * rows + y) * cols + before_x)
-    return number_grains(parents)
+                    unite(parents, voxel, (z * rows + y) * cols + before_x)
+    return number_roots(parents)
 
 
-@inline
-def number_grains(parents: Any) -> int:
-    """Turn each voxel's parent, which never comes after it, into the number of its grain."""
-    count = 0
-    for voxel in range(parents.size):
-        if parents[voxel] == voxel:
-            parents[voxel] = count
-            count += 1
-        else:
-            parents[voxel] = parents[parents[voxel]]
-    return count
-
-
-@kernel
+@fast_kernel
 def colour_grains(grain_ids: Any, ranks: Any, choices: Any, n_colours: int, out: Any) -> bool:
     """Give every grain a random colour that none of its neighbours has.
 
@@ -122,7 +94,7 @@ def colour_grains(grain_ids: Any, ranks: Any, choices: Any, n_colours: int, out:
     return True
 
 
-@inline
+@fast_kernel
 def find_touching(grain_ids: Any, count: int) -> Any:
     """Mark pairs of grains that are neighbours, (count, count) bool."""
     planes, rows, cols = grain_ids.shape
@@ -141,7 +113,7 @@ def find_touching(grain_ids: Any, count: int) -> Any:
     return touching | touching.T
 
 
-@inline
+@fast_kernel
 def most_constrained(left: Any, ranks: Any, colours: Any) -> int:
     """Find the grain without a colour that has the fewest left, the lowest rank among equals."""
     best = -1
@@ -153,7 +125,7 @@ def most_constrained(left: Any, ranks: Any, colours: Any) -> int:
     return best
 
 
-@inline
+@fast_kernel
 def nth_true(marks: Any, n: int) -> int:
     """Find the place of the n-th True, counted from 0."""
     for place in range(marks.size):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from microrun.kernels._jit import exact_kernel
+from microrun.kernels.compiling import exact_kernel
 
 # Columns of the sums: voxels, sums of z, y, x, of zz, yy, xx, zy, zx, yx; faces shared with voxels of another label;
 # runs at the boundary of the volume.
@@ -105,7 +105,7 @@ def meet(one: int, two: int, sums: Any, table: Any, used: int) -> tuple[Any, int
     one, two
         The labels.
     sums
-        Of all grains, changed in place.
+        (grains, 12) int64, changed in place.
     table
         Pairs of grains, a hash table whose length is a power of two.
     used

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from microrun.kernels._jit import kernel
 from microrun.kernels.binning import bin_area, bin_whole
+from microrun.kernels.compiling import fast_kernel
 
 
-@kernel
+@fast_kernel
 def rescale_pattern(binned: Any, background: Any, keep: Any, out: Any, value_range: Any) -> bool:
     """Subtract the background and stretch the pixels inside the mask to [−1, 1].
 
@@ -62,7 +62,7 @@ def rescale_pattern(binned: Any, background: Any, keep: Any, out: Any, value_ran
     return False
 
 
-@kernel
+@fast_kernel
 def rescale_patterns(binned: Any, background: Any, keep: Any, out: Any, value_ranges: Any, flags: Any) -> None:
     """Apply `rescale_pattern` to each of (n, H, W) binned patterns.
 
@@ -81,7 +81,7 @@ def rescale_patterns(binned: Any, background: Any, keep: Any, out: Any, value_ra
         flags[n] = rescale_pattern(binned[n], background, keep, out[n], value_ranges[n])
 
 
-@kernel
+@fast_kernel
 def prepare_whole(
     patterns: Any, factor: int, background: Any, keep: Any, out: Any, value_ranges: Any, flags: Any
 ) -> None:
@@ -108,7 +108,7 @@ def prepare_whole(
         flags[n] = rescale_pattern(binned, background, keep, out[n], value_ranges[n])
 
 
-@kernel
+@fast_kernel
 def prepare_area(
     patterns: Any,
     row_first: Any,

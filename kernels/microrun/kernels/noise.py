@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.kernels._jit import exact_kernel
+from microrun.kernels.compiling import exact_kernel
 
 CHUNK = 128  # counters worked on at a time, few enough for the cache and enough for long vectors
 
@@ -137,7 +137,7 @@ def normal_noise(
     Parameters
     ----------
     seed
-        Of the whole run, 0 to 2⁶⁴ − 1.
+        The whole run's, 0 to 2⁶⁴ − 1.
     ids
         (n,) integers: the sample or block that each row of the batch is.
     evaluation

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from microrun.kernels._jit import inline, kernel
+from microrun.kernels.compiling import fast_kernel
 
 NEIGHBOURS = 26
 CERTAIN = 1 << 32  # the chance of what always happens
@@ -23,7 +23,7 @@ MOLTEN = -1  # mobility of voxels in the melt pool
 UNKNOWN = 255  # number of events of a voxel in whose neighbourhood something changed
 
 
-@inline
+@fast_kernel
 def scramble(state: Any) -> Any:
     """Mix 64 bits as SplitMix64 does (Steele, Lea and Flood, 2014, doi:10.1145/2660193.2660195)."""
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -31,25 +31,25 @@ def scramble(state: Any) -> Any:
     return state ^ (state >> np.uint64(31))
 
 
-@inline
+@fast_kernel
 def draw(key: Any, counter: int) -> Any:
     """Give 64 random bits, a function of the key and a counter."""
     return scramble(np.uint64(key) + np.uint64(counter + 1) * np.uint64(0x9E3779B97F4A7C15))
 
 
-@kernel
+@fast_kernel
 def sweep_key(seed: int, sweep: int) -> Any:
     """Give the key of a sweep, 64 random bits, a function of the seed and the number of the sweep."""
     return draw(draw(np.uint64(0), seed), sweep)
 
 
-@inline
+@fast_kernel
 def below(bits: Any, count: int) -> int:
     """Turn the upper half of 64 random bits into a number below a count."""
     return int(((bits >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32))
 
 
-@inline
+@fast_kernel
 def neighbour(place: int, offset: int, size: int, periodic: bool) -> int:
     """Give the place beside another along one axis; −1 outside of the volume."""
     place += offset
@@ -58,7 +58,7 @@ def neighbour(place: int, offset: int, size: int, periodic: bool) -> int:
     return place if place < size else -1
 
 
-@inline
+@fast_kernel
 def gather(spins: Any, voxel: Any, periodic: bool, others: Any, counts: Any) -> Any:
     """Find the different spins around a voxel.
 
@@ -99,7 +99,7 @@ def gather(spins: Any, voxel: Any, periodic: bool, others: Any, counts: Any) -> 
     return found, like
 
 
-@inline
+@fast_kernel
 def count_spin(spin: int, found: int, others: Any, counts: Any) -> int:
     """Count one more neighbour of a spin; gives the number of different spins."""
     for k in range(found - 1, -1, -1):  # most often the one found last
@@ -110,13 +110,13 @@ def count_spin(spin: int, found: int, others: Any, counts: Any) -> int:
     return found + 1
 
 
-@inline
+@fast_kernel
 def chance(accept: Any, like: int, count: int) -> Any:
     """Give the chance of a flip that has `count` like neighbours after it and `like` before."""
     return accept[max(like - count, 0)]
 
 
-@inline
+@fast_kernel
 def count_events(found: int, like: int, counts: Any, accept: Any) -> int:
     """Give the number of different spins around a voxel, or 0 if it could take none of them over."""
     for k in range(found):
@@ -125,7 +125,7 @@ def count_events(found: int, like: int, counts: Any, accept: Any) -> int:
     return 0
 
 
-@inline
+@fast_kernel
 def disturb(events: Any, voxel: Any) -> None:
     """Mark that the neighbourhoods of a voxel and its neighbours have changed."""
     z, y, x = voxel
@@ -137,7 +137,7 @@ def disturb(events: Any, voxel: Any) -> None:
                 events[nz, ny, neighbour(x, dx, events.shape[2], True)] = UNKNOWN
 
 
-@kernel
+@fast_kernel
 def sweep_potts(window: Any, key: Any, accept: Any, events: Any, spins: Any) -> None:
     """Let the voxels of a window try one flip each, in a periodic volume.
 
@@ -177,7 +177,7 @@ def sweep_potts(window: Any, key: Any, accept: Any, events: Any, spins: Any) -> 
                     disturb(events, (z, y, x))
 
 
-@kernel
+@fast_kernel
 def sweep_mobile(window: Any, key: Any, accept: Any, mobility: Any, corner: Any, spins: Any) -> None:
     """Let the mobile voxels of a window try one flip each, in a volume that ends at its faces.
 
@@ -214,7 +214,7 @@ def sweep_mobile(window: Any, key: Any, accept: Any, mobility: Any, corner: Any,
                     spins[z, y, x] = others[choice]
 
 
-@kernel
+@fast_kernel
 def melt(window: Any, key: Any, mobility: Any, corner: Any, spins: Any) -> None:
     """Give every molten voxel of a window a random spin of 31 bits; arguments as in `sweep_mobile`."""
     _, rows, cols = spins.shape

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.kernels._jit import exact_kernel
+from microrun.kernels.compiling import exact_kernel
+from microrun.kernels.union_find import number_roots, unite
 
 
 class Rule(NamedTuple):
@@ -115,7 +116,7 @@ def cluster_slab(slab: Slab, rule: Rule, out: NDArray[np.int32]) -> tuple[int, i
     slab
         Values.
     rule
-        Of neighbours and cores.
+        What neighbours and cores are.
     out
         (depth, rows, cols) int32, C order: the cluster of each core voxel, −1 for all others.
 
@@ -151,9 +152,9 @@ def join_faces(lower: Layer, upper: Layer, rule: Rule, parents: NDArray[np.int64
     lower, upper
         The last plane of a slab and the first of the next; labels are places in ``parents``, −1 for no core.
     rule
-        Of neighbours.
+        What neighbours are.
     parents
-        Of the clusters of all slabs, changed in place; parents are never after their children.
+        (clusters,) int64 of all slabs, changed in place; parents are never after their children.
     """
     rows, cols = lower.values.shape
     for y in range(rows):
@@ -166,24 +167,7 @@ def join_faces(lower: Layer, upper: Layer, rule: Rule, parents: NDArray[np.int64
                     limit = rule.limits[1 + (v - y) ** 2 + (u - x) ** 2]
                     close = abs(np.float64(upper.values[v, u]) * rule.scale - value) <= limit
                     if close and upper.labels[v, u] >= 0:
-                        _unite(parents, lower.labels[y, x], upper.labels[v, u])
-
-
-@exact_kernel
-def number_roots(parents: NDArray[Any]) -> int:
-    """Replace parents by the rank of their root, in place, and return how many roots there are.
-
-    Parents never stand after their children, so that each has its number when a child asks.
-    """
-    roots = 0
-    for i in range(parents.size):
-        parent = parents[i]
-        if parent == i:
-            parents[i] = roots
-            roots += 1
-        elif parent >= 0:
-            parents[i] = parents[parent]
-    return roots
+                        unite(parents, lower.labels[y, x], upper.labels[v, u])
 
 
 @exact_kernel
@@ -314,26 +298,8 @@ def _unite_needed(needed: NDArray[np.uint8], here: int, there: int, parents: NDA
     for x in range(needed.size):
         if needed[x]:
             if needed[x] & 1:
-                _unite(parents, here + x, there + x)
+                unite(parents, here + x, there + x)
             if needed[x] & 2:
-                _unite(parents, here + x, there + x - 1)
+                unite(parents, here + x, there + x - 1)
             if needed[x] & 4:
-                _unite(parents, here + x, there + x + 1)
-
-
-@exact_kernel
-def _unite(parents: NDArray[Any], one: int, other: int) -> None:
-    """Put two trees under the root that comes first."""
-    one, other = _find_root(parents, one), _find_root(parents, other)
-    if one < other:
-        parents[other] = one
-    else:
-        parents[one] = other
-
-
-@exact_kernel
-def _find_root(parents: NDArray[Any], i: int) -> int:
-    while parents[i] != i:
-        parents[i] = parents[parents[i]]
-        i = parents[i]
-    return i
+                unite(parents, here + x, there + x + 1)

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from microrun.kernels._jit import exact_kernel
+from microrun.kernels.compiling import exact_kernel
 
 UNIT = 1 << 16  # per voxel
 HALF = UNIT >> 1
-LARGEST = 1 << 13  # voxels along an axis: products of two lengths stay below 2⁶¹
+LONGEST = 1 << 13  # voxels along an axis: products of two lengths stay below 2⁶¹
 ALONG_X, ALONG_Y, ALONG_Z = 1, 2, 4
 ODD, HIT = 1, 2
 

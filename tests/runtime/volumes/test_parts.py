@@ -213,7 +213,7 @@ def test_sizes_out_of_range_are_refused(size: int, tmp_path: Path) -> None:
 def test_more_voxels_than_a_volume_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     box = write(creation.box((4, 2, 1)), tmp_path / "box.stl")
     refused(box, 8192, "at most 8,589,934,592 voxels", "(2048, 4096, 8192)", "smaller size")
-    monkeypatch.setattr(parts, "MOST_VOXELS", 20 * 10 * 5)
+    monkeypatch.setattr(parts, "LARGEST", 20 * 10 * 5)
     refused(box, 21, "at most 1,000 voxels", "(6, 11, 21)")
     assert load_part(box, 20).filled.size == 1000
 

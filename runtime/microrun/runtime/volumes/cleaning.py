@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.kernels.absorbing import Grains, Members, absorb_smallest, count_voxels, list_members
+from microrun.kernels.absorbing import Members, Mergers, absorb_smallest, count_voxels, list_members
 from microrun.kernels.borders import fill_once, number_plane
 
 Labels = NDArray[np.int32]
@@ -44,14 +44,14 @@ def absorb_grains(labels: Labels, grains: int, min_voxels: int) -> int:
     labels
         (z, y, x) int32, changed in place.
     grains
-        How many there are.
+        Number of grains.
     min_voxels
-        The size.
+        The size in voxels.
 
     Returns
     -------
-    grains
-        How many remain.
+    int
+        Number of grains that remain.
     """
     sizes = np.zeros(grains, np.int64)
     count_voxels(labels, sizes)
@@ -62,17 +62,17 @@ def absorb_grains(labels: Labels, grains: int, min_voxels: int) -> int:
 
 
 def _absorb(labels: Labels, sizes: NDArray[np.int64], min_voxels: int) -> NDArray[np.int32]:
-    """Who absorbs each grain; itself if nobody does."""
+    """Owner of each grain: who absorbs it, itself if nobody does."""
     members = _list_members(labels, sizes, min_voxels)
     itself = np.arange(sizes.size, dtype=np.int32)
-    grains = Grains(sizes, itself, itself.copy())
+    mergers = Mergers(sizes, itself, itself.copy())
     waiting = np.flatnonzero(sizes < min_voxels)
     while waiting.size:
         size = int(sizes[waiting].min())
-        absorb_smallest(labels, members, size, waiting, grains)
+        absorb_smallest(labels, members, size, waiting, mergers)
         left = sizes[waiting]
         waiting = waiting[(left > size) & (left < min_voxels)]
-    return grains.owners
+    return mergers.owners
 
 
 def _list_members(labels: Labels, sizes: NDArray[np.int64], min_voxels: int) -> Members:

@@ -16,7 +16,7 @@ from microrun.kernels.voxelize import (
     ALONG_Y,
     ALONG_Z,
     HIT,
-    LARGEST,
+    LONGEST,
     ODD,
     UNIT,
     decide_voxels,
@@ -26,8 +26,7 @@ from microrun.kernels.voxelize import (
 from microrun.runtime.array_types import Float64
 from microrun.runtime.cores import count_cores
 from microrun.runtime.errors import VolumeError
-from microrun.runtime.volumes.volume import LARGEST as MOST_VOXELS
-from microrun.runtime.volumes.volume import Shape
+from microrun.runtime.volumes.volume import LARGEST, Shape
 
 USABLE_ODD_SHARE = 0.2  # of the rays; a surface with more is no surface
 SMALLEST = 2
@@ -62,15 +61,22 @@ def load_part(path: Path, size: int) -> Part:
     path
         The STL file, binary or text, in any units, anywhere in space, its faces turned to either side.
     size
-        Voxels along the longest side.
+        Voxels along the longest side, 2 to 8,192.
+
+    Returns
+    -------
+    Part
+        Its voxels are cubes, the grid as small as the part.
 
     Raises
     ------
     VolumeError
         If it is no STL file, empty, flat, too open, or thinner than a voxel; or if so many voxels are too many.
+    OSError
+        If the file is missing or cannot be read.
     """
-    if not SMALLEST <= size <= LARGEST:
-        raise VolumeError(f"{path}: voxels along the longest side must be {SMALLEST} to {LARGEST:,}; got {size}")
+    if not SMALLEST <= size <= LONGEST:
+        raise VolumeError(f"{path}: voxels along the longest side must be {SMALLEST} to {LONGEST:,}; got {size}")
     triangles = read_triangles(path)
     _check_thickness(path, triangles, size)
     _check_voxels(path, triangles, size)
@@ -105,6 +111,8 @@ def read_triangles(path: Path) -> Float64:
     ------
     VolumeError
         If it is no STL file, cut short, or holds no triangles.
+    OSError
+        If the file is missing or cannot be read.
     """
     import trimesh
 
@@ -132,7 +140,12 @@ def voxelize_triangles(triangles: Float64, size: int, threads: int | None = None
     size
         Voxels along the longest side, at most 8,192.
     threads
-        All cores by default; the result is the same for any number.
+        Number of threads, by default one a core; the result is the same for any.
+
+    Returns
+    -------
+    Part
+        Voxels, and how many rays found the surface open.
     """
     corners, shape, edge = _to_units(triangles, size)
     depth, rows, cols = shape
@@ -193,9 +206,9 @@ def _check_thickness(path: Path, triangles: Float64, size: int) -> None:
 
 def _check_voxels(path: Path, triangles: Float64, size: int) -> None:
     shape, _ = _lay_grid(triangles, size)
-    if math.prod(shape) > MOST_VOXELS:
+    if math.prod(shape) > LARGEST:
         raise VolumeError(
-            f"{path}: a volume must have at most {MOST_VOXELS:,} voxels; at size {size} the part has {shape}: take a "
+            f"{path}: a volume must have at most {LARGEST:,} voxels; at size {size} the part has {shape}: take a "
             "smaller size"
         )
 

@@ -1,0 +1,31 @@
+"""How kernels are compiled: without the GIL, once per machine, with or without fast-math.
+
+Functions that are called by kernels only are compiled the same way; LLVM decides what of them to inline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import numba
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Reordering and contraction let LLVM vectorise sums; the flags "nnan" and "ninf" stay out, since patterns
+# may hold NaN and Inf and the kernels must see them.
+FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False}
+
+
+def fast_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile for threads with fast-math, but with respect for NaN and infinity; cached beside the source."""
+    compiled: Callable[P, R] = numba.njit(**OPTIONS, fastmath=FASTMATH)(function)
+    return compiled
+
+
+def exact_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile for threads without fast-math: every operation rounds as IEEE 754 says; cached beside the source."""
+    compiled: Callable[P, R] = numba.njit(**OPTIONS)(function)
+    return compiled
