@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Volume = NDArray[Any]
+Values = NDArray[Any]
 Labels = NDArray[np.int32]
 
 
@@ -26,13 +26,13 @@ def random_grains(shape: tuple[int, int, int], grains: int, seed: int = 0, noise
     return (values + noise * rng.standard_normal(shape) / 8).astype(np.float32)
 
 
-def points_of(values: Volume, scale: float) -> NDArray[np.float64]:
+def points_of(values: Values, scale: float) -> NDArray[np.float64]:
     """Voxels with a value as (z, y, x, value × scale), in scan order."""
     z, y, x = np.nonzero(np.isfinite(values))
     return np.column_stack([z, y, x, values[z, y, x].astype(np.float64) * scale])
 
 
-def sklearn_dbscan(values: Volume, eps: float, min_samples: int, scale: float) -> Labels:
+def sklearn_dbscan(values: Values, eps: float, min_samples: int, scale: float) -> Labels:
     """What scikit-learn says; few points it would compare by another formula, hence the tree."""
     from sklearn.cluster import DBSCAN
 
@@ -42,7 +42,7 @@ def sklearn_dbscan(values: Volume, eps: float, min_samples: int, scale: float) -
     return labels
 
 
-def dbscan(values: Volume, eps: float, min_samples: int, scale: float) -> Labels:
+def dbscan(values: Values, eps: float, min_samples: int, scale: float) -> Labels:
     """The textbook, on all pairs of points."""
     points = points_of(values, scale)
     squares = (points[:, None] - points[None]) ** 2
@@ -65,7 +65,7 @@ def dbscan(values: Volume, eps: float, min_samples: int, scale: float) -> Labels
     return labels
 
 
-def components(values: Volume, neighbours: int) -> Labels:
+def components(values: Values, neighbours: int) -> Labels:
     """Connected voxels of one value, by scipy, numbered by their first voxel; values below 0 have none."""
     structure = ndimage.generate_binary_structure(3, {6: 1, 26: 3}[neighbours])
     whole = np.full(values.shape, -1)

@@ -1,9 +1,7 @@
-"""Grain statistics against one grain after the other, scikit-image and formulas; distances between distributions."""
+"""Grain statistics against one grain after the other, scikit-image and formulas; and what is no volume of grains."""
 
 from __future__ import annotations
 
-import csv
-import json
 from pathlib import Path
 
 import h5py
@@ -17,20 +15,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 from microrun.runtime.errors import VolumeError
-from microrun.runtime.pictures.grain_distributions import draw_distributions
-from microrun.runtime.pictures.panels import save_figure
-from microrun.runtime.volumes.compare import (
-    bin_edges,
-    chance_divergence,
-    collect_measures,
-    compare_measures,
-    kl_divergence,
-)
-from microrun.runtime.volumes.measure import MEASURES, Grains, measure_file, measure_grains
-from microrun.runtime.volumes.tables import TITLES, to_csv, to_json, to_markdown
+from microrun.runtime.volumes.measure import Grains, measure_file, measure_grains
 
 VORONOI = oracles.voronoi((14, 16, 18), 40, 0)
-RNG = np.random.default_rng(1)
 
 
 def same(one: Grains, other: Grains) -> bool:
@@ -176,101 +163,3 @@ def test_grains_that_go_on_at_the_opposite_face_are_cut(tmp_path: Path) -> None:
     (grains,) = measure_file(tmp_path / "periodic.h5").values()
     assert_array_equal(grains.volume_um3, [32, 128, 32])
     assert_array_equal(grains.centroid_um[:, 2], [1, 6, 11])
-
-
-def test_equal_distributions_are_0_apart() -> None:
-    values = collect_measures([measure_grains(VORONOI)])
-    for row in compare_measures(values, values):
-        assert (row.kl, row.wasserstein) == (0, 0)
-        assert (row.median, row.mean) == (row.reference_median, row.reference_mean)
-
-
-def test_divergence_is_that_of_the_shares() -> None:
-    values, reference = np.repeat([0.05, 0.95], [30, 10]), np.repeat([0.05, 0.95], [10, 30])
-    p, q = (np.r_[first, np.full(18, 0.5), last] / 50 for first, last in ((30.5, 10.5), (10.5, 30.5)))
-    assert_allclose(kl_divergence("b_over_a", values, reference), (p * np.log(p / q)).sum())
-
-
-@pytest.mark.parametrize(("sigma", "shift"), [(1.0, 0.5), (0.7, 1.0)])
-def test_divergence_of_many_grains_nears_the_formula(sigma: float, shift: float) -> None:
-    values, reference = RNG.lognormal(shift, sigma, 200_000), RNG.lognormal(0, sigma, 200_000)
-    exact = shift**2 / (2 * sigma**2)
-    assert_allclose(kl_divergence("volume_um3", values, reference), exact, rtol=0.06)
-    backward = kl_divergence("volume_um3", reference, values)
-    assert_allclose(backward, exact, rtol=0.06)
-
-
-def test_divergence_has_a_direction() -> None:
-    wide, narrow = RNG.uniform(0, 1, 5000), RNG.uniform(0, 0.5, 5000)
-    assert_allclose(kl_divergence("b_over_a", narrow, wide), np.log(2), rtol=0.05)
-    assert kl_divergence("b_over_a", wide, narrow) > 2
-
-
-def test_chance_explains_the_divergence_of_samples_of_one_distribution() -> None:
-    pairs = [RNG.uniform(0, 1, (2, 300)) for _ in range(200)]
-    found = np.mean([kl_divergence("b_over_a", *pair) for pair in pairs])
-    assert_allclose(found, chance_divergence("b_over_a", *pairs[0]), rtol=0.15)
-
-
-def test_wasserstein_is_the_shift() -> None:
-    values = {"diameter_um": np.arange(10.0)}
-    (row,) = compare_measures(values, {"diameter_um": np.arange(10.0) + 3})
-    assert row.wasserstein == pytest.approx(3)
-    (alone,) = compare_measures(values, None)
-    assert (alone.median, alone.mean, alone.kl, alone.wasserstein) == (4.5, 4.5, None, None)
-
-
-@pytest.mark.parametrize("measure", MEASURES)
-@pytest.mark.parametrize("pair", [([3.0], [3.0]), ([1.0, 2.0], [55.0]), ([0.001], [1e6]), ([7.0, 9.0], [8.0])])
-def test_bins_hold_all_of_both(measure: str, pair: tuple[list[float], list[float]]) -> None:
-    values, reference = (np.round(side) + 1 if measure == "neighbours" else np.array(side) for side in pair)
-    edges = bin_edges(measure, values, reference)
-    assert (np.diff(edges) > 0).all()
-    assert len(edges) <= 22
-    for sample in (values, reference):
-        assert np.histogram(sample, edges)[0].sum() == len(sample)
-    assert np.isfinite(kl_divergence(measure, values, reference))
-
-
-def test_a_single_grain_has_no_nearest() -> None:
-    values = collect_measures([measure_grains(np.zeros((3, 3, 3), int))])
-    assert not values["nearest_um"].size
-    rows = compare_measures(values, collect_measures([measure_grains(VORONOI)]))
-    assert [row.measure for row in rows] == [name for name in MEASURES if name != "nearest_um"]
-
-
-def test_tables_hold_every_number() -> None:
-    grains = measure_grains(VORONOI, 2.0)
-    lines = list(csv.DictReader(to_csv({"one": grains, "two": grains}).splitlines()))
-    assert len(lines) == 2 * len(grains.grain_id)
-    line = lines[3]
-    assert (line["volume"], line["grain_id"], line["touches_boundary"]) == (
-        "one",
-        "3",
-        str(int(grains.touches_boundary[3])),
-    )
-    for name in (*MEASURES, "surface_um2"):
-        assert_allclose(float(line[name]), getattr(grains, name)[3])
-    assert_allclose([float(line[f"{axis}_um"]) for axis in "zyxabc"], [*grains.centroid_um[3], *grains.semi_axes_um[3]])
-    values = collect_measures([grains])
-    rows = compare_measures(values, {name: value + 1 for name, value in values.items()})
-    table = to_markdown(rows, in_um=True).splitlines()
-    assert [line.split("|")[1].strip() for line in table[2:]] == list(TITLES.values())
-    assert len({line.count("|") for line in table}) == 1
-    assert json.loads(to_json(rows, {"file": "a.npy"}))["measures"][0]["wasserstein"] == rows[0].wasserstein
-    of_voxels = to_markdown(compare_measures(values, None), in_um=False)
-    assert of_voxels.splitlines()[0] == "|  | median | mean |"
-    assert "grain volume, voxels |" in of_voxels and "nearest centroid, voxels |" in of_voxels and "µ" not in of_voxels
-
-
-@pytest.mark.parametrize("alone", [True, False])
-def test_figures_show_every_measure(alone: bool, tmp_path: Path) -> None:
-    values = collect_measures([measure_grains(VORONOI)])
-    reference = None if alone else collect_measures([measure_grains(VORONOI[:8])])
-    figure = draw_distributions(values, reference)
-    assert [axis.get_xlabel() for axis in figure.axes] == [*TITLES.values(), "b/a"]
-    for axis in figure.axes[:-1]:
-        heights = [patch.get_data().values.sum() for patch in axis.patches]
-        assert_allclose(heights, np.ones(2 if alone else 4))
-    save_figure(figure, tmp_path / "figure.png")
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")

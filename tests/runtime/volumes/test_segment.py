@@ -1,10 +1,11 @@
-"""Segmentation of whole volumes: any cut, any number of threads, any file; and what is wrong with files."""
+"""Segmentation of whole volumes: any cut, any number of threads, any file; and files that fail meanwhile."""
 
 from __future__ import annotations
 
 import os
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from microrun.runtime.errors import OutputError, VolumeError
 from microrun.runtime.files.output import name_beside
 from microrun.runtime.volumes import slabs
 from microrun.runtime.volumes.segment import SegmentOptions, Summary, segment, write_labels
+from microrun.runtime.volumes.slabs import read_slab
 from microrun.runtime.volumes.volume import Volume, open_volume
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 6), st.integers(1, 6))
@@ -203,26 +205,6 @@ def test_a_volume_without_values_is_refused_and_leaves_nothing(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("array", "said"),
-    [
-        (np.zeros((4, 5)), r"three dimensions .* got \(4, 5\)"),
-        (np.zeros((4, 0, 5)), "none of them 0"),
-        (np.zeros((2, 2, 2), complex), "integers or floats .* got complex128"),
-        (np.zeros((2, 2, 2), bool), "integers or floats .* got bool"),
-        (np.zeros((2, 2, 2), "S3"), "integers or floats"),
-    ],
-)
-def test_what_is_no_volume_is_refused(array: NDArray[Any], said: str) -> None:
-    with pytest.raises(VolumeError, match=said):
-        Volume(array, "cube")
-
-
-def test_masks_must_fit() -> None:
-    with pytest.raises(VolumeError, match=r"mask of bool and shape \(2, 2, 2\)"):
-        Volume(np.zeros((2, 2, 2)), "cube", np.ones((2, 2, 3), bool))
-
-
-@pytest.mark.parametrize(
     ("options", "said"),
     [
         ({}, "needs a value scale"),
@@ -238,28 +220,6 @@ def test_options_are_checked(options: dict[str, Any], said: str) -> None:
         SegmentOptions(**options)
 
 
-def test_a_data_set_must_be_named_where_there_are_several(tmp_path: Path) -> None:
-    path = tmp_path / "two.h5"
-    with h5py.File(path, "w") as file:
-        file["a"] = file["b"] = np.zeros((2, 2, 2))
-        file["flat"] = np.zeros(3)
-    with pytest.raises(VolumeError, match=r"--dataset; .*: a, b"), open_volume(path):
-        pass
-    with pytest.raises(VolumeError, match=r"no data set c; .*: a, b"), open_volume(path, "c"):
-        pass
-    with open_volume(path, "b") as volume:
-        assert volume.shape == (2, 2, 2)
-
-
-@pytest.mark.parametrize("name", ["volume.npy", "volume.h5", "volume.tif"])
-@pytest.mark.parametrize("content", [None, b"rubbish"])
-def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes | None) -> None:
-    if content:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(VolumeError, match=name), open_volume(tmp_path / name):
-        pass
-
-
 def test_a_damaged_chunk_is_the_fault_of_the_volume_and_not_of_the_labels(tmp_path: Path) -> None:
     path, out = tmp_path / "volume.h5", tmp_path / "labels.h5"
     values = np.random.default_rng(0).integers(0, 99, (12, 20, 20))
@@ -271,7 +231,7 @@ def test_a_damaged_chunk_is_the_fault_of_the_volume_and_not_of_the_labels(tmp_pa
         raw.write(bytes(64))
     with open_volume(path) as volume:
         assert_array_equal(volume.read(0, 4), values[:4])
-        for read in (volume.read, volume.read_slab):
+        for read in (volume.read, partial(read_slab, volume)):
             with pytest.raises(VolumeError, match=r"volume\.h5:grown/value: cannot be read \(.+\)"):
                 read(3, 5)
         with pytest.raises(VolumeError, match=r"volume\.h5:grown/value: cannot be read \(.+\)"):

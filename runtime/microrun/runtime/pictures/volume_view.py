@@ -106,7 +106,7 @@ def read_drawing(volume: Volume, voxel_um: float | None = None) -> Drawing:
         raise VolumeError(f"the edge of a voxel is more than 0 µm; got {voxel_um:g}")
     depth, rows, cols = volume.shape
     stride = math.ceil(max(volume.shape) / LARGEST_SIDE)
-    planes = stride * max(1, SLAB_BYTES // (rows * cols * volume.dtype.itemsize * stride))
+    planes = stride * max(1, SLAB_BYTES // (rows * cols * volume.read_dtype.itemsize * stride))
     slabs = (volume.read(z, min(z + planes, depth)) for z in range(0, depth, planes))
     values = _sort_out(np.concatenate([slab[::stride, ::stride, ::stride].copy() for slab in slabs]))
     if not ((values >= 0) if values.dtype.kind == "i" else np.isfinite(values)).any():

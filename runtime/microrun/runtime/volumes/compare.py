@@ -23,13 +23,13 @@ class Comparison:
     measure
         One of `MEASURES`.
     median, mean
-        Of the grains.
+        Those of the grains, in units of the measure.
     reference_median, reference_mean
-        Of the reference, None without one.
+        Those of the reference; None without one.
     kl, kl_by_chance
-        `kl_divergence` and `chance_divergence`.
+        `kl_divergence` and `chance_divergence`, in nats; None without a reference.
     wasserstein
-        Earth mover's distance, in units of the measure.
+        Earth mover's distance, in units of the measure; None without a reference.
     """
 
     measure: str
@@ -43,7 +43,18 @@ class Comparison:
 
 
 def collect_measures(measured: Sequence[Grains]) -> dict[str, Float64]:
-    """Join the grains of several volumes: each of `MEASURES` as (n,) float64, without what is not known."""
+    """Join the grains of several volumes.
+
+    Parameters
+    ----------
+    measured
+        Grains of each volume.
+
+    Returns
+    -------
+    dict of str to (n,) float64
+        Each of `MEASURES`, in its units, without what is not known of a grain.
+    """
     joined = {}
     for name in MEASURES:
         values = np.concatenate([np.asarray(getattr(grains, name), np.float64) for grains in measured])
@@ -57,7 +68,12 @@ def compare_measures(values: Mapping[str, Float64], reference: Mapping[str, Floa
     Parameters
     ----------
     values, reference
-        From `collect_measures`; without a reference medians and means are all.
+        Measures from `collect_measures`; without a reference medians and means are all.
+
+    Returns
+    -------
+    list of Comparison
+        One for each measure that is known of a grain.
     """
     from scipy.stats import wasserstein_distance
 
@@ -97,6 +113,11 @@ def kl_divergence(measure: str, values: Float64, reference: Float64) -> float:
         One of `MEASURES`.
     values, reference
         (n,), (m,) float64, finite.
+
+    Returns
+    -------
+    float
+        0 or more, in nats.
     """
     edges = bin_edges(measure, values, reference)
     p, q = (np.histogram(sample, edges)[0] + PSEUDO_COUNT for sample in (values, reference))
@@ -105,13 +126,39 @@ def kl_divergence(measure: str, values: Float64, reference: Float64) -> float:
 
 
 def chance_divergence(measure: str, values: Float64, reference: Float64) -> float:
-    """Divergence that two samples of one distribution show on average, to first order of their sizes."""
+    """Divergence that two samples of one distribution show on average, to first order of their sizes.
+
+    Parameters
+    ----------
+    measure
+        One of `MEASURES`.
+    values, reference
+        (n,), (m,) float64, finite.
+
+    Returns
+    -------
+    float
+        0 or more, in nats.
+    """
     bins = len(bin_edges(measure, values, reference)) - 1
     return (bins - 1) / 2 * (1 / values.size + 1 / reference.size)
 
 
 def bin_edges(measure: str, values: Float64, reference: Float64) -> Float64:
-    """Edges of common bins: of equal ratio for volumes, of whole numbers for neighbours, else of equal width."""
+    """Edges of common bins: of equal ratio for volumes, of whole numbers for neighbours, else of equal width.
+
+    Parameters
+    ----------
+    measure
+        One of `MEASURES`.
+    values, reference
+        (n,), (m,) float64, finite.
+
+    Returns
+    -------
+    (bins + 1,) float64
+        Edges, ascending, in units of the measure; all values lie between the first and the last.
+    """
     both = np.concatenate([values, reference])
     low, high = float(both.min()), float(both.max())
     if measure == "neighbours":

@@ -63,22 +63,22 @@ class Grains:
 
     @property
     def diameter_um(self) -> Float64:
-        """Diameter of the sphere of the same volume."""
+        """Diameters of spheres of the same volumes, (n,) float64."""
         return np.cbrt(self.volume_um3 * (6 / np.pi))
 
     @property
     def b_over_a(self) -> Float64:
-        """Middle over longest semi-axis."""
+        """Ratios of the middle to the longest semi-axis, (n,) float64."""
         return self.semi_axes_um[:, 1] / self.semi_axes_um[:, 0]
 
     @property
     def c_over_a(self) -> Float64:
-        """Shortest over longest semi-axis."""
+        """Ratios of the shortest to the longest semi-axis, (n,) float64."""
         return self.semi_axes_um[:, 2] / self.semi_axes_um[:, 0]
 
     @property
     def c_over_b(self) -> Float64:
-        """Shortest over middle semi-axis."""
+        """Ratios of the shortest to the middle semi-axis, (n,) float64."""
         return self.semi_axes_um[:, 2] / self.semi_axes_um[:, 1]
 
 
@@ -93,9 +93,14 @@ def measure_grains(labels: NDArray[Any], voxel_um: float = 1.0, threads: int | N
     labels
         (z, y, x) integers: grains 0, 1, …; negative where there is none.
     voxel_um
-        Edge of a voxel.
+        Edge of a voxel in µm.
     threads
-        All cores by default; the result is the same for any number.
+        Number of threads, by default one a core; the result is the same for any.
+
+    Returns
+    -------
+    Grains
+        Measures of the grains that occur.
 
     Raises
     ------
@@ -162,12 +167,12 @@ def measure_file(path: Path, voxel_um: float = 1.0) -> dict[str, Grains]:
         A .npy of labels (z, y, x), or HDF5 with a data set ``grain_id``, or else with any of three dimensions. Grains
         that go on at the opposite face of a periodic volume count once at each.
     voxel_um
-        Edge of a voxel.
+        Edge of a voxel in µm.
 
     Returns
     -------
-    dict
-        Measures by the volumes' names.
+    dict of str to Grains
+        Measures by the names of the volumes.
 
     Raises
     ------

@@ -70,7 +70,7 @@ class SegmentOptions:
             raise VolumeError(f"the smallest grain must be 0 voxels (keep all) or more; got {self.min_voxels}")
 
     def rule(self) -> Rule:
-        """Make the kernels' rule."""
+        """Rule of the kernels; VolumeError if an option is out of range."""
         try:
             if self.components and self.value_scale is not None:
                 raise ValueError("components are of one value each, and need no value scale; leave one of both out")
@@ -84,7 +84,17 @@ class SegmentOptions:
 
 
 class Summary(NamedTuple):
-    """Grains, and voxels: of all kinds, with no grain, without a value; and the time it took."""
+    """What a segmentation found.
+
+    Parameters
+    ----------
+    grains
+        Number of grains.
+    voxels, noise, outside
+        Numbers of voxels: all, those that have a value and no grain, and those without a value.
+    seconds
+        Time it took.
+    """
 
     grains: int
     voxels: int
@@ -107,14 +117,19 @@ def segment(
     labels
         (z, y, x) int32, C order, written: the grain of every voxel, −1 for noise and outside.
     threads
-        All cores by default.
+        Number of threads, by default one a core; the labels are the same for any.
     planes
-        Thickness of a slab; by default what suits threads and memory.
+        Thickness of a slab in voxels, by default what suits threads and memory; the labels are the same for any.
+
+    Returns
+    -------
+    Summary
+        Numbers of grains and voxels.
 
     Raises
     ------
     VolumeError
-        If no voxel has a value, or there are more grains than 32-bit labels can number.
+        If no voxel has a value, there are more grains than 32-bit labels can number, or the file is damaged.
     """
     started = time.perf_counter()
     threads = threads or count_cores()
@@ -130,9 +145,9 @@ def segment(
 
 
 def _cut(volume: Volume, threads: int, planes: int | None) -> list[tuple[int, int]]:
-    """First and last plane (exclusive) of each slab."""
+    """First plane of each slab, and the one after its last."""
     depth, rows, cols = volume.shape
-    fitting = SLAB_BYTES // (rows * cols * volume.dtype.itemsize)
+    fitting = SLAB_BYTES // (rows * cols * volume.read_dtype.itemsize)
     planes = planes or max(1, min(fitting, -(-depth // (SLABS_PER_THREAD * threads))))
     return [(first, min(first + planes, depth)) for first in range(0, depth, planes)]
 
@@ -156,16 +171,21 @@ def write_labels(
     Parameters
     ----------
     volume, options, threads
-        As for `segment`.
+        What to segment and how, as for `segment`.
     out
-        Written beside and renamed at the end.
+        The file to make or replace, .npy, .h5 or .hdf5; written beside and renamed at the end.
     about
         Further attributes of an HDF5 file's data set.
+
+    Returns
+    -------
+    Summary
+        Numbers of grains and voxels.
 
     Raises
     ------
     VolumeError
-        If no voxel has a value, or there are more grains than 32-bit labels can number.
+        If no voxel has a value, there are more grains than 32-bit labels can number, or the volume is damaged.
     OutputError
         If the name is no .npy or .h5, or the disk is full.
     """

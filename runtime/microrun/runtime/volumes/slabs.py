@@ -9,25 +9,24 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microrun.kernels.borders import Around, finish_slab, number_clusters
-from microrun.kernels.segmentation import Layer, Rule, cluster_slab, join_faces, number_roots
+from microrun.kernels.segmentation import Layer, Rule, Slab, cluster_slab, join_faces
+from microrun.kernels.union_find import number_roots
 from microrun.runtime.errors import VolumeError
-
-if TYPE_CHECKING:
-    from microrun.runtime.volumes.volume import Volume
+from microrun.runtime.volumes.volume import Volume
 
 MOST_GRAINS = int(np.iinfo(np.int32).max)
 Labels = NDArray[np.int32]
 Numbers = NDArray[np.int64]
 
 
-class _Slab(NamedTuple):
-    """First and last plane (exclusive) of a slab, its clusters, and its voxels with a value."""
+class Clustered(NamedTuple):
+    """A slab's first plane and the one after its last, its clusters, and its voxels with a value."""
 
     first: int
     stop: int
@@ -47,14 +46,14 @@ def label_slabs(
     labels
         (z, y, x) int32, C order, written.
     bounds
-        First and last plane (exclusive) of each slab, ascending.
+        First plane of each slab and the one after its last, ascending.
     threads
-        How many.
+        Number of threads.
 
     Returns
     -------
-    grains, points
-        How many there are; a point is a voxel with a value.
+    grains, points : int
+        Numbers of grains, and of voxels with a value.
 
     Raises
     ------
@@ -77,12 +76,39 @@ def label_slabs(
     return grains, points
 
 
-def _cluster(volume: Volume, rule: Rule, labels: Labels, bounds: tuple[int, int]) -> _Slab:
+def read_slab(volume: Volume, first: int, stop: int) -> Slab:
+    """Values of planes and of those below and above.
+
+    Parameters
+    ----------
+    volume
+        What to read.
+    first, stop
+        First plane, and the one after the last.
+
+    Returns
+    -------
+    Slab
+        Values (stop − first, y, x) and planes (y, x), float32 or float64; NaN beyond the volume.
+
+    Raises
+    ------
+    VolumeError
+        If the file is damaged.
+    """
+    beyond = np.full(volume.shape[1:], np.nan, volume.read_dtype)
+    values = volume.read(max(first - 1, 0), min(stop + 1, volume.shape[0]))
+    below, values = (values[0], values[1:]) if first > 0 else (beyond, values)
+    above, values = (values[-1], values[:-1]) if stop < volume.shape[0] else (beyond, values)
+    return Slab(values, below, above)
+
+
+def _cluster(volume: Volume, rule: Rule, labels: Labels, bounds: tuple[int, int]) -> Clustered:
     first, stop = bounds
-    return _Slab(first, stop, *cluster_slab(volume.read_slab(first, stop), rule, labels[first:stop]))
+    return Clustered(first, stop, *cluster_slab(read_slab(volume, first, stop), rule, labels[first:stop]))
 
 
-def _join(volume: Volume, rule: Rule, labels: Labels, slabs: Sequence[_Slab]) -> tuple[int, list[Numbers]]:
+def _join(volume: Volume, rule: Rule, labels: Labels, slabs: Sequence[Clustered]) -> tuple[int, list[Numbers]]:
     """Join the clusters of the slabs; returns how many there are, and the numbers of those of each slab."""
     offsets = np.cumsum([0, *(slab.clusters for slab in slabs)])
     numbers = np.arange(offsets[-1])
@@ -107,7 +133,7 @@ def _clusters_of(plane: Labels, offset: int) -> Numbers:
     return clusters
 
 
-def _surround(labels: Labels, slabs: Sequence[_Slab], numbers: Sequence[Numbers]) -> Iterator[Around]:
+def _surround(labels: Labels, slabs: Sequence[Clustered], numbers: Sequence[Numbers]) -> Iterator[Around]:
     """Numbers of the cores below and above each slab, read before it is finished: then borders have numbers too."""
     nobody = np.full(labels.shape[1:], -1, np.int32)
     below = nobody
@@ -119,5 +145,6 @@ def _surround(labels: Labels, slabs: Sequence[_Slab], numbers: Sequence[Numbers]
         below = top
 
 
-def _finish(volume: Volume, rule: Rule, labels: Labels, slab: _Slab, numbers: Numbers, around: Around) -> None:
-    finish_slab(volume.read_slab(slab.first, slab.stop), around, rule, numbers, labels[slab.first : slab.stop])
+def _finish(volume: Volume, rule: Rule, labels: Labels, slab: Clustered, numbers: Numbers, around: Around) -> None:
+    values = read_slab(volume, slab.first, slab.stop)
+    finish_slab(values, around, rule, numbers, labels[slab.first : slab.stop])

@@ -24,14 +24,36 @@ COMPARED = ("reference median", "reference mean", "KL", "KL by chance", "Wassers
 
 
 def titles(in_um: bool) -> dict[str, str]:
-    """What the measures are called, with their units: µm, or voxels where the edge of one is not known."""
+    """Titles of the measures with their units.
+
+    Parameters
+    ----------
+    in_um
+        Whether lengths are in µm; otherwise in voxels, whose edge is not known.
+
+    Returns
+    -------
+    dict of str to str
+        Titles by the names in `MEASURES`.
+    """
     if in_um:
         return TITLES
     return {name: title.replace("µm³", "µm").replace("µm", "voxels") for name, title in TITLES.items()}
 
 
 def to_csv(measured: Mapping[str, Grains]) -> str:
-    """One line a grain; lengths in µm."""
+    """Table of all grains as CSV, one line a grain.
+
+    Parameters
+    ----------
+    measured
+        Grains by the names of their volumes.
+
+    Returns
+    -------
+    str
+        Lines with a header; lengths in µm, ten digits.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     plain = ["grain_id", *TITLES, "surface_um2", "touches_boundary"]
@@ -46,7 +68,20 @@ def to_csv(measured: Mapping[str, Grains]) -> str:
 
 
 def to_markdown(rows: Sequence[Comparison], in_um: bool) -> str:
-    """A table of medians, means and distances from the reference, where there is one."""
+    """Table of medians, means and distances from the reference, where there is one, in Markdown.
+
+    Parameters
+    ----------
+    rows
+        Comparisons, at least one.
+    in_um
+        Whether lengths are in µm, else in voxels.
+
+    Returns
+    -------
+    str
+        Lines of the table.
+    """
     compared = rows[0].kl is not None
     headings = ("", "median", "mean", *(COMPARED if compared else ()))
     lines = ["| " + " | ".join(headings) + " |", "|---" + "|---:" * (len(headings) - 1) + "|"]
@@ -57,11 +92,24 @@ def to_markdown(rows: Sequence[Comparison], in_um: bool) -> str:
 
 
 def to_cells(row: Comparison) -> list[str]:
-    """The numbers of a row that are known, for people."""
+    """Numbers of a row that are known, with four digits, for people."""
     return [f"{value:.4g}" for value in dataclasses.astuple(row)[1:] if value is not None]
 
 
 def to_json(rows: Sequence[Comparison], about: Mapping[str, object]) -> str:
-    """All numbers, and what they were measured on; what is not known is null."""
+    """JSON of all numbers and of what they were measured on.
+
+    Parameters
+    ----------
+    rows
+        Comparisons; what is not known in them becomes null.
+    about
+        What stands beside the measures, such as files.
+
+    Returns
+    -------
+    str
+        A JSON object with ``measures``, a list.
+    """
     measures = [dataclasses.asdict(row) for row in rows]
     return json.dumps({**about, "measures": measures}, indent=1, allow_nan=False) + "\n"

@@ -1,43 +1,57 @@
-"""Volumes of voxels in memory and in files, read slab by slab."""
+"""Volumes of voxels in memory and in files, of any size: read whole, plane by plane, or by slabs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from microrun.kernels.segmentation import Slab
 from microrun.runtime.errors import VolumeError
+from microrun.runtime.files.closing import Closing
 from microrun.runtime.files.npy import map_array
 
+Shape = tuple[int, int, int]
 LABELS = "grain_id"
-SLAB_BYTES = 1 << 26
 SUFFIXES = (".npy", ".h5", ".hdf5")
+SLAB_BYTES = 1 << 26
+LARGEST = 1 << 33  # voxels: 2048³, whose tiling takes seconds and a gigabyte
 
 
-class Volume:
-    """Values on a lattice (z, y, x), read by slabs.
+class Volume(Closing):
+    """Numbers on a lattice (z, y, x), in memory or in a file that `open_volume` opened.
+
+    ``np.asarray(volume)`` is all of them and ``volume[z]`` a plane, as they are stored; `read` gives planes as
+    floats, NaN where there is no value.
 
     Parameters
     ----------
     data
-        An array or HDF5 data set of numbers; NaN and infinite values are outside.
+        (z, y, x) integers or floats of at most 64 bits, an array or HDF5 data set.
     name
-        Of its file, for errors.
+        The file, and the data set in it; errors begin with it.
     inside
-        Of the same shape, True for the voxels of a part.
+        (z, y, x) bool, True for the voxels of a part; all of them without it.
     positive
-        Values below 0 are outside, as in labels.
+        Whether values below 0 are none, as in labels of grains.
+
+    Attributes
+    ----------
+    name : str
+        As given.
+    shape : tuple of int
+        Voxels along z, y and x.
+    dtype : numpy.dtype
+        Type of the numbers as stored.
+    read_dtype : numpy.dtype
+        float32 if it holds them exactly, else float64: what `read` gives.
 
     Raises
     ------
     VolumeError
-        If it is not three-dimensional, empty, or not of numbers.
+        If it is not three-dimensional, empty, or not of numbers, or the part is no mask of its shape.
     """
 
     def __init__(
@@ -52,68 +66,107 @@ class Volume:
             raise VolumeError(
                 f"{name}: its part must be a mask of bool and shape {data.shape}; got {inside.dtype} {inside.shape}"
             )
-        self.name, self.shape = name, (int(data.shape[0]), int(data.shape[1]), int(data.shape[2]))
-        self.dtype = np.dtype(np.float32 if np.can_cast(data.dtype, np.float32) else np.float64)
+        self.name, self.dtype = name, data.dtype
+        self.shape: Shape = (int(data.shape[0]), int(data.shape[1]), int(data.shape[2]))
+        self.read_dtype = np.dtype(np.float32 if np.can_cast(data.dtype, np.float32) else np.float64)
         self._data, self._inside, self._positive = data, inside, positive
 
-    def read(self, first: int, stop: int) -> NDArray[Any]:
-        """Values of planes as float32 or float64, C order, NaN outside the part; VolumeError if they are damaged."""
+    def __repr__(self) -> str:
+        return f"Volume({self.name}: {' × '.join(map(str, self.shape))} {self.dtype})"
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self[()], dtype, copy=copy)
+
+    def close(self) -> None:
+        """Close the HDF5 file, if there is one; the volume can then be read no more."""
+        if isinstance(self._data, h5py.Dataset):
+            self._data.file.close()
+
+    def __getitem__(self, index: Any) -> Any:
+        """Numbers as they are stored, indexed as in NumPy; VolumeError if the file is damaged."""
         try:
-            values = np.ascontiguousarray(self._data[first:stop], self.dtype)
+            return self._data[index]
         except OSError as error:
             raise VolumeError(f"{self.name}: cannot be read ({error}); it is damaged, or its disk is") from None
+
+    def read(self, first: int, stop: int) -> NDArray[Any]:
+        """Values of planes, NaN for those that are outside.
+
+        Parameters
+        ----------
+        first, stop
+            First plane, and the one after the last.
+
+        Returns
+        -------
+        (stop − first, y, x) float32 or float64
+            In C order, of `read_dtype`.
+
+        Raises
+        ------
+        VolumeError
+            If the file is damaged.
+        """
+        values = np.ascontiguousarray(self[first:stop], self.read_dtype)
         if self._inside is not None:
-            values = np.where(self._inside[first:stop], values, self.dtype.type(np.nan))
+            values = np.where(self._inside[first:stop], values, self.read_dtype.type(np.nan))
         if self._positive:
-            values = np.where(values >= 0, values, self.dtype.type(np.nan))
+            values = np.where(values >= 0, values, self.read_dtype.type(np.nan))
         return values
 
-    def read_slab(self, first: int, stop: int) -> Slab:
-        """Values of planes and of those below and above."""
-        beyond = np.full(self.shape[1:], np.nan, self.dtype)
-        values = self.read(max(first - 1, 0), min(stop + 1, self.shape[0]))
-        below, values = (values[0], values[1:]) if first > 0 else (beyond, values)
-        above, values = (values[-1], values[:-1]) if stop < self.shape[0] else (beyond, values)
-        return Slab(values, below, above)
 
-
-@contextmanager
 def open_volume(
-    path: Path, dataset: str | None = None, part: Path | None = None, positive: bool = False
-) -> Iterator[Volume]:
-    """Open a .npy or HDF5 file.
+    path: str | Path, dataset: str | None = None, part: str | Path | None = None, positive: bool = False
+) -> Volume:
+    """Open a volume of grains or of values; nothing of it is read before it is asked for.
 
     Parameters
     ----------
     path
-        Of the file.
+        The file: .npy, or HDF5 (.h5, .hdf5). Its axes are z, y, x.
     dataset
-        Name within HDF5; by default the only one with three dimensions.
+        Name of the data set within HDF5; by default the only one with three dimensions.
     part
-        A .npy mask, True for the voxels of the part.
+        A .npy mask of the same shape, True for the voxels of the part; `Volume.read` gives NaN for others.
     positive
-        Values below 0 are outside.
+        Whether values below 0 are none, as in labels of grains; `Volume.read` gives NaN for them.
+
+    Returns
+    -------
+    Volume
+        Closed by its ``close``, or at the end of a ``with`` statement.
 
     Raises
     ------
     VolumeError
-        If it is missing, damaged, or no volume.
+        If a file is missing, damaged or of another kind, holds no volume, or several and none is named.
+
+    Examples
+    --------
+    >>> volume = open_volume("grains.npy")
+    >>> volume
+    Volume(grains.npy: 32 × 32 × 32 int32)
+    >>> np.asarray(volume).shape
+    (32, 32, 32)
     """
-    inside = None if part is None else map_array(part)
-    if path.suffix.lower() == ".npy":
-        yield Volume(map_array(path), str(path), inside, positive)
-        return
+    path = Path(path)
+    inside = None if part is None else map_array(Path(part))
     if path.suffix.lower() not in SUFFIXES:
         raise VolumeError(f"{path}: a volume is a .npy or .h5 file")
+    if path.suffix.lower() == ".npy":
+        return Volume(map_array(path), str(path), inside, positive)
     if not path.exists():
         raise VolumeError(f"{path}: no such file")
     try:
         file = h5py.File(path, "r")
     except OSError as error:
         raise VolumeError(f"{path}: is no HDF5 file, or a damaged one ({error})") from None
-    with file:
+    try:
         name = _choose_dataset(path, file, dataset)
-        yield Volume(file[name], f"{path}:{name}", inside, positive)
+        return Volume(file[name], f"{path}:{name}", inside, positive)
+    except BaseException:
+        file.close()
+        raise
 
 
 def _choose_dataset(path: Path, file: h5py.File, name: str | None) -> str:
@@ -132,7 +185,3 @@ def _choose_dataset(path: Path, file: h5py.File, name: str | None) -> str:
     if len(found) != 1:
         raise VolumeError(f"{path}: name one data set with --dataset; those with three dimensions: {listed}")
     return found[0]
-
-
-Shape = tuple[int, int, int]
-LARGEST = 1 << 33  # voxels: 2048³, whose tiling takes seconds and a gigabyte
