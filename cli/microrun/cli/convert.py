@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from microrun.cli import console
-from microrun.runtime.convert.convert_latents import Format, convert_latents
+from microrun.runtime.convert.convert_latents import LatentsFormat, convert_latents
 from microrun.runtime.convert.convert_volume import VolumeFormat, convert_volume
 from microrun.runtime.convert.grain_volume import GrainVolume
 from microrun.runtime.errors import LatentsError, MicrorunError, OutputError
@@ -19,7 +19,7 @@ from microrun.runtime.volumes.volume import open_volume
 
 def convert(
     source: Annotated[Path, typer.Argument(help="A latents file, finished or growing; or labels of grains.")],
-    to: Annotated[Literal[Format, VolumeFormat], typer.Option(help="The format to write.")],
+    to: Annotated[Literal[LatentsFormat, VolumeFormat], typer.Option(help="The format to write.")],
     features: Annotated[
         str | None, typer.Option(help="Of latents: numbers of features, such as 3,17; by default all.")
     ] = None,
@@ -62,7 +62,9 @@ def _refuse(what: str, to: str, options: dict[str, object]) -> None:
             raise MicrorunError(f"{name} has no meaning for --to {to}, which writes {what}; leave it out")
 
 
-def _convert_latents(source: Path, to: Format, out: Path | None, features: str | None, overwrite: bool) -> list[Path]:
+def _convert_latents(
+    source: Path, to: LatentsFormat, out: Path | None, features: str | None, overwrite: bool
+) -> list[Path]:
     numbers = None if features is None else parse_features(features)
     with open_latents(source) as opened:
         if not all(opened.origin.scan.step_um):

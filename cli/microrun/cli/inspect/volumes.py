@@ -18,13 +18,13 @@ FROM_BLUEPRINT = ("seed", "order", "sampling", "computed")
 
 
 def array_rows(path: Path) -> dict[str, object]:
-    """Of a .npy file: labels, values, or the mask of a part."""
+    """Rows about a .npy file: labels, values, or the mask of a part; VolumeError if it is damaged."""
     array = map_array(path)
     return {"kind": "array", "shape": _sides(array.shape), "values": array.dtype, "size": _size(path)}
 
 
 def volume_rows(path: Path) -> dict[str, object]:
-    """Of an HDF5 file of grains, or of simulated volumes; empty if it is something else."""
+    """Rows about an HDF5 file of grains, or of simulated volumes; none if it is something else."""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError, VolumeError):
         return _simulated_rows(path) or _grains_rows(path)
     return {}
@@ -50,7 +50,7 @@ def _simulated_rows(path: Path) -> dict[str, object]:
 
 
 def _grains_rows(path: Path) -> dict[str, object]:
-    """As `generate` and `segment` write it."""
+    """Rows about grains as `generate` and `segment` write them."""
     with open_volume(path, LABELS) as volume:
         with h5py.File(path) as file:
             options, blueprint = (_decode(file[LABELS].attrs.get(name)) for name in ("options", "blueprint"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple
 
-from microrun.runtime.convert.rows import Features
+from microrun.runtime.convert.chosen_features import ChosenFeatures
 from microrun.runtime.convert.to_ang import write_ang
 from microrun.runtime.convert.to_csv import write_csv
 from microrun.runtime.convert.to_hspy import write_hspy
@@ -20,17 +20,17 @@ from microrun.runtime.files.hdf5 import reason_of
 from microrun.runtime.files.output import BESIDE
 from microrun.runtime.latents.reader import Latents
 
-Format = Literal["hspy", "ang", "csv", "ome-tiff", "xdmf", "zarr"]
+LatentsFormat = Literal["hspy", "ang", "csv", "ome-tiff", "xdmf", "zarr"]
 
 
 class _Writer(NamedTuple):
     """What writes a format, and how its files may end; the first ending is the default."""
 
-    write: Callable[[Features, Path], None]
+    write: Callable[[ChosenFeatures, Path], None]
     suffixes: tuple[str, ...]
 
 
-WRITERS: dict[Format, _Writer] = {
+LATENTS_WRITERS: dict[LatentsFormat, _Writer] = {
     "hspy": _Writer(write_hspy, (".hspy",)),
     "ang": _Writer(write_ang, (".ang",)),
     "csv": _Writer(write_csv, (".csv",)),
@@ -42,7 +42,7 @@ WRITERS: dict[Format, _Writer] = {
 
 def convert_latents(
     latents: Latents,
-    to: Format,
+    to: LatentsFormat,
     out: Path | None = None,
     features: Sequence[int] | None = None,
     overwrite: bool = False,
@@ -79,13 +79,13 @@ def convert_latents(
     ModuleNotFoundError
         If the format's library is not installed.
     """
-    write, suffixes = WRITERS[to]
+    write, suffixes = LATENTS_WRITERS[to]
     target = out or latents.path.with_name(latents.path.name.removesuffix(".h5") + suffixes[0])
     if not target.name.lower().endswith(suffixes):
         raise MicrorunError(f"{target}: {to} files end in {' or '.join(suffixes)}")
     parts = [heavy_part(target), target] if to == "xdmf" else [target]
     _check_free(parts, latents.path, overwrite)
-    chosen = Features(latents, features)
+    chosen = ChosenFeatures(latents, features)
     try:
         with TemporaryDirectory(prefix=BESIDE, dir=target.parent) as folder:
             write(chosen, Path(folder) / target.name)

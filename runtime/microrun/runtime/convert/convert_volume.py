@@ -14,6 +14,8 @@ from microrun.runtime.files.output import written_beside
 
 VolumeFormat = Literal["dream3d", "vti"]
 
+VOLUME_WRITERS: dict[VolumeFormat, Callable[[GrainVolume, Path], None]] = {"dream3d": write_dream3d, "vti": write_vti}
+
 
 def convert_volume(volume: GrainVolume, to: VolumeFormat, out: Path) -> None:
     """Write a volume of grains for another program.
@@ -38,7 +40,4 @@ def convert_volume(volume: GrainVolume, to: VolumeFormat, out: Path) -> None:
     if out.suffix.lower() != f".{to}":
         raise OutputError(f"{out}: {to} files end in .{to}")
     with written_beside(out) as beside:
-        WRITERS[to](volume, beside)
-
-
-WRITERS: dict[VolumeFormat, Callable[[GrainVolume, Path], None]] = {"dream3d": write_dream3d, "vti": write_vti}
+        VOLUME_WRITERS[to](volume, beside)

@@ -25,11 +25,11 @@ class GrainVolume:
     labels
         Whole numbers: grains 0, 1, …; negative or NaN where there is none.
     values
-        Of the same shape, what else is known of each voxel.
+        What else is known of each voxel, of the same shape.
     voxel_um
-        Edge of a voxel.
+        Edge of a voxel in µm.
     origin_um
-        z, y, x of the volume's corner.
+        z, y, x of the volume's corner in µm.
 
     Raises
     ------
@@ -52,23 +52,33 @@ class GrainVolume:
             )
 
     def slabs(self) -> Iterator[slice]:
-        """Planes that are read at once."""
+        """Slices of planes that are read at once, from the first plane to the last."""
         depth, rows, cols = self.labels.shape
         planes = max(1, SLAB_BYTES // (rows * cols * 8))
         return (slice(first, min(first + planes, depth)) for first in range(0, depth, planes))
 
     @property
     def largest_number(self) -> int:
-        """Of a grain; a table of features has a row for every number up to the largest."""
+        """Largest number that a grain may have; a table of features has a row for every number up to the largest."""
         return min(LARGEST_ID, max(LEAST_ROWS, math.prod(self.labels.shape)))
 
     def read_grains(self, planes: slice) -> NDArray[np.int32]:
-        """Grains of some planes, −1 where there is none.
+        """Grains of some planes.
+
+        Parameters
+        ----------
+        planes
+            First plane and the one after the last.
+
+        Returns
+        -------
+        (planes, y, x) int32
+            Numbers of grains, −1 where there is none.
 
         Raises
         ------
         VolumeError
-            If a label is no whole number, or above `largest_number`.
+            If the file is damaged, or a label is no whole number, or above `largest_number`.
         """
         labels = self.labels.read(planes.start, planes.stop)
         labels = np.where(np.isfinite(labels) & (labels >= 0), labels, -1)
@@ -82,6 +92,6 @@ class GrainVolume:
         return labels.astype(np.int32)
 
     def read_values(self, planes: slice) -> NDArray[np.float32]:
-        """Values of some planes."""
+        """Values of some planes, (planes, y, x) float32; VolumeError if the file is damaged."""
         assert self.values is not None
         return self.values.read(planes.start, planes.stop).astype(np.float32, copy=False)

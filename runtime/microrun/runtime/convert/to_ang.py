@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from microrun.runtime.convert.rows import Features
+from microrun.runtime.convert.chosen_features import ChosenFeatures
 
 COLUMNS = (
     "phi1", "Phi", "phi2", "x", "y", "image_quality", "confidence_index", "phase_id", "detector_signal", "pattern_fit",
@@ -47,10 +47,17 @@ HEADER = """\
 STEP_NOTE = "# The step is not known: positions count in steps, not in micrometres.\n"
 
 
-def write_ang(features: Features, path: Path) -> None:
+def write_ang(features: ChosenFeatures, path: Path) -> None:
     """Write one line for each pattern of the scan, written or not.
 
     Rows count from 1 in .ang files: its odd rows, those that are not shifted, are the even rows of the map.
+
+    Parameters
+    ----------
+    features
+        What to write.
+    path
+        The file to make.
 
     Raises
     ------
@@ -60,15 +67,15 @@ def write_ang(features: Features, path: Path) -> None:
     # The orientation is 0 0 0, and image quality, detector signal and fit are 0.
     line = "0.00000 0.00000 0.00000 %.6f %.6f 0.0 %.3f 1 0 0.000" + " %.9g" * len(features.numbers) + "\n"
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(_header(features))
-        for block in features.blocks():
-            points = block.exists
-            confidence = np.where(block.written & ~block.flags, 0, -1)
-            table = np.column_stack([block.x[points], block.y[points], confidence[points], block.values[points]])
+        file.write(_ang_head(features))
+        for piece in features.pieces():
+            points = piece.exists
+            confidence = np.where(piece.written & ~piece.flags, 0, -1)
+            table = np.column_stack([piece.x[points], piece.y[points], confidence[points], piece.values[points]])
             file.writelines(line % tuple(numbers.tolist()) for numbers in table)
 
 
-def _header(features: Features) -> str:
+def _ang_head(features: ChosenFeatures) -> str:
     scan = features.scan
     rows, cols = scan.nav_shape
     step_x, step_y = (step or 1.0 for step in scan.step_um)

@@ -6,14 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from microrun.runtime.convert.rows import Features
+from microrun.runtime.convert.chosen_features import ChosenFeatures
 
 
-def write_csv(features: Features, path: Path) -> None:
+def write_csv(features: ChosenFeatures, path: Path) -> None:
     """Write row, col, x, y, flag and the latents of every pattern that is written.
 
     The columns of x and y are named after their units: "x_um", or "x_steps" where the step is not known.
     Nine digits give float32 back exactly.
+
+    Parameters
+    ----------
+    features
+        What to write.
+    path
+        The file to make.
 
     Raises
     ------
@@ -24,9 +31,9 @@ def write_csv(features: Features, path: Path) -> None:
     line = "%d,%d,%.12g,%.12g,%d" + ",%.9g" * len(features.numbers) + "\n"
     with path.open("w", encoding="ascii", newline="\n") as file:
         file.write(",".join(["row", "col", f"x_{x}", f"y_{y}", "flag", *features.names]) + "\n")
-        for block in features.blocks():
-            rows, cols = np.nonzero(block.written)
+        for piece in features.pieces():
+            rows, cols = np.nonzero(piece.written)
             points = rows, cols
-            columns = (rows + block.rows.start, cols, block.x[points], block.y[points], block.flags[points])
-            table = np.column_stack([*columns, block.values[points]])
+            columns = (rows + piece.rows.start, cols, piece.x[points], piece.y[points], piece.flags[points])
+            table = np.column_stack([*columns, piece.values[points]])
             file.writelines(line % tuple(numbers.tolist()) for numbers in table)

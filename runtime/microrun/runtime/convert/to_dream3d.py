@@ -1,4 +1,4 @@
-"""Volumes of grains for other programs, of any size, slab by slab, for DREAM3D-NX: .dream3d.
+"""Volumes of grains for DREAM3D-NX: .dream3d, of any size, slab by slab.
 
 A .dream3d file is of DREAM3D-NX's format 8.0, as the open reader and writer of its library simplnx have it
 (src/simplnx/DataStructure/IO/HDF5 and Utilities/Parsing/DREAM3D of BlueQuartzSoftware/simplnx, 2026). That reader wants
@@ -23,18 +23,18 @@ from microrun.runtime.files.disk import check_room
 
 MICROMETRE = 6  # among simplnx's units of length
 PIPELINE_VERSION = 3
-GEOMETRY, CELLS, FEATURES = "ImageGeom", "Cell Data", "Cell Feature Data"
+GEOMETRY, CELL_DATA, FEATURE_DATA = "ImageGeom", "Cell Data", "Cell Feature Data"
 
 
-class Features:
-    """Voxels and centroids of grains, slab by slab."""
+class FeatureTable:
+    """Voxels and centroids of grains, gathered slab by slab; DREAM3D calls grains features."""
 
     def __init__(self) -> None:
         self.voxels: Float64 = np.zeros(0)
         self.sums: Float64 = np.zeros((0, 3))
 
     def add(self, grains: NDArray[np.int32], first: int) -> None:
-        """Count the voxels of planes from the first on."""
+        """Count the voxels of grains, (planes, y, x), of planes from the first on."""
         inside = np.nonzero(grains >= 0)
         numbers = grains[inside]
         size = max(len(self.voxels), int(grains.max()) + 1)
@@ -59,7 +59,22 @@ class Features:
 
 
 def write_dream3d(volume: GrainVolume, path: Path) -> None:
-    """Write a .dream3d file; see the top of this module for its format."""
+    """Write a .dream3d file; see the top of this module for its format.
+
+    Parameters
+    ----------
+    volume
+        What to write; lengths are in µm.
+    path
+        The file to make.
+
+    Raises
+    ------
+    VolumeError
+        If the volume cannot be read, or its labels are no labels.
+    OSError
+        If the file cannot be written.
+    """
     check_room(path, 4 * math.prod(volume.labels.shape) * (1 if volume.values is None else 2))
     with h5py.File(path, "w") as file:
         file.attrs["FileVersion"] = np.bytes_("8.0")
@@ -71,17 +86,17 @@ def write_dream3d(volume: GrainVolume, path: Path) -> None:
         geometry.attrs["_ORIGIN"] = np.array(volume.origin_um[::-1], np.float32)
         geometry.attrs["Units"] = np.uint32(MICROMETRE)
         geometry.attrs["Cell Data ID"] = np.uint64(2)
-        cells = _add_matrix(geometry, CELLS, volume.labels.shape, 2)
+        cells = _add_matrix(geometry, CELL_DATA, volume.labels.shape, 2)
         measured = _fill_cells(volume, cells).measure(volume)
-        features = _add_matrix(geometry, FEATURES, (len(measured["NumElements"]),), 5)
+        features = _add_matrix(geometry, FEATURE_DATA, (len(measured["NumElements"]),), 5)
         for number, (name, array) in enumerate(measured.items(), 6):
             components = array.shape[1:] or (1,)
             _add_array(features, name, array.dtype, components, number)[:] = array.reshape(-1, *components)
         root.attrs["NextObjectId"] = np.uint64(6 + len(measured))
 
 
-def _fill_cells(volume: GrainVolume, cells: h5py.Group) -> Features:
-    features = Features()
+def _fill_cells(volume: GrainVolume, cells: h5py.Group) -> FeatureTable:
+    features = FeatureTable()
     ids = _add_array(cells, "FeatureIds", np.dtype(np.int32), (1,), 3)
     values = None if volume.values is None else _add_array(cells, "Value", np.dtype(np.float32), (1,), 4)
     for planes in volume.slabs():

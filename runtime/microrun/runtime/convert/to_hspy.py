@@ -10,29 +10,36 @@ from typing import Any
 import numpy as np
 
 from microrun.runtime.array_types import Float32
-from microrun.runtime.convert.rows import Features
+from microrun.runtime.convert.chosen_features import ChosenFeatures
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.disk import check_room
 
 NO_VALUES = np.empty((0, 0, 0), np.float32)
 
 
-class _Rows:
-    """The map as an array that dask reads block by block."""
+class _LazyMap:
+    """The map as an array that dask reads piece by piece."""
 
     dtype, ndim = np.dtype(np.float32), 3
 
-    def __init__(self, features: Features) -> None:
+    def __init__(self, features: ChosenFeatures) -> None:
         self._features, self.shape = features, features.shape
 
     def __getitem__(self, piece: tuple[slice, ...]) -> Float32:
         return self._features.read(piece[0]).informative[:, *piece[1:]]
 
 
-def write_hspy(features: Features, path: Path) -> None:
+def write_hspy(features: ChosenFeatures, path: Path) -> None:
     """Write a signal with the navigation axes x and y and the signal axis "feature".
 
     It has no place for flags: patterns without information become NaN.
+
+    Parameters
+    ----------
+    features
+        What to write.
+    path
+        The file to make.
 
     Raises
     ------
@@ -49,12 +56,12 @@ def write_hspy(features: Features, path: Path) -> None:
     from dask.array import from_array
     from rsciio.hspy import file_writer
 
-    blocks = (features.block_rows, *features.shape[1:])
-    check_room(path, len(list(features.row_blocks())) * math.prod(blocks) * NO_VALUES.itemsize)
+    chunks = (features.rows_at_once, *features.shape[1:])
+    check_room(path, len(list(features.row_slices())) * math.prod(chunks) * NO_VALUES.itemsize)
     signal = {
-        "data": from_array(_Rows(features), blocks, meta=NO_VALUES),  # type: ignore[no-untyped-call]
+        "data": from_array(_LazyMap(features), chunks, meta=NO_VALUES),  # type: ignore[no-untyped-call]
         "axes": [*_navigation_axes(features), _feature_axis(features.numbers)],
-        "metadata": _metadata(features),
+        "metadata": _describe_signal(features),
         "original_metadata": {},
         "learning_results": {},
         "attributes": {"_lazy": False, "ragged": False},
@@ -67,7 +74,7 @@ def write_hspy(features: Features, path: Path) -> None:
         file_writer(str(path), signal, compression=None, show_progressbar=False)
 
 
-def _navigation_axes(features: Features) -> list[dict[str, Any]]:
+def _navigation_axes(features: ChosenFeatures) -> list[dict[str, Any]]:
     steps, sizes = reversed(features.scan.step_um), features.scan.nav_shape
     return [
         {
@@ -92,7 +99,7 @@ def _feature_axis(numbers: list[int]) -> dict[str, Any]:
     return {**axis, "_type": "DataAxis", "axis": np.array(numbers, np.float64)}
 
 
-def _metadata(features: Features) -> dict[str, Any]:
+def _describe_signal(features: ChosenFeatures) -> dict[str, Any]:
     name = features.latents.path.name
     origin = features.origin
     return {

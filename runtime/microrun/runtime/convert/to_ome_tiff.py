@@ -9,17 +9,24 @@ from typing import Any
 import numpy as np
 
 from microrun.runtime.array_types import Float32
-from microrun.runtime.convert.rows import Block, Features
+from microrun.runtime.convert.chosen_features import ChosenFeatures, Piece
 from microrun.runtime.scans.lattice import to_square_pixels
 
 CLASSIC_BYTES = (1 << 32) - (1 << 25)  # where offsets of 32 bits end, less room for what is not pixels
 
 
-def write_ome_tiff(features: Features, path: Path) -> None:
+def write_ome_tiff(features: ChosenFeatures, path: Path) -> None:
     """Write float32 channels named "latent 17", with the size of a pixel in µm if it is known.
 
     Points of a hexagonal grid are two pixels wide, so that its odd rows can lie half a step to the right.
     There is no place for flags: patterns without information become NaN, as does what lies beside the rows.
+
+    Parameters
+    ----------
+    features
+        What to write.
+    path
+        The file to make.
 
     Raises
     ------
@@ -35,24 +42,24 @@ def write_ome_tiff(features: Features, path: Path) -> None:
     # First the file without its pixels, all channels in one piece; then these, as they are read.
     with tifffile.TiffWriter(path, bigtiff=math.prod(shape) * pixel.itemsize > CLASSIC_BYTES, ome=True) as tiff:
         start, _ = tiff.write(  # type: ignore[misc]  # None only where the pixels are compressed
-            shape=shape, dtype=pixel, photometric="minisblack", metadata=_metadata(features), returnoffset=True
+            shape=shape, dtype=pixel, photometric="minisblack", metadata=_describe_image(features), returnoffset=True
         )
     with path.open("r+b") as file:
-        for block in features.blocks():
-            image = _shift_odd_rows(block) if hexagonal else block.informative
+        for piece in features.pieces():
+            image = _shift_odd_rows(piece) if hexagonal else piece.informative
             for channel in range(count):
-                file.seek(start + (channel * rows + block.rows.start) * shape[2] * pixel.itemsize)
+                file.seek(start + (channel * rows + piece.rows.start) * shape[2] * pixel.itemsize)
                 file.write(np.ascontiguousarray(image[..., channel]).data)
 
 
-def _shift_odd_rows(block: Block) -> Float32:
-    """Place rows of a hexagonal grid, (r, 2·cols + 1, n); a block may begin with an odd one."""
-    odd = block.rows.start % 2
-    from_even = np.pad(block.informative.astype(np.float64), ((odd, 0), (0, 0), (0, 0)))
+def _shift_odd_rows(piece: Piece) -> Float32:
+    """Place rows of a hexagonal grid, (r, 2·cols + 1, n); a piece may begin with an odd one."""
+    odd = piece.rows.start % 2
+    from_even = np.pad(piece.informative.astype(np.float64), ((odd, 0), (0, 0), (0, 0)))
     return to_square_pixels(from_even, hexagonal=True)[odd:].astype(np.float32)
 
 
-def _metadata(features: Features) -> dict[str, Any]:
+def _describe_image(features: ChosenFeatures) -> dict[str, Any]:
     step_x, step_y = features.scan.step_um
     metadata: dict[str, Any] = {
         "axes": "CYX",

@@ -14,7 +14,22 @@ from microrun.runtime.convert.grain_volume import GrainVolume
 
 
 def write_vti(volume: GrainVolume, path: Path) -> None:
-    """Write VTK's XML of an image, its arrays appended as they are: GrainId, and Value where there are values."""
+    """Write VTK's XML of an image, its arrays appended as they are: GrainId, and Value where there are values.
+
+    Parameters
+    ----------
+    volume
+        What to write; lengths are in µm.
+    path
+        The file to make.
+
+    Raises
+    ------
+    VolumeError
+        If the volume cannot be read, or its labels are no labels.
+    OSError
+        If the file cannot be written.
+    """
     readers: dict[str, Callable[[slice], NDArray[Any]]] = {"Int32 GrainId": volume.read_grains}
     if volume.values is not None:
         readers["Float32 Value"] = volume.read_values

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import h5py
 import numpy as np
 
-from microrun.runtime.convert.rows import Features
+from microrun.runtime.convert.chosen_features import ChosenFeatures
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.disk import check_room
 from microrun.runtime.scans.scan import Scan
@@ -21,15 +21,22 @@ POINTS, CELLS, FLAG = "points", "cells", "flag"
 
 
 def heavy_part(path: Path) -> Path:
-    """The HDF5 file that belongs to an XDMF file: NAME.xdmf.h5, as NAME.h5 may be the latents."""
+    """Name of the HDF5 file that belongs to an XDMF file: NAME.xdmf.h5, as NAME.h5 may be the latents."""
     return path.with_name(path.name + ".h5")
 
 
-def write_xdmf(features: Features, path: Path) -> None:
+def write_xdmf(features: ChosenFeatures, path: Path) -> None:
     """Write one scalar for each feature, and the flags.
 
     A square grid becomes quadrilaterals with a pattern in the middle of each; of a hexagonal grid, every
     pattern is a point. Only patterns that exist are written; NaN stands for those not written yet.
+
+    Parameters
+    ----------
+    features
+        What to write.
+    path
+        The file to make; its heavy part is made beside.
 
     Raises
     ------
@@ -47,7 +54,7 @@ def write_xdmf(features: Features, path: Path) -> None:
     with h5py.File(heavy_part(path), "w") as file:
         (_write_quadrilaterals if square else _write_points)(file, features.scan)
         _write_scalars(file, features)
-        light = _describe(file, heavy_part(path).name, square)
+        light = _describe_mesh(file, heavy_part(path).name, square)
     ElementTree.indent(light)
     light.write(path, encoding="utf-8", xml_declaration=True)
 
@@ -81,21 +88,21 @@ def _write_points(file: h5py.File, scan: Scan) -> None:
         done += count
 
 
-def _write_scalars(file: h5py.File, features: Features) -> None:
+def _write_scalars(file: h5py.File, features: ChosenFeatures) -> None:
     for name in features.names:
         file.create_dataset(name, features.scan.total, "f4")
     file.create_dataset(FLAG, features.scan.total, "u1")
     done = 0
-    for block in features.blocks():
-        values = block.values[block.exists]
-        piece = slice(done, done + len(values))
+    for piece in features.pieces():
+        values = piece.values[piece.exists]
+        places = slice(done, done + len(values))
         for name, scalar in zip(features.names, values.T, strict=True):
-            file[name][piece] = scalar
-        file[FLAG][piece] = block.flags[block.exists]
-        done = piece.stop
+            file[name][places] = scalar
+        file[FLAG][places] = piece.flags[piece.exists]
+        done = places.stop
 
 
-def _describe(file: h5py.File, name: str, square: bool) -> ElementTree.ElementTree[ElementTree.Element]:
+def _describe_mesh(file: h5py.File, name: str, square: bool) -> ElementTree.ElementTree[ElementTree.Element]:
     """Say in XML what the HDF5 file holds."""
     root = ElementTree.Element("Xdmf", Version="3.0")
     domain = ElementTree.SubElement(root, "Domain")

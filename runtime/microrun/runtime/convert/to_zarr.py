@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microrun.runtime.convert.rows import Features
+from microrun.runtime.convert.chosen_features import ChosenFeatures
 
 if TYPE_CHECKING:
     from zarr import Array, Group
@@ -16,11 +16,18 @@ if TYPE_CHECKING:
 CHUNK_ROWS, CHUNK_POINTS = 64, 64 * 64
 
 
-def write_zarr(features: Features, path: Path) -> None:
+def write_zarr(features: ChosenFeatures, path: Path) -> None:
     """Write a group with the arrays of the latents file; its attributes are the spec and the origin.
 
     The dimensions are named and the feature numbers are a coordinate, so that xarray finds features by number.
     Latents keep their type and are NaN where not written.
+
+    Parameters
+    ----------
+    features
+        What to write.
+    path
+        The folder to make.
 
     Raises
     ------
@@ -40,18 +47,18 @@ def write_zarr(features: Features, path: Path) -> None:
     background = features.latents.background
     group.create_array("background", data=background, dimension_names=("detector_row", "detector_col"))
     arrays = _make_map_arrays(group, features)
-    for block in features.blocks():
-        arrays["latents"][block.rows] = block.values
-        arrays["ranges"][block.rows] = features.latents.read("ranges", block.rows)
-        arrays["flags"][block.rows] = block.flags
-        arrays["written"][block.rows] = block.written
-        arrays["x_um"][block.rows] = block.x
-        arrays["y_um"][block.rows] = block.y
+    for piece in features.pieces():
+        arrays["latents"][piece.rows] = piece.values
+        arrays["ranges"][piece.rows] = features.latents.read("ranges", piece.rows)
+        arrays["flags"][piece.rows] = piece.flags
+        arrays["written"][piece.rows] = piece.written
+        arrays["x_um"][piece.rows] = piece.x
+        arrays["y_um"][piece.rows] = piece.y
 
 
-def _make_map_arrays(group: Group, features: Features) -> dict[str, Array[Any]]:
+def _make_map_arrays(group: Group, features: ChosenFeatures) -> dict[str, Array[Any]]:
     rows, cols, count = features.shape
-    chunk_rows = min(features.block_rows, CHUNK_ROWS)
+    chunk_rows = min(features.rows_at_once, CHUNK_ROWS)
     chunks = chunk_rows, min(cols, CHUNK_POINTS // chunk_rows)
     x, y = features.units
     arrays: dict[str, tuple[str, float, dict[str, int], dict[str, str]]] = {

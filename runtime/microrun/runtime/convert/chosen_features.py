@@ -12,18 +12,18 @@ from microrun.runtime.array_types import Float32, Float64
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.latents.reader import Latents
 
-BLOCK_BYTES = 1 << 24  # of latents that are in memory at a time, unless a single row has more
+PIECE_BYTES = 1 << 24  # of latents that are in memory at a time, unless a single row has more
 Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Block:
+class Piece:
     """Some rows of the map.
 
     Parameters
     ----------
     rows
-        Which ones.
+        First row and the one after the last.
     values
         (r, cols, n) float32, NaN where not written.
     written, flags
@@ -44,19 +44,26 @@ class Block:
 
     @property
     def informative(self) -> Float32:
-        """Values as `microrun maps` draws them: NaN also for patterns without information."""
+        """Values as `microrun maps` draws them, (r, cols, n) float32: NaN also for patterns without information."""
         return np.where(self.flags[..., None], np.float32(np.nan), self.values)
 
 
-class Features:
-    """Features of a latents file, in rising order.
+class ChosenFeatures:
+    """Some features of a latents file in rising order, read piece by piece.
 
     Parameters
     ----------
     latents
         The file, finished or growing.
     numbers
-        Of the features, 0 to D − 1; None for all.
+        Numbers of the features, 0 to D − 1, in any order; None for all.
+
+    Attributes
+    ----------
+    latents, origin, scan
+        The file, what its latents were made from, and the scan.
+    numbers : list of int
+        Numbers of the features, ascending, each once.
 
     Raises
     ------
@@ -73,45 +80,55 @@ class Features:
             )
         self.latents, self.origin, self.scan = latents, latents.origin, latents.origin.scan
         self.numbers = sorted(set(chosen))
-        if not any(latents.read("written", rows).any() for rows in self.row_blocks()):
+        if not any(latents.read("written", rows).any() for rows in self.row_slices()):
             raise LatentsError(f"{latents.path}: holds no latents yet")
 
     @property
     def names(self) -> list[str]:
-        """Of the features, such as "latent_17"."""
+        """Names of the features, such as "latent_17"."""
         return [f"latent_{number}" for number in self.numbers]
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(rows, cols, n)."""
+        """Shape of the map of the features, (rows, cols, n)."""
         return (*self.scan.nav_shape, len(self.numbers))
 
     @property
     def units(self) -> tuple[str, str]:
-        """Of x and y: "µm", or "steps" where the step is not known."""
+        """Units of x and y: "µm", or "steps" where the step is not known."""
         x, y = ("µm" if step else "steps" for step in self.scan.step_um)
         return x, y
 
     @property
-    def block_rows(self) -> int:
-        """Rows of the map that are read at a time: a power of two, so that smaller chunks fit, or all."""
+    def rows_at_once(self) -> int:
+        """Number of rows that are read at once: a power of two, so that smaller chunks fit, or all."""
         rows, cols = self.scan.nav_shape
         row_bytes = cols * self.origin.spec.latent_size * np.dtype(np.float32).itemsize
-        fitting = max(1, BLOCK_BYTES // row_bytes)
+        fitting = max(1, PIECE_BYTES // row_bytes)
         return min(rows, 1 << (fitting.bit_length() - 1))
 
-    def row_blocks(self) -> Iterator[slice]:
-        """Cut the map into slices of rows."""
+    def row_slices(self) -> Iterator[slice]:
+        """Slices of rows that are read at once, from the first row to the last."""
         rows = self.scan.nav_shape[0]
-        for first in range(0, rows, self.block_rows):
-            yield slice(first, min(first + self.block_rows, rows))
+        for first in range(0, rows, self.rows_at_once):
+            yield slice(first, min(first + self.rows_at_once, rows))
 
-    def blocks(self) -> Iterator[Block]:
-        """Read the map from its first row to its last."""
-        return map(self.read, self.row_blocks())
+    def pieces(self) -> Iterator[Piece]:
+        """Pieces of the map, from its first row to its last; LatentsError if the file is damaged."""
+        return map(self.read, self.row_slices())
 
-    def read(self, rows: slice) -> Block:
+    def read(self, rows: slice) -> Piece:
         """Read some rows.
+
+        Parameters
+        ----------
+        rows
+            First row and the one after the last.
+
+        Returns
+        -------
+        Piece
+            What the file holds of them by now.
 
         Raises
         ------
@@ -125,7 +142,7 @@ class Features:
         exists = np.ones_like(written)
         if self.scan.alternating:
             exists[(rows.start + 1) % 2 :: 2, -1] = False
-        return Block(
+        return Piece(
             rows,
             values,
             written,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,13 @@ from xml.etree import ElementTree
 import h5py
 import numpy as np
 import pytest
+from disk import full_disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
-from microrun.runtime.convert import to_dream3d as volume_files
+from microrun.runtime.convert import grain_volume
 from microrun.runtime.convert.convert_volume import VolumeFormat, convert_volume
 from microrun.runtime.convert.grain_volume import GrainVolume
 from microrun.runtime.errors import OutputError, VolumeError
@@ -196,7 +195,7 @@ def test_slabs_make_the_same_file(tmp_path: Path, to: VolumeFormat, monkeypatch:
         file["grain_id"], file["value"] = labels, values
     whole, slabs = tmp_path / f"whole.{to}", tmp_path / f"slabs.{to}"
     convert_volume(GrainVolume(Volume(labels, "l"), Volume(values, "v")), to, whole)
-    monkeypatch.setattr(volume_files, "SLAB_BYTES", 2 * 4 * 5 * 8)
+    monkeypatch.setattr(grain_volume, "SLAB_BYTES", 2 * 4 * 5 * 8)
     with h5py.File(tmp_path / "volume.h5") as file:
         volume = GrainVolume(Volume(file["grain_id"], "l"), Volume(file["value"], "v"))
         assert [(planes.start, planes.stop) for planes in volume.slabs()] == [(0, 2), (2, 4), (4, 6), (6, 8), (8, 9)]
@@ -250,16 +249,10 @@ def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("to", FORMATS)
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, to: VolumeFormat, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, to: VolumeFormat) -> None:
     path = tmp_path / f"grains.{to}"
     path.write_bytes(b"old")
-
-    def fail(volume: GrainVolume, beside: Path) -> None:
-        beside.write_bytes(b"half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setitem(volume_files.WRITERS, to, fail)
-    with pytest.raises(OutputError, match=rf"grains.{to}: cannot be written \(No space left"):
-        convert_volume(GrainVolume(Volume(random_labels((2, 2, 2)), "l")), to, path)
+    with full_disk(), pytest.raises(OutputError, match=rf"grains.{to}: cannot be written \(File too large"):
+        convert_volume(GrainVolume(Volume(random_labels((8, 8, 8)), "l")), to, path)
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
