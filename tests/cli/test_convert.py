@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import get_args
 
+import h5py
 import numpy as np
 import pytest
-from command_line import Microrun, check_refused, run_here
+from command_line import Microrun, check_refused, hide_library
+from files_in import names_in
 
-from microrun.runtime.convert.convert_latents import Format
+from microrun.runtime.convert.convert_latents import LatentsFormat
 from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.origin import Origin
 from microrun.runtime.latents.writer import LatentsWriter
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.spec import ModelSpec, Preprocessing
 
-FORMATS = get_args(Format)
+FORMATS = get_args(LatentsFormat)
 SIZE = 20
 STEPS = (0.5, 0.5)
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "convert.md"
@@ -35,17 +36,8 @@ def write_latents(path: Path, scan: Scan) -> Path:
 
 
 @pytest.fixture
-def microrun(capsys: pytest.CaptureFixture[str]) -> Microrun:
-    return lambda *arguments: run_here(capsys, *arguments)
-
-
-@pytest.fixture
 def latents(tmp_path: Path) -> Path:
     return write_latents(tmp_path / "scan.latents.h5", Scan((4, 3), (8, 8), step_um=STEPS))
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def header_of(path: Path) -> str:
@@ -106,9 +98,7 @@ def test_output_that_cannot_be_written(microrun: Microrun, latents: Path, tmp_pa
 def test_a_library_that_is_missing(
     microrun: Microrun, latents: Path, library: str, to: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == library]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, library, None)  # type: ignore[arg-type]
+    hide_library(monkeypatch, library)
     ran = microrun("convert", latents, "--to", to)
     check_refused(ran, f"error: {library}", "is not installed; pip install 'microrun[convert]'")
     assert names_in(latents.parent) == ["scan.latents.h5"]
@@ -130,3 +120,36 @@ def test_the_documentation_runs(microrun: Microrun, latents: Path, monkeypatch: 
             np.testing.assert_allclose(np.ravel(found["channels"][17]), expected, rtol=1e-6)
         if "signal" in found:
             np.testing.assert_allclose(np.ravel(found["signal"].isig[17.0].data.compute()), expected, rtol=1e-6)
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    path = tmp_path / "labels.npy"
+    np.save(path, np.random.default_rng(0).integers(-1, 9, (8, 9, 10), np.int32))
+    return path
+
+
+@pytest.mark.parametrize("to", ["vti", "dream3d"])
+def test_grains_are_converted(microrun: Microrun, tmp_path: Path, labels: Path, to: str) -> None:
+    np.save(tmp_path / "values.npy", np.zeros((8, 9, 10), np.float32))
+    ran = microrun("convert", labels, "--to", to, "--voxel-um", 0.5, "--values", tmp_path / "values.npy")
+    assert ran.code == 0, ran
+    made = tmp_path / f"labels.{to}"
+    assert str(made) in ran.said
+    assert made.stat().st_size > 2 * 4 * 8 * 9 * 10
+    if to == "dream3d":
+        with h5py.File(made) as file:
+            assert file["DataStructure/ImageGeom"].attrs["_SPACING"][0] == 0.5
+            np.testing.assert_array_equal(
+                file["DataStructure/ImageGeom/Cell Data/FeatureIds"][..., 0], np.load(labels) + 1
+            )
+    check_refused(microrun("convert", labels, "--to", to), made, "--overwrite", code=1)
+    assert microrun("convert", labels, "--to", to, "--overwrite").code == 0
+
+
+def test_options_of_the_other_kind_are_refused(microrun: Microrun, labels: Path) -> None:
+    check_refused(microrun("convert", labels, "--to", "vti", "--features", 1), "--features has no meaning")
+    check_refused(microrun("convert", labels, "--to", "csv", "--values", labels), "--values has no meaning")
+    check_refused(microrun("convert", labels, "--to", "csv", "--dataset", "a"), "--dataset has no meaning")
+    check_refused(microrun("convert", labels, "--to", "csv", "--voxel-um", 2), "--voxel-um has no meaning")
+    check_refused(microrun("convert", labels, "--to", "vti", "--voxel-um", 0), "more than 0 µm; got 0")

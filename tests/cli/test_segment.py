@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import segmentation_oracles as oracles
-from command_line import check_refused, run_here
+from command_line import Microrun, check_refused
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
@@ -27,11 +27,9 @@ def volume(tmp_path: Path, values: NDArray[np.float32]) -> Path:
     return path
 
 
-def test_a_volume_is_segmented(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, volume: Path, values: NDArray[np.float32]
-) -> None:
+def test_a_volume_is_segmented(microrun: Microrun, tmp_path: Path, volume: Path, values: NDArray[np.float32]) -> None:
     out = tmp_path / "labels.npy"
-    ran = run_here(capsys, "segment", volume, "--out", out, *SCALE)
+    ran = microrun("segment", volume, "--out", out, *SCALE)
     assert ran.code == 0, ran
     expected = oracles.sklearn_dbscan(values, 1.9, 15, 30)
     assert_array_equal(np.load(out), expected)
@@ -43,13 +41,13 @@ def test_a_volume_is_segmented(
 
 
 def test_grains_of_a_part_are_cleaned(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, volume: Path, values: NDArray[np.float32]
+    microrun: Microrun, tmp_path: Path, volume: Path, values: NDArray[np.float32]
 ) -> None:
     out, part = tmp_path / "labels.h5", tmp_path / "part.npy"
     inside = np.indices(values.shape)[2] < 10
     np.save(part, inside)
-    ran = run_here(
-        capsys, "segment", volume, "--out", out, *SCALE, "--part", part, "--fill", "--min-voxels", 40,
+    ran = microrun(
+        "segment", volume, "--out", out, *SCALE, "--part", part, "--fill", "--min-voxels", 40,
         "--eps", 1.8, "--min-samples", 10,
     )  # fmt: skip
     assert ran.code == 0, ran
@@ -59,12 +57,12 @@ def test_grains_of_a_part_are_cleaned(
     assert "outside 1,008 voxels" in ran.said
 
 
-def test_labels_become_connected_components(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_labels_become_connected_components(microrun: Microrun, tmp_path: Path) -> None:
     colours = np.random.default_rng(0).integers(-1, 3, (8, 9, 10))
     with h5py.File(tmp_path / "colours.h5", "w") as file:
         file["colour"], file["other"] = colours, colours
-    ran = run_here(
-        capsys, "segment", tmp_path / "colours.h5", "--dataset", "colour", "--out", tmp_path / "labels.npy",
+    ran = microrun(
+        "segment", tmp_path / "colours.h5", "--dataset", "colour", "--out", tmp_path / "labels.npy",
         "--components", 6,
     )  # fmt: skip
     assert ran.code == 0, ran
@@ -72,20 +70,18 @@ def test_labels_become_connected_components(capsys: pytest.CaptureFixture[str], 
 
 
 def test_labels_are_replaced_only_when_told(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, volume: Path, values: NDArray[np.float32]
+    microrun: Microrun, tmp_path: Path, volume: Path, values: NDArray[np.float32]
 ) -> None:
     out = tmp_path / "labels.npy"
     out.write_bytes(b"mine")
-    check_refused(run_here(capsys, "segment", volume, "--out", out, *SCALE), out, "--overwrite", code=1)
+    check_refused(microrun("segment", volume, "--out", out, *SCALE), out, "--overwrite", code=1)
     assert out.read_bytes() == b"mine"
-    assert run_here(capsys, "segment", volume, "--out", out, *SCALE, "--overwrite").code == 0
+    assert microrun("segment", volume, "--out", out, *SCALE, "--overwrite").code == 0
     assert np.load(out).shape == values.shape
 
 
-def test_the_volume_itself_is_never_replaced(
-    capsys: pytest.CaptureFixture[str], volume: Path, values: NDArray[np.float32]
-) -> None:
-    ran = run_here(capsys, "segment", volume, "--out", volume, *SCALE, "--overwrite")
+def test_the_volume_itself_is_never_replaced(microrun: Microrun, volume: Path, values: NDArray[np.float32]) -> None:
+    ran = microrun("segment", volume, "--out", volume, *SCALE, "--overwrite")
     check_refused(ran, volume, "is the volume itself", code=1)
     assert_array_equal(np.load(volume), values)
 
@@ -101,9 +97,9 @@ def test_the_volume_itself_is_never_replaced(
     ],
 )
 def test_bad_options_are_one_line(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, volume: Path, arguments: list[object], said: str
+    microrun: Microrun, tmp_path: Path, volume: Path, arguments: list[object], said: str
 ) -> None:
-    check_refused(run_here(capsys, "segment", volume, "--out", tmp_path / "labels.npy", *arguments), said)
+    check_refused(microrun("segment", volume, "--out", tmp_path / "labels.npy", *arguments), said)
     assert not (tmp_path / "labels.npy").exists()
 
 
@@ -115,18 +111,16 @@ def test_bad_options_are_one_line(
         (np.zeros((3, 3, 3), complex), "complex128"),
     ],
 )
-def test_bad_volumes_are_one_line(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, array: NDArray[np.float64], said: str
-) -> None:
+def test_bad_volumes_are_one_line(microrun: Microrun, tmp_path: Path, array: NDArray[np.float64], said: str) -> None:
     path = tmp_path / "bad.npy"
     np.save(path, array)
-    check_refused(run_here(capsys, "segment", path, "--out", tmp_path / "labels.npy", *SCALE), path, said)
+    check_refused(microrun("segment", path, "--out", tmp_path / "labels.npy", *SCALE), path, said)
     assert [file.name for file in tmp_path.iterdir()] == ["bad.npy"]
 
 
-def test_a_missing_data_set_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_missing_data_set_is_one_line(microrun: Microrun, tmp_path: Path) -> None:
     path = tmp_path / "volume.h5"
     with h5py.File(path, "w") as file:
         file["value"] = np.zeros((3, 3, 3))
-    ran = run_here(capsys, "segment", path, "--dataset", "grain", "--out", tmp_path / "labels.npy", *SCALE)
+    ran = microrun("segment", path, "--dataset", "grain", "--out", tmp_path / "labels.npy", *SCALE)
     check_refused(ran, path, "no data set grain", "value")

@@ -75,3 +75,10 @@ def check_refused(ran: Ran, *said: object, code: int = 2) -> None:
     assert lines[0].startswith("error: ")
     for part in said:
         assert str(part) in lines[0]
+
+
+def hide_library(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    """Make Python find a library no more, as where it is not installed."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == library]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)  # type: ignore[arg-type]

@@ -1,0 +1,111 @@
+"""`microrun physics`: what it stores and draws, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from command_line import Microrun, check_refused, hide_library
+from files_in import names_in
+from make_latents import SCANS, make_contents, make_origin, write_contents
+from small_scan import NAV_SHAPE, encode_scan, write_scan
+from write_ang import write_ang
+
+from microrun.runtime.maps.orientations import misorientation_angles
+from microrun.runtime.scans.truth import load_truth
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    return write_scan(tmp_path / "scan.up2")
+
+
+@pytest.fixture
+def latents(microrun: Microrun, scan: Path) -> Path:
+    return encode_scan(microrun, scan)
+
+
+def stored(path: Path) -> dict[str, np.ndarray]:
+    with h5py.File(path) as file:
+        return {name: file[name][()] for name in file}
+
+
+def test_maps_of_the_patterns_only(microrun: Microrun, scan: Path) -> None:
+    ran = microrun("physics", scan, "--no-index")
+    assert (ran.code, ran.err) == (0, "")
+    assert f"wrote {scan.parent / 'scan.physics.png'} wrote {scan.parent / 'scan.physics.h5'}" in ran.said
+    assert names_in(scan.parent) == ["scan.physics.h5", "scan.physics.png", "scan.up2"]
+    found = stored(scan.parent / "scan.physics.h5")
+    assert set(found) == {"image_quality", "sharpness", "mean_intensity"}
+    assert np.isnan(found["sharpness"]).sum() == 1
+    assert found["mean_intensity"][1, 2] == 1000
+
+
+def test_maps_of_orientations_from_a_file(microrun: Microrun, scan: Path, latents: Path, tmp_path: Path) -> None:
+    angles = write_ang(tmp_path / "angles.ang", NAV_SHAPE, missing=(4,))
+    out = tmp_path / "maps"
+    ran = microrun("physics", scan, "--orientations", angles, "--latents", latents, "--out", out)
+    assert (ran.code, ran.err) == (0, "")
+    assert "autogenerating" not in ran.out  # orix's own
+    assert names_in(out) == ["scan.physics.h5", "scan.physics.png"]
+    assert (out / "scan.physics.png").stat().st_size > 50_000
+    found = stored(out / "scan.physics.h5")
+    assert set(found) == {
+        "image_quality", "sharpness", "mean_intensity", "rotations", "colours", "grains", "kam_deg", "grod_deg",
+    }  # fmt: skip
+    assert (found["grains"] == -1).sum() == 1 == np.isnan(found["grod_deg"]).sum()
+    assert found["grains"].max() == 13  # random orientations are grains of one point
+    assert (found["colours"][0, 4] == 1).all()
+
+
+def test_maps_of_indexed_orientations(microrun: Microrun, simulated_scan: Path, tmp_path: Path) -> None:
+    ran = microrun("physics", simulated_scan, "--out", tmp_path)
+    assert (ran.code, ran.err) == (0, "")
+    assert "indexed" in ran.said and "% of the patterns" in ran.said
+    truth, found = load_truth(simulated_scan), stored(tmp_path / "random.physics.h5")
+    assert truth is not None
+    assert np.median(misorientation_angles(found["rotations"], truth.rotations, "fcc")) < 0.5
+
+
+def test_physics_does_not_overwrite_unasked(microrun: Microrun, scan: Path) -> None:
+    store = scan.parent / "scan.physics.h5"
+    store.write_bytes(b"precious")
+    check_refused(microrun("physics", scan, "--no-index"), store, "--overwrite", code=1)
+    assert store.read_bytes() == b"precious"
+    assert microrun("physics", scan, "--no-index", "--overwrite").code == 0
+    assert len(stored(store)) == 3
+
+
+def test_what_has_no_conventional_maps(microrun: Microrun, scan: Path, tmp_path: Path) -> None:
+    angles = write_ang(tmp_path / "angles.ang", (5, 3))
+    right = write_ang(tmp_path / "right.ang", NAV_SHAPE)
+    other = write_contents(tmp_path / "other.h5", make_origin(SCANS["square"]), make_contents(SCANS["square"]))
+    phase = "phase 'hcp' cannot be indexed; it must be one of fcc, bcc, diamond"
+    for options, said in (
+        (["--orientations", angles], "is a map of 5×3"),
+        (["--orientations", tmp_path / "none.ang"], "none.ang"),
+        (["--orientations", scan], "orix cannot read it"),
+        (["--orientations", right, "--phase", "hcp"], phase),
+        (["--phase", "hcp", "--pc", "0.5,0.7,0.6"], phase),
+        (["--pc", "0.5,0.7"], "a pattern centre is written X,Y,Z"),
+        (["--pc", "here"], "a pattern centre is written X,Y,Z"),
+        (["--pc", "50,70,60"], "shares of the detector's side"),
+        (["--pc", "nan,0.7,0.6"], "shares of the detector's side"),
+        (["--no-index", "--latents", other], "is of a map of"),
+        (["--no-index", "--latents", tmp_path / "none.h5"], "none.h5"),
+        (["--no-index", "--background", tmp_path / "none.npy"], "none.npy"),
+        (["--no-index", "--grid", "15"], "ROWSxCOLS"),
+    ):
+        check_refused(microrun("physics", scan, *options), said)
+        assert names_in(tmp_path, "scan.physics*") == []
+    check_refused(microrun("physics", tmp_path / "none.up2"), "none.up2")
+    check_refused(microrun("physics", scan, "--no-index", "--out", tmp_path / "maps.png"), "maps.png", code=1)
+
+
+def test_a_library_that_is_missing(microrun: Microrun, scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_library(monkeypatch, "pyebsdindex")
+    ran = microrun("physics", "--pc", "0.5,0.7,0.6", scan)
+    check_refused(ran, "error: pyebsdindex", "is not installed; pip install 'microrun[judge]'")
+    assert names_in(scan.parent) == ["scan.up2"]
