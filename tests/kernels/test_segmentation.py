@@ -14,7 +14,8 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from microrun.kernels.borders import fill_once, finish_slab
-from microrun.kernels.segmentation import Rule, Slab, cluster_slab, component_rule, dbscan_rule, largest_difference
+from microrun.kernels.neighbourhood import Rule, component_rule, dbscan_rule, largest_difference
+from microrun.kernels.segmentation import Slab, cluster_slab
 
 SHAPES = st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 7))
 # 1, 5/4 and √2 make ties with the values of `draw_volume`: 1² + (3/4)² is (5/4)².
@@ -75,16 +76,6 @@ def test_grains_are_found_as_scikit_learn_finds_them(min_samples: int, scale: fl
     assert_array_equal(ours, oracles.sklearn_dbscan(values, 1.9, min_samples, scale))
 
 
-@given(st.integers(1, 3), st.floats(0.01, 2, exclude_max=True))
-def test_the_largest_difference_is_the_last_that_is_close(squared_steps: int, eps: float) -> None:
-    largest = largest_difference(squared_steps, eps * eps)
-    if squared_steps > eps * eps:
-        assert largest == -1
-    else:
-        beyond = math.nextafter(largest, math.inf)
-        assert squared_steps + largest * largest <= eps * eps < squared_steps + beyond * beyond
-
-
 @pytest.mark.parametrize("offset", [place for place in np.ndindex(3, 3, 3) if place != (1, 1, 1)])
 def test_the_largest_difference_is_close_and_the_next_double_is_not(offset: tuple[int, int, int]) -> None:
     values = np.full((3, 3, 3), np.nan)
@@ -128,24 +119,3 @@ def test_noise_takes_the_majority_of_six(shape: tuple[int, int, int], seed: int)
     fill_once(labels, noise, chosen)
     expected = oracles.fill_round(labels, labels < 0)
     assert_array_equal(chosen, expected.reshape(-1)[noise])
-
-
-@pytest.mark.parametrize(
-    ("eps", "min_samples", "scale", "said"),
-    [
-        (2.0, 15, 1.0, "below 2.* got 2.0"),
-        (0.0, 15, 1.0, "above 0"),
-        (math.nan, 15, 1.0, "got nan"),
-        (1.9, 0, 1.0, "min_samples .* got 0"),
-        (1.9, 15, 0.0, "scale .* got 0.0"),
-        (1.9, 15, math.inf, "scale .* got inf"),
-    ],
-)
-def test_what_the_lattice_cannot_do_is_refused(eps: float, min_samples: int, scale: float, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        dbscan_rule(eps, min_samples, scale)
-
-
-def test_other_neighbourhoods_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"6 or 26 .* got 18"):
-        component_rule(18)

@@ -76,6 +76,16 @@ def _convert_latents(
 def parse_features(text: str) -> list[int]:
     """Read numbers of features with commas between.
 
+    Parameters
+    ----------
+    text
+        What the user wrote, such as "3, 17".
+
+    Returns
+    -------
+    list of int
+        The numbers, in the order written.
+
     Raises
     ------
     LatentsError

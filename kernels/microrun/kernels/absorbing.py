@@ -42,7 +42,15 @@ class Mergers(NamedTuple):
 
 @exact_kernel
 def count_voxels(labels: NDArray[np.int32], out: NDArray[np.int64]) -> None:
-    """Add the voxels of each grain to ``out``, (grains,) int64; −1 is none."""
+    """Add up the voxels of each grain.
+
+    Parameters
+    ----------
+    labels
+        (depth, rows, cols) int32; −1 is no grain.
+    out
+        (grains,) int64, added to.
+    """
     depth, rows, cols = labels.shape
     for z in range(depth):
         for y in range(rows):

@@ -8,13 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.kernels.compiling import exact_kernel
-from microrun.kernels.segmentation import Layer, Rule, Slab
+from microrun.kernels.neighbourhood import Rule
+from microrun.kernels.segmentation import Layer, Slab
 
 Around = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 
 def number_clusters(clusters: NDArray[np.int32], numbers: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Numbers of a plane of clusters, −1 staying −1, as `finish_slab` wants the planes around a slab; a copy."""
+    """Numbers of a plane of clusters, as `finish_slab` wants the planes around a slab.
+
+    Parameters
+    ----------
+    clusters
+        (rows, cols) int32, −1 for voxels that are no core.
+    numbers
+        (clusters,) int64, the number of each.
+
+    Returns
+    -------
+    (rows, cols) int32
+        A copy, −1 staying −1.
+    """
     numbered = clusters.copy()
     number_plane(numbers, numbered)
     return numbered
@@ -78,7 +92,17 @@ def fill_once(labels: NDArray[np.int32], noise: NDArray[np.int64], out: NDArray[
 
 @exact_kernel
 def look_around(labels: NDArray[np.int32], voxel: int, out: NDArray[np.int32]) -> None:
-    """Write the labels of the six neighbours of a voxel, given by its flat index; −1 beyond the volume."""
+    """Write the labels of the six neighbours of a voxel.
+
+    Parameters
+    ----------
+    labels
+        (depth, rows, cols) int32.
+    voxel
+        Flat index.
+    out
+        (6,) int32: labels below, above, before and behind in y, before and behind in x; −1 beyond the volume.
+    """
     depth, rows, cols = labels.shape
     z, rest = divmod(voxel, rows * cols)
     y, x = divmod(rest, cols)
@@ -104,7 +128,15 @@ def _majority(votes: NDArray[np.int32]) -> int:
 
 @exact_kernel
 def number_plane(numbers: NDArray[Any], out: NDArray[np.int32]) -> None:
-    """Replace the labels of a plane by their numbers; −1 stays."""
+    """Replace the labels of a plane by their numbers.
+
+    Parameters
+    ----------
+    numbers
+        (labels,) integers, the number of each label.
+    out
+        (rows, cols) int32, changed in place; −1 stays.
+    """
     rows, cols = out.shape
     for y in range(rows):
         for x in range(cols):

@@ -121,7 +121,17 @@ def prepare_area(
     value_ranges: Any,
     flags: Any,
 ) -> None:
-    """Prepare raw patterns of any shape by exact area weights; arguments as in `prepare_whole`."""
+    """Prepare raw patterns of any shape by exact area weights.
+
+    Parameters
+    ----------
+    patterns
+        (n, h, w) uint8 or uint16.
+    row_first, row_weights, col_first, col_weights
+        Weights from `area_weights`, for (h, H) and (w, W).
+    background, keep, out, value_ranges, flags
+        As for `prepare_whole`.
+    """
     binned = np.empty(background.shape, np.float32)
     for n in range(patterns.shape[0]):
         bin_area(patterns[n], row_first, row_weights, col_first, col_weights, binned)

@@ -39,7 +39,20 @@ def draw(key: Any, counter: int) -> Any:
 
 @fast_kernel
 def sweep_key(seed: int, sweep: int) -> Any:
-    """Give the key of a sweep, 64 random bits, a function of the seed and the number of the sweep."""
+    """Key of a sweep, 64 random bits, a function of seed and sweep alone.
+
+    Parameters
+    ----------
+    seed
+        Seed of the simulation.
+    sweep
+        Number of the sweep.
+
+    Returns
+    -------
+    uint64
+        The key.
+    """
     return draw(draw(np.uint64(0), seed), sweep)
 
 
@@ -216,7 +229,15 @@ def sweep_mobile(window: Any, key: Any, accept: Any, mobility: Any, corner: Any,
 
 @fast_kernel
 def melt(window: Any, key: Any, mobility: Any, corner: Any, spins: Any) -> None:
-    """Give every molten voxel of a window a random spin of 31 bits; arguments as in `sweep_mobile`."""
+    """Give every molten voxel of a window a random spin of 31 bits.
+
+    Parameters
+    ----------
+    window, key, mobility, corner
+        As in `sweep_mobile`.
+    spins
+        (Z, Y, X) int32, changed in place.
+    """
     _, rows, cols = spins.shape
     for z in range(window[0, 0], window[0, 1], window[0, 2]):
         for y in range(window[1, 0], window[1, 1], window[1, 2]):

@@ -1,9 +1,8 @@
 """DBSCAN on a lattice: the label array of scikit-learn, from passes over slabs of a volume.
 
-A voxel is the point (z, y, x, value × scale). Within eps < 2 of it lie its 26 neighbours at most, so that each of
-their three distances allows one largest difference of values. A slab is clustered on its own, with a plane of values
-on either side; faces of slabs are joined afterwards, and clusters are numbered by their first core voxel in scan
-order. So neither slabs nor threads show in the result.
+Who is a neighbour, and who a core, says a rule of `neighbourhood`. A slab is clustered on its own, with a plane of
+values on either side; faces of slabs are joined afterwards, and clusters are numbered by their first core voxel in
+scan order. So neither slabs nor threads show in the result.
 
 A slab's labels (int32) are first the parents of a union-find over core voxels, whose roots are the first voxels of
 their clusters, then numbers of clusters within the slab; −1 for all other voxels. `borders` finishes them.
@@ -19,26 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.kernels.compiling import exact_kernel
+from microrun.kernels.neighbourhood import Rule
 from microrun.kernels.union_find import number_roots, unite
-
-
-class Rule(NamedTuple):
-    """When voxels are neighbours, and when they are cores.
-
-    Parameters
-    ----------
-    limits
-        (4,) float64, the largest difference of scaled values over a squared distance of 0, 1, 2 and 3 voxels; −1 where
-        even equal values are too far.
-    scale
-        Factor of the values.
-    min_samples
-        Neighbours that make a core voxel, itself among them.
-    """
-
-    limits: NDArray[np.float64]
-    scale: float
-    min_samples: int
 
 
 class Slab(NamedTuple):
@@ -54,57 +35,6 @@ class Layer(NamedTuple):
 
     values: NDArray[Any]
     labels: NDArray[Any]
-
-
-def dbscan_rule(eps: float, min_samples: int, scale: float) -> Rule:
-    """Make the rule of scikit-learn's ``DBSCAN(eps, min_samples)`` on (z, y, x, value × scale).
-
-    Raises
-    ------
-    ValueError
-        If a parameter is out of range.
-    """
-    if not 0 < eps < 2:
-        raise ValueError(f"eps must be above 0 and below 2, where only the 26 neighbours count; got {eps}")
-    if min_samples < 1:
-        raise ValueError(f"min_samples must be 1 or more; got {min_samples}")
-    if not 0 < scale < np.inf:
-        raise ValueError(f"the value scale must be a positive number; got {scale}")
-    limits = [np.inf, *(largest_difference(squared_steps, eps * eps) for squared_steps in (1, 2, 3))]
-    return Rule(np.array(limits), float(scale), min_samples)
-
-
-def component_rule(neighbours: int) -> Rule:
-    """Make the rule of connected components: 6 or 26 neighbours of the same value.
-
-    Raises
-    ------
-    ValueError
-        For another number of neighbours.
-    """
-    if neighbours not in (6, 26):
-        raise ValueError(f"components have 6 or 26 neighbours; got {neighbours}")
-    far = 0.0 if neighbours == 26 else -1.0
-    return Rule(np.array([np.inf, 0.0, far, far]), 1.0, 1)
-
-
-def largest_difference(squared_steps: int, squared_eps: float) -> float:
-    """Find the largest double d with squared_steps + d² ≤ squared_eps as scikit-learn rounds it, or −1.
-
-    The left side never falls with d, so the search halves an interval of bit patterns, which are ordered like the
-    doubles they stand for.
-    """
-    if squared_steps > squared_eps:
-        return -1.0
-    low, high = 0, int(np.float64(2).view(np.int64))
-    while high - low > 1:
-        middle = (low + high) // 2
-        difference = float(np.int64(middle).view(np.float64))
-        if squared_steps + difference * difference <= squared_eps:
-            low = middle
-        else:
-            high = middle
-    return float(np.int64(low).view(np.float64))
 
 
 @exact_kernel

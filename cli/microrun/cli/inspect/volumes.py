@@ -18,13 +18,40 @@ FROM_BLUEPRINT = ("seed", "order", "sampling", "computed")
 
 
 def array_rows(path: Path) -> dict[str, object]:
-    """Rows about a .npy file: labels, values, or the mask of a part; VolumeError if it is damaged."""
+    """Rows about a .npy file: labels, values, or the mask of a part.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict of str to object
+        Values by their names, to be printed.
+
+    Raises
+    ------
+    VolumeError
+        If the file is missing or damaged.
+    """
     array = map_array(path)
     return {"kind": "array", "shape": _sides(array.shape), "values": array.dtype, "size": _size(path)}
 
 
 def volume_rows(path: Path) -> dict[str, object]:
-    """Rows about an HDF5 file of grains, or of simulated volumes; none if it is something else."""
+    """Rows about an HDF5 file of grains, or of simulated volumes.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict of str to object
+        Values by their names, to be printed; none if the file is something else.
+    """
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError, VolumeError):
         return _simulated_rows(path) or _grains_rows(path)
     return {}

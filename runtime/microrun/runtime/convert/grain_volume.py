@@ -92,6 +92,22 @@ class GrainVolume:
         return labels.astype(np.int32)
 
     def read_values(self, planes: slice) -> NDArray[np.float32]:
-        """Values of some planes, (planes, y, x) float32; VolumeError if the file is damaged."""
+        """Values of some planes, where there are values.
+
+        Parameters
+        ----------
+        planes
+            First plane and the one after the last.
+
+        Returns
+        -------
+        (planes, y, x) float32
+            Values, NaN where there is none.
+
+        Raises
+        ------
+        VolumeError
+            If the file is damaged.
+        """
         assert self.values is not None
         return self.values.read(planes.start, planes.stop).astype(np.float32, copy=False)

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.kernels.segmentation import Rule, component_rule, dbscan_rule
+from microrun.kernels.neighbourhood import Rule, component_rule, dbscan_rule
 from microrun.runtime.cores import count_cores
 from microrun.runtime.errors import OutputError, VolumeError
 from microrun.runtime.files.disk import check_room, take_room

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.kernels.borders import Around, finish_slab, number_clusters
-from microrun.kernels.segmentation import Layer, Rule, Slab, cluster_slab, join_faces
+from microrun.kernels.neighbourhood import Rule
+from microrun.kernels.segmentation import Layer, Slab, cluster_slab, join_faces
 from microrun.kernels.union_find import number_roots
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.volumes.volume import Volume
