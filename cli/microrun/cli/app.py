@@ -3,74 +3,29 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 
 import typer
 
-from microrun.cli import (
-    analyse,
-    console,
-    convert,
-    decode,
-    demo,
-    encode,
-    evaluate,
-    export,
-    generate_patterns,
-    grains,
-    maps,
-    models,
-    physics,
-    probe,
-    render,
-    replay,
-    segment,
-    voxelize,
-)
-from microrun.cli.bench import commands as bench
-from microrun.cli.doctor import command as doctor
-from microrun.cli.generate import command as generate
-from microrun.cli.inspect import command as inspect
-from microrun.cli.simulate import scan as simulate
-from microrun.cli.train import vae as train
+from microrun.cli import console
+from microrun.cli.commands import LazyGroup
 from microrun.runtime.errors import MicrorunError
 
 # The base of typer's usage errors; newer versions of typer carry a click of their own.
 CLICK_ERROR: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 app = typer.Typer(
+    cls=LazyGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="From EBSD pattern scans to latent maps of the microstructure.",
 )
-app.command("encode")(encode.encode)
-app.command("maps")(maps.maps)
-app.command("analyse")(analyse.analyse)
-app.command("decode")(decode.decode)
-app.command("convert")(convert.convert)
-app.command("physics")(physics.physics)
-app.command("inspect")(inspect.inspect)
-app.command("models")(models.models)
-app.command("demo")(demo.demo)
-app.command("replay")(replay.replay)
-app.add_typer(train.app, name="train")
-app.command("evaluate")(evaluate.evaluate)
-app.command("probe")(probe.probe)
-app.command("generate-patterns")(generate_patterns.generate)
-app.add_typer(simulate.app, name="simulate")
-app.command("generate")(generate.generate)
-app.command("voxelize")(voxelize.voxelize)
-app.command("segment")(segment.segment)
-app.command("grains")(grains.grains)
-app.command("render")(render.render)
-app.command("export")(export.export)
-app.add_typer(bench.app, name="bench")
-app.command("doctor")(doctor.doctor)
 
 
 def _print_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version
+
         console.out.print(f"microrun {version('microrun')}")
         raise typer.Exit
 

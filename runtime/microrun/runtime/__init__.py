@@ -1,26 +1,10 @@
-"""Run models on patterns at the speed of the machine; never imports torch.
+"""Run models on patterns at the speed of the machine, and look at what comes out; never imports torch.
 
 >>> from microrun.runtime import MemorySource, Scan, encode, open_engine
+
+Everything here is imported when it is first used; ``__init__.pyi`` says where it is defined.
 """
 
-from microrun.runtime.encoding.encode_scan import EncodeRequest, encode_scan
-from microrun.runtime.encoding.stream import encode
-from microrun.runtime.engines.open import open_engine
-from microrun.runtime.errors import MicrorunError
-from microrun.runtime.latents.reader import open_latents
-from microrun.runtime.scans.scan import Scan
-from microrun.runtime.scans.source import MemorySource
-from microrun.runtime.scans.up_source import FileSource, FollowingSource
+import lazy_loader
 
-__all__ = [
-    "EncodeRequest",
-    "FileSource",
-    "FollowingSource",
-    "MemorySource",
-    "MicrorunError",
-    "Scan",
-    "encode",
-    "encode_scan",
-    "open_engine",
-    "open_latents",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
