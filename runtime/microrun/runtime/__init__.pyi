@@ -9,6 +9,9 @@ from .errors import MicrorunError as MicrorunError
 from .generation.generate import generate as generate
 from .generation.request import GenerateRequest as GenerateRequest
 from .latents.reader import open_latents as open_latents
+from .maps.conventional import map_patterns as map_patterns
+from .maps.indexing import Geometry as Geometry
+from .maps.indexing import Indexer as Indexer
 from .patterns.background import load_background as load_background
 from .patterns.background import mean_background as mean_background
 from .patterns.preprocess import Preprocessor as Preprocessor

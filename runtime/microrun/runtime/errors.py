@@ -15,7 +15,17 @@ from __future__ import annotations
 
 
 class MicrorunError(Exception):
-    """Base of all errors; its message is one line for the user."""
+    """Base of all errors; its message is one line for the user.
+
+    Examples
+    --------
+    >>> from microrun.runtime import MicrorunError, open_scan
+    >>> try:
+    ...     open_scan("missing.up2")
+    ... except MicrorunError as error:
+    ...     print(error)
+    missing.up2: cannot be read (No such file or directory)
+    """
 
     exit_code = 2
 

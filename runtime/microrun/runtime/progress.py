@@ -19,6 +19,12 @@ class Progress:
         Pieces of work, such as patterns.
     phase
         What is being done, for people; empty where a job does one thing only.
+
+    Examples
+    --------
+    >>> from microrun.runtime import Progress
+    >>> Progress(30, 120)
+    Progress(done=30, total=120, phase='')
     """
 
     done: int

@@ -48,6 +48,12 @@ class EncodeRequest:
         When a growing scan counts as ended.
     dtype
         Of the stored latents.
+
+    Examples
+    --------
+    >>> from microrun.runtime import EncodeRequest
+    >>> EncodeRequest("scan.up1", "latents.h5", grid=(3, 3), step_um=1.5).background
+    'auto'
     """
 
     scan: Path

@@ -71,6 +71,13 @@ class EngineRequest:
         None for what the device does well.
     build
         Build a TensorRT plan for this machine's card first, unless it is in the cache already.
+
+    Examples
+    --------
+    >>> from microrun.runtime import EngineRequest, open_engine
+    >>> with open_engine("vae32", "cpu", EngineRequest("f32", lanes=1, batch=8)) as engine:
+    ...     print(engine.info.precision, engine.info.lanes, engine.info.batch)
+    f32 1 8
     """
 
     precision: Precision = "auto"

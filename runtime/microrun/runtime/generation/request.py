@@ -43,6 +43,13 @@ class GenerateRequest(VolumeRecipe):
         If order or seed make no sense.
     OutputError
         If a file of this name cannot be made.
+
+    Examples
+    --------
+    >>> from microrun.runtime import GenerateRequest
+    >>> request = GenerateRequest((64, 64, 64), seed=7, out="grains.h5")
+    >>> len(request.tiling)
+    27
     """
 
     out: Path = field(kw_only=True)

@@ -40,6 +40,15 @@ def mean_background(source: IndexedSource, preprocessor: Preprocessor, subset: i
     ------
     ScanError
         If the source gives each pattern once only.
+
+    Examples
+    --------
+    >>> from microrun.runtime import FileSource, Preprocessor, mean_background, open_engine
+    >>> source = FileSource("scan.up1")
+    >>> with open_engine("vae32") as engine:
+    ...     preprocessor = Preprocessor(engine.spec.preprocessing, source.scan.sig_shape)
+    >>> mean_background(source, preprocessor).shape
+    (120, 120)
     """
     require_indexed(source)
     count = min(source.available, source.scan.total)
@@ -96,6 +105,15 @@ def load_background(path: Path, preprocessor: Preprocessor) -> Float32:
     ------
     ScanError
         If the file cannot be read, or its shape does not fit.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from microrun.runtime import FileSource, Preprocessor, load_background, open_engine
+    >>> with open_engine("vae32") as engine:
+    ...     preprocessor = Preprocessor(engine.spec.preprocessing, FileSource("scan.up1").scan.sig_shape)
+    >>> load_background(Path("scan.up1"), preprocessor).shape
+    (120, 120)
     """
     if path.suffix.lower() in PIXEL_TYPES:
         header = read_header(path)

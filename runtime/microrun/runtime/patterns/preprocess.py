@@ -32,6 +32,14 @@ class Preprocessor:
     -----
     Calvat et al. subtract the background and then bin; both are linear, so binning first and subtracting
     the binned background is the same with a 16th of the work. Safe to use from several threads.
+
+    Examples
+    --------
+    >>> from microrun.runtime import FileSource, Preprocessor, open_engine
+    >>> with open_engine("vae32") as engine:
+    ...     preprocessor = Preprocessor(engine.spec.preprocessing, FileSource("scan.up1").scan.sig_shape)
+    >>> preprocessor.input_shape, int(preprocessor.pixel_keep.sum())
+    ((120, 120), 11304)
     """
 
     def __init__(self, preprocessing: Preprocessing, sig_shape: tuple[int, int]) -> None:

@@ -24,8 +24,35 @@ def fingerprint(source: ScanFile) -> str:
     return hashlib.sha256(first.tobytes()).hexdigest()
 
 
-def open_scan(path: Path, grid: tuple[int, int] | None = None, step_um: float | None = None) -> ScanFile:
-    """Open a finished scan: UP1 and UP2 files by microrun's own reader, all others through kikuchipy."""
+def open_scan(path: str | Path, grid: tuple[int, int] | None = None, step_um: float | None = None) -> ScanFile:
+    """Open a finished scan: UP1 and UP2 files by microrun's own reader, all others through kikuchipy.
+
+    Parameters
+    ----------
+    path
+        The file.
+    grid
+        (rows, cols) of the map, where the file does not tell.
+    step_um
+        Step in µm, likewise.
+
+    Returns
+    -------
+    FileSource or KikuchipySource
+        Patterns are read by number, or claimed by a stream.
+
+    Raises
+    ------
+    ScanError
+        If the file is no scan, or has no grid.
+
+    Examples
+    --------
+    >>> from microrun.runtime import open_scan
+    >>> open_scan("scan.up1").scan.total
+    9
+    """
+    path = Path(path)
     if path.suffix.lower() in PIXEL_TYPES or path.is_dir():
         return FileSource(path, grid, step_um)
     return KikuchipySource(path, grid, step_um)

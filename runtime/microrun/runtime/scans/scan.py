@@ -40,6 +40,13 @@ class Scan:
     ------
     ScanError
         If a shape or a step makes no sense.
+
+    Examples
+    --------
+    >>> from microrun.runtime import Scan
+    >>> scan = Scan(nav_shape=(200, 300), sig_shape=(480, 480), dtype="uint16", step_um=(0.5, 0.5))
+    >>> scan.total, scan.pattern_bytes
+    (60000, 460800)
     """
 
     nav_shape: tuple[int, int]

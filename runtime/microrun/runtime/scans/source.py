@@ -157,6 +157,16 @@ class MemorySource:
         Patterns held until a lane takes them.
     drop
         What to do when there is no room: True refuses the pattern and counts it, False waits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from microrun.runtime import MemorySource, Scan
+    >>> source = MemorySource(Scan(nav_shape=(200, 300), sig_shape=(480, 480)))
+    >>> source.push(np.zeros((480, 480), np.uint16))
+    True
+    >>> source.available
+    1
     """
 
     def __init__(self, scan: Scan, capacity: int = 256, *, drop: bool = False) -> None:

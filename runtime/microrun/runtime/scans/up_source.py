@@ -43,6 +43,13 @@ class FileSource(FinishedSource):
     -----
     ScanWarning
         If it holds more or fewer patterns than the scan has.
+
+    Examples
+    --------
+    >>> from microrun.runtime import FileSource
+    >>> source = FileSource("scan.up1")
+    >>> source.scan.nav_shape, source.scan.sig_shape, source.available
+    ((3, 3), (60, 60), 9)
     """
 
     def __init__(
@@ -131,6 +138,13 @@ class FollowingSource(FileSource):
     -----
     Only whole patterns are delivered. The stream ends when the scan is complete, after the idle time-out,
     or by `stop`; `complete` then tells which.
+
+    Examples
+    --------
+    >>> from microrun.runtime import FollowingSource
+    >>> source = FollowingSource("scan.up1", idle_timeout_s=1)
+    >>> source.complete
+    True
     """
 
     def __init__(
