@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
-from microrun.runtime.pictures.volume_view import read_drawing
+from microrun.runtime.pictures.drawing import read_drawing
 from microrun.runtime.pictures.volume_view import render as render_drawing
 from microrun.runtime.volumes.volume import open_volume
 

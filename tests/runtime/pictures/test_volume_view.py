@@ -14,27 +14,25 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 from microrun.runtime.errors import OutputError, VolumeError
+from microrun.runtime.pictures.drawing import LARGEST_SIDE, Drawing, read_drawing
 from microrun.runtime.pictures.isometric import LEFT, RIGHT, TOP, frame_of, project
 from microrun.runtime.pictures.painting import (
     BRIGHTNESS,
     LINE,
     NOISE,
     colour_grains,
-    colour_values,
     make_palette,
+    shade_values,
     smooth,
 )
 from microrun.runtime.pictures.volume_view import (
     LABEL_ROOM,
-    LARGEST_SIDE,
     MARGIN,
     ROW_PIXELS,
     TITLE,
     VIEW_PIXELS,
-    Drawing,
     draw_slice,
     draw_view,
-    read_drawing,
     render,
 )
 from microrun.runtime.volumes.volume import Volume
@@ -145,7 +143,7 @@ def test_values_are_coloured_from_low_to_high_without_borders() -> None:
     drawing = drawing_of(values)
     assert not drawing.of_grains
     assert_allclose(draw_slice(drawing, 0, 6)[3::6, 3::6], drawing.colour(values[5, ::-1]), atol=1e-3)
-    ends = colour_values(np.array([-5, -1, 1, 5, np.nan], np.float32), -1, 1)
+    ends = shade_values(np.array([-5, -1, 1, 5, np.nan], np.float32), -1, 1)
     assert_array_equal(ends[0], ends[1])
     assert_array_equal(ends[2], ends[3])
     assert_allclose(ends[4], NOISE)
@@ -175,7 +173,7 @@ def test_whole_numbers_are_grains_of_any_type(dtype: type) -> None:
 
 
 def test_large_volumes_are_drawn_with_a_stride_slab_by_slab(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("microrun.runtime.pictures.volume_view.SLAB_BYTES", 20_000)
+    monkeypatch.setattr("microrun.runtime.pictures.drawing.SLAB_BYTES", 20_000)
     labels = np.arange(2 * LARGEST_SIDE + 1, dtype=np.int32)[:, None, None] * np.ones((1, 4, 5), np.int32)
     drawing = drawing_of(labels)
     assert drawing.stride == 3

@@ -27,7 +27,7 @@ class View(NamedTuple):
     faces
         (2, b, a) uint8, the voxel's face.
     shape
-        Of the volume.
+        (z, y, x) voxels of the volume.
     """
 
     values: NDArray[Any]
@@ -43,7 +43,11 @@ def look_at(volume: NDArray[Any], solid: NDArray[np.bool_]) -> View:
     volume
         (z, y, x) numbers.
     solid
-        Of the same shape; other voxels are air.
+        (z, y, x) bool, True for voxels that are no air.
+
+    Returns
+    -------
+    View
     """
     planes, rows, cols = volume.shape
     size = (2, planes + rows, planes + cols)
@@ -60,13 +64,25 @@ def look_at(volume: NDArray[Any], solid: NDArray[np.bool_]) -> View:
 
 
 def frame_of(shape: tuple[int, int, int]) -> tuple[float, float, float, float]:
-    """Left, right, bottom and top of the picture of a volume, in edges of voxels as they appear."""
+    """Left, right, bottom and top of the picture of a volume, in edges of voxels as they appear.
+
+    Parameters
+    ----------
+    shape
+        (z, y, x) voxels of the volume.
+    """
     planes, rows, cols = shape
     return -cols * ROOT3 / 2, rows * ROOT3 / 2, -(rows + cols) / 2, float(planes)
 
 
 def project(point: tuple[float, float, float]) -> tuple[float, float]:
-    """Where a point (z, y, x) appears: to the right and up, in edges of voxels as they appear."""
+    """Place in the picture where a point appears: to the right and up, in edges of voxels as they appear.
+
+    Parameters
+    ----------
+    point
+        (z, y, x) in edges of voxels.
+    """
     z, y, x = point
     return (y - x) * ROOT3 / 2, z - (x + y) / 2
 

@@ -21,10 +21,17 @@ COLOURS_TITLE = "principal components 1, 2, 3 as red, green, blue"
 def draw_features(latents: Latents, numbers: Sequence[int]) -> Figure:
     """Draw chosen features, each with its colour bar.
 
+    Parameters
+    ----------
+    latents
+        Finished or growing.
+    numbers
+        Those of the features, from 0.
+
     Raises
     ------
     LatentsError
-        If a number is not 0 to D − 1.
+        If a number is not 0 to D − 1, or nothing has been written yet.
     """
     features = load_features(latents)
     size = features.shape[2]
@@ -39,7 +46,18 @@ def draw_features(latents: Latents, numbers: Sequence[int]) -> Figure:
 
 
 def draw_overview(latents: Latents) -> Figure:
-    """Draw the principal components as colours, beside the features with the most spatial structure."""
+    """Draw the principal components as colours, beside the features with the most spatial structure.
+
+    Parameters
+    ----------
+    latents
+        Finished or growing.
+
+    Raises
+    ------
+    LatentsError
+        If nothing has been written yet.
+    """
     features = load_features(latents)
     best = rank_features(features, latents.origin.scan)[:OVERVIEW_FEATURES]
     figure, axes = make_panels(latents.origin.scan, 1 + len(best))
@@ -50,14 +68,36 @@ def draw_overview(latents: Latents) -> Figure:
 
 
 def draw_principal_colours(latents: Latents) -> Figure:
-    """Draw the first three principal components as red, green and blue."""
+    """Draw the first three principal components as red, green and blue.
+
+    Parameters
+    ----------
+    latents
+        Finished or growing.
+
+    Raises
+    ------
+    LatentsError
+        If nothing has been written yet.
+    """
     figure, axes = make_panels(latents.origin.scan, 1, inches=2 * PANEL_INCHES)
     draw_image(axes[0], latents.origin.scan, principal_colours(load_features(latents)), COLOURS_TITLE)
     return figure
 
 
 def draw_montage(latents: Latents) -> Figure:
-    """Draw all features, small, the most structured first."""
+    """Draw all features, small, the most structured first.
+
+    Parameters
+    ----------
+    latents
+        Finished or growing.
+
+    Raises
+    ------
+    LatentsError
+        If nothing has been written yet.
+    """
     features = load_features(latents)
     order = rank_features(features, latents.origin.scan)
     figure, axes = make_panels(latents.origin.scan, len(order), inches=PANEL_INCHES / 2)

@@ -30,7 +30,12 @@ TO_RGB = np.array(
 
 
 def make_palette() -> Image:
-    """Many colours of all hues, none much heavier than another: (n, 3) sRGB."""
+    """Many colours of all hues, none much heavier than another.
+
+    Returns
+    -------
+    (1024, 3) float32 sRGB in [0, 1]
+    """
     shares = np.arange(COLOURS)[:, None] * STRIDES % 1
     hue, lightness, chroma = 2 * np.pi * shares[:, 0], 0.6 + 0.28 * shares[:, 1], 0.07 + 0.06 * shares[:, 2]
     lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)])
@@ -42,13 +47,35 @@ def make_palette() -> Image:
 
 
 def colour_grains(grains: NDArray[np.int32]) -> Image:
-    """A colour for every grain, the same in every picture: (…, 3) sRGB."""
+    """Colours of grains, the same in every picture.
+
+    Parameters
+    ----------
+    grains
+        (…) int32, negative where there is none.
+
+    Returns
+    -------
+    (…, 3) float32 sRGB in [0, 1], grey where there is no grain
+    """
     at = (grains % COLOURS + grains // COLOURS * 389) % COLOURS
     return np.where((grains >= 0)[..., None], make_palette()[at], np.float32(NOISE))
 
 
-def colour_values(values: NDArray[np.float32], low: float, high: float) -> Image:
-    """Colours of values between two bounds, by viridis: (…, 3) sRGB."""
+def shade_values(values: NDArray[np.float32], low: float, high: float) -> Image:
+    """Colours of values between two bounds, by viridis.
+
+    Parameters
+    ----------
+    values
+        (…) float32, NaN where there is none.
+    low, high
+        Values that the first and the last colour stand for; beyond them the colour is the same.
+
+    Returns
+    -------
+    (…, 3) float32 sRGB in [0, 1], grey for NaN
+    """
     from matplotlib import colormaps
 
     table = colormaps["viridis"](np.arange(256))[:, :3].astype(np.float32)
@@ -59,7 +86,17 @@ def colour_values(values: NDArray[np.float32], low: float, high: float) -> Image
 
 
 def find_borders(numbers: NDArray[Any]) -> NDArray[np.bool_]:
-    """Samples beside one of another number; lines of them are two samples wide."""
+    """Samples beside one of another number; lines of them are two samples wide.
+
+    Parameters
+    ----------
+    numbers
+        (rows, columns).
+
+    Returns
+    -------
+    (rows, columns) bool
+    """
     borders = np.zeros(numbers.shape, np.bool_)
     across, down = numbers[:, 1:] != numbers[:, :-1], numbers[1:] != numbers[:-1]
     borders[:, 1:] |= across
@@ -70,7 +107,21 @@ def find_borders(numbers: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def smooth(brightness: Image, seen: NDArray[np.bool_], radius: int) -> Image:
-    """Mean over a square of the samples that show anything, so that a slope is not striped by its steps."""
+    """Mean over a square of the samples that show anything, so that a slope is not striped by its steps.
+
+    Parameters
+    ----------
+    brightness
+        (rows, columns) float32.
+    seen
+        (rows, columns) bool, True where a sample shows anything.
+    radius
+        Samples from the square's middle to its sides.
+
+    Returns
+    -------
+    (rows, columns) float32, 1 where nothing is seen
+    """
     weighted, weights = (np.where(seen, values, 0) for values in (brightness, np.float32(1)))
     for axis in (0, 1):
         weighted, weights = (_sum_window(values, axis, radius) for values in (weighted, weights))
@@ -92,13 +143,17 @@ def paint(colours: Image, faces: NDArray[np.uint8], numbers: NDArray[Any], radiu
     Parameters
     ----------
     colours
-        (rows, columns, 3) of the samples, `SAMPLES` along each side of a pixel.
+        (rows, columns, 3) float32 sRGB of the samples, `SAMPLES` along each side of a pixel.
     faces
-        (rows, columns), the face that each shows; white where none.
+        (rows, columns) uint8, the face that each shows; white where none.
     numbers
         (rows, columns); lines are drawn where they change.
     radius
         Samples around over which the shades of faces are averaged.
+
+    Returns
+    -------
+    (rows // `SAMPLES`, columns // `SAMPLES`, 3) float32 sRGB in [0, 1]
     """
     brightness = np.array([BRIGHTNESS[face] for face in range(len(BRIGHTNESS))], np.float32)[faces]
     seen = faces != NO_FACE

@@ -23,7 +23,23 @@ WHITE_POINTS = (1, 99)  # percentiles between which a map's colours are stretche
 
 
 def make_panels(scan: Scan, count: int, inches: float = PANEL_INCHES) -> tuple[Figure, list[Axes]]:
-    """Make a figure with at least ``count`` empty panels of the map's proportions."""
+    """Make a figure of empty panels.
+
+    Parameters
+    ----------
+    scan
+        Whose maps are drawn: the panels have their proportions.
+    count
+        Panels at least.
+    inches
+        Width of a panel.
+
+    Returns
+    -------
+    figure : Figure
+    axes : list of Axes
+        Row by row, without ticks and frames.
+    """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -39,7 +55,21 @@ def make_panels(scan: Scan, count: int, inches: float = PANEL_INCHES) -> tuple[F
 
 
 def draw_values(figure: Figure, axis: Axes, scan: Scan, image: Float64, title: str, cmap: str = "viridis") -> None:
-    """Draw a map of numbers with its colour bar, stretched between its 1st and 99th percentile."""
+    """Draw a map of numbers with its colour bar, stretched between its 1st and 99th percentile.
+
+    Parameters
+    ----------
+    figure, axis
+        From `make_panels`.
+    scan
+        Geometry.
+    image
+        (rows, cols) float64, NaN where there is nothing.
+    title
+        What stands above.
+    cmap
+        matplotlib's name of the colours.
+    """
     low, high = np.nanpercentile(image, WHITE_POINTS) if np.isfinite(image).any() else (0, 1)
     shown = show(axis, scan, image, cmap=cmap, vmin=low, vmax=high)
     figure.colorbar(shown, ax=axis, shrink=0.8, pad=0.02).ax.tick_params(labelsize=7)
@@ -48,21 +78,55 @@ def draw_values(figure: Figure, axis: Axes, scan: Scan, image: Float64, title: s
 
 
 def draw_image(axis: Axes, scan: Scan, image: Float64, title: str) -> None:
-    """Draw a map of colours, (rows, cols, 3) in [0, 1]."""
+    """Draw a map of colours.
+
+    Parameters
+    ----------
+    axis
+        From `make_panels`.
+    scan
+        Geometry.
+    image
+        (rows, cols, 3) float64 in [0, 1]; NaN is white.
+    title
+        What stands above.
+    """
     show(axis, scan, image)
     axis.set_title(title, fontsize=9)
     add_scale_bar(axis, scan)
 
 
 def draw_labels(axis: Axes, scan: Scan, labels: NDArray[np.integer[Any]], title: str) -> None:
-    """Draw numbered regions in random but fixed colours, white where negative."""
+    """Draw numbered regions in random but fixed colours.
+
+    Parameters
+    ----------
+    axis
+        From `make_panels`.
+    scan
+        Geometry.
+    labels
+        (rows, cols) whole numbers; white where negative.
+    title
+        What stands above.
+    """
     colours = np.random.default_rng(0).uniform(0.15, 0.95, (max(1, int(labels.max()) + 1), 3))
     image = np.where((labels >= 0)[..., None], colours[np.maximum(labels, 0)], 1.0)
     draw_image(axis, scan, image, title)
 
 
 def mark_point(axis: Axes, scan: Scan, point: tuple[int, int]) -> None:
-    """Put a cross on a point of the map, (row, col)."""
+    """Put a cross on a point of the map.
+
+    Parameters
+    ----------
+    axis
+        From `make_panels`.
+    scan
+        Geometry.
+    point
+        (row, col).
+    """
     row, col = point
     x, y = scan.row_positions_um(row)
     step_x, step_y = (step or 1.0 for step in scan.step_um)
@@ -71,6 +135,13 @@ def mark_point(axis: Axes, scan: Scan, point: tuple[int, int]) -> None:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG beside and rename it.
+
+    Parameters
+    ----------
+    figure
+        Any figure.
+    path
+        The file to make or replace.
 
     Raises
     ------
@@ -82,7 +153,23 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def show(axis: Axes, scan: Scan, image: Float64, **style: Any) -> Any:
-    """Show numbers or colours at their true proportions; returns matplotlib's image."""
+    """Show numbers or colours at their true proportions.
+
+    Parameters
+    ----------
+    axis
+        From `make_panels`.
+    scan
+        Geometry.
+    image
+        (rows, cols) or (rows, cols, 3) float64.
+    **style
+        As matplotlib's ``imshow`` takes it.
+
+    Returns
+    -------
+    matplotlib's image
+    """
     height, width = _size_um(scan)
     pixels = to_square_pixels(image, scan.grid == "hexagonal")
     if pixels.ndim == 3:
@@ -97,7 +184,15 @@ def _size_um(scan: Scan) -> tuple[float, float]:
 
 
 def add_scale_bar(axis: Axes, scan: Scan) -> None:
-    """Draw a bar of a round length below the map."""
+    """Draw a bar of a round length below the map, in µm where the step is known.
+
+    Parameters
+    ----------
+    axis
+        From `make_panels`, with the map drawn.
+    scan
+        Geometry.
+    """
     _, width = _size_um(scan)
     length = nice_length(width / 4)
     unit = "µm" if scan.step_um[0] else "steps"
@@ -121,6 +216,12 @@ def add_scale_bar(axis: Axes, scan: Scan) -> None:
 
 
 def nice_length(length: float) -> float:
-    """The largest of 1, 2, 5 times a power of ten that is not longer."""
+    """Largest of 1, 2, 5 times a power of ten that is not longer.
+
+    Parameters
+    ----------
+    length
+        More than 0, in any unit.
+    """
     power = 10.0 ** math.floor(math.log10(length))
     return next(step * power for step in (5, 2, 1) if step * power <= length * (1 + 1e-9))

@@ -14,7 +14,17 @@ if TYPE_CHECKING:
 
 
 def draw_patterns(patterns: Float32, pixel_keep: NDArray[np.bool_], columns: int) -> Figure:
-    """Draw patterns in rows, white outside the mask."""
+    """Draw patterns in rows, white outside the mask.
+
+    Parameters
+    ----------
+    patterns
+        (n, H, W) float32 in [−1, 1].
+    pixel_keep
+        (H, W) bool, True inside the mask.
+    columns
+        Patterns in a row.
+    """
     from matplotlib.figure import Figure
 
     rows = -(-len(patterns) // columns)

@@ -24,7 +24,7 @@ def draw_differences(judged: Judged, reconstructed: Mapping[str, Float32]) -> Fi
     judged
         The originals.
     reconstructed
-        (n, H, W) by the model's name; the first model chooses the patterns, by their correlation.
+        (n, H, W) float32 by the model's name; the first model chooses the patterns, by their correlation.
     """
     from matplotlib.figure import Figure
 

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from microrun.runtime.errors import OutputError, VolumeError
+from microrun.runtime.errors import OutputError
+from microrun.runtime.pictures.drawing import Drawing
 from microrun.runtime.pictures.isometric import NO_FACE, TOP, frame_of, look_at, project, sample_view
-from microrun.runtime.pictures.painting import SAMPLES, Image, colour_grains, colour_values, paint
+from microrun.runtime.pictures.painting import SAMPLES, Image, paint, shade_values
 from microrun.runtime.pictures.panels import nice_length, save_figure
-from microrun.runtime.volumes.volume import SLAB_BYTES, Volume
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LARGEST_SIDE = 256  # voxels that are drawn along the longest side
-PART_SHARE = 0.25  # of the voxels are outside, or more: a part. Fewer are noise between grains
 SLOPE = 1.5  # voxels around over which the steps of a part become a slope
 DPI = 150  # of `save_figure`
 VIEW_PIXELS = 1100  # the longer side of the view
@@ -35,92 +30,6 @@ INK, PALE = "0.15", "0.5"
 SLICE_AXES = (("z", "x →  y ↑"), ("y", "x →  z ↑"), ("x", "y →  z ↑"))
 LEAST_WIDTH = 190  # pixels, for the title of a slice
 LEAST_VIEW = 600  # pixels, for the rest of the foot
-
-
-@dataclass(frozen=True, eq=False)
-class Drawing:
-    """What is drawn of a volume.
-
-    Parameters
-    ----------
-    name
-        Of the volume.
-    shape
-        Of the whole volume.
-    values
-        (z, y, x) every ``stride``-th voxel: int32 grains, −1 for none, or float32, NaN for none.
-    stride
-        Voxels from one that is drawn to the next.
-    voxel_um
-        Edge of a voxel, None if it is not known.
-    """
-
-    name: str
-    shape: tuple[int, int, int]
-    values: NDArray[Any]
-    stride: int = 1
-    voxel_um: float | None = None
-
-    @property
-    def of_grains(self) -> bool:
-        """Whether it shows grains, not values."""
-        return self.values.dtype.kind == "i"
-
-    @functools.cached_property
-    def solid(self) -> NDArray[np.bool_]:
-        """Voxels that are not air; noise between grains is none."""
-        known: NDArray[np.bool_] = self.values >= 0 if self.of_grains else ~np.isnan(self.values)
-        return known if known.mean() <= 1 - PART_SHARE else np.ones_like(known)
-
-    @functools.cached_property
-    def limits(self) -> tuple[float, float]:
-        """Values between which the colours lie."""
-        low, high = np.nanpercentile(self.values, (1, 99))
-        return float(low), float(high)
-
-    def colour(self, values: NDArray[Any]) -> Image:
-        """Colours of some of its voxels."""
-        return colour_grains(values) if self.of_grains else colour_values(values, *self.limits)
-
-    def length_text(self, voxels: float) -> str:
-        """A length for people."""
-        return f"{voxels:.4g} voxels" if self.voxel_um is None else f"{voxels * self.voxel_um:.4g} µm"
-
-
-def read_drawing(volume: Volume, voxel_um: float | None = None) -> Drawing:
-    """Read as many voxels as are drawn; whole numbers are grains, and others values.
-
-    Parameters
-    ----------
-    volume
-        Of any size.
-    voxel_um
-        Edge of a voxel.
-
-    Raises
-    ------
-    VolumeError
-        If it cannot be read, there is nothing to draw, or the edge is no length.
-    """
-    if voxel_um is not None and not 0 < voxel_um < math.inf:
-        raise VolumeError(f"the edge of a voxel is more than 0 µm; got {voxel_um:g}")
-    depth, rows, cols = volume.shape
-    stride = math.ceil(max(volume.shape) / LARGEST_SIDE)
-    planes = stride * max(1, SLAB_BYTES // (rows * cols * volume.read_dtype.itemsize * stride))
-    slabs = (volume.read(z, min(z + planes, depth)) for z in range(0, depth, planes))
-    values = _sort_out(np.concatenate([slab[::stride, ::stride, ::stride].copy() for slab in slabs]))
-    if not ((values >= 0) if values.dtype.kind == "i" else np.isfinite(values)).any():
-        raise VolumeError(f"{volume.name}: there is nothing to draw: no voxel has a grain or a value")
-    return Drawing(Path(volume.name).name, volume.shape, values, stride, voxel_um)
-
-
-def _sort_out(values: NDArray[Any]) -> NDArray[Any]:
-    """Grains as int32, −1 for none, if all are whole numbers; otherwise float32, NaN for none."""
-    known = np.isfinite(values)
-    some = values[known]
-    if (some == np.floor(some)).all() and (np.abs(some) < 2**31).all():
-        return np.where(known & (values >= 0), values, -1).astype(np.int32)
-    return np.where(known, values, np.nan).astype(np.float32)
 
 
 def render(drawing: Drawing, path: Path, only_slices: bool = False) -> None:
@@ -149,11 +58,17 @@ def render(drawing: Drawing, path: Path, only_slices: bool = False) -> None:
 
 
 def draw_volume(drawing: Drawing) -> Figure:
-    """Draw the view from the corner, and the slices beside it."""
-    left, right, bottom, top = frame_of(_size(drawing))
+    """Draw the view from the corner, and the slices beside it.
+
+    Parameters
+    ----------
+    drawing
+        From `read_drawing`.
+    """
+    left, right, bottom, top = frame_of(_drawn_shape(drawing))
     scale = VIEW_PIXELS / max(right - left, top - bottom)
     view = draw_view(drawing, scale)
-    depth, rows, cols = _size(drawing)
+    depth, rows, cols = _drawn_shape(drawing)
     wide, high = max(view.shape[1], LEAST_VIEW) + 2 * LABEL_ROOM, view.shape[0] + 2 * LABEL_ROOM
     zoom = min((high - 3 * TITLE) / (rows + 2 * depth), 0.45 * VIEW_PIXELS / max(rows, cols))
     slices = [draw_slice(drawing, axis, zoom) for axis in range(3)]
@@ -173,8 +88,14 @@ def draw_volume(drawing: Drawing) -> Figure:
 
 
 def draw_slices(drawing: Drawing) -> Figure:
-    """Draw the three middle slices side by side."""
-    depth, rows, cols = _size(drawing)
+    """Draw the three middle slices side by side.
+
+    Parameters
+    ----------
+    drawing
+        From `read_drawing`.
+    """
+    depth, rows, cols = _drawn_shape(drawing)
     zoom = min(ROW_PIXELS / (2 * cols + rows), 0.6 * ROW_PIXELS / max(rows, depth))
     slices = [draw_slice(drawing, axis, zoom) for axis in range(3)]
     widths = [max(LEAST_WIDTH, image.shape[1]) for image in slices]
@@ -189,7 +110,19 @@ def draw_slices(drawing: Drawing) -> Figure:
 
 
 def draw_view(drawing: Drawing, scale: float) -> Image:
-    """Pixels of the view from the corner, as many along the edge of a drawn voxel as the scale says."""
+    """Pixels of the view from the corner.
+
+    Parameters
+    ----------
+    drawing
+        From `read_drawing`.
+    scale
+        Pixels along the edge of a drawn voxel.
+
+    Returns
+    -------
+    (rows, columns, 3) float32 sRGB in [0, 1]
+    """
     solid = drawing.solid.copy()
     whole = solid.all()
     if whole:
@@ -204,7 +137,21 @@ def draw_view(drawing: Drawing, scale: float) -> Image:
 
 
 def draw_slice(drawing: Drawing, axis: int, scale: float) -> Image:
-    """Pixels of the middle slice across an axis."""
+    """Pixels of the middle slice across an axis.
+
+    Parameters
+    ----------
+    drawing
+        From `read_drawing`.
+    axis
+        0, 1 or 2 for z, y or x.
+    scale
+        Pixels along the edge of a drawn voxel.
+
+    Returns
+    -------
+    (rows, columns, 3) float32 sRGB in [0, 1]
+    """
     middle = drawing.values.shape[axis] // 2
     plane, solid = drawing.values.take(middle, axis)[::-1], drawing.solid.take(middle, axis)[::-1]
     sides = (((np.arange(math.ceil(side * scale) * SAMPLES) + 0.5) / (scale * SAMPLES)) for side in plane.shape)
@@ -234,14 +181,14 @@ class _Sheet:
         return axis
 
 
-def _size(drawing: Drawing) -> tuple[int, int, int]:
+def _drawn_shape(drawing: Drawing) -> tuple[int, int, int]:
     depth, rows, cols = drawing.values.shape
     return depth, rows, cols
 
 
 def _label_edges(axis: Axes, drawing: Drawing, room: float) -> None:
     """Write beside three edges how long they are."""
-    depth, rows, cols = _size(drawing)
+    depth, rows, cols = _drawn_shape(drawing)
     edges = (
         (2, (0, rows, cols), (0, rows, 0), (0.5, -0.866), 30),
         (1, (0, 0, cols), (0, rows, cols), (-0.5, -0.866), -30),
@@ -283,7 +230,7 @@ def _write_foot(sheet: _Sheet, drawing: Drawing, zoom: float, left: int) -> None
 def _draw_colour_bar(sheet: _Sheet, drawing: Drawing, left: int) -> None:
     low, high = drawing.limits
     box = sheet.place((left, sheet.height - 68, 200, 12))
-    box.imshow(colour_values(np.linspace(low, high, 200, dtype=np.float32)[None], low, high), aspect="auto")
+    box.imshow(shade_values(np.linspace(low, high, 200, dtype=np.float32)[None], low, high), aspect="auto")
     for at, value, side in ((0, low, "left"), (1, high, "right")):
         box.text(at, 1.4, f"{value:.3g}", transform=box.transAxes, ha=side, fontsize=7, color=INK)
 

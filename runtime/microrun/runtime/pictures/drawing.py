@@ -1,0 +1,109 @@
+"""What is drawn of a volume: as many of its voxels as a picture shows, and their colours."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.errors import VolumeError
+from microrun.runtime.pictures.painting import Image, colour_grains, shade_values
+from microrun.runtime.volumes.volume import SLAB_BYTES, Volume
+
+LARGEST_SIDE = 256  # voxels that are drawn along the longest side
+PART_SHARE = 0.25  # of the voxels are outside, or more: a part. Fewer are noise between grains
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """What is drawn of a volume.
+
+    Parameters
+    ----------
+    name
+        Name of the volume.
+    shape
+        (z, y, x) voxels of the whole volume.
+    values
+        (z, y, x) every ``stride``-th voxel: int32 grains, −1 for none, or float32, NaN for none.
+    stride
+        Voxels from one that is drawn to the next.
+    voxel_um
+        Edge of a voxel in µm, None if it is not known.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    values: NDArray[Any]
+    stride: int = 1
+    voxel_um: float | None = None
+
+    @property
+    def of_grains(self) -> bool:
+        """Whether it shows grains, not values."""
+        return self.values.dtype.kind == "i"
+
+    @functools.cached_property
+    def solid(self) -> NDArray[np.bool_]:
+        """Voxels that are not air; noise between grains is none."""
+        known: NDArray[np.bool_] = self.values >= 0 if self.of_grains else ~np.isnan(self.values)
+        return known if known.mean() <= 1 - PART_SHARE else np.ones_like(known)
+
+    @functools.cached_property
+    def limits(self) -> tuple[float, float]:
+        """Values between which the colours lie."""
+        low, high = np.nanpercentile(self.values, (1, 99))
+        return float(low), float(high)
+
+    def colour(self, values: NDArray[Any]) -> Image:
+        """Colours of some of its voxels."""
+        return colour_grains(values) if self.of_grains else shade_values(values, *self.limits)
+
+    def length_text(self, voxels: float) -> str:
+        """A length for people."""
+        return f"{voxels:.4g} voxels" if self.voxel_um is None else f"{voxels * self.voxel_um:.4g} µm"
+
+
+def read_drawing(volume: Volume, voxel_um: float | None = None) -> Drawing:
+    """Read as many voxels as are drawn; whole numbers are grains, and others values.
+
+    Parameters
+    ----------
+    volume
+        One of any size.
+    voxel_um
+        Edge of a voxel in µm, None if it is not known.
+
+    Returns
+    -------
+    Drawing
+
+    Raises
+    ------
+    VolumeError
+        If it cannot be read, there is nothing to draw, or the edge is no length.
+    """
+    if voxel_um is not None and not 0 < voxel_um < math.inf:
+        raise VolumeError(f"the edge of a voxel is more than 0 µm; got {voxel_um:g}")
+    depth, rows, cols = volume.shape
+    stride = math.ceil(max(volume.shape) / LARGEST_SIDE)
+    planes = stride * max(1, SLAB_BYTES // (rows * cols * volume.read_dtype.itemsize * stride))
+    slabs = (volume.read(z, min(z + planes, depth)) for z in range(0, depth, planes))
+    values = _as_grains_or_values(np.concatenate([slab[::stride, ::stride, ::stride].copy() for slab in slabs]))
+    if not ((values >= 0) if values.dtype.kind == "i" else np.isfinite(values)).any():
+        raise VolumeError(f"{volume.name}: there is nothing to draw: no voxel has a grain or a value")
+    return Drawing(Path(volume.name).name, volume.shape, values, stride, voxel_um)
+
+
+def _as_grains_or_values(values: NDArray[Any]) -> NDArray[Any]:
+    """Grains as int32, −1 for none, if all are whole numbers; otherwise float32, NaN for none."""
+    known = np.isfinite(values)
+    some = values[known]
+    if (some == np.floor(some)).all() and (np.abs(some) < 2**31).all():
+        return np.where(known & (values >= 0), values, -1).astype(np.int32)
+    return np.where(known, values, np.nan).astype(np.float32)
