@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from microrun.cli import console
 from microrun.cli.maps import name_picture
 from microrun.runtime.errors import LatentsError
-from microrun.runtime.latents.reader import Latents, open_latents
+from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.stored_maps import store_maps
 from microrun.runtime.maps.analysis import Analysis, AnalysisRequest, analyse_latents
-from microrun.runtime.pictures.panels import draw_image, draw_labels, draw_values, make_panels, mark_point, save_figure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from microrun.runtime.pictures.analysis_maps import draw_analysis
+from microrun.runtime.pictures.panels import save_figure
 
 GROUP = "analysis"
 BEST = 8
@@ -37,12 +35,12 @@ def analyse(
 
     The maps are stored in the latents file, in its group "analysis", and drawn as PNG.
     """
-    request = AnalysisRequest(threshold, clusters, _point(pick) if pick else None)
+    request = AnalysisRequest(threshold, clusters, _parse_point(pick) if pick else None)
     with open_latents(latents) as opened:
         found = analyse_latents(opened, request)
-        figure = draw_analysis(opened, found, request)
+        figure = draw_analysis(opened.origin.scan, found, request)
     picture = name_picture(latents, out, "analysis")
-    store_maps(latents, GROUP, _maps(found), _settings(found, request))
+    store_maps(latents, GROUP, _stored_maps(found), _stored_settings(found, request))
     save_figure(figure, picture)
     order = np.argsort(found.structure, kind="stable")[:BEST]
     best = ", ".join(f"{number} ({found.structure[number]:.2f})" for number in order)
@@ -56,23 +54,7 @@ def analyse(
     console.out.print(f"wrote      {picture}")
 
 
-def draw_analysis(latents: Latents, found: Analysis, request: AnalysisRequest) -> Figure:
-    """Draw all maps of an analysis."""
-    scan = latents.origin.scan
-    figure, axes = make_panels(scan, 4 + (found.distance is not None))
-    draw_image(axes[0], scan, found.colours, "principal components as colours")
-    draw_values(figure, axes[1], scan, found.spread, "kernel latent spread")
-    draw_labels(axes[2], scan, found.segments, f"segments, latent distance < {found.threshold:.3g}")
-    draw_labels(axes[3], scan, found.clusters, f"{request.clusters} clusters of latents")
-    if found.distance is not None and request.pick:
-        draw_values(
-            figure, axes[4], scan, found.distance, f"latent distance to row {request.pick[0]}, col {request.pick[1]}"
-        )
-        mark_point(axes[4], scan, request.pick)
-    return figure
-
-
-def _maps(found: Analysis) -> dict[str, NDArray[Any]]:
+def _stored_maps(found: Analysis) -> dict[str, NDArray[Any]]:
     maps: dict[str, NDArray[Any]] = {
         "structure": found.structure,
         "feature_order": np.argsort(found.structure, kind="stable"),
@@ -86,7 +68,7 @@ def _maps(found: Analysis) -> dict[str, NDArray[Any]]:
     return maps
 
 
-def _settings(found: Analysis, request: AnalysisRequest) -> dict[str, float | int | str | list[int]]:
+def _stored_settings(found: Analysis, request: AnalysisRequest) -> dict[str, float | int | str | list[int]]:
     settings: dict[str, float | int | str | list[int]] = {
         "threshold": found.threshold,
         "clusters": request.clusters,
@@ -96,7 +78,7 @@ def _settings(found: Analysis, request: AnalysisRequest) -> dict[str, float | in
     return settings
 
 
-def _point(text: str) -> tuple[int, int]:
+def _parse_point(text: str) -> tuple[int, int]:
     try:
         row, col = (int(part) for part in text.split(","))
     except ValueError:

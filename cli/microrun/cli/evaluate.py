@@ -24,17 +24,15 @@ from microrun.runtime.engines.engine import Engine, EngineRequest, Precision
 from microrun.runtime.engines.open import find_decoder_of, open_engine
 from microrun.runtime.errors import ScanError
 from microrun.runtime.files.output import write_text
+from microrun.runtime.maps.compared_models import check_alike, check_pair, name_engines
 from microrun.runtime.maps.indexing import Indexer
 from microrun.runtime.maps.judge import (
     Judged,
     JudgeRequest,
     Row,
-    check_alike,
-    check_pair,
     judge_model,
     judge_original,
     load_judged,
-    name_engines,
 )
 from microrun.runtime.maps.judge_table import to_csv, to_json, to_markdown
 from microrun.runtime.pictures.panels import save_figure
@@ -74,17 +72,13 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)  # before an hour of indexing, not after
     request = JudgeRequest(source, background, patterns, _true_rotations(source))
     with console.progress_bar("indexing") as bar:
-
-        def progress(what: str, done: int, total: int) -> None:
-            bar(done, total, what)
-
-        judged = load_judged(request, spec, indexer, progress)
+        judged = console.watch(load_judged(request, spec, indexer), bar)
         rows, reconstructed = [judge_original(judged)], {}
         for name, (encoder, decoder) in zip(name_engines(encoders), pairs, strict=True):
-            row, reconstructed[name] = judge_model(judged, encoder, decoder, indexer, progress)
+            row, reconstructed[name] = console.watch(judge_model(judged, encoder, decoder, indexer), bar)
             rows.append(replace(row, name=name))
     about: dict[str, object] = {"scan": scan.name, "phase": phase, "pattern_centre": list(geometry.pattern_centre)}
-    _write(out, scan.stem, rows, judged, reconstructed, about)
+    _write_results(out, scan.stem, rows, judged, reconstructed, about)
 
 
 def _open_pair(name: str, precision: Precision) -> tuple[Engine, Engine]:
@@ -104,7 +98,7 @@ def _true_rotations(source: ScanFile) -> Float64 | None:
     return truth.rotations.reshape(-1, 4)
 
 
-def _write(
+def _write_results(
     folder: Path,
     stem: str,
     rows: list[Row],
@@ -125,10 +119,10 @@ def _write(
 
 
 def _cells(row: Row) -> list[str]:
-    ratios = [_median(values, "") for values in (row.confidence, row.quality, row.sharpness)]
-    angles = [_median(values, "°") for values in (row.misorientation_deg, row.truth_deg)]
-    return [row.name, f"{row.indexed:.1%}", *ratios, *angles, _median(row.correlation, "")]
+    ratios = [_median_text(values, "") for values in (row.confidence, row.quality, row.sharpness)]
+    angles = [_median_text(values, "°") for values in (row.misorientation_deg, row.truth_deg)]
+    return [row.name, f"{row.indexed:.1%}", *ratios, *angles, _median_text(row.correlation, "")]
 
 
-def _median(values: tuple[float, ...] | None, unit: str) -> str:
+def _median_text(values: tuple[float, ...] | None, unit: str) -> str:
     return "" if values is None or math.isnan(values[1]) else f"{values[1]:.2f}{unit}"

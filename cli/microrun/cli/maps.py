@@ -31,7 +31,7 @@ def maps(
     structure.
     """
     with open_latents(latents) as opened:
-        for name, figure in _figures(opened, features, montage, pca):
+        for name, figure in _draw_figures(opened, features, montage, pca):
             path = name_picture(latents, out, name)
             save_figure(figure, path)
             console.out.print(f"wrote {path}")
@@ -39,6 +39,15 @@ def maps(
 
 def name_picture(source: Path, folder: Path | None, name: str) -> Path:
     """Name a picture after the file it shows; its folder is made.
+
+    Parameters
+    ----------
+    source
+        The file.
+    folder
+        Where the picture goes; None for beside the file.
+    name
+        What tells pictures of the same file apart.
 
     Raises
     ------
@@ -52,7 +61,7 @@ def name_picture(source: Path, folder: Path | None, name: str) -> Path:
     return folder / f"{source.stem.removesuffix('.latents')}.{name}.png"
 
 
-def _figures(latents: Latents, features: str | None, montage: bool, pca: bool) -> list[tuple[str, Figure]]:
+def _draw_figures(latents: Latents, features: str | None, montage: bool, pca: bool) -> list[tuple[str, Figure]]:
     figures = []
     if features is not None:
         figures.append(("features", draw.draw_features(latents, list(dict.fromkeys(parse_features(features))))))

@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from microrun.cli import console
+from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import ScanError
 from microrun.runtime.maps.indexing import FIT_PATTERNS, Geometry, fit_pattern_centre, stated_centre
 from microrun.runtime.patterns.background import static_background
@@ -31,7 +32,17 @@ TiltOption = Annotated[float, typer.Option(help="Of the sample, in degrees, wher
 
 
 class GeometryRequest(NamedTuple):
-    """What the user says of the geometry."""
+    """What the user says of the geometry.
+
+    Parameters
+    ----------
+    centre
+        Pattern centre as text, "X,Y,Z" in EDAX's convention, or None.
+    phase
+        One of `PHASES`.
+    tilt
+        Tilt of the sample in degrees, where no truth beside the scan tells.
+    """
 
     centre: str | None
     phase: str
@@ -39,7 +50,22 @@ class GeometryRequest(NamedTuple):
 
 
 def find_geometry(source: ScanFile, background: str, request: GeometryRequest) -> Geometry:
-    """The geometry that was asked for, that a file beside the scan states, or that indexes the patterns best."""
+    """Geometry that was asked for, that a file beside the scan states, or that indexes the patterns best.
+
+    Parameters
+    ----------
+    source
+        The scan.
+    background
+        "auto", "none" or a file, for the fit.
+    request
+        What the user says.
+
+    Raises
+    ------
+    ScanError
+        If the centre is no centre, or the phase cannot be indexed.
+    """
     centre, phase, tilt = request
     truth = load_truth(source.path)
     if centre:
@@ -51,12 +77,12 @@ def find_geometry(source: ScanFile, background: str, request: GeometryRequest) -
         return Geometry(stated, phase, tilt)
     usual = Geometry(USUAL_CENTRE, phase, tilt)
     with console.err.status("fitting the pattern centre; this takes a minute or two"):
-        x, y, z = fit_pattern_centre(_some_patterns(source, background), usual, source.scan.sig_shape)
+        x, y, z = fit_pattern_centre(_prepare_some(source, background), usual, source.scan.sig_shape)
     console.out.print(f"pc         {x:.4f},{y:.4f},{z:.4f} fitted; give it as --pc next time, or a better one")
     return Geometry((x, y, z), phase, tilt)
 
 
-def _some_patterns(source: ScanFile, choice: str) -> np.ndarray:
+def _prepare_some(source: ScanFile, choice: str) -> Float32:
     preprocessor = Preprocessor(Preprocessing(), source.scan.sig_shape)
     indices = np.unique(np.linspace(0, source.available - 1, FIT_PATTERNS).round().astype(np.int64))
     background = static_background(choice, source, preprocessor)
@@ -65,7 +91,13 @@ def _some_patterns(source: ScanFile, choice: str) -> np.ndarray:
 
 
 def parse_centre(text: str) -> tuple[float, float, float]:
-    """Read "X,Y,Z"; ScanError for anything else."""
+    """Read "X,Y,Z".
+
+    Raises
+    ------
+    ScanError
+        If it is anything else, or lies far off the detector.
+    """
     try:
         x, y, z = (float(part) for part in text.split(","))
     except ValueError:

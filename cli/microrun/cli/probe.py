@@ -19,11 +19,12 @@ from microrun.runtime.engines.lanes import run_all
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import ScanError
 from microrun.runtime.files.output import write_text
+from microrun.runtime.maps.compared_models import check_alike, name_engines
 from microrun.runtime.maps.indexing import Geometry, Indexer
-from microrun.runtime.maps.judge import check_alike, name_engines
 from microrun.runtime.patterns.background import mean_background
 from microrun.runtime.patterns.prepared import prepare_patterns
 from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.progress import finish
 from microrun.runtime.scans.truth import Truth, load_truth
 from microrun.runtime.scans.up_source import FileSource
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 MAP_SHAPE, GRAINS, PARTICLES = (48, 64), 20, 24
 SCATTERED = (16, 150)  # grains, points of each
-PROBES = Path("probes")
 CENTRE = (0.42, 0.79, 0.50)
 
 Table = dict[str, dict[str, dict[str, float]]]  # question, probe or map, noise
@@ -78,22 +78,20 @@ def _probe_noise(engines: list[Engine], folder: Path, noise: str, seed: int, tab
 
     recipe = Recipe(particles=PARTICLES, shading=SHADING)
     even = Recipe(blur_px=(0.8, 2.4), subgrain_deg=(0.2, 2.0), shading=SHADING)
-    scattered = _simulate(folder / f"grains-{noise}.up2", scatter_sample(*SCATTERED, seed, even), noise, seed)
-    grown = _simulate(folder / f"map-{noise}.up2", grow_sample(MAP_SHAPE, GRAINS, seed, recipe), noise, seed)
-    for source in (scattered, grown):
-        truth = load_truth(source.path)
-        assert truth is not None  # _simulate has compared it
+    grains = _load_or_simulate(folder / f"grains-{noise}.up2", scatter_sample(*SCATTERED, seed, even), noise, seed)
+    grown = _load_or_simulate(folder / f"map-{noise}.up2", grow_sample(MAP_SHAPE, GRAINS, seed, recipe), noise, seed)
+    for source, truth in (grains, grown):
         measured, latents = _measure(source, engines, truth)
         for name, values in zip(name_engines(engines), latents, strict=True):
             found = (
                 probes.probe_grains(values, measured, truth)
-                if source is scattered
+                if source is grains[0]
                 else probes.probe_map(values, measured, truth, source.scan)
             )
             _collect(found, f"{name}: ", noise, table)
 
 
-def _simulate(path: Path, sample: Sample, noise: str, seed: int) -> FileSource:
+def _load_or_simulate(path: Path, sample: Sample, noise: str, seed: int) -> tuple[FileSource, Truth]:
     from microrun.training.simulate.patterns import Exposure, PatternSimulator
     from microrun.training.simulate.scan import simulate_scan
 
@@ -103,7 +101,7 @@ def _simulate(path: Path, sample: Sample, noise: str, seed: int) -> FileSource:
     truth = load_truth(path)
     if truth is None or not np.array_equal(truth.rotations, sample.rotations[sample.cell]):
         raise ScanError(f"{path}: is of another sample or seed; choose another --out")
-    return FileSource(path)
+    return FileSource(path), truth
 
 
 def _measure(source: FileSource, engines: list[Engine], truth: Truth) -> tuple[Measured, list[Float32]]:
@@ -117,7 +115,8 @@ def _measure(source: FileSource, engines: list[Engine], truth: Truth) -> tuple[M
         Geometry(truth.pattern_centre, sample_tilt=truth.sample_tilt), source.scan.sig_shape, preprocessor.input_shape
     )
     patterns = np.concatenate([batch.patterns for batch in batches])[:, None]
-    return measure(batches, preprocessor.pixel_keep, indexer), [run_all(opened, patterns) for opened in engines]
+    measured = finish(measure(batches, preprocessor.pixel_keep, indexer))
+    return measured, [run_all(opened, patterns) for opened in engines]
 
 
 def _collect(found: dict[str, dict[str, float]], prefix: str, noise: str, table: Table) -> None:

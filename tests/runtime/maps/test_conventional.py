@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from jobs import watch
 from numpy.testing import assert_allclose, assert_array_equal
 from oracles import bin_whole, circular_keep, rescale_pattern
 from scipy.spatial.transform import Rotation
 from write_up2 import Header, make_patterns, write_up
 
-from microrun.runtime.maps.conventional import PhysicsMaps, index_map, map_orientations, map_patterns, spread_over_map
+from microrun.runtime.maps.conventional import PhysicsMaps, map_orientations, map_patterns, spread_over_map
 from microrun.runtime.maps.orientations import misorientation_angles
 from microrun.runtime.maps.pattern_quality import measure_image_quality, measure_sharpness
+from microrun.runtime.progress import Progress, finish
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.up_source import FileSource
 
@@ -42,8 +44,7 @@ HEADERS = {
 @pytest.mark.parametrize(("count", "header"), HEADERS.values(), ids=HEADERS)
 def test_patterns_are_measured_where_they_lie(tmp_path: Path, count: int, header: Header) -> None:
     source, patterns = write_scan(tmp_path / "scan.up2", count, header)
-    seen: list[tuple[int, int]] = []
-    maps = map_patterns(source, progress=lambda *now: seen.append(now))
+    seen, maps = watch(map_patterns(source))
     binned = np.array([bin_whole(pattern, 2) for pattern in patterns])
     prepared = [rescale_pattern(pattern, binned.mean(axis=0), KEEP) for pattern in binned]
     outs = np.array([one.out for one in prepared], np.float32)
@@ -56,13 +57,13 @@ def test_patterns_are_measured_where_they_lie(tmp_path: Path, count: int, header
     for image in (maps.image_quality, maps.sharpness, maps.mean_intensity):
         assert np.isnan(image[~source.scan.exists()]).all()
     assert (maps.rotations, maps.colours, maps.grains, maps.kam_deg, maps.grod_deg) == (None,) * 5
-    assert seen[-1] == (count, count)
+    assert seen == [Progress(count, count)]
 
 
-@pytest.mark.filterwarnings("ignore::microrun.runtime.up2.ScanWarning")
+@pytest.mark.filterwarnings("ignore::microrun.runtime.scans.up2.ScanWarning")
 def test_a_scan_that_was_cut_is_mapped_as_far_as_it_goes(tmp_path: Path) -> None:
     source, _ = write_scan(tmp_path / "scan.up2", 7, Header(sig_shape=(SIDE, SIDE), nav_shape=(3, 4)))
-    found = map_patterns(source)
+    found = finish(map_patterns(source))
     assert_array_equal(np.isnan(found.mean_intensity).ravel(), np.arange(12) >= 7)
     assert_array_equal(np.isnan(found.sharpness).ravel(), (np.arange(12) >= 7) | (np.arange(12) == FLAT))
 
@@ -71,10 +72,10 @@ def test_the_background_may_be_left_in(tmp_path: Path) -> None:
     source, patterns = write_scan(tmp_path / "scan.up2", 12, HEADERS["square"][1])
     binned = np.array([bin_whole(pattern, 2) for pattern in patterns])
     outs = np.array([rescale_pattern(pattern, np.zeros((120, 120)), KEEP).out for pattern in binned], np.float32)
-    found = map_patterns(source, "none").image_quality.ravel()
+    found, without = (finish(map_patterns(source, choice)).image_quality.ravel() for choice in ("none", "auto"))
     expected = measure_image_quality(outs, KEEP)
     assert_allclose(np.delete(found, FLAT), np.delete(expected, FLAT), atol=2e-3)
-    assert np.abs(np.delete(found - map_patterns(source).image_quality.ravel(), FLAT)).max() > 2e-3
+    assert np.abs(np.delete(found - without, FLAT)).max() > 2e-3
 
 
 def test_values_are_spread_in_the_order_of_acquisition() -> None:
@@ -87,12 +88,39 @@ def test_values_are_spread_in_the_order_of_acquisition() -> None:
 # --- orientations
 
 
+class CountingSource(FileSource):
+    """A scan that counts the patterns that are read."""
+
+    count = 0
+
+    def read(self, *arguments: Any) -> None:
+        """Count, and read as asked; the last argument is to be filled."""
+        self.count += len(arguments[-1])
+        super().read(*arguments)
+
+
 def test_a_scan_is_indexed_as_its_patterns_are(indexed: Indexed) -> None:
-    seen: list[tuple[int, int]] = []
-    rotations, valid = index_map(indexed.source, "auto", indexed.indexer.geometry, lambda *now: seen.append(now))
+    seen, maps = watch(map_patterns(indexed.source, "auto", indexed.indexer))
+    assert maps.rotations is not None and maps.grains is not None
+    valid = maps.grains >= 0
     assert_array_equal(valid.ravel(), indexed.orientations.indexed)
-    assert_allclose(rotations[valid], indexed.orientations.rotations[valid.ravel()], atol=1e-4)
-    assert seen[-1] == (60, 60)
+    assert_allclose(maps.rotations[valid], indexed.orientations.rotations[valid.ravel()], atol=1e-4)
+    expected = map_orientations(maps, maps.rotations, valid, indexed.source.scan, "fcc")
+    for name in ("colours", "grains", "kam_deg", "grod_deg"):
+        assert_array_equal(getattr(maps, name), getattr(expected, name))
+    assert seen == [Progress(60, 60)]
+
+
+def test_indexing_changes_nothing_in_the_maps_of_the_patterns(indexed: Indexed) -> None:
+    one, other = (finish(map_patterns(indexed.source, "auto", indexer)) for indexer in (None, indexed.indexer))
+    for name in ("image_quality", "sharpness", "mean_intensity"):
+        assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_patterns_are_read_once_to_be_measured_and_indexed(indexed: Indexed) -> None:
+    source = CountingSource(indexed.source.path)
+    finish(map_patterns(source, "none", indexed.indexer))
+    assert source.count == 60
 
 
 def test_patterns_without_information_are_not_valid(indexed: Indexed, tmp_path: Path) -> None:
@@ -100,10 +128,11 @@ def test_patterns_without_information_are_not_valid(indexed: Indexed, tmp_path: 
     first = indexed.source.header.offset + 3 * indexed.source.scan.pattern_bytes
     data[first : first + indexed.source.scan.pattern_bytes] = bytes(indexed.source.scan.pattern_bytes)
     (tmp_path / "scan.up2").write_bytes(data)
-    rotations, valid = index_map(FileSource(tmp_path / "scan.up2"), "auto", indexed.indexer.geometry)
-    assert not valid[0, 3]
-    assert_array_equal(rotations[0, 3], [1, 0, 0, 0])
-    assert valid.sum() > 50
+    maps = finish(map_patterns(FileSource(tmp_path / "scan.up2"), "auto", indexed.indexer))
+    assert maps.rotations is not None and maps.grains is not None
+    assert maps.grains[0, 3] == -1
+    assert_array_equal(maps.rotations[0, 3], [1, 0, 0, 0])
+    assert (maps.grains >= 0).sum() > 50
 
 
 @pytest.mark.parametrize("grid", ["square", "hexagonal"])

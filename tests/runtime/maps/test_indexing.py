@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jobs import watch
 from numpy.testing import assert_allclose, assert_array_equal
 from oracles import circular_keep, crop_square
 from scipy.spatial.transform import Rotation
@@ -21,10 +22,12 @@ from microrun.runtime.maps.indexing import (
     Indexer,
     crop_centre,
     fit_pattern_centre,
+    index_all,
     stated_centre,
     uncrop_centre,
 )
 from microrun.runtime.maps.orientations import misorientation_angles
+from microrun.runtime.progress import Progress
 from microrun.training.simulate.patterns import PatternSimulator
 
 if TYPE_CHECKING:
@@ -120,14 +123,14 @@ def test_indexing_recovers_the_truth(indexed: Indexed) -> None:
 def test_orientations_do_not_depend_on_the_chunks(
     indexed: Indexed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], chunk: int
 ) -> None:
-    monkeypatch.setattr(indexing, "_CHUNK", chunk)
+    monkeypatch.setattr(indexing, "AT_ONCE", chunk)
     count = 3 * chunk // 2 + 1
-    before, seen = indexed.patterns.copy(), []
-    found = indexed.indexer.index(indexed.patterns[:count], lambda *now: seen.append(now))
+    before = indexed.patterns.copy()
+    seen, found = watch(index_all(indexed.indexer, indexed.patterns[:count]))
     assert_allclose(found.rotations, indexed.orientations.rotations[:count], atol=1e-6)
     assert_allclose(found.fit_deg, indexed.orientations.fit_deg[:count], atol=1e-4)
     assert_array_equal(found.bands, indexed.orientations.bands[:count])
-    assert seen == [(min(count, (n + 1) * chunk), count) for n in range(-(-count // chunk))]
+    assert seen == [Progress(min(count, (n + 1) * chunk), count, "indexing") for n in range(-(-count // chunk))]
     assert_array_equal(indexed.patterns, before)
     assert capsys.readouterr().out == ""
 

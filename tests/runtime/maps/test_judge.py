@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from fake_engine import FunctionEngine, identity_pair
+from jobs import watch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import gaussian_filter
 from write_up2 import Header, write_up
 
 from microrun.runtime.engines.engine import Engine
 from microrun.runtime.errors import ScanError, SpecError
+from microrun.runtime.maps.compared_models import check_pair
 from microrun.runtime.maps.indexing import Orientations
 from microrun.runtime.maps.judge import (
     QUANTILES,
     Judged,
     JudgeRequest,
     Row,
-    check_pair,
     correlate,
     judge_model,
     judge_original,
@@ -35,6 +36,7 @@ from microrun.runtime.maps.judge import (
 from microrun.runtime.maps.judge_table import PAPER, RATIOS, to_csv, to_json, to_markdown
 from microrun.runtime.maps.orientations import misorientation_angles
 from microrun.runtime.pictures.reconstructions import draw_differences
+from microrun.runtime.progress import Progress, finish
 from microrun.runtime.scans.up_source import FileSource
 from microrun.runtime.spec import Training
 
@@ -45,14 +47,10 @@ ENCODER, DECODER = identity_pair(120)
 SPEC = ENCODER.spec
 
 
-def quiet(what: str, done: int, total: int) -> None:
-    """Show nothing."""
-
-
 class BlindIndexer:
     """An indexer that finds nothing."""
 
-    def index(self, patterns: np.ndarray, progress: object) -> Orientations:
+    def index(self, patterns: np.ndarray) -> Orientations:
         n = len(patterns)
         return Orientations(
             np.tile([1.0, 0, 0, 0], (n, 1)), np.full(n, 180.0), *np.zeros((2, n)), np.zeros(n, int), "fcc"
@@ -63,12 +61,12 @@ class BlindIndexer:
 def judged(indexed: Indexed) -> Judged:
     """Thirty of the simulated patterns."""
     request = JudgeRequest(indexed.source, count=30, truth=indexed.truth.rotations.reshape(-1, 4))
-    return load_judged(request, SPEC, indexed.indexer, quiet)
+    return finish(load_judged(request, SPEC, indexed.indexer))
 
 
 @pytest.fixture(scope="module")
 def perfect(indexed: Indexed, judged: Judged) -> tuple[Row, np.ndarray]:
-    return judge_model(judged, ENCODER, DECODER, indexed.indexer, quiet)
+    return finish(judge_model(judged, ENCODER, DECODER, indexed.indexer))
 
 
 def with_function(engine: FunctionEngine, function: object) -> FunctionEngine:
@@ -93,25 +91,23 @@ def test_patterns_without_information_are_left_out(indexed: Indexed, tmp_path: P
     raw[3] = 5
     source = FileSource(write_up(tmp_path / "scan.up2", raw, Header(sig_shape=(120, 120), nav_shape=(2, 4))))
     truth = np.arange(32.0).reshape(8, 4)
-    seen: list[tuple[str, int, int]] = []
-    request = JudgeRequest(source, "none", 2000, truth)
-    found = load_judged(request, SPEC, indexed.indexer, lambda *now: seen.append(now))
+    seen, found = watch(load_judged(JudgeRequest(source, "none", 2000, truth), SPEC, indexed.indexer))
     assert len(found.patterns) == 7
     assert found.truth is not None
     assert_array_equal(found.truth, np.delete(truth, 3, axis=0))
-    assert seen == [("indexing originals", 7, 7)]
+    assert seen == [Progress(7, 7, "indexing originals")]
 
 
 def test_a_scan_without_information_cannot_be_judged_on(indexed: Indexed, tmp_path: Path) -> None:
     header = Header(sig_shape=(120, 120), nav_shape=(1, 3))
     source = FileSource(write_up(tmp_path / "flat.up2", np.full((3, 120, 120), 7, np.uint16), header))
     with pytest.raises(ScanError, match="nothing to judge"):
-        load_judged(JudgeRequest(source), SPEC, indexed.indexer, quiet)
+        finish(load_judged(JudgeRequest(source), SPEC, indexed.indexer))
 
 
 def test_a_scan_that_cannot_be_indexed_cannot_be_judged_on(indexed: Indexed) -> None:
     with pytest.raises(ScanError, match="none of 5 patterns can be indexed as fcc; check --phase, --pc and --tilt"):
-        load_judged(JudgeRequest(indexed.source, count=5), SPEC, BlindIndexer(), quiet)  # type: ignore[arg-type]
+        finish(load_judged(JudgeRequest(indexed.source, count=5), SPEC, BlindIndexer()))  # type: ignore[arg-type]
 
 
 # --- models
@@ -143,20 +139,19 @@ def test_a_model_that_blurs_loses_some(indexed: Indexed, judged: Judged) -> None
     def blur(latents: np.ndarray) -> np.ndarray:
         return gaussian_filter(latents.reshape(-1, 1, 120, 120), (0, 0, 2, 2))
 
-    seen: list[tuple[str, int, int]] = []
     decoder = with_function(DECODER, blur)
-    row, reconstructed = judge_model(judged, ENCODER, decoder, indexed.indexer, lambda *now: seen.append(now))
+    seen, (row, reconstructed) = watch(judge_model(judged, ENCODER, decoder, indexed.indexer))
     assert 0.5 < row.correlation[1] < 0.99
     assert row.sharpness[1] < 0.9
     assert 0 < row.misorientation_deg[1] < 3
     assert row.truth_deg is not None and row.truth_deg[1] > 0
     assert (reconstructed[:, ~judged.pixel_keep] == 0).all()
-    assert seen == [("indexing identity", 30, 30)]
+    assert seen == [Progress(30, 30, "indexing identity")]
 
 
 def test_a_model_that_forgets_everything(indexed: Indexed, judged: Judged) -> None:
     decoder = with_function(DECODER, lambda latents: np.zeros((len(latents), 1, 120, 120), np.float32))
-    row, _ = judge_model(judged, ENCODER, decoder, indexed.indexer, quiet)
+    row, _ = finish(judge_model(judged, ENCODER, decoder, indexed.indexer))
     assert row.indexed == 0
     assert row.correlation == (0, 0, 0)
     assert np.isnan([*row.confidence, *row.quality, *row.sharpness, *row.misorientation_deg]).all()
@@ -176,8 +171,8 @@ WRONG_PAIRS: dict[str, tuple[Engine, Engine]] = {
 
 @pytest.mark.parametrize("pair", WRONG_PAIRS.values(), ids=WRONG_PAIRS)
 def test_a_wrong_pair_is_refused(judged: Judged, pair: tuple[Engine, Engine]) -> None:
-    with pytest.raises(SpecError, match=r"expected a model of kind|was not exported together") as error:
-        judge_model(judged, *pair, BlindIndexer(), quiet)  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match=r"judging needs an? (en|de)coder|was not exported together") as error:
+        judge_model(judged, *pair, BlindIndexer())  # type: ignore[arg-type]
     assert "\n" not in str(error.value)
     assert any(str(engine.info.path) in str(error.value) for engine in pair)
 
@@ -269,7 +264,7 @@ def test_the_best_the_median_and_the_worst_are_drawn() -> None:
     share = np.float32([0.4, 0.0, 0.9, 0.2, 0.6])[:, None, None]
     keep = np.indices((6, 6)).sum(axis=0) > 2
     some = (1 - share) * patterns + share * noise
-    blind = BlindIndexer().index(patterns, None)
+    blind = BlindIndexer().index(patterns)
     figure = draw_differences(Judged(patterns, keep, blind, np.ones(5), None), {"one": some, "two": noise})
     axes = np.array(figure.axes).reshape(3, 5)
     assert [axis.get_title() for axis in axes[0]] == ["original", "one", "difference", "two", "difference"]
@@ -284,6 +279,6 @@ def test_the_best_the_median_and_the_worst_are_drawn() -> None:
 @pytest.mark.parametrize("count", [1, 2])
 def test_few_patterns_are_drawn(count: int) -> None:
     patterns = np.random.default_rng(0).uniform(-1, 1, (count, 6, 6)).astype(np.float32)
-    judged = Judged(patterns, np.ones((6, 6), bool), BlindIndexer().index(patterns, None), np.ones(count), None)
+    judged = Judged(patterns, np.ones((6, 6), bool), BlindIndexer().index(patterns), np.ones(count), None)
     axes = draw_differences(judged, {"one": patterns}).axes
     assert [axis.get_title() for axis in axes] == ["original", "one", "difference"]

@@ -26,6 +26,7 @@ from microrun.runtime.maps.probes import (
     within_r2,
 )
 from microrun.runtime.patterns.prepared import PreparedBatch
+from microrun.runtime.progress import finish
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.truth import Truth
 
@@ -156,7 +157,7 @@ def test_measures_are_what_their_names_say(indexed: Indexed) -> None:
         PreparedBatch(indexed.patterns[part], np.zeros((1, 2), np.float32), np.zeros(1, bool), means[part])
         for part in parts
     ]
-    found = measure(batches, indexed.pixel_keep, indexed.indexer)
+    found = finish(measure(batches, indexed.pixel_keep, indexed.indexer))
     some = indexed.patterns[:25]
     assert_allclose(found.values["sharpness"], measure_sharpness(some, indexed.pixel_keep))
     assert_allclose(found.values["image quality (Fourier)"], measure_image_quality(some, indexed.pixel_keep))

@@ -20,7 +20,7 @@ from microrun.runtime.engines.catalogue import find_model
 from microrun.runtime.engines.engine import Device, EngineRequest, Precision
 from microrun.runtime.engines.open import open_engine, read_model_spec
 from microrun.runtime.errors import EngineError, MicrorunError, SpecError
-from microrun.runtime.maps.judge import check_alike
+from microrun.runtime.maps.compared_models import check_alike
 from microrun.runtime.spec import ModelSpec
 
 CALIBRATION_PATTERNS = 32

@@ -22,6 +22,7 @@ import torch
 
 from microrun.export.recorded import MATERIALS, recorded_patterns
 from microrun.export.vae_to_onnx import export_checkpoint
+from microrun.runtime import progress
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.maps.indexing import Geometry, Indexer
 from microrun.runtime.maps.judge import JudgeRequest, judge_model, load_judged
@@ -245,8 +246,8 @@ def _index_reconstructed(checkpoint: Path, held_out: Path) -> dict[str, float]:
         geometry = Geometry(truth.pattern_centre, sample_tilt=truth.sample_tilt)
         indexer = Indexer(geometry, SIG_SHAPE, encoder.spec.preprocessing.input_shape)
         request = JudgeRequest(source, truth=truth.rotations.reshape(-1, 4))
-        judged = load_judged(request, encoder.spec, indexer)
-        row, _ = judge_model(judged, encoder, decoder, indexer)
+        judged = progress.finish(load_judged(request, encoder.spec, indexer))
+        row, _ = progress.finish(judge_model(judged, encoder, decoder, indexer))
     assert row.truth_deg is not None
     medians = {"misorientation_deg": row.misorientation_deg, "truth_deg": row.truth_deg, "correlation": row.correlation}
     return {"indexed": round(row.indexed, 4), **{name: round(values[1], 4) for name, values in medians.items()}}

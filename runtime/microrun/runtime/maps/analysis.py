@@ -31,6 +31,11 @@ class AnalysisRequest:
         Number of clusters.
     pick
         (row, col) of a point to measure distances from, or None.
+
+    Raises
+    ------
+    LatentsError
+        If the threshold is not positive, or there are fewer than two clusters.
     """
 
     threshold: float | None = None
@@ -46,24 +51,24 @@ class AnalysisRequest:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was found; all maps are (rows, cols, …), NaN or −1 where there are no latents.
+    """What was found; maps are NaN or −1 where there are no latents.
 
     Parameters
     ----------
     structure
-        (D,) Geary's C of each feature: the smaller, the more its map shows.
+        (D,) float64, Geary's C of each feature: the smaller, the more its map shows.
     colours
-        (rows, cols, 3) principal components as colours.
+        (rows, cols, 3) float64 in [0, 1], principal components as colours.
     spread
-        Kernel latent spread: mean distance to the neighbours' latents, KAM's analogue.
+        (rows, cols) float64, kernel latent spread: mean distance to the neighbours' latents, KAM's analogue.
     threshold
         Latent distance between neighbours that separates segments.
     segments
-        Regions whose neighbours are closer than the threshold, numbered from 0.
+        (rows, cols) int64, regions whose neighbours are closer than the threshold, numbered from 0.
     clusters
-        Groups of similar latents, wherever they lie; the largest is 0.
+        (rows, cols) int64, groups of similar latents, wherever they lie; the largest is 0.
     distance
-        Latent distance to the picked point, or None.
+        (rows, cols) float64, latent distance to the picked point, or None.
     """
 
     structure: Float64
@@ -85,10 +90,15 @@ def analyse_latents(latents: Latents, request: AnalysisRequest) -> Analysis:
     request
         What to compute.
 
+    Returns
+    -------
+    Analysis
+
     Raises
     ------
     LatentsError
-        If nothing is written yet, or the picked point is not on the map or has no latents.
+        If nothing is written yet or nothing differs, there are fewer latents than clusters, or the picked point is
+        not on the map or has no latents.
     """
     features = load_features(latents)
     valid = ~np.isnan(features[..., 0])
@@ -114,7 +124,7 @@ def latent_spread(features: Float64, scan: Scan) -> Float64:
     Parameters
     ----------
     features
-        (rows, cols, D), NaN where missing.
+        (rows, cols, D) float64, NaN where missing.
     scan
         Its geometry.
 
@@ -127,7 +137,19 @@ def latent_spread(features: Float64, scan: Scan) -> Float64:
 
 
 def measure_pair_distances(features: Float64, pairs: Pairs) -> Float64:
-    """Euclidean distance between neighbours' latents, (pairs,) float64; NaN where one is missing."""
+    """Euclidean distance between neighbours' latents.
+
+    Parameters
+    ----------
+    features
+        (rows, cols, D) float64, NaN where missing.
+    pairs
+        (pairs, 2) int64 from `neighbour_pairs`.
+
+    Returns
+    -------
+    (pairs,) float64, NaN where one is missing
+    """
     flat = features.reshape(-1, features.shape[2])
     total = np.zeros(len(pairs))
     for feature in flat.T:  # one by one: all at once would take D times the map
@@ -137,6 +159,11 @@ def measure_pair_distances(features: Float64, pairs: Pairs) -> Float64:
 
 def split_distances(distances: Float64) -> float:
     """Threshold between small and large distances: midway between two groups of their logarithms.
+
+    Parameters
+    ----------
+    distances
+        (pairs,) float64 from `measure_pair_distances`.
 
     Raises
     ------
@@ -155,7 +182,26 @@ def split_distances(distances: Float64) -> float:
 
 
 def cluster_features(features: Float64, valid: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
-    """Group points by their latents alone with k-means; (rows, cols) int64, the largest group is 0, −1 not valid."""
+    """Group points by their latents alone, with k-means.
+
+    Parameters
+    ----------
+    features
+        (rows, cols, D) float64.
+    valid
+        (rows, cols) bool, True where there are latents.
+    count
+        Number of groups.
+
+    Returns
+    -------
+    (rows, cols) int64, the largest group is 0, −1 where not valid
+
+    Raises
+    ------
+    LatentsError
+        If there are fewer latents than groups.
+    """
     from sklearn.cluster import KMeans
 
     values = features[valid]

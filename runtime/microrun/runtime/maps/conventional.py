@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
-from microrun.runtime.maps.indexing import Geometry, Indexer
+from microrun.runtime.maps.indexing import Indexer
 from microrun.runtime.maps.orientations import (
     GRAIN_DEG,
     average_misorientation,
@@ -21,32 +20,31 @@ from microrun.runtime.maps.pattern_quality import measure_image_quality, measure
 from microrun.runtime.patterns.background import static_background
 from microrun.runtime.patterns.prepared import PreparedBatch, prepare_patterns
 from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.progress import Job, Progress
 from microrun.runtime.scans.lattice import connect, neighbour_pairs
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.source import IndexedSource
 from microrun.runtime.spec import Preprocessing
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
 class PhysicsMaps:
-    """Maps of a scan, (rows, cols, …), NaN where there is nothing; None where they were not asked for.
+    """Maps of a scan, NaN where there is nothing; None where they were not asked for.
 
     Parameters
     ----------
     image_quality, sharpness
-        Of the prepared patterns, as `measure_image_quality` and `measure_sharpness`.
+        (rows, cols) float64, what `measure_image_quality` and `measure_sharpness` say of the prepared patterns.
     mean_intensity
-        Of the raw patterns inside the mask, in counts.
+        (rows, cols) float64, mean of the raw patterns inside the mask, in counts.
     rotations
-        (rows, cols, 4) unit quaternions.
+        (rows, cols, 4) float64 unit quaternions; identity where not indexed.
     colours
-        (rows, cols, 3) inverse pole figure colours along the sample's normal, in [0, 1].
+        (rows, cols, 3) float64, inverse pole figure colours along the sample's normal, in [0, 1].
     grains
-        Numbered from 0; −1 where not indexed.
+        (rows, cols) int64, numbered from 0; −1 where not indexed.
     kam_deg, grod_deg
-        Kernel average misorientation; deviation from the mean orientation of the grain.
+        (rows, cols) float64, kernel average misorientation, and deviation from the mean orientation of the grain.
     """
 
     image_quality: Float64
@@ -59,10 +57,8 @@ class PhysicsMaps:
     grod_deg: Float64 | None = None
 
 
-def map_patterns(
-    source: IndexedSource, background: str = "auto", progress: Progress = lambda done, total: None
-) -> PhysicsMaps:
-    """Measure all patterns of a scan, binned as the models take them.
+def map_patterns(source: IndexedSource, background: str = "auto", indexer: Indexer | None = None) -> Job[PhysicsMaps]:
+    """Measure all patterns of a scan, binned as the models take them; where asked, index them in the same pass.
 
     Parameters
     ----------
@@ -70,47 +66,44 @@ def map_patterns(
         The scan.
     background
         "auto", "none" or a file, as `static_background` takes it.
-    progress
-        Called with (patterns done, total).
-    """
-    columns = []
-    preprocessor = Preprocessor(Preprocessing(), source.scan.sig_shape)
-    done = 0
-    for batch in _batches(source, background, preprocessor):
-        keep = preprocessor.pixel_keep
-        quality, sharpness = measure_image_quality(batch.patterns, keep), measure_sharpness(batch.patterns, keep)
-        for values in (quality, sharpness):
-            values[batch.flags] = np.nan
-        columns.append(np.stack([quality, sharpness, batch.mean]))
-        done += len(batch.flags)
-        progress(done, source.available)
-    quality, sharpness, mean = (spread_over_map(values, source.scan) for values in np.concatenate(columns, axis=1))
-    return PhysicsMaps(quality, sharpness, mean)
+    indexer
+        What indexes prepared patterns of its detector; without it there are no maps of orientations.
 
-
-def index_map(
-    source: IndexedSource, background: str, geometry: Geometry, progress: Progress = lambda done, total: None
-) -> tuple[Float64, NDArray[np.bool_]]:
-    """Index all patterns of a scan.
+    Yields
+    ------
+    Progress
+        Patterns that are done.
 
     Returns
     -------
-    rotations : (rows, cols, 4) float64
-    valid : (rows, cols) bool
-        True where indexed.
+    PhysicsMaps
+
+    Raises
+    ------
+    ScanError
+        If the scan or the background cannot be read, or the detector has too few pixels.
     """
-    preprocessor = Preprocessor(Preprocessing(), source.scan.sig_shape)
-    indexer = Indexer(geometry, source.scan.sig_shape, preprocessor.input_shape)
-    rotations, indexed = [], []
-    for batch in _batches(source, background, preprocessor):
-        found = indexer.index(batch.patterns)
-        rotations.append(found.rotations)
-        indexed.append(found.indexed & ~batch.flags)
-        progress(sum(map(len, indexed)), source.available)
-    valid = spread_over_map(np.concatenate(indexed).astype(np.float64), source.scan) == 1
-    turned = np.concatenate(rotations)
-    columns = [spread_over_map(turned[:, i], source.scan) for i in range(4)]
-    return np.where(valid[..., None], np.stack(columns, axis=-1), (1.0, 0.0, 0.0, 0.0)), valid
+    scan = source.scan
+    preprocessor = Preprocessor(Preprocessing(), scan.sig_shape)
+    image = static_background(background, source, preprocessor)
+    measures, rotations, indexed = [], [], []
+    done = 0
+    for batch in prepare_patterns(source, preprocessor, image, np.arange(source.available)):
+        measures.append(_measure(batch, preprocessor.pixel_keep))
+        if indexer:
+            found = indexer.index(batch.patterns)
+            rotations.append(found.rotations)
+            indexed.append(found.indexed & ~batch.flags)
+        done += len(batch.flags)
+        yield Progress(done, source.available)
+    quality, sharpness, mean = (spread_over_map(values, scan) for values in np.concatenate(measures, axis=1))
+    maps = PhysicsMaps(quality, sharpness, mean)
+    if indexer is None:
+        return maps
+    valid = spread_over_map(np.concatenate(indexed).astype(np.float64), scan) == 1
+    columns = [spread_over_map(column, scan) for column in np.concatenate(rotations).T]
+    turned = np.where(valid[..., None], np.stack(columns, axis=-1), (1.0, 0.0, 0.0, 0.0))
+    return map_orientations(maps, turned, valid, scan, indexer.geometry.phase)
 
 
 def map_orientations(
@@ -121,15 +114,20 @@ def map_orientations(
     Parameters
     ----------
     maps
-        Of the patterns.
+        What the patterns themselves say.
     rotations
-        (rows, cols, 4) unit quaternions.
+        (rows, cols, 4) float64 unit quaternions, scalar first, sample to crystal.
     valid
         (rows, cols) bool, True where there is an orientation.
     scan
         Geometry.
     phase
-        For the symmetry.
+        One of `PHASES`, for the symmetry.
+
+    Returns
+    -------
+    PhysicsMaps
+        With all maps.
     """
     pairs = neighbour_pairs(scan)
     angles = measure_pair_angles(rotations, valid, phase, pairs)
@@ -145,12 +143,28 @@ def map_orientations(
 
 
 def spread_over_map(values: NDArray[np.floating], scan: Scan) -> Float64:
-    """Lay values, one a pattern in order of acquisition, out on the map; (rows, cols), NaN where there is none."""
+    """Lay values out on the map.
+
+    Parameters
+    ----------
+    values
+        (n,) one a pattern, in order of acquisition; fewer than the map has points where a scan was cut.
+    scan
+        Geometry.
+
+    Returns
+    -------
+    (rows, cols) float64, NaN where there is none
+    """
     image = np.full(scan.nav_shape, np.nan)
     image[scan.locate(np.arange(len(values)))] = values
     return image
 
 
-def _batches(source: IndexedSource, background: str, preprocessor: Preprocessor) -> Iterator[PreparedBatch]:
-    image = static_background(background, source, preprocessor)
-    return prepare_patterns(source, preprocessor, image, np.arange(source.available))
+def _measure(batch: PreparedBatch, pixel_keep: NDArray[np.bool_]) -> Float64:
+    """Image quality, sharpness and mean intensity, (3, n); the first two NaN without information."""
+    quality = measure_image_quality(batch.patterns, pixel_keep)
+    sharpness = measure_sharpness(batch.patterns, pixel_keep)
+    for values in (quality, sharpness):
+        values[batch.flags] = np.nan
+    return np.stack([quality, sharpness, batch.mean])

@@ -15,12 +15,21 @@ OVERVIEW_FEATURES = 5
 
 
 def load_features(latents: Latents) -> Float64:
-    """Latents for drawing: float64, NaN where not written or without information.
+    """Latents as maps of features.
+
+    Parameters
+    ----------
+    latents
+        Finished or growing.
+
+    Returns
+    -------
+    (rows, cols, D) float64, NaN where not written or without information
 
     Raises
     ------
     LatentsError
-        If nothing has been written yet.
+        If nothing has been written yet, or nothing carries information.
     """
     values = latents.latents.astype(np.float64)
     values[~latents.written | latents.flags] = np.nan
@@ -36,7 +45,7 @@ def measure_structure(features: Float64, scan: Scan) -> Float64:
     Parameters
     ----------
     features
-        (rows, cols, D), NaN where missing.
+        (rows, cols, D) float64, NaN where missing.
     scan
         Its geometry.
 
@@ -60,17 +69,29 @@ def measure_structure(features: Float64, scan: Scan) -> Float64:
 
 
 def rank_features(features: Float64, scan: Scan) -> NDArray[np.int64]:
-    """Features in the order of `measure_structure`: (D,) int64, the most structured first."""
-    return np.argsort(measure_structure(features, scan), kind="stable")
-
-
-def principal_colours(features: Float64) -> Float64:
-    """The first three principal components as red, green and blue.
+    """Numbers of the features in the order of `measure_structure`.
 
     Parameters
     ----------
     features
-        (rows, cols, D), NaN where missing.
+        (rows, cols, D) float64, NaN where missing.
+    scan
+        Its geometry.
+
+    Returns
+    -------
+    (D,) int64, the most structured first
+    """
+    return np.argsort(measure_structure(features, scan), kind="stable")
+
+
+def principal_colours(features: Float64) -> Float64:
+    """First three principal components as red, green and blue.
+
+    Parameters
+    ----------
+    features
+        (rows, cols, D) float64, NaN where missing.
 
     Returns
     -------

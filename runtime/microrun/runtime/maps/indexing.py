@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32, Float64
 from microrun.runtime.errors import ScanError
+from microrun.runtime.progress import Job, Progress
 from microrun.runtime.scans.ang import read_ang_pattern_centre
 
 # Space group, and families of planes with strong bands. Hough indexing uses angles only, so that in cubic
@@ -25,11 +26,22 @@ PHASES: dict[str, tuple[int, list[list[int]]]] = {
 }
 MIN_BANDS, MAX_FIT_DEG = 4, 3.0  # a pattern counts as indexed with so many bands and so good a fit
 FIT_PATTERNS = 24
-_CHUNK = 264
+AT_ONCE = 264  # patterns that PyEBSDIndex is handed together
 
 
 def check_phase(phase: str) -> None:
-    """Raise ScanError unless a phase is one of `PHASES`."""
+    """Refuse a phase that is none of `PHASES`.
+
+    Parameters
+    ----------
+    phase
+        Its name.
+
+    Raises
+    ------
+    ScanError
+        If it cannot be indexed.
+    """
     if phase not in PHASES:
         raise ScanError(f"phase {phase!r} cannot be indexed; it must be one of {', '.join(PHASES)}")
 
@@ -46,6 +58,11 @@ class Geometry:
         One of `PHASES`.
     sample_tilt, camera_tilt
         In degrees.
+
+    Raises
+    ------
+    ScanError
+        If the phase is another.
     """
 
     pattern_centre: tuple[float, float, float]
@@ -64,13 +81,13 @@ class Orientations:
     Parameters
     ----------
     rotations
-        (n, 4) unit quaternions, scalar first, in kikuchipy's convention; identity where not indexed.
+        (n, 4) float64 unit quaternions, scalar first, in kikuchipy's convention; identity where not indexed.
     fit_deg
-        (n,) mean angle between bands and solution.
+        (n,) float64, mean angle between bands and solution in degrees.
     confidence, quality
-        (n,) PyEBSDIndex's confidence metric (not EDAX's index) and quality of the pattern.
+        (n,) float64, PyEBSDIndex's confidence metric (not EDAX's index) and quality of the pattern.
     bands
-        (n,) bands that the solution explains.
+        (n,) int64, bands that the solution explains.
     phase
         One of `PHASES`.
     """
@@ -84,12 +101,12 @@ class Orientations:
 
     @property
     def indexed(self) -> NDArray[np.bool_]:
-        """(n,) True for at least 4 bands and a fit below 3°."""
+        """(n,) bool, True for at least 4 bands and a fit below 3°."""
         return (self.bands >= MIN_BANDS) & (self.fit_deg < MAX_FIT_DEG)
 
 
 class Indexer:
-    """Index patterns of one detector.
+    """What indexes the patterns of one detector.
 
     Parameters
     ----------
@@ -119,18 +136,16 @@ class Indexer:
             sample_tilt=geometry.sample_tilt,
             tilt=geometry.camera_tilt,
         )
-        with _quiet():
+        with _silence():
             self._indexer: Any = detector.get_indexer(self._phases, [planes])
 
-    def index(self, patterns: Float32, progress: Callable[[int, int], None] = lambda done, total: None) -> Orientations:
-        """Index prepared patterns.
+    def index(self, patterns: Float32) -> Orientations:
+        """Index some prepared patterns.
 
         Parameters
         ----------
         patterns
-            (n, H, W) float32.
-        progress
-            Called with (patterns done, total).
+            (n, H, W) float32; those of a whole scan are rather given to `index_all`.
 
         Returns
         -------
@@ -138,20 +153,45 @@ class Indexer:
         """
         from kikuchipy.signals import EBSD
 
-        rotations, columns = [], []
-        for first in range(0, len(patterns), _CHUNK):
-            chunk = patterns[first : first + _CHUNK]
-            with _quiet():
-                found = EBSD(chunk.copy()).hough_indexing(self._phases, self._indexer, verbose=0)
-            there = found.phase_id >= 0
-            fit = np.where(there, found.prop["fit"], 180.0)
-            bands = np.where(there, found.prop["nmatch"], 0)
-            rotations.append(found.rotations.data.reshape(-1, 4))
-            columns.append(np.stack([fit, found.prop["cm"], found.prop["pq"], bands]))
-            progress(first + len(chunk), len(patterns))
-        fit, confidence, quality, bands = np.concatenate(columns, axis=1).astype(np.float64)
-        found_bands = bands.astype(np.int64)
-        return Orientations(np.concatenate(rotations), fit, confidence, quality, found_bands, self.geometry.phase)
+        with _silence():
+            found = EBSD(patterns.copy()).hough_indexing(self._phases, self._indexer, verbose=0)
+        there = found.phase_id >= 0
+        values = (np.where(there, found.prop["fit"], 180.0), found.prop["cm"], found.prop["pq"])
+        fit, confidence, quality = (np.asarray(value, np.float64) for value in values)
+        bands = np.where(there, found.prop["nmatch"], 0).astype(np.int64)
+        rotations = found.rotations.data.reshape(-1, 4)
+        return Orientations(rotations, fit, confidence, quality, bands, self.geometry.phase)
+
+
+def index_all(indexer: Indexer, patterns: Float32, task: str = "indexing") -> Job[Orientations]:
+    """Index many prepared patterns.
+
+    Parameters
+    ----------
+    indexer
+        That of their detector.
+    patterns
+        (n, H, W) float32, one at least.
+    task
+        Name of it in the records of progress.
+
+    Yields
+    ------
+    Progress
+        Patterns that are indexed.
+
+    Returns
+    -------
+    Orientations
+    """
+    parts = []
+    for first in range(0, len(patterns), AT_ONCE):
+        chunk = patterns[first : first + AT_ONCE]
+        parts.append(indexer.index(chunk))
+        yield Progress(first + len(chunk), len(patterns), task)
+    names = ("rotations", "fit_deg", "confidence", "quality", "bands")
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Orientations(**joined, phase=indexer.geometry.phase)
 
 
 def fit_pattern_centre(patterns: Float32, geometry: Geometry, sig_shape: tuple[int, int]) -> tuple[float, float, float]:
@@ -170,12 +210,16 @@ def fit_pattern_centre(patterns: Float32, geometry: Geometry, sig_shape: tuple[i
     -------
     x*, y*, z*
         In EDAX's convention, of the whole detector.
+
+    Notes
+    -----
+    The search takes a minute or two.
     """
     from kikuchipy.signals import EBSD
 
     indexer = Indexer(geometry, sig_shape, (patterns.shape[1], patterns.shape[2]))
     start = crop_centre(geometry.pattern_centre, sig_shape)
-    with _quiet():
+    with _silence():
         signal = EBSD(patterns.copy())
         for _ in range(2):  # the simplex starts again at its end, for it may shrink too early
             detector = signal.hough_indexing_optimize_pc(start, indexer._indexer, batch=False)
@@ -185,13 +229,33 @@ def fit_pattern_centre(patterns: Float32, geometry: Geometry, sig_shape: tuple[i
 
 
 def stated_centre(scan: Path) -> tuple[float, float, float] | None:
-    """Pattern centre that the scan's companion .ang file states, or None."""
+    """Pattern centre that the scan's companion .ang file states, in EDAX's convention; None if there is none.
+
+    Parameters
+    ----------
+    scan
+        The scan's file; the companion has its name, and ends in .ang.
+    """
     return read_ang_pattern_centre(scan.with_suffix(".ang"))
 
 
 def crop_centre(centre: tuple[float, float, float], sig_shape: tuple[int, int]) -> tuple[float, float, float]:
     """EDAX's pattern centre of a detector to Bruker's of the square in its middle.
 
+    Parameters
+    ----------
+    centre
+        (x*, y*, z*) in EDAX's convention, of the whole detector.
+    sig_shape
+        (rows, cols) of the detector.
+
+    Returns
+    -------
+    x*, y*, z*
+        In Bruker's convention, of the square.
+
+    Notes
+    -----
     EDAX counts x* in widths, y* in heights from the lower edge, z* in shares of the shorter side; Bruker counts y
     from the upper edge. Where the sides differ by an odd number, the crop lies half a pixel off the middle.
     """
@@ -210,7 +274,7 @@ def uncrop_centre(centre: tuple[float, float, float], sig_shape: tuple[int, int]
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
+def _silence() -> Iterator[None]:
     """Keep the libraries from printing."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,18 +10,19 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float32, Float64
 from microrun.runtime.engines.engine import Engine
 from microrun.runtime.engines.lanes import run_all
-from microrun.runtime.errors import ScanError, SpecError
-from microrun.runtime.maps.indexing import Indexer, Orientations
+from microrun.runtime.errors import ScanError
+from microrun.runtime.maps.compared_models import check_pair
+from microrun.runtime.maps.indexing import Indexer, Orientations, index_all
 from microrun.runtime.maps.orientations import misorientation_angles
 from microrun.runtime.maps.pattern_quality import measure_sharpness
 from microrun.runtime.patterns.background import static_background
 from microrun.runtime.patterns.prepared import prepare_patterns
 from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.progress import Job
 from microrun.runtime.scans.source import IndexedSource
 from microrun.runtime.spec import ModelSpec
 
 QUANTILES = (0.1, 0.5, 0.9)
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Judged:
     pixel_keep
         (H, W) bool, True inside the mask.
     orientations
-        Of the patterns as they are.
+        What indexing finds in the patterns as they are.
     sharpness
-        (n,) float64.
+        (n,) float64 in [0, 1].
     truth
-        (n, 4) true rotations where the scan is simulated, or None.
+        (n, 4) float64 true rotations, unit quaternions, where the scan is simulated, or None.
     """
 
     patterns: Float32
@@ -57,7 +57,7 @@ class Row:
     Parameters
     ----------
     name
-        Of the model; "original" for the patterns themselves.
+        That of the model; "original" for the patterns themselves.
     latent_size
         D; 0 for the patterns themselves.
     patterns
@@ -67,11 +67,11 @@ class Row:
     confidence, quality, sharpness
         Ratios reconstructed over original, of patterns that are indexed in both.
     misorientation_deg
-        Between the orientations of both, likewise.
+        Angles in degrees between the orientations of both, likewise.
     truth_deg
-        Misorientation of indexed patterns with the truth, or None.
+        Misorientation of indexed patterns with the truth in degrees, or None.
     correlation
-        Of reconstruction and original inside the mask.
+        Pearson's, of reconstruction and original inside the mask.
     """
 
     name: str
@@ -99,7 +99,7 @@ class JudgeRequest:
     count
         Patterns at most, evenly spaced over the scan.
     truth
-        (total, 4) true rotations of all patterns, or None.
+        (total, 4) float64 true rotations of all patterns, unit quaternions, or None.
     """
 
     source: IndexedSource
@@ -108,21 +108,26 @@ class JudgeRequest:
     truth: Float64 | None = None
 
 
-def load_judged(
-    request: JudgeRequest, spec: ModelSpec, indexer: Indexer, progress: Progress = lambda what, done, total: None
-) -> Judged:
+def load_judged(request: JudgeRequest, spec: ModelSpec, indexer: Indexer) -> Job[Judged]:
     """Prepare patterns, evenly spaced over the scan, and index them.
 
     Parameters
     ----------
     request
-        Which.
+        Which patterns.
     spec
-        For its preprocessing.
+        That of the models, for its preprocessing.
     indexer
-        For the scan's detector.
-    progress
-        Called with (what, done, total).
+        What indexes patterns of the scan's detector.
+
+    Yields
+    ------
+    Progress
+        Patterns that are indexed.
+
+    Returns
+    -------
+    Judged
 
     Raises
     ------
@@ -140,7 +145,7 @@ def load_judged(
         raise ScanError("all patterns are constant after the mask: there is nothing to judge")
     patterns = np.concatenate([batch.patterns for batch in batches])[informative]
     keep = preprocessor.pixel_keep
-    orientations = indexer.index(patterns, lambda done, total: progress("indexing originals", done, total))
+    orientations = yield from index_all(indexer, patterns, "indexing originals")
     if not orientations.indexed.any():
         raise ScanError(
             f"none of {len(patterns)} patterns can be indexed as {orientations.phase}; check --phase, --pc and --tilt"
@@ -150,7 +155,17 @@ def load_judged(
 
 
 def judge_original(judged: Judged) -> Row:
-    """The line of the patterns themselves."""
+    """Line of the patterns themselves.
+
+    Parameters
+    ----------
+    judged
+        From `load_judged`.
+
+    Returns
+    -------
+    Row
+    """
     ones = (1.0,) * len(QUANTILES)
     return Row(
         name="original",
@@ -166,14 +181,8 @@ def judge_original(judged: Judged) -> Row:
     )
 
 
-def judge_model(
-    judged: Judged,
-    encoder: Engine,
-    decoder: Engine,
-    indexer: Indexer,
-    progress: Progress = lambda what, done, total: None,
-) -> tuple[Row, Float32]:
-    """The line of a model.
+def judge_model(judged: Judged, encoder: Engine, decoder: Engine, indexer: Indexer) -> Job[tuple[Row, Float32]]:
+    """Line of a model, and what it reconstructs.
 
     Parameters
     ----------
@@ -182,9 +191,12 @@ def judge_model(
     encoder, decoder
         Exported together.
     indexer
-        As for the originals.
-    progress
-        Called with (what, done, total).
+        That of the originals.
+
+    Yields
+    ------
+    Progress
+        Reconstructions that are indexed.
 
     Returns
     -------
@@ -195,13 +207,17 @@ def judge_model(
     Raises
     ------
     SpecError
-        If the two are no pair.
+        At once, if the two are no pair.
     """
     check_pair(encoder, decoder)
+    return _judge_pair(judged, encoder, decoder, indexer)
+
+
+def _judge_pair(judged: Judged, encoder: Engine, decoder: Engine, indexer: Indexer) -> Job[tuple[Row, Float32]]:
     latents = run_all(encoder, judged.patterns[:, None])
     reconstructed = run_all(decoder, latents)[:, 0] * judged.pixel_keep
     name = encoder.info.path.stem
-    found = indexer.index(reconstructed, lambda done, total: progress(f"indexing {name}", done, total))
+    found = yield from index_all(indexer, reconstructed, f"indexing {name}")
     original = judged.orientations
     both = found.indexed & original.indexed
     sharpness = measure_sharpness(reconstructed, judged.pixel_keep)
@@ -221,31 +237,20 @@ def judge_model(
     return row, reconstructed
 
 
-def check_pair(encoder: Engine, decoder: Engine) -> None:
-    """Raise SpecError unless both are of the kinds their places ask for, and were exported together."""
-    for engine, kind in ((encoder, "encoder"), (decoder, "decoder")):
-        if engine.spec.kind != kind:
-            raise SpecError(f"{engine.info.path}: expected a model of kind {kind}; got a {engine.spec.kind}")
-    if not decoder.spec.belongs_to(encoder.spec):
-        raise SpecError(f"{decoder.info.path}: was not exported together with {encoder.info.path}")
-
-
-def name_engines(engines: Sequence[Engine]) -> list[str]:
-    """Names that tell engines apart: those of their files, with the folder where files are named alike."""
-    stems = [engine.info.path.stem for engine in engines]
-    paths = [str(engine.info.path.with_suffix("")) for engine in engines]
-    return [path if stems.count(stem) > 1 else stem for stem, path in zip(stems, paths, strict=True)]
-
-
-def check_alike(encoders: list[Engine]) -> None:
-    """Raise SpecError unless all prepare patterns in the same way, so that they can be judged on the same ones."""
-    for encoder in encoders:
-        if encoder.spec.preprocessing != encoders[0].spec.preprocessing:
-            raise SpecError(f"{encoder.info.path}: prepares patterns in another way than {encoders[0].info.path}")
-
-
 def correlate(one: Float32, other: Float32, pixel_keep: NDArray[np.bool_]) -> Float64:
-    """Pearson's correlation of patterns inside the mask, pair by pair; (n,) float64."""
+    """Pearson's correlation of patterns inside the mask, pair by pair.
+
+    Parameters
+    ----------
+    one, other
+        (n, H, W) float32.
+    pixel_keep
+        (H, W) bool, True inside the mask.
+
+    Returns
+    -------
+    (n,) float64 in [−1, 1], 0 for constant patterns
+    """
     a, b = (images[:, pixel_keep].astype(np.float64) for images in (one, other))
     a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
@@ -254,7 +259,13 @@ def correlate(one: Float32, other: Float32, pixel_keep: NDArray[np.bool_]) -> Fl
 
 
 def quantiles(values: Float64) -> tuple[float, ...]:
-    """10, 50 and 90 %; NaN of nothing."""
+    """Quantiles of 10, 50 and 90 %.
+
+    Parameters
+    ----------
+    values
+        (n,); where there are none, the quantiles are NaN.
+    """
     if not len(values):
         return (float("nan"),) * len(QUANTILES)
     return tuple(map(float, np.quantile(values, QUANTILES)))

@@ -33,13 +33,24 @@ PAPER = {
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    """A table for people; below each model the paper's, where it has one of the same size."""
+    """Table for people; below each model the paper's, where it has one of the same size.
+
+    Parameters
+    ----------
+    rows
+        One a model, that of the originals first.
+    """
     lines = [
         f"| model | D | {' | '.join(HEADINGS)} |",
         "|---" * (2 + len(HEADINGS)) + "|",
     ]
     for row in rows:
-        cells = [row.name, row.latent_size or "", f"{row.indexed:.1%}", *(_quantiles(getattr(row, n)) for n in RATIOS)]
+        cells = [
+            row.name,
+            row.latent_size or "",
+            f"{row.indexed:.1%}",
+            *(_quantiles_text(getattr(row, n)) for n in RATIOS),
+        ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
         if row.latent_size in PAPER:
             indexed, quality, sharpness = PAPER[row.latent_size]
@@ -55,7 +66,13 @@ def to_markdown(rows: Sequence[Row]) -> str:
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """One line a model, one column a quantile."""
+    """Table as CSV: one line a model, one column a quantile.
+
+    Parameters
+    ----------
+    rows
+        As for `to_markdown`.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = [f"{name}_{percent}" for name in RATIOS for percent in ("q10", "q50", "q90")]
@@ -67,18 +84,26 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 
 def to_json(rows: Sequence[Row], about: Mapping[str, object]) -> str:
-    """All numbers, and what they were measured on; what is not known is null."""
-    judged = [{name: _known(value) for name, value in dataclasses.asdict(row).items()} for row in rows]
+    """Table as JSON: all numbers, and what they were measured on; what is not known is null.
+
+    Parameters
+    ----------
+    rows
+        As for `to_markdown`.
+    about
+        What they were measured on, by name.
+    """
+    judged = [{name: _null_for_nan(value) for name, value in dataclasses.asdict(row).items()} for row in rows]
     return json.dumps({**about, "models": judged}, indent=1, allow_nan=False) + "\n"
 
 
-def _quantiles(values: tuple[float, ...] | None) -> str:
+def _quantiles_text(values: tuple[float, ...] | None) -> str:
     if values is None or math.isnan(values[0]):
         return ""
     return " / ".join(f"{value:.2f}" for value in values)
 
 
-def _known(value: object) -> object:
+def _null_for_nan(value: object) -> object:
     if isinstance(value, tuple):
         return [None if math.isnan(number) else number for number in value]
     return value

@@ -46,12 +46,26 @@ def read_orientations(path: Path) -> tuple[Float64, NDArray[np.bool_]]:
 
 
 def load_orientations(path: Path, scan: Scan) -> tuple[Float64, NDArray[np.bool_]]:
-    """Read the orientations of a scan, as `read_orientations`.
+    """Read the orientations of a scan.
+
+    Parameters
+    ----------
+    path
+        As `read_orientations` takes it.
+    scan
+        Whose map it must be.
+
+    Returns
+    -------
+    rotations : (rows, cols, 4) float64
+        Unit quaternions; identity where not indexed.
+    valid : (rows, cols) bool
+        True where indexed.
 
     Raises
     ------
     ScanError
-        If the map has another shape than the scan.
+        If orix cannot read it, or the map has another shape than the scan.
     """
     rotations, valid = read_orientations(path)
     if valid.shape != scan.nav_shape:

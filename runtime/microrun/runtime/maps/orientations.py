@@ -25,7 +25,7 @@ def measure_pair_angles(rotations: Float64, valid: NDArray[np.bool_], phase: str
     valid
         (rows, cols) bool, True where there is an orientation.
     phase
-        For its symmetry.
+        One of `PHASES`, for its symmetry.
     pairs
         (pairs, 2) from `neighbour_pairs`.
 
@@ -71,7 +71,7 @@ def deviate_from_grains(rotations: Float64, grains: NDArray[np.int64], phase: st
     grains
         (rows, cols) int64, −1 outside grains, from `connect`.
     phase
-        For its symmetry.
+        One of `PHASES`, for its symmetry.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def misorientation_angles(one: Float64, other: Float64, phase: str) -> Float64:
 
 
 def nearest_equivalents(rotations: Float64, references: Float64, phase: str) -> Float64:
-    """Of all rotations that symmetry makes equal, those closest to references.
+    """Rotations closest to references, of all that symmetry makes equal.
 
     Parameters
     ----------
@@ -140,6 +140,15 @@ def nearest_equivalents(rotations: Float64, references: Float64, phase: str) -> 
 
 def colour_orientations(rotations: Float64, valid: NDArray[np.bool_], phase: str) -> Float64:
     """Inverse pole figure colours along the sample's normal, by orix.
+
+    Parameters
+    ----------
+    rotations
+        (rows, cols, 4) float64 unit quaternions, scalar first, sample to crystal.
+    valid
+        (rows, cols) bool, True where there is an orientation.
+    phase
+        One of `PHASES`, for its symmetry.
 
     Returns
     -------

@@ -12,7 +12,7 @@ Four questions, each asked of latents and of conventional maps of the same patte
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32, Float64
 from microrun.runtime.maps.analysis import latent_spread
-from microrun.runtime.maps.indexing import MAX_FIT_DEG, Indexer, Orientations
+from microrun.runtime.maps.indexing import MAX_FIT_DEG, Indexer, Orientations, index_all
 from microrun.runtime.maps.orientations import (
     KAM_LIMIT_DEG,
     average_misorientation,
@@ -29,6 +29,7 @@ from microrun.runtime.maps.orientations import (
 )
 from microrun.runtime.maps.pattern_quality import measure_image_quality, measure_sharpness
 from microrun.runtime.patterns.prepared import PreparedBatch
+from microrun.runtime.progress import Job
 from microrun.runtime.scans.lattice import mean_over_pairs, neighbour_pairs
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.truth import Truth
@@ -47,29 +48,38 @@ class Measured:
     Parameters
     ----------
     values
-        (n,) by name: sharpness, image quality, mean intensity, and what indexing reports.
+        (n,) float64 by name: sharpness, image quality, mean intensity, and what indexing reports.
     orientations
-        Found by indexing.
+        Those that indexing found.
     """
 
     values: Mapping[str, Float64]
     orientations: Orientations
 
 
-def measure(batches: list[PreparedBatch], pixel_keep: NDArray[np.bool_], indexer: Indexer) -> Measured:
+def measure(batches: Sequence[PreparedBatch], pixel_keep: NDArray[np.bool_], indexer: Indexer) -> Job[Measured]:
     """Measure patterns in all conventional ways.
 
     Parameters
     ----------
     batches
-        Of a whole scan.
+        A whole scan.
     pixel_keep
         (H, W) bool, True inside the mask.
     indexer
-        For the scan's detector.
+        What indexes patterns of the scan's detector.
+
+    Yields
+    ------
+    Progress
+        Patterns that are indexed.
+
+    Returns
+    -------
+    Measured
     """
     patterns = np.concatenate([batch.patterns for batch in batches])
-    found = indexer.index(patterns)
+    found = yield from index_all(indexer, patterns)
     values = {
         "sharpness": np.concatenate([measure_sharpness(batch.patterns, pixel_keep) for batch in batches]),
         "image quality (Fourier)": np.concatenate([measure_image_quality(b.patterns, pixel_keep) for b in batches]),
@@ -87,11 +97,11 @@ def probe_grains(latents: Float32, measured: Measured, truth: Truth) -> dict[str
     Parameters
     ----------
     latents
-        (n, D) of a scattered sample: each row of the map is a grain.
+        (n, D) float32, those of a scattered sample: each row of the map is a grain.
     measured
-        Of the same patterns.
+        The same patterns.
     truth
-        Of the same map.
+        The same map.
 
     Returns
     -------
@@ -121,11 +131,11 @@ def probe_map(latents: Float32, measured: Measured, truth: Truth, scan: Scan) ->
     Parameters
     ----------
     latents
-        (n, D) of a grown sample.
+        (n, D) float32, those of a grown sample.
     measured
-        Of the same patterns.
+        The same patterns.
     truth
-        Of the same map.
+        The same map.
     scan
         Its geometry, square.
 
@@ -154,13 +164,13 @@ def _probe_boundaries(latents: Float32, maps: Mapping[str, Float64], truth: Trut
     """Areas of maps as they are, and of their spread: the mean difference from the neighbours."""
     edge = (truth.boundary & (truth.mixture >= MIN_MIXTURE)).ravel()
     judged = edge | (truth.mixture == 0).ravel()
-    columns = {name: _standardise(_fill(values))[:, None] for name, values in maps.items()}
+    columns = {name: _standardise(_fill_with_median(values))[:, None] for name, values in maps.items()}
     spreads = {"latents (spread)": latents.astype(np.float64)}
     spreads |= {f"{name} (spread)": values for name, values in columns.items() if not name.startswith("KAM")}
     spreads["all maps together (spread)"] = np.concatenate(list(columns.values()), axis=1)
     found = {name: latent_spread(values.reshape(*scan.nav_shape, -1), scan).ravel() for name, values in spreads.items()}
     scores = {**found, **maps}
-    return {name: _either_sign(area(values[judged], edge[judged])) for name, values in scores.items()}
+    return {name: _best_of_signs(area(values[judged], edge[judged])) for name, values in scores.items()}
 
 
 def _probe_particles(
@@ -169,7 +179,7 @@ def _probe_particles(
     """Areas of probes that are tested on whole particles and grains that they did not learn from."""
     inside = (truth.mixture < MIN_MIXTURE).ravel()
     particle, grain = (truth.phase == 1).ravel()[inside], truth.grain.ravel()[inside]
-    columns = {name: _fill(values)[:, None] for name, values in maps.items()}
+    columns = {name: _fill_with_median(values)[:, None] for name, values in maps.items()}
     identity = np.broadcast_to((1.0, 0.0, 0.0, 0.0), orientations.rotations.shape)
     columns["orientation (indexed)"] = nearest_equivalents(orientations.rotations, identity, orientations.phase)
     together = np.concatenate(list(columns.values()), axis=1)
@@ -183,11 +193,11 @@ def within_r2(inputs: Float64, targets: Float64, groups: NDArray[np.int64]) -> f
     Parameters
     ----------
     inputs
-        (n, features).
+        (n, features) float64; what is not finite is taken for the median.
     targets
-        (n, outputs).
+        (n, outputs) float64.
     groups
-        (n,): each group gets a probe of its own (ridge regression, its strength chosen inside the training part),
+        (n,) int64: each group gets a probe of its own (ridge regression, its strength chosen inside the training part),
         learnt on four fifths of its points and tested on the last, five times.
 
     Returns
@@ -205,7 +215,9 @@ def within_r2(inputs: Float64, targets: Float64, groups: NDArray[np.int64]) -> f
     for group in np.unique(groups):
         own = groups == group
         wanted = targets[own]
-        found = cross_val_predict(model, _fill(inputs[own]), wanted, cv=KFold(FOLDS, shuffle=True, random_state=0))
+        found = cross_val_predict(
+            model, _fill_with_median(inputs[own]), wanted, cv=KFold(FOLDS, shuffle=True, random_state=0)
+        )
         error += float(((found.reshape(wanted.shape) - wanted) ** 2).sum())
         spread += float(((wanted - wanted.mean(axis=0)) ** 2).sum())
     return 1 - error / spread
@@ -217,11 +229,11 @@ def probe_area(inputs: Float64, labels: NDArray[np.bool_], groups: NDArray[np.in
     Parameters
     ----------
     inputs
-        (n, features).
+        (n, features) float64.
     labels
         (n,) bool.
     groups
-        (n,): a fifth of them is tested on at a time, with its share of either label.
+        (n,) int64: a fifth of them is tested on at a time, with its share of either label.
 
     Returns
     -------
@@ -240,12 +252,25 @@ def probe_area(inputs: Float64, labels: NDArray[np.bool_], groups: NDArray[np.in
 
 
 def area(scores: Float64, labels: NDArray[np.bool_]) -> float:
-    """Area under the ROC curve; NaN where there is but one class."""
+    """Area under the ROC curve.
+
+    Parameters
+    ----------
+    scores
+        (n,) float64; what is not finite is taken for the median.
+    labels
+        (n,) bool.
+
+    Returns
+    -------
+    float
+        NaN where there is but one class.
+    """
     from sklearn.metrics import roc_auc_score
 
     if labels.all() or not labels.any():
         return float("nan")
-    return float(roc_auc_score(labels, _fill(scores)))
+    return float(roc_auc_score(labels, _fill_with_median(scores)))
 
 
 def rotation_vectors(rotations: Float64, references: Float64, phase: str) -> Float64:
@@ -254,9 +279,9 @@ def rotation_vectors(rotations: Float64, references: Float64, phase: str) -> Flo
     Parameters
     ----------
     rotations, references
-        (n, 4) unit quaternions.
+        (n, 4) float64 unit quaternions, scalar first.
     phase
-        For the symmetry.
+        One of `PHASES`, for the symmetry.
 
     Returns
     -------
@@ -270,8 +295,8 @@ def rotation_vectors(rotations: Float64, references: Float64, phase: str) -> Flo
     return vectors
 
 
-def _either_sign(found: float) -> float:
-    """Area of a map that nobody trained, whichever sign of it tells; the truth decides, in its favour."""
+def _best_of_signs(found: float) -> float:
+    """The area under the curve of a map that nobody trained, by whichever sign tells more."""
     return max(found, 1 - found)
 
 
@@ -280,7 +305,7 @@ def _standardise(values: Float64) -> Float64:
     return scaled
 
 
-def _fill(values: Float64) -> Float64:
+def _fill_with_median(values: Float64) -> Float64:
     """Replace what is missing by the median, column by column."""
     finite = np.where(np.isfinite(values), values, np.nan)
     with warnings.catch_warnings():
