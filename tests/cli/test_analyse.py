@@ -1,20 +1,26 @@
-"""`microrun analyse`: what it stores and draws, and what it refuses."""
+"""`microrun analyse` as users run it."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from command_line import Microrun, check_refused, hide_library
-from files_in import names_in
+from command_line import Microrun, check_refused, run_here
 from make_latents import SCANS, make_contents, make_origin, write_features
 from numpy.testing import assert_array_equal
-from small_scan import write_scan
+from scan_files import names_in
+from write_up2 import Header, make_patterns, write_up
 
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.writer import LatentsWriter
+
+
+@pytest.fixture
+def microrun(capsys: pytest.CaptureFixture[str]) -> Microrun:
+    return lambda *arguments: run_here(capsys, *arguments)
 
 
 @pytest.fixture
@@ -91,7 +97,7 @@ def test_what_cannot_be_analysed(microrun: Microrun, regions: Path, option: str,
 
 
 def test_files_that_cannot_be_analysed(microrun: Microrun, regions: Path, tmp_path: Path) -> None:
-    scan = write_scan(tmp_path / "scan.up2")
+    scan = write_up(tmp_path / "scan.up2", make_patterns(15), Header(nav_shape=(3, 5)))
     check_refused(microrun("analyse", tmp_path / "none.h5"), "none.h5")
     check_refused(microrun("analyse", scan), scan)
     before = regions.read_bytes()
@@ -111,8 +117,10 @@ def test_a_growing_file_is_not_analysed(microrun: Microrun, tmp_path: Path) -> N
 
 
 def test_a_library_that_is_missing(microrun: Microrun, regions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hide_library(monkeypatch, "sklearn")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sklearn", None)  # type: ignore[arg-type]
     before = regions.read_bytes()
     check_refused(microrun("analyse", regions), "error: sklearn", "is not installed; pip install 'microrun[analyse]'")
     assert regions.read_bytes() == before
-    assert names_in(regions.parent) == ["scan.latents.h5"]
+    assert names_in(regions.parent, "*.png") == []

@@ -1,30 +1,46 @@
-"""`microrun physics`: what it stores and draws, and what it refuses."""
+"""`microrun physics` as users run it."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from command_line import Microrun, check_refused, hide_library
-from files_in import names_in
+from command_line import Microrun, check_refused, run_here
 from make_latents import SCANS, make_contents, make_origin, write_contents
-from small_scan import NAV_SHAPE, encode_scan, write_scan
+from make_models import write_encoder
+from scan_files import names_in
 from write_ang import write_ang
+from write_up2 import Header, make_patterns, write_up
 
 from microrun.runtime.maps.orientations import misorientation_angles
 from microrun.runtime.scans.truth import load_truth
 
+SIG_SHAPE = (60, 60)
+NAV_SHAPE = (3, 5)
+FLAT = 7
+
+
+@pytest.fixture
+def microrun(capsys: pytest.CaptureFixture[str]) -> Microrun:
+    return lambda *arguments: run_here(capsys, *arguments)
+
 
 @pytest.fixture
 def scan(tmp_path: Path) -> Path:
-    return write_scan(tmp_path / "scan.up2")
+    """Fifteen patterns of noise, one of them constant."""
+    patterns = make_patterns(15, SIG_SHAPE)
+    patterns[FLAT] = 1000
+    return write_up(tmp_path / "scan.up2", patterns, Header(sig_shape=SIG_SHAPE, nav_shape=NAV_SHAPE))
 
 
 @pytest.fixture
-def latents(microrun: Microrun, scan: Path) -> Path:
-    return encode_scan(microrun, scan)
+def latents(microrun: Microrun, scan: Path, tmp_path: Path) -> Path:
+    encoder = write_encoder(tmp_path / "tiny.onnx")
+    assert microrun("encode", scan, "--engine", encoder, "--device", "cpu", "--precision", "f32").code == 0
+    return tmp_path / "scan.latents.h5"
 
 
 def stored(path: Path) -> dict[str, np.ndarray]:
@@ -105,7 +121,9 @@ def test_what_has_no_conventional_maps(microrun: Microrun, scan: Path, tmp_path:
 
 
 def test_a_library_that_is_missing(microrun: Microrun, scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hide_library(monkeypatch, "pyebsdindex")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pyebsdindex"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pyebsdindex", None)  # type: ignore[arg-type]
     ran = microrun("physics", "--pc", "0.5,0.7,0.6", scan)
     check_refused(ran, "error: pyebsdindex", "is not installed; pip install 'microrun[judge]'")
     assert names_in(scan.parent) == ["scan.up2"]

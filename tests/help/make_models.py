@@ -80,6 +80,12 @@ def write_decoder(path: Path, latent_size: int = LATENT_SIZE, seed: int = 0) -> 
     return save_model(path, decoder_graph(latent_size, seed=seed), tiny_spec("decoder", latent_size))
 
 
+def write_pair(folder: Path) -> Path:
+    """Write an encoder and its decoder beside it; returns the encoder's file."""
+    write_decoder(folder / "tiny.decoder.onnx")
+    return write_encoder(folder / "tiny.onnx")
+
+
 def _model(
     nodes: list[onnx.NodeProto],
     source: tuple[str, tuple[int, ...]],

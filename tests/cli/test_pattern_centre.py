@@ -1,0 +1,64 @@
+"""Where the pattern centre comes from, in all commands that index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scan_files import copy_with_truth
+
+from microrun.cli.pattern_centre import USUAL_CENTRE, GeometryRequest, find_geometry, parse_centre
+from microrun.runtime.errors import ScanError
+from microrun.runtime.maps.indexing import Geometry, crop_centre
+from microrun.runtime.scans.up_source import FileSource
+
+
+@pytest.fixture
+def random_scan(simulated_scan: Path, tmp_path: Path) -> Path:
+    """A copy of the simulated scan and its truth, to be changed."""
+    return copy_with_truth(simulated_scan, tmp_path)
+
+
+def test_what_is_asked_for_comes_first(random_scan: Path) -> None:
+    asked = GeometryRequest("0.1,0.2,0.3", "bcc", 60.0)
+    assert find_geometry(FileSource(random_scan), "auto", asked) == Geometry((0.1, 0.2, 0.3), "bcc", 60.0)
+
+
+def test_the_truth_comes_before_other_files(random_scan: Path) -> None:
+    random_scan.with_suffix(".ang").write_text("# x-star 0.1\n# y-star 0.2\n# z-star 0.3\n")
+    found = find_geometry(FileSource(random_scan), "auto", GeometryRequest(None, "fcc", 10.0))
+    assert found == Geometry((0.42, 0.79, 0.50), "fcc", 70.0)
+
+
+def test_the_companion_file_comes_before_a_fit(random_scan: Path) -> None:
+    random_scan.with_suffix(".truth.npz").unlink()
+    random_scan.with_suffix(".ang").write_text("# x-star 0.1\n# y-star 0.2\n# z-star 0.3\n")
+    found = find_geometry(FileSource(random_scan), "auto", GeometryRequest(None, "fcc", 70.0))
+    assert found == Geometry((0.1, 0.2, 0.3), "fcc", 70.0)
+
+
+def test_without_any_word_the_centre_is_fitted(
+    random_scan: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kikuchipy = pytest.importorskip("kikuchipy")
+    random_scan.with_suffix(".truth.npz").unlink()
+    fitted: list[Any] = []
+
+    def optimise(signal: Any, start: Any, indexer: Any, batch: bool) -> Any:
+        """Find the same at once, whatever the patterns: the search takes a minute."""
+        fitted.append((signal.data.shape, signal.data.min(), signal.data.max(), indexer.sampleTilt, start))
+        return kikuchipy.detectors.EBSDDetector((120, 120), pc=crop_centre((0.43, 0.78, 0.51), (120, 120)))
+
+    monkeypatch.setattr(kikuchipy.signals.EBSD, "hough_indexing_optimize_pc", optimise)
+    found = find_geometry(FileSource(random_scan), "auto", GeometryRequest(None, "fcc", 65.0))
+    assert found.pattern_centre == pytest.approx((0.43, 0.78, 0.51))
+    assert (found.phase, found.sample_tilt) == ("fcc", 65.0)
+    assert fitted[0] == ((24, 120, 120), -1, 1, 65.0, crop_centre(USUAL_CENTRE, (120, 120)))
+    assert "0.4300,0.7800,0.5100 fitted; give it as --pc next time" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["", "1,2", "1,2,3,4", "a,b,c", "0.5;0.7;0.6", "5,0.5,0.5", "0.5,0.5,0", "inf,0,1"])
+def test_centres_that_make_no_sense(text: str) -> None:
+    with pytest.raises(ScanError, match="a pattern centre is"):
+        parse_centre(text)
