@@ -133,7 +133,7 @@ def _lines(rows: dict[str, dict[str, float]]) -> list[list[str]]:
 
 
 def _json(table: Table) -> str:
-    """The table as JSON, which has no NaN: where there was but one class to tell apart, null."""
+    """Table as JSON, which has no NaN: where there was but one class to tell apart, null."""
     known = {
         question: {
             name: {noise: None if math.isnan(value) else value for noise, value in values.items()}

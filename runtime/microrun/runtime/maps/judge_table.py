@@ -1,4 +1,4 @@
-"""The table of judged models as Markdown, CSV and JSON."""
+"""Table of judged models as Markdown, CSV and JSON."""
 
 from __future__ import annotations
 

@@ -296,7 +296,7 @@ def rotation_vectors(rotations: Float64, references: Float64, phase: str) -> Flo
 
 
 def _best_of_signs(found: float) -> float:
-    """The area under the curve of a map that nobody trained, by whichever sign tells more."""
+    """Area under the curve of a map that nobody trained, by whichever sign tells more."""
     return max(found, 1 - found)
 
 

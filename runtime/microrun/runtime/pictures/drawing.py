@@ -65,7 +65,7 @@ class Drawing:
         return colour_grains(values) if self.of_grains else shade_values(values, *self.limits)
 
     def length_text(self, voxels: float) -> str:
-        """A length for people."""
+        """Length for people."""
         return f"{voxels:.4g} voxels" if self.voxel_um is None else f"{voxels * self.voxel_um:.4g} µm"
 
 

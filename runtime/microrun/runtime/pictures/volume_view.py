@@ -162,7 +162,7 @@ def draw_slice(drawing: Drawing, axis: int, scale: float) -> Image:
 
 
 class _Sheet:
-    """A figure whose places are pixels from the upper left corner, with room below for the foot."""
+    """Figure whose places are pixels from the upper left corner, with room below for the foot."""
 
     def __init__(self, drawing: Drawing, width: int, height: int) -> None:
         from matplotlib.figure import Figure
