@@ -82,6 +82,13 @@ def map_patterns(source: IndexedSource, background: str = "auto", indexer: Index
     ------
     ScanError
         If the scan or the background cannot be read, or the detector has too few pixels.
+
+    Examples
+    --------
+    >>> from microrun.runtime import finish, map_patterns, open_scan
+    >>> maps = finish(map_patterns(open_scan("scan.up1")))
+    >>> maps.image_quality.shape, maps.rotations is None
+    ((3, 3), True)
     """
     scan = source.scan
     preprocessor = Preprocessor(Preprocessing(), scan.sig_shape)

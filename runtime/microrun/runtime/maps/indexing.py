@@ -63,6 +63,12 @@ class Geometry:
     ------
     ScanError
         If the phase is another.
+
+    Examples
+    --------
+    >>> from microrun.runtime import Geometry
+    >>> Geometry(pattern_centre=(0.42, 0.79, 0.50)).sample_tilt
+    70.0
     """
 
     pattern_centre: tuple[float, float, float]
@@ -120,6 +126,13 @@ class Indexer:
     Notes
     -----
     PyEBSDIndex compiles itself when it indexes the first pattern of a process, for a minute or two.
+
+    Examples
+    --------
+    >>> from microrun.runtime import Geometry, Indexer
+    >>> indexer = Indexer(Geometry((0.4215, 0.7850, 0.5020)), sig_shape=(60, 60), input_shape=(120, 120))
+    >>> indexer.geometry.phase
+    'fcc'
     """
 
     def __init__(self, geometry: Geometry, sig_shape: tuple[int, int], input_shape: tuple[int, int]) -> None:

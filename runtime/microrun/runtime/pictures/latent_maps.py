@@ -32,6 +32,12 @@ def draw_features(latents: Latents, numbers: Sequence[int]) -> Figure:
     ------
     LatentsError
         If a number is not 0 to D − 1, or nothing has been written yet.
+
+    Examples
+    --------
+    >>> from microrun.runtime import draw_features, open_latents, save_figure
+    >>> with open_latents("scan.latents.h5") as latents:
+    ...     save_figure(draw_features(latents, [3, 17]), "maps.png")
     """
     features = load_features(latents)
     size = features.shape[2]
@@ -57,6 +63,12 @@ def draw_overview(latents: Latents) -> Figure:
     ------
     LatentsError
         If nothing has been written yet.
+
+    Examples
+    --------
+    >>> from microrun.runtime import draw_overview, open_latents, save_figure
+    >>> with open_latents("scan.latents.h5") as latents:
+    ...     save_figure(draw_overview(latents), "maps.png")
     """
     features = load_features(latents)
     best = rank_features(features, latents.origin.scan)[:OVERVIEW_FEATURES]
@@ -79,6 +91,12 @@ def draw_principal_colours(latents: Latents) -> Figure:
     ------
     LatentsError
         If nothing has been written yet.
+
+    Examples
+    --------
+    >>> from microrun.runtime import draw_principal_colours, open_latents, save_figure
+    >>> with open_latents("scan.latents.h5") as latents:
+    ...     save_figure(draw_principal_colours(latents), "maps.png")
     """
     figure, axes = make_panels(latents.origin.scan, 1, inches=2 * PANEL_INCHES)
     draw_image(axes[0], latents.origin.scan, principal_colours(load_features(latents)), COLOURS_TITLE)
@@ -97,6 +115,12 @@ def draw_montage(latents: Latents) -> Figure:
     ------
     LatentsError
         If nothing has been written yet.
+
+    Examples
+    --------
+    >>> from microrun.runtime import draw_montage, open_latents, save_figure
+    >>> with open_latents("scan.latents.h5") as latents:
+    ...     save_figure(draw_montage(latents), "maps.png")
     """
     features = load_features(latents)
     order = rank_features(features, latents.origin.scan)

@@ -133,7 +133,7 @@ def mark_point(axis: Axes, scan: Scan, point: tuple[int, int]) -> None:
     axis.plot(x[col] + step_x / 2, y[col] + step_y / 2, "+", color="white", ms=10, mew=2)
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a PNG beside and rename it.
 
     Parameters
@@ -147,8 +147,14 @@ def save_figure(figure: Figure, path: Path) -> None:
     ------
     OutputError
         If it cannot be written.
+
+    Examples
+    --------
+    >>> from microrun.runtime import draw_overview, open_latents, save_figure
+    >>> with open_latents("scan.latents.h5") as latents:
+    ...     save_figure(draw_overview(latents), "overview.png")
     """
-    with written_beside(path) as beside:
+    with written_beside(Path(path)) as beside:
         figure.savefig(beside, dpi=150, format="png")
 
 
