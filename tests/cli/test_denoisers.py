@@ -10,7 +10,7 @@ import pytest
 from command_line import Microrun, check_refused, run_here
 from make_denoisers import TINY, a_unet, denoiser_spec, write_denoiser
 
-from microrun.runtime.engines import engine
+from microrun.runtime.engines import catalogue
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec, Training
 from microrun.training.diffusion.checkpoint import save_denoiser
@@ -35,8 +35,8 @@ def microrun(capsys: pytest.CaptureFixture[str]) -> Microrun:
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The built-in models, and a denoiser among them."""
     folder = tmp_path / "models"
-    shutil.copytree(engine.MODELS, folder)
-    monkeypatch.setattr(engine, "MODELS", folder)
+    shutil.copytree(catalogue.MODELS, folder)
+    monkeypatch.setattr(catalogue, "MODELS", folder)
     write_denoiser(folder / "grains.onnx", TRAINED)
     return folder
 

@@ -223,7 +223,7 @@ class Careless(CudaLane):
     """Prepares the next batch in memory that the card still reads."""
 
     def _wait(self) -> None:
-        self._inputs += 1
+        self.inputs += 1
         super()._wait()
 
 

@@ -10,7 +10,7 @@ import pytest
 from make_denoisers import denoiser_spec, write_denoiser
 from make_models import write_decoder, write_encoder
 
-from microrun.runtime.engines import engine
+from microrun.runtime.engines import catalogue
 from microrun.runtime.engines.catalogue import find_model, list_denoisers, list_models
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.open import find_decoder_of, open_denoiser, open_engine
@@ -27,7 +27,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of built-in models: two encoders, the larger first by name, and a denoiser."""
     folder = tmp_path / "models"
     folder.mkdir()
-    monkeypatch.setattr(engine, "MODELS", folder)
+    monkeypatch.setattr(catalogue, "MODELS", folder)
     for name, size in (("first", 9), ("second", 8)):
         write_encoder(folder / f"{name}.onnx", size)
         write_decoder(folder / f"{name}.decoder.onnx", size)

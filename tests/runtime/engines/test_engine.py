@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import hide_library
+from installed import leave_installed, offer_cuda
 from make_models import LATENT_SIZE, decoder_graph, encoder_graph, save_model, tiny_spec, write_decoder, write_encoder
 from numpy.typing import NDArray
 
 from microrun.runtime.cores import count_cores
-from microrun.runtime.engines import engine as engine_module
 from microrun.runtime.engines.catalogue import MODELS, find_model, list_models
 from microrun.runtime.engines.engine import Engine, EngineRequest, EngineWarning
 from microrun.runtime.engines.onnx_cpu import OnnxEngine, offers_cuda, read_spec
@@ -150,14 +151,14 @@ def test_openvino_comes_first_on_the_cpu(encoder: Path) -> None:
 
 
 def test_without_openvino_onnx_runtime_is_taken(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "_has", lambda module: module == "onnxruntime")
+    leave_installed(monkeypatch, "onnxruntime")
     with open_engine(encoder, "cpu", F32) as engine:
         assert isinstance(engine, OnnxEngine)
     assert read_model_spec(encoder) == tiny_spec()
 
 
 def test_with_nothing_installed_the_extra_is_named(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "_has", lambda module: False)
+    leave_installed(monkeypatch)
     for work in (open_engine, read_model_spec):
         with pytest.raises(EngineError, match=r"microrun\[cpu\]") as error:
             work(encoder)
@@ -165,13 +166,12 @@ def test_with_nothing_installed_the_extra_is_named(encoder: Path, monkeypatch: p
 
 
 def test_auto_falls_back_to_the_cpu_and_says_so(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "_offers_cuda", lambda: True)
-
-    def refuse(path: Path, request: EngineRequest) -> Engine:
-        raise EngineError("no card")
-
-    monkeypatch.setattr(engine_module, "_open_on_card", refuse)
-    with pytest.warns(EngineWarning, match="taking the CPU: no card"), open_engine(encoder, "auto", F32) as engine:
+    offer_cuda(monkeypatch)
+    hide_library(monkeypatch, "cuda")
+    with (
+        pytest.warns(EngineWarning, match="taking the CPU: cuda-bindings"),
+        open_engine(encoder, "auto", F32) as engine,
+    ):
         assert engine.info.device == "cpu"
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from installed import LIBRARIES, leave_installed, offer_cuda
 from make_denoisers import SCHEDULE, denoiser_graph, denoiser_spec, write_denoiser
 from make_models import encoder_graph, save_model, write_encoder
 from onnx import TensorProto, helper
 
 from microrun.runtime.cores import count_cores
-from microrun.runtime.engines import engine as engine_module
 from microrun.runtime.engines.denoiser import Denoiser
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.nvidia import onnx_cuda as denoiser_onnx_cuda
@@ -55,11 +55,11 @@ def test_openvino_comes_first_on_the_cpu(denoiser: Path, monkeypatch: pytest.Mon
         assert isinstance(opened, OpenvinoDenoiser)
         hint = opened._compiled.get_property("INFERENCE_PRECISION_HINT")
         assert hint.to_string() == opened.info.precision
-    monkeypatch.setattr(engine_module, "_has", lambda module: module == "onnxruntime")
+    leave_installed(monkeypatch, "onnxruntime")
     with open_denoiser(denoiser, "cpu", EngineRequest(lanes=3, batch=5)) as opened:
         assert isinstance(opened, OnnxDenoiser)
         assert (opened.info.lanes, opened.info.batch, opened.lane().batch) == (3, 5, 5)
-    monkeypatch.setattr(engine_module, "_has", lambda module: False)
+    leave_installed(monkeypatch)
     with pytest.raises(EngineError, match=r"microrun\[cpu\]"):
         open_denoiser(denoiser)
 
@@ -80,16 +80,16 @@ def test_both_libraries_read_the_spec(denoiser: Path) -> None:
 
 def test_an_encoder_is_no_denoiser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_encoder(tmp_path / "tiny.onnx")
-    for has in (lambda module: True, lambda module: module == "onnxruntime"):
-        monkeypatch.setattr(engine_module, "_has", has)
+    for libraries in (LIBRARIES, ("onnxruntime",)):
+        leave_installed(monkeypatch, *libraries)
         with pytest.raises(SpecError, match="is an encoder; generation needs a denoiser") as error:
             open_denoiser(path, "cpu")
         one_line(error, path)
 
 
 def test_a_denoiser_is_no_encoder(denoiser: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for has in (lambda module: True, lambda module: module == "onnxruntime"):
-        monkeypatch.setattr(engine_module, "_has", has)
+    for libraries in (LIBRARIES, ("onnxruntime",)):
+        leave_installed(monkeypatch, *libraries)
         with pytest.raises(SpecError, match="is a denoiser; this needs an encoder or a decoder") as error:
             open_engine(denoiser, "cpu")
         one_line(error, denoiser)
@@ -158,7 +158,7 @@ def test_on_a_card_a_fixed_batch_is_opened(denoiser: Path, tmp_path: Path, monke
     opened: list[tuple[Path, int]] = []
     monkeypatch.setattr(denoiser_onnx_cuda, "prepare_card", lambda: None)
     monkeypatch.setattr(denoiser_onnx_cuda, "open_on_card", lambda path, batch, settings: opened.append((path, batch)))
-    monkeypatch.setattr(engine_module, "_offers_cuda", lambda: True)
+    offer_cuda(monkeypatch)
     for request, lanes, batch in ((EngineRequest(), 2, 16), (EngineRequest(lanes=3, batch=4), 3, 4)):
         info = open_denoiser(denoiser, "auto", request).info
         assert (info.device, info.precision, info.lanes, info.batch) == ("cuda", "f32", lanes, batch)

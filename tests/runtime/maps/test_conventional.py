@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from jobs import watch
 from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
 from oracles import bin_whole, circular_keep, rescale_pattern
 from scipy.spatial.transform import Rotation
 from write_up2 import Header, make_patterns, write_up
 
+from microrun.runtime.array_types import Raw
 from microrun.runtime.maps.conventional import PhysicsMaps, map_orientations, map_patterns, spread_over_map
 from microrun.runtime.maps.orientations import misorientation_angles
 from microrun.runtime.maps.pattern_quality import measure_image_quality, measure_sharpness
@@ -93,10 +95,9 @@ class CountingSource(FileSource):
 
     count = 0
 
-    def read(self, *arguments: Any) -> None:
-        """Count, and read as asked; the last argument is to be filled."""
-        self.count += len(arguments[-1])
-        super().read(*arguments)
+    def read_patterns(self, indices: NDArray[np.int64], out: Raw) -> None:
+        self.count += len(indices)
+        super().read_patterns(indices, out)
 
 
 def test_a_scan_is_indexed_as_its_patterns_are(indexed: Indexed) -> None:

@@ -204,7 +204,7 @@ def index_all(indexer: Indexer, patterns: Float32, task: str = "indexing") -> Jo
         yield Progress(first + len(chunk), len(patterns), task)
     names = ("rotations", "fit_deg", "confidence", "quality", "bands")
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return Orientations(**joined, phase=indexer.geometry.phase)
+    return Orientations(**joined, phase=parts[0].phase)
 
 
 def fit_pattern_centre(patterns: Float32, geometry: Geometry, sig_shape: tuple[int, int]) -> tuple[float, float, float]:
