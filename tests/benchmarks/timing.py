@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 
-from microrun.cli.bench import timing as _bench_timing
+from microrun.cli.bench.timing import seconds_of
 
 
 def median_seconds(work: Callable[[], object], repeats: int) -> float:
     """Median time of some repeats, after one that does not count."""
     work()
-    return _bench_timing.median_seconds(work, repeats)
+    return statistics.median(seconds_of(work) for _ in range(repeats))

@@ -10,8 +10,6 @@ import argparse
 import copy
 import dataclasses
 import importlib.util
-import json
-import statistics
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,9 +22,10 @@ import torch
 from gpu.torch_engine import TorchEngine
 from numpy.typing import NDArray
 
-from microrun.cli.bench.encode import ENGINE_SECONDS, EncodeResult, engine_rate, list_doubts, measure_encode, write_scan
-from microrun.cli.bench.subjects import Subject
-from microrun.cli.bench.tables import print_encode
+from microrun.cli import console
+from microrun.cli.bench.encode import ENGINE_SECONDS, engine_rate, list_doubts, measure_encode, write_scan
+from microrun.cli.bench.measurement import Table, print_tables, write_tables
+from microrun.cli.bench.models import Subject
 from microrun.export.vae_to_onnx import MeanEncoder, export_checkpoint
 from microrun.runtime.engines.engine import Engine, EngineRequest
 from microrun.runtime.engines.nvidia.build_plan import BuildRequest, build_plan
@@ -74,16 +73,15 @@ def _open(path: Path, batch: int | None = None, lanes: int | None = None) -> Eng
     return open_engine(path, "cuda", EngineRequest(batch=batch, lanes=lanes))
 
 
-def measure_hidden(latent_size: int, repeats: int) -> float:
-    """Patterns per second with copies, as a share of those without: 1 where copies hide behind computation."""
+def hidden_shares(latent_size: int, repeats: int) -> list[float]:
+    """Patterns per second with copies, as shares of those without: 1 where copies hide behind computation."""
     spec = ModelSpec("vae", "encoder", latent_size)
     with ExitStack() as held:
         copying, bare = (
             held.enter_context(TorchEngine(MeanEncoder(VAE(latent_size).encoder), spec, "f16", device=device))
             for device in (Cuda(), NoCopies())
         )
-        shares = [engine_rate(copying, ENGINE_SECONDS) / engine_rate(bare, ENGINE_SECONDS) for _ in range(repeats)]
-    return statistics.median(shares)
+        return [engine_rate(copying, ENGINE_SECONDS) / engine_rate(bare, ENGINE_SECONDS) for _ in range(repeats)]
 
 
 def main(out: Path, patterns: int, repeats: int) -> None:
@@ -100,18 +98,14 @@ def main(out: Path, patterns: int, repeats: int) -> None:
         ]
         for doubt in list_doubts(source, subjects):
             print(f"warning: {doubt}")
-        machine, results = measure_encode(source, subjects, repeats, print)
-        print_encode(machine, results)
-        hidden = {size: measure_hidden(size, repeats) for size in LATENT_SIZES}
-    for size, share in hidden.items():
-        print(f"D = {size}, PyTorch: with copies {share:.2f} of the rate without")
-    _write(out, {"card": dataclasses.asdict(card), "machine": dataclasses.asdict(machine)}, results, hidden)
-
-
-def _write(out: Path, about: dict[str, Any], results: list[EncodeResult], hidden: dict[int, float]) -> None:
-    rows = {**about, "encode": [dataclasses.asdict(result) for result in results], "with_copies": hidden}
-    out.write_text(json.dumps(rows, indent=1) + "\n")
-    print(f"wrote {out}")
+        tables = console.watch(measure_encode(source, subjects, repeats), lambda done, total, note="": print(note))
+    tables[0].facts["card"] = dataclasses.asdict(card)
+    hidden = Table("PyTorch, with copies")
+    for size in LATENT_SIZES:
+        hidden.note(f"D = {size}: of the rate without copies", "", *hidden_shares(size, repeats))
+    for group in (tables[:1], tables[1:], [hidden]):
+        print_tables(group)
+    write_tables(out, [*tables, hidden])
 
 
 if __name__ == "__main__":

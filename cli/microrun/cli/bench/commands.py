@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,13 +14,22 @@ from microrun.cli import console
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
 from microrun.runtime.engines.engine import Device, EngineRequest, Precision
-from microrun.runtime.engines.open import open_engine
+from microrun.runtime.engines.open import open_denoiser, open_engine
 from microrun.runtime.errors import MicrorunError, OutputError
-from microrun.runtime.files.output import write_text
+from microrun.runtime.progress import Job, Result
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from microrun.cli.bench.measurement import Table
 
 app = typer.Typer(no_args_is_help=True, help="Measure speed against limits and peers, in one run.")
 LATENT_SIZES = (32, 128)
 KEEPS_UP = 0.9  # of the camera's rate
+Devices = Annotated[list[str] | None, typer.Option(help="auto, cpu or cuda; auto by default.")]
+Lanes = Annotated[int | None, typer.Option(help="Of the engines.")]
+Batch = Annotated[int | None, typer.Option(help="Of the engines.")]
+Repeats = Annotated[int, typer.Option(min=1, help="Of every measurement; medians are shown.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the numbers here, too.")]
 
 
@@ -33,12 +41,12 @@ def encode(
     engine: Annotated[
         list[str] | None, typer.Option(help="Measure this .onnx or .plan file or built-in model instead.")
     ] = None,
-    device: Annotated[list[str] | None, typer.Option(help="auto, cpu or cuda; auto by default.")] = None,
+    device: Devices = None,
     precision: Annotated[list[str] | None, typer.Option(help="auto, f32, bf16, f16 or int8; auto by default.")] = None,
-    lanes: Annotated[int | None, typer.Option(help="Of the engines.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Of the engines.")] = None,
+    lanes: Lanes = None,
+    batch: Batch = None,
     patterns: Annotated[int, typer.Option(help="480×480 patterns in the scan (0.46 MB each).")] = 1536,
-    repeats: Annotated[int, typer.Option(min=1, help="Of every measurement; medians are shown.")] = 5,
+    repeats: Repeats = 5,
     out: Json = None,
 ) -> None:
     """Measure encoding of 480×480 patterns, end to end and part by part.
@@ -47,31 +55,27 @@ def encode(
     Random models have a peer: the same network in PyTorch float32, fed by kikuchipy's background removal,
     binning and rescaling. Nothing else should run meanwhile.
     """
-    from microrun.cli.bench import encode as measure
-    from microrun.cli.bench import engines
-    from microrun.cli.bench.tables import print_encode
+    from microrun.cli.bench import models
+    from microrun.cli.bench.encode import list_doubts, measure_encode, write_scan
+    from microrun.runtime.maps.judge import check_alike
 
     if latent and engine:
         raise MicrorunError("expected --latent for random models or --engine for given ones; got both")
     _check_out(out)
-    wanted = engines.Wanted.parse(device or ["auto"], precision or ["auto"], lanes, batch)
+    asks = models.parse_asks(device or ["auto"], precision or ["auto"], lanes, batch)
     sizes = () if engine else latent or LATENT_SIZES
     if sizes:
-        engines.check_latent_sizes(sizes)
-    with (
-        TemporaryDirectory(prefix="microrun-bench-") as folder,
-        ExitStack() as held,
-        console.err.status("writing a scan") as status,
-    ):
-        given = [engines.GivenModel(name) for name in engine or ()]
-        scan = measure.write_scan(Path(folder), patterns)
-        models: list[engines.Model] = [*given, *(engines.RandomModel(size, scan.path.parent) for size in sizes)]
-        subjects, refused = engines.open_subjects(models, wanted, held, status.update)
-        for warning in (*refused, *measure.list_doubts(scan, subjects)):
+        models.check_latent_sizes(sizes)
+    with _workplace("writing a scan") as (folder, held, status):
+        given = [models.given_encoder(name) for name in engine or ()]
+        scan = write_scan(folder, patterns)
+        measured = given + [models.random_encoder(size, folder) for size in sizes]
+        subjects, refused = _watch(models.open_models(measured, asks, open_engine, held), status)
+        check_alike([subject.engine for subject in subjects])
+        for warning in (*refused, *list_doubts(scan, subjects)):
             console.warning_line(warning)
-        machine, results = measure.measure_encode(scan, subjects, repeats, status.update)
-    print_encode(machine, results)
-    _write(out, {"machine": machine, "encode": results})
+        machine, *tables = _watch(measure_encode(scan, subjects, repeats), status)
+    _report("480×480 uint16 patterns", out, [machine], tables)
 
 
 @app.command()
@@ -90,26 +94,21 @@ def latency(
     The engine has one lane and a batch of one. Measured are preprocessing and the engine alone, and a stream
     from the camera's push to the latents, as a program that embeds microrun sees it.
     """
-    from microrun.cli.bench.latency import measure_latency
-    from microrun.cli.bench.machine import cpu_name
-    from microrun.cli.bench.tables import print_latency
+    from microrun.cli.bench.latency import DELIVERED, measure_latency
+    from microrun.cli.bench.machine import machine_table
+    from microrun.cli.bench.models import engine_table
 
     _check_out(out)
     with open_engine(engine, device, EngineRequest(precision, 1, 1)) as opened:
-        info = opened.info
+        opened_as = engine_table(engine, opened.info)
         with console.err.status(f"{runs} patterns, those of the stream at {rate:g}/s"):
-            found = measure_latency(opened, runs, rate)
-    machine = {"cpu": cpu_name(), "cores": count_cores()}
-    opened_as = {name: getattr(info, name) for name in ("device", "precision", "library", "sha256")}
-    console.out.print(f"[bold]{engine}, {info.precision} on {info.device}[/]: {info.library}, 1 lane of 1")
-    console.out.print("{cpu}, {cores} cores".format(**machine))
-    print_latency(found)
-    if found.delivered_patterns_s < KEEPS_UP * rate:
+            tables = measure_latency(opened, runs, rate)
+    if tables[-1][DELIVERED] < KEEPS_UP * rate:
         console.warning_line(
-            f"the stream delivers {found.delivered_patterns_s:,.0f} patterns/s, less than {rate:g}/s: patterns wait "
+            f"the stream delivers {tables[-1][DELIVERED]:,.0f} patterns/s, less than {rate:g}/s: patterns wait "
             "for one another; with more lanes and larger batches it is faster, see `microrun bench encode`"
         )
-    _write(out, {"machine": machine, "engine": {"name": engine, **opened_as}, "latency": found})
+    _report("one 480×480 uint16 pattern", out, [machine_table(), opened_as], tables)
 
 
 @app.command()
@@ -121,7 +120,7 @@ def segment(
     stl: Annotated[Path | None, typer.Option(help="Voxelise this part instead of a sphere of 50,000 faces.")] = None,
     part_size: Annotated[int, typer.Option(min=2, help="Voxels along the part's longest side.")] = 256,
     threads: Annotated[int | None, typer.Option(min=1, help="Of the segmentation; all cores by default.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Of every measurement; medians are shown.")] = 5,
+    repeats: Repeats = 5,
     out: Json = None,
 ) -> None:
     """Measure segmentation into grains, voxelisation of parts, and tilings, against the usual libraries.
@@ -130,22 +129,20 @@ def segment(
     "of memory" is the share of the speed at which values could be read and labels written once. Parts are
     voxelised by trimesh and VTK, too. Nothing else should run meanwhile.
     """
-    from microrun.cli.bench import peers, voxelise
-    from microrun.cli.bench import segment as measure
-    from microrun.cli.bench.volume_tables import print_segment
+    from microrun.cli.bench import segment as grains
+    from microrun.cli.bench import voxelise
 
     _check_out(out)
     name, triangles = voxelise.load_part(stl)
-    for line in peers.list_missing():
+    for line in grains.list_missing():
         console.warning_line(line)
     with console.err.status("memory") as status:
-        host = measure.measure_host(threads or count_cores(), repeats)
-        largest = measure.LARGE if large else measure.ALWAYS
-        volumes = measure.measure_segmentation(size or measure.SIZES, host, repeats, largest, status.update)
-        part = voxelise.measure_voxelisation(name, triangles, part_size, repeats, status.update)
-        tiled = measure.measure_tiling(measure.TILED, repeats)
-    print_segment(host, volumes, part, tiled)
-    _write(out, {"machine": host, "segmentation": volumes, "voxelisation": part, "tiling": tiled})
+        machine = grains.measure_host(threads or count_cores(), repeats)
+        largest = grains.LARGE if large else grains.ALWAYS
+        volumes = _watch(grains.measure_segmentation(size or grains.SIZES, machine, repeats, largest), status)
+        parts = _watch(voxelise.measure_voxelisation(name, triangles, part_size, repeats), status)
+        tiled = grains.measure_tiling(grains.TILED, repeats)
+    _report("volumes", out, [machine], volumes, parts, [tiled])
 
 
 @app.command()
@@ -153,12 +150,12 @@ def generate(
     engine: Annotated[
         list[str] | None, typer.Option(help="Measure this .onnx file or built-in denoiser; by default random weights.")
     ] = None,
-    device: Annotated[list[str] | None, typer.Option(help="auto, cpu or cuda; auto by default.")] = None,
+    device: Devices = None,
     precision: Annotated[list[str] | None, typer.Option(help="auto, f32, bf16 or f16; auto by default.")] = None,
-    lanes: Annotated[int | None, typer.Option(help="Of the engines.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Of the engines.")] = None,
+    lanes: Lanes = None,
+    batch: Batch = None,
     size: Annotated[int, typer.Option(help="Of the volume whose plans are compared.")] = 128,
-    repeats: Annotated[int, typer.Option(min=1, help="Of every measurement; medians are shown.")] = 3,
+    repeats: Repeats = 3,
     out: Json = None,
 ) -> None:
     """Measure evaluations of denoisers against GrainPaint's networks, and count those that volumes take.
@@ -166,31 +163,40 @@ def generate(
     --engine, --device and --precision may be repeated; every combination is measured, in turns. GrainPaint's
     networks run in PyTorch float32. Nothing else should run meanwhile.
     """
-    from microrun.cli.bench import denoisers
-    from microrun.cli.bench import generate as measure
-    from microrun.cli.bench.engines import Wanted
-    from microrun.cli.bench.machine import cpu_name
-    from microrun.cli.bench.volume_tables import print_generate
-    from microrun.runtime.generation.recipe import PRESETS
+    from microrun.cli.bench import models
+    from microrun.cli.bench.generate import contend, count_evaluations, measure_networks, open_peers
+    from microrun.cli.bench.machine import machine_table
+    from microrun.runtime.generation.effort import check_block
+    from microrun.runtime.generation.request import PRESETS
 
     _check_out(out)
-    wanted = Wanted.parse(device or ["auto"], precision or ["auto"], lanes, batch)
+    asks = models.parse_asks(device or ["auto"], precision or ["auto"], lanes, batch)
+    with _workplace("opening") as (folder, held, status):
+        measured = [models.given_model(name) for name in engine or ()] or [models.random_denoiser(folder)]
+        subjects, refused = _watch(models.open_models(measured, asks, open_denoiser, held), status)
+        for subject in subjects:
+            check_block(subject.engine.spec)
+        volumes = count_evaluations(size, PRESETS, subjects[0].engine.diffusion.schedule)
+        peers, left_out = open_peers(subject.engine.info.device for subject in subjects)
+        for warning in (*refused, *left_out):
+            console.warning_line(warning)
+        networks = _watch(measure_networks(list(map(contend, subjects)), peers, repeats), status)
+    _report("blocks of 32³", out, [machine_table()], networks, volumes)
+
+
+@contextmanager
+def _workplace(doing: str) -> Iterator[tuple[Path, ExitStack, Status]]:
+    """A folder, what closes engines before it is removed, and a line that says what is being done."""
     with (
         TemporaryDirectory(prefix="microrun-bench-") as folder,
         ExitStack() as held,
-        console.err.status("opening") as status,
+        console.err.status(doing) as status,
     ):
-        models = denoisers.list_models(engine or (), Path(folder))
-        opened, refused = denoisers.open_denoisers(models, wanted, held, status.update)
-        plans = measure.list_plans((size, size, size), PRESETS, opened[0][1].diffusion.schedule)
-        peers, left_out = denoisers.open_peers(denoiser.info.device for _, denoiser in opened)
-        for warning in (*refused, *left_out):
-            console.warning_line(warning)
-        ours = [measure.contend(name, denoiser) for name, denoiser in opened]
-        networks = measure.measure_networks(ours, peers, repeats, status.update)
-    machine = {"cpu": cpu_name(), "cores": count_cores()}
-    print_generate("{cpu}, {cores} cores".format(**machine), networks, size, plans)
-    _write(out, {"machine": machine, "networks": networks, "plans": plans})
+        yield Path(folder), held, status
+
+
+def _watch(job: Job[Result], status: Status) -> Result:
+    return console.watch(job, lambda done, total, note="": status.update(f"{note} ({done} of {total} done)"))
 
 
 def _check_out(out: Path | None) -> None:
@@ -199,7 +205,12 @@ def _check_out(out: Path | None) -> None:
         raise OutputError(f"{out}: expected a file's name in a folder that exists")
 
 
-def _write(out: Path | None, numbers: dict[str, Any]) -> None:
+def _report(heading: str, out: Path | None, *groups: list[Table]) -> None:
+    """Print groups of tables, each side by side, and write all of them where that is asked for."""
+    from microrun.cli.bench.measurement import print_tables, write_tables
+
+    console.out.print(f"[bold]{heading}[/]")
+    for tables in groups:
+        print_tables(tables)
     if out:
-        write_text(out, json.dumps(numbers, indent=1, default=dataclasses.asdict) + "\n")
-        console.out.print(f"wrote {out}")
+        write_tables(out, [table for tables in groups for table in tables])

@@ -2,111 +2,47 @@
 
 from __future__ import annotations
 
-import dataclasses
-import statistics
-import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from microrun.cli.bench.ceilings import (
-    Ceiling,
-    Moved,
-    Work,
-    _compute_ceiling,
-    bound_rate,
-    count_bytes,
-    find_work,
-    list_ceilings,
-    name_bound,
-)
-from microrun.cli.bench.latency import SIG_SHAPE, Percentiles, engine_seconds, make_patterns, percentiles
-from microrun.cli.bench.machine import Machine, measure_link, measure_machine, product_peak
-from microrun.cli.bench.subjects import Subject
+from microrun.cli.bench import machine as limits
+from microrun.cli.bench.latency import SIG_SHAPE, engine_seconds, make_patterns, note_percentiles
+from microrun.cli.bench.measurement import Measuring, Table
+from microrun.cli.bench.models import Subject
+from microrun.cli.bench.operations import encoder_operations
 from microrun.runtime.array_types import Float32
 from microrun.runtime.encoding.encode_scan import EncodeRequest, encode_scan
 from microrun.runtime.engines.engine import Engine, Lane
 from microrun.runtime.engines.nvidia.cuda import Cuda
+from microrun.runtime.progress import Progress
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.up2 import UpWriter
 from microrun.runtime.scans.up_source import FileSource
+from microrun.runtime.spec import ModelSpec
 
 COLUMNS = 64
+PATTERN_BYTES = 2 * SIG_SHAPE[0] * SIG_SHAPE[1]
 PEER_PATTERNS = 128
 ENGINE_SECONDS = 1.5  # of work per repeat
 WARM_SECONDS = 0.3
 SINGLE_RUNS = 300
 LEAST_BATCHES = 4  # of every lane, that a measurement means something
-Say = Callable[[str], None]
+RATE = "patterns/s"
+ENGINE, END, FIRST, PEER = "engine alone", "end to end", "first latents", "torch f32 + kikuchipy"
+BOUNDS = {"cpu": "engine + preprocessing", "cuda": "the slower of both"}  # on the CPU they share the cores
 
 
-@dataclass(frozen=True)
-class Timings:
-    """What was timed: one pattern alone; of every repeat patterns/s, seconds to the first latents, operations/s."""
+class Moved(NamedTuple):
+    """Bytes that one pattern moves: through the host's memory, to the card, and from it."""
 
-    single: Percentiles
-    engine: list[float] = field(default_factory=list)
-    end_to_end: list[float] = field(default_factory=list)
-    first_s: list[float] = field(default_factory=list)
-    peak: list[float] = field(default_factory=list)
-    peer: list[float] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class EncodeResult:
-    """What was measured of one engine, medians of the repeats, and the ratios that matter.
-
-    Parameters
-    ----------
-    model, latent_size, device, precision, library, lanes, batch
-        What was measured.
-    engine_patterns_s, end_to_end_patterns_s
-        All lanes on prepared patterns; from the scan's file to the latents' file.
-    first_s
-        From opening the scan to its first latents, the engine being open.
-    single
-        Times of one prepared pattern through one lane with a batch of one.
-    moved
-        Bytes per pattern, end to end.
-    ceilings
-        What encoding end to end uses of every resource.
-    bound_by
-        The resource that it uses the largest share of.
-    bound_patterns_s
-        What engine and preprocessing allow: on the CPU they share the cores, beside a card the slower one counts.
-    of_engine, of_bound
-        End to end, as a share of the engine alone and of the bound.
-    work, engine_of_peak
-        What the engine alone reaches of the peak of products; None where operations or peak are not known.
-    peer_patterns_s, of_peer
-        The same network in torch float32 fed by kikuchipy, and how often faster end to end is; None without a peer.
-    """
-
-    model: str
-    latent_size: int
-    device: str
-    precision: str
-    library: str
-    lanes: int
-    batch: int
-    engine_patterns_s: float
-    end_to_end_patterns_s: float
-    first_s: float
-    single: Percentiles
-    moved: Moved
-    ceilings: tuple[Ceiling, ...]
-    bound_by: str
-    bound_patterns_s: float
-    of_engine: float
-    of_bound: float
-    work: Work | None
-    engine_of_peak: float | None
-    peer_patterns_s: float | None
-    of_peer: float | None
+    memory: int
+    to_card: int
+    from_card: int
 
 
 def write_scan(folder: Path, patterns: int) -> FileSource:
@@ -121,9 +57,19 @@ def write_scan(folder: Path, patterns: int) -> FileSource:
     return FileSource(path)
 
 
-def measure_encode(
-    source: FileSource, subjects: Sequence[Subject], repeats: int, say: Say
-) -> tuple[Machine, list[EncodeResult]]:
+def list_doubts(source: FileSource, subjects: Sequence[Subject[Engine]]) -> list[str]:
+    """Engines for which the scan is so small that its beginning and its end count."""
+    doubts = []
+    for subject in subjects:
+        lanes, batch = subject.engine.info.lanes, subject.engine.info.batch
+        least = LEAST_BATCHES * lanes * batch
+        if source.available < least:
+            few = f"{source.available:,} patterns are few for {lanes} lanes of {batch}"
+            doubts.append(f"{subject.table().title}: {few}; measure with --patterns {least} or more")
+    return doubts
+
+
+def measure_encode(source: FileSource, subjects: Sequence[Subject[Engine]], repeats: int) -> Measuring:
     """Measure the machine, then all engines, one after the other in every repeat.
 
     Parameters
@@ -134,113 +80,144 @@ def measure_encode(
         Encoders that prepare patterns alike.
     repeats
         Of every measurement.
-    say
-        Called with what is being done.
+
+    Returns
+    -------
+    list of Table
+        The machine's, then one for every subject.
     """
-    say("memory and preprocessing")
-    machine = measure_machine(source, subjects[0].engine.spec.preprocessing, repeats)
+    yield Progress(0, repeats, "memory and preprocessing")
+    machine, tables = limits.machine_table(), [subject.table() for subject in subjects]
+    limits.measure_patterns(machine, source, subjects[0].engine.spec.preprocessing, repeats)
     if any(subject.engine.info.device == "cuda" for subject in subjects):
-        say("copies to the card")
-        device = Cuda()
-        machine = dataclasses.replace(machine, card=device.card.name, link_bytes_s=measure_link(device, repeats))
-    timings = _time_all(source, subjects, repeats, say)
-    return machine, [
-        summarise(subject, own, find_work(subject.engine.spec, own.peak), machine)
-        for subject, own in zip(subjects, timings, strict=True)
-    ]
-
-
-def summarise(subject: Subject, timings: Timings, work: Work | None, machine: Machine) -> EncodeResult:
-    """Medians, ratios and what bounds an engine."""
-    info, spec = subject.engine.info, subject.engine.spec
-    engine, end, first = (statistics.median(values) for values in (timings.engine, timings.end_to_end, timings.first_s))
-    peer = statistics.median(timings.peer) if timings.peer else None
-    moved = count_bytes(spec, machine.pattern_bytes, info.device)
-    ceilings = list_ceilings(end, moved, machine, _compute_ceiling(info.precision, end, engine, work))
-    bound = bound_rate(engine, machine.prepare_patterns_s, info.device)
-    return EncodeResult(
-        subject.name, spec.latent_size, info.device, info.precision, info.library, info.lanes, info.batch,
-        engine, end, first, timings.single, moved, ceilings, name_bound(ceilings), bound, end / engine, end / bound,
-        work, engine * work.pattern_operations / work.peak_operations_s if work else None,
-        peer, end / peer if peer else None,
-    )  # fmt: skip
-
-
-def list_doubts(source: FileSource, subjects: Sequence[Subject]) -> list[str]:
-    """Engines for which the scan is so small that its beginning and its end count."""
-    doubts = []
-    for subject in subjects:
-        lanes, batch = subject.engine.info.lanes, subject.engine.info.batch
-        least = LEAST_BATCHES * lanes * batch
-        if source.available < least:
-            few = f"{source.available:,} patterns are few for {lanes} lanes of {batch}"
-            doubts.append(f"{subject.title}: {few}; measure with --patterns {least} or more")
-    return doubts
-
-
-def _time_all(source: FileSource, subjects: Sequence[Subject], repeats: int, say: Say) -> list[Timings]:
-    peers: dict[str, list[float]] = {subject.name: [] for subject in subjects}
-    networks = {subject.name: subject.network for subject in subjects if subject.network is not None}
-    timings = [Timings(_time_single(subject, say), peer=peers[subject.name]) for subject in subjects]
+        yield Progress(0, repeats, "copies to the card")
+        card = Cuda()
+        machine.detail, machine.facts["card"] = f"{machine.detail}; {card.card.name}", card.card.name
+        limits.measure_link(machine, card, repeats)
+    for subject, table in zip(subjects, tables, strict=True):
+        yield Progress(0, repeats, f"{table.title}: one pattern at a time")
+        with subject.open_single() as single:
+            note_percentiles(table, "one pattern, ", engine_seconds(single, SINGLE_RUNS))
+        engine_rate(subject.engine, WARM_SECONDS)
     for number in range(repeats):
-        turn = f"repeat {number + 1} of {repeats}"
-        for subject, own in zip(subjects, timings, strict=True):
-            say(f"{turn}: {subject.title}")
-            own.engine.append(engine_rate(subject.engine, ENGINE_SECONDS))
-            end, first = _end_to_end(source, subject.engine)
-            own.end_to_end.append(end)
-            own.first_s.append(first)
-            peak = product_peak(subject.engine.info.device, subject.engine.info.precision)
-            own.peak.extend([peak] if peak else [])
-        for name, network in networks.items():
-            say(f"{turn}: {name}, torch and kikuchipy")
-            peers[name].append(_peer_rate(source, network))
-    return timings
+        for phase in _take_turns(source, subjects, tables):
+            yield Progress(number, repeats, phase)
+    for subject, table in zip(subjects, tables, strict=True):
+        compare(table, subject.engine.spec, machine)
+    return [machine, *tables]
 
 
-def _time_single(subject: Subject, say: Say) -> Percentiles:
-    say(f"{subject.title}: one pattern at a time")
-    with subject.open_single() as single:
-        found = percentiles(engine_seconds(single, SINGLE_RUNS))
-    engine_rate(subject.engine, WARM_SECONDS)
-    return found
+def _take_turns(source: FileSource, subjects: Sequence[Subject[Engine]], tables: Sequence[Table]) -> Iterator[str]:
+    for subject, table in zip(subjects, tables, strict=True):
+        yield table.title
+        info = subject.engine.info
+        table.note(ENGINE, RATE, engine_rate(subject.engine, ENGINE_SECONDS))
+        rate, first = _encode(source, subject.engine)
+        table.note(END, RATE, rate)
+        table.note(FIRST, "s", first)
+        table.note_peak(
+            limits.PEAK, f"{limits.operations_unit(info.precision)}/s", limits.product_peak(info.device, info.precision)
+        )
+    networks = {subject.name: subject.network for subject in subjects if subject.network is not None}
+    for name, network in networks.items():
+        yield f"{name}, torch and kikuchipy"
+        rate = _peer_rate(source, network)
+        for subject, table in zip(subjects, tables, strict=True):
+            if subject.name == name:
+                table.note(PEER, RATE, rate)
+
+
+def compare(table: Table, spec: ModelSpec, machine: Table) -> None:
+    """Note the ratios that matter, and how much of every resource encoding end to end uses.
+
+    Parameters
+    ----------
+    table
+        An engine's, with what was measured of it.
+    spec
+        The encoder's.
+    machine
+        The machine's table.
+    """
+    device = str(table.facts["device"])
+    bound = BOUNDS[device]
+    table.note(bound, RATE, bound_rate(table[ENGINE], machine[limits.PREPARE], device))
+    table.ratio(f"of {bound}", END, bound)
+    table.ratio("of engine alone", END, ENGINE)
+    table.ratio("times the peer", END, PEER)
+    _compare_products(table, spec)
+    moved = count_bytes(spec, PATTERN_BYTES, device)
+    table.note("a pattern in memory", "kB", moved.memory / 1e3)
+    table.note("traffic in memory", "GB/s", table[END] * moved.memory / 1e9)
+    table.ratio("share of memory", "traffic in memory", limits.TRAFFIC, of=machine)
+    if moved.to_card:
+        table.note("a pattern to the card", "kB", moved.to_card / 1e3)
+        table.note("a pattern back", "kB", moved.from_card / 1e3)
+        table.note("traffic to the card", "GB/s", table[END] * moved.to_card / 1e9)
+        table.ratio("share of PCIe", "traffic to the card", limits.LINK, of=machine)
+    table.ratio("share of preprocessing", END, limits.PREPARE, of=machine)
+    largest = max((name for name in table.rows if name.startswith("share of")), key=table.__getitem__)
+    table.rows[largest].remark = "bound"
+
+
+def _compare_products(table: Table, spec: ModelSpec) -> None:
+    """Note the share of the peak of products; where it is unknown, what the engine does alone stands for it."""
+    operations = encoder_operations(spec)
+    if operations is None or limits.PEAK not in table.rows:
+        table.ratio("share of engine", END, ENGINE)
+        return
+    unit = limits.operations_unit(str(table.facts["precision"]))
+    table.note("a pattern takes", unit, operations / 1e9)
+    for name, share in ((ENGINE, "engine alone of peak"), (END, "share of matmul peak")):
+        table.note(f"{name} computes", f"{unit}/s", table[name] * operations / 1e9)
+        table.ratio(share, f"{name} computes", limits.PEAK)
+
+
+def count_bytes(spec: ModelSpec, pattern_bytes: int, device: str) -> Moved:
+    """Bytes that must move for one pattern.
+
+    Raw patterns are read once, and binned while they are in a core's cache. Prepared ones are written, copied into
+    the engine's buffer, and read there, by the engine or by the card; latents are written.
+    """
+    prepared, latents = (4 * int(np.prod(shape)) for shape in (spec.input_shape, spec.output_shape))
+    there, back = (prepared, latents) if device == "cuda" else (0, 0)
+    return Moved(pattern_bytes + 4 * prepared + latents, there, back)
+
+
+def bound_rate(engine: float, prepare: float, device: str) -> float:
+    """Patterns per second that are possible, given those of the engine and of preprocessing alone."""
+    return min(engine, prepare) if device == "cuda" else 1 / (1 / engine + 1 / prepare)
 
 
 def engine_rate(engine: Engine, seconds: float) -> float:
     """Patterns per second of all lanes on patterns already prepared."""
-    batch, counts = engine.info.batch, []
+    batch = engine.info.batch
     inputs = np.random.default_rng(0).uniform(-1, 1, (batch, *engine.spec.input_shape)).astype(np.float32)
     lanes = [engine.lane() for _ in range(engine.info.lanes)]
     for lane in lanes:
         lane.run(inputs)
     started = time.perf_counter()
 
-    def work(lane: Lane) -> None:
+    def run(lane: Lane) -> int:
         count = 0
         while time.perf_counter() - started < seconds:
             lane.run(inputs)
             count += batch
-        counts.append(count)
+        return count
 
-    threads = [threading.Thread(target=work, args=(lane,)) for lane in lanes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts) / (time.perf_counter() - started)
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        return sum(pool.map(run, lanes)) / (time.perf_counter() - started)
 
 
-def _end_to_end(source: FileSource, engine: Engine) -> tuple[float, float]:
+def _encode(source: FileSource, engine: Engine) -> tuple[float, float]:
     """Patterns per second from the scan file to the latents file, and the time to the first latents."""
     out = source.path.with_suffix(".latents.h5")
     out.unlink(missing_ok=True)
+    came: list[float] = []
     started = time.perf_counter()
-    with encode_scan(EncodeRequest(source.path, out, background="none"), engine) as run:
-        next(run)
-        first = time.perf_counter() - started
-        for _ in run:
-            pass
-    return run.statistics.mean_rate, first
+    request = EncodeRequest(source.path, out, background="none")
+    done = encode_scan(request, engine, progress=lambda statistics: came.append(time.perf_counter()))
+    return done.mean_rate, came[0] - started
 
 
 def _peer_rate(source: FileSource, network: Any) -> float:

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import prod
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
 
-from microrun.cli.bench.grainpaint import GrainPaint
-from microrun.cli.bench.machine import product_peak
+from microrun.cli.bench.grainpaint import BIG, SMALL, GrainPaint
+from microrun.cli.bench.machine import PEAK, product_peak
+from microrun.cli.bench.measurement import Measuring, Table
+from microrun.cli.bench.models import Subject, engine_table
 from microrun.cli.bench.operations import graph_operations
 from microrun.cli.bench.timing import seconds_of
+from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.denoiser import Denoiser
+from microrun.runtime.engines.engine import EngineInfo
 from microrun.runtime.generation.effort import GRAINPAINT_EVALUATIONS, count_work, measure_speed
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.generation.tiling import tile_isotropic
+from microrun.runtime.progress import Progress
 from microrun.runtime.schedule import Schedule
-from microrun.runtime.volumes.volume import Shape
 
 RUN_SECONDS = 1.5  # of work per repeat
-PUBLISHED = "GrainPaint"
 PEER_BATCH = {"cpu": 1, "cuda": 8}  # one block does not fill a card
-Say = Callable[[str], None]
+AIMS = {SMALL.name: "(≥ 20)", BIG.name: "(≥ 100)"}  # how often faster than them we aim to be
+SOURCES = {"torch": "'microrun[train]'", "diffusers": "diffusers"}  # what brings the modules that they need
+TILINGS = {"default": "(≤ 0.60)", "fast": "(≤ 0.15)"}  # evaluations that we aim at
+PUBLISHED = "GrainPaint"
+SPEED = "speed"
 
 
 @dataclass(frozen=True)
@@ -31,82 +39,25 @@ class Contender:
 
     Parameters
     ----------
-    name
-        For people.
-    library, device, precision
-        What runs it, where, and in what.
+    table
+        Takes the measurements.
     operations
         Of one evaluation; None where they are not known.
     measure
         Evaluates blocks for a while and says how many per second.
     """
 
-    name: str
-    library: str
-    device: str
-    precision: str
+    table: Table
     operations: float | None
     measure: Callable[[], float]
 
-    @property
-    def title(self) -> str:
-        """Tells it from all others."""
-        return f"{self.name}, {self.precision} on {self.device}"
 
-
-@dataclass(frozen=True)
-class Evaluated:
-    """How fast a network is.
-
-    Parameters
-    ----------
-    title, library, device, precision, operations
-        As of the contender.
-    evaluations_s
-        Blocks evaluated per second, the median of the repeats.
-    of_peak
-        Operations per second, as a share of the best product of matrices; None where either is not known.
-    of_peers
-        How often faster it is than each of GrainPaint's networks on its device, by their names.
-    """
-
-    title: str
-    library: str
-    device: str
-    precision: str
-    operations: float | None
-    evaluations_s: float
-    of_peak: float | None
-    of_peers: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What a volume takes.
-
-    Parameters
-    ----------
-    name
-        Of the plan.
-    blocks, evaluations, voxel_evaluations
-        Blocks, and evaluations of the network: in all, and per voxel of the volume.
-    of_published
-        The evaluations, as a share of those of GrainPaint's plan.
-    """
-
-    name: str
-    blocks: int
-    evaluations: int
-    voxel_evaluations: float
-    of_published: float
-
-
-def contend(name: str, denoiser: Denoiser) -> Contender:
+def contend(subject: Subject[Denoiser]) -> Contender:
     """Make a contender of an open denoiser."""
-    info = denoiser.info
-    operations = graph_operations(info.path)
-    rate = partial(measure_speed, denoiser, RUN_SECONDS)
-    return Contender(name, info.library, info.device, info.precision, operations, rate)
+    denoiser = subject.engine
+    return Contender(
+        subject.table(), graph_operations(denoiser.info.path), partial(measure_speed, denoiser, RUN_SECONDS)
+    )
 
 
 def contend_peer(peer: GrainPaint, device: str) -> Contender:
@@ -115,71 +66,81 @@ def contend_peer(peer: GrainPaint, device: str) -> Contender:
 
     batch = PEER_BATCH[device]
     evaluate = peer.evaluation(device, batch)
-    library = f"torch {torch.__version__}"
-    return Contender(peer.name, library, device, "f32", peer.count_operations(), lambda: batch / seconds_of(evaluate))
+    info = EngineInfo(Path(peer.name), "", f"torch {torch.__version__}", device, "f32", 1, batch)
+    return Contender(engine_table(peer.name, info), peer.count_operations(), lambda: batch / seconds_of(evaluate))
 
 
-def measure_networks(ours: Sequence[Contender], peers: Sequence[Contender], repeats: int, say: Say) -> list[Evaluated]:
+def open_peers(devices: Iterable[str]) -> tuple[list[Contender], list[str]]:
+    """Make GrainPaint's networks where torch runs, beside what is missing for them."""
+    missing = [source for module, source in SOURCES.items() if find_spec(module) is None]
+    if missing:
+        return [], [f"GrainPaint's networks are left out; pip install {source}" for source in missing]
+    import torch
+
+    torch.set_num_threads(count_cores())
+    able = [device for device in sorted(set(devices)) if device == "cpu" or torch.cuda.is_available()]
+    unable = [f"GrainPaint's networks are left out on {device}: torch has none" for device in {*devices} - {*able}]
+    return [contend_peer(peer, device) for device in able for peer in (SMALL, BIG)], unable
+
+
+def measure_networks(ours: Sequence[Contender], peers: Sequence[Contender], repeats: int) -> Measuring:
     """Measure all networks, one after the other in every repeat.
 
     Parameters
     ----------
     ours, peers
-        Of `contend` and `contend_peer`.
+        From `contend` and `contend_peer`.
     repeats
         Of every measurement.
-    say
-        Called with what is being done.
 
     Returns
     -------
-    list of Evaluated
-        Ours, then the peers.
+    list of Table
+        Ours, then the peers'.
     """
     contenders = [*ours, *peers]
-    rates: list[list[float]] = [[] for _ in contenders]
-    peaks: list[list[float]] = [[] for _ in contenders]
     for number in range(repeats):
-        for contender, rate, peak in zip(contenders, rates, peaks, strict=True):
-            say(f"repeat {number + 1} of {repeats}: {contender.title}")
-            rate.append(contender.measure())
-            found = product_peak(contender.device, contender.precision)
-            peak.extend([found] if found else [])
-    medians = list(map(statistics.median, rates))
-    beside = list(zip(peers, medians[len(ours) :], strict=True))
-    return [
-        _summarise(contender, rate, max(peak, default=None), beside if contender in ours else [])
-        for contender, rate, peak in zip(contenders, medians, peaks, strict=True)
-    ]
+        for contender in contenders:
+            table = contender.table
+            yield Progress(number, repeats, table.title)
+            table.note(SPEED, "evaluations/s", contender.measure())
+            table.note_peak(PEAK, "GFLOP/s", product_peak(str(table.facts["device"]), str(table.facts["precision"])))
+    for contender in contenders:
+        if contender.operations:
+            contender.table.note("an evaluation", "GFLOP", contender.operations / 1e9)
+            contender.table.note("computes", "GFLOP/s", contender.table[SPEED] * contender.operations / 1e9)
+            contender.table.ratio("of matmul peak", "computes", PEAK)
+    for own, peer in product((contender.table for contender in ours), (contender.table for contender in peers)):
+        if own.facts["device"] == peer.facts["device"]:
+            name = str(peer.facts["model"])
+            own.ratio(f"× {name}", SPEED, SPEED, of=peer, remark=AIMS.get(name, ""))
+    return [contender.table for contender in contenders]
 
 
-def _summarise(
-    contender: Contender, rate: float, peak: float | None, beside: Sequence[tuple[Contender, float]]
-) -> Evaluated:
-    of_peak = rate * contender.operations / peak if contender.operations and peak else None
-    of_peers = {peer.name: rate / other for peer, other in beside if peer.device == contender.device}
-    return Evaluated(
-        contender.title, contender.library, contender.device, contender.precision, contender.operations,
-        rate, of_peak, of_peers,
-    )  # fmt: skip
-
-
-def list_plans(shape: Shape, presets: Mapping[str, Sampling], schedule: Schedule) -> list[Planned]:
-    """Count what a volume takes by GrainPaint's plan, and by ours with each of the presets.
+def count_evaluations(size: int, presets: Mapping[str, Sampling], schedule: Schedule) -> list[Table]:
+    """Count what a cube takes as GrainPaint draws it, and as we do with each of the presets.
 
     Parameters
     ----------
-    shape
-        (z, y, x) of the volume.
+    size
+        Voxels along each axis.
     presets
         By their names.
     schedule
-        That the network was trained with.
+        The one that the network was trained with.
+
+    Returns
+    -------
+    list of Table
+        GrainPaint's, then one for every preset.
     """
-    tiling = tile_isotropic(shape)
-    published = len(tiling) * GRAINPAINT_EVALUATIONS
+    tiling = tile_isotropic((size, size, size))
     counts = {name: count_work(tiling, schedule, sampling).evaluations for name, sampling in presets.items()}
-    return [
-        Planned(name, len(tiling), count, count / prod(shape), count / published)
-        for name, count in {PUBLISHED: published, **counts}.items()
-    ]
+    counts = {PUBLISHED: len(tiling) * GRAINPAINT_EVALUATIONS, **counts}
+    tables = {name: Table(f"{size}³, {name}") for name in counts}
+    for name, table in tables.items():
+        table.note("blocks", "", len(tiling))
+        table.note("evaluations", "", counts[name])
+        table.note("evaluations per voxel", "", counts[name] / size**3)
+        table.ratio("of GrainPaint's", "evaluations", "evaluations", of=tables[PUBLISHED], remark=TILINGS.get(name, ""))
+    return list(tables.values())

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from microrun.cli.bench.operations import count_operations
+
 if TYPE_CHECKING:
     import torch
 
@@ -26,7 +28,7 @@ class GrainPaint:
     Parameters
     ----------
     name
-        Of the network, for people.
+        What people call it.
     head_size
         Channels of each of the eight heads of attention.
     condition_size
@@ -43,17 +45,10 @@ class GrainPaint:
 
         make: Any = diffusers.UNet3DConditionModel
         network = make(
-            sample_size=SIDE,
-            in_channels=1,
-            out_channels=1,
-            layers_per_block=1,
-            block_out_channels=(32, 64),
-            down_block_types=("DownBlock3D", "DownBlock3D"),
-            up_block_types=("UpBlock3D", "UpBlock3D"),
-            norm_num_groups=32,
-            cross_attention_dim=self.condition_size,
-            attention_head_dim=self.head_size,
-        )
+            sample_size=SIDE, in_channels=1, out_channels=1, layers_per_block=1, norm_num_groups=32,
+            block_out_channels=(32, 64), down_block_types=("DownBlock3D",) * 2, up_block_types=("UpBlock3D",) * 2,
+            cross_attention_dim=self.condition_size, attention_head_dim=self.head_size,
+        )  # fmt: skip
         return network.eval()
 
     def evaluation(self, device: str, batch: int) -> Callable[[], torch.Tensor]:
@@ -74,13 +69,7 @@ class GrainPaint:
 
     def count_operations(self) -> float:
         """Two per multiplication and addition, of one evaluation of a block."""
-        import torch
-        from torch.utils.flop_counter import FlopCounterMode
-
-        # On this device the products of attention are seen, too; on the CPU they hide in one call.
-        with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
-            self.build()(*self._inputs(1))
-        return float(counter.get_total_flops())
+        return count_operations(lambda: self.build()(*self._inputs(1)))
 
     def _inputs(self, batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """A batch of blocks, their timesteps, and the constant."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from microrun.cli.bench.measurement import Table
 from microrun.runtime.array_types import Raw
 from microrun.runtime.encoding.stream import encode
 from microrun.runtime.engines.engine import Engine
@@ -20,43 +20,14 @@ from microrun.runtime.scans.source import MemorySource
 SIG_SHAPE = (480, 480)
 POOL = 16  # patterns that the camera shows in turns
 WARM_RUNS = 10
+PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "worst": 100}
+DELIVERED = "delivered"
 
 
-@dataclass(frozen=True)
-class Percentiles:
-    """Times of many runs: half, 90 and 99 % of them took at most so long, and the worst."""
-
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
-    worst_ms: float
-
-
-@dataclass(frozen=True)
-class Latency:
-    """How long one pattern takes.
-
-    Parameters
-    ----------
-    preprocessing, engine
-        Alone, one pattern after the other.
-    stream
-        From the camera's push to the latents, at the camera's rate.
-    rate_patterns_s, delivered_patterns_s
-        Of the camera, and of the stream: less, where the engine is too slow for the camera.
-    """
-
-    preprocessing: Percentiles
-    engine: Percentiles
-    stream: Percentiles
-    rate_patterns_s: float
-    delivered_patterns_s: float
-
-
-def percentiles(seconds: NDArray[np.float64]) -> Percentiles:
-    """Percentiles that were really measured, none between two runs."""
-    found = np.percentile(1000 * seconds, (50, 90, 99, 100), method="inverted_cdf")
-    return Percentiles(*map(float, found))
+def note_percentiles(table: Table, name: str, seconds: NDArray[np.float64]) -> None:
+    """Note percentiles that were really measured, none between two runs; their names begin with the given one."""
+    for percentile, share in PERCENTILES.items():
+        table.note(name + percentile, "ms", float(np.percentile(1000 * seconds, share, method="inverted_cdf")))
 
 
 def make_patterns(count: int) -> Raw:
@@ -67,7 +38,7 @@ def make_patterns(count: int) -> Raw:
     return (bell + rng.normal(0, 800, (count, *SIG_SHAPE))).clip(0, 65535).astype(np.uint16)
 
 
-def measure_latency(engine: Engine, runs: int, rate: float) -> Latency:
+def measure_latency(engine: Engine, runs: int, rate: float) -> list[Table]:
     """Measure preprocessing, an engine of one lane and a batch of one, and both in a stream.
 
     Parameters
@@ -78,17 +49,27 @@ def measure_latency(engine: Engine, runs: int, rate: float) -> Latency:
         Patterns of every measurement.
     rate
         Patterns per second of the camera.
+
+    Returns
+    -------
+    list of Table
+        Preprocessing alone, the engine alone, and the stream from the camera's push to the latents.
     """
     engine.spec.require("encoder", source=engine.info.path.name, task="encoding")
     patterns = make_patterns(POOL)
-    seconds, delivered = stream_seconds(engine, patterns, runs, rate)
-    return Latency(
-        preprocessing=percentiles(_prepare_seconds(engine, patterns, runs)),
-        engine=percentiles(engine_seconds(engine, runs)),
-        stream=percentiles(seconds),
-        rate_patterns_s=rate,
-        delivered_patterns_s=delivered,
-    )
+    stream_taken, delivered = stream_seconds(engine, patterns, runs, rate)
+    stream = f"push to latents, {rate:g}/s"
+    taken = {
+        "preprocessing alone": _prepare_seconds(engine, patterns, runs),
+        "engine alone": engine_seconds(engine, runs),
+        stream: stream_taken,
+    }
+    tables = [Table(title) for title in taken]
+    for table, seconds in zip(tables, taken.values(), strict=True):
+        note_percentiles(table, "", seconds)
+    tables[-1].facts["rate_patterns_s"] = rate
+    tables[-1].note(DELIVERED, "patterns/s", delivered)
+    return tables
 
 
 def engine_seconds(engine: Engine, runs: int) -> NDArray[np.float64]:

@@ -3,72 +3,48 @@
 from __future__ import annotations
 
 import platform
-import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.runtime.array_types import Float32
+from microrun.cli.bench.measurement import Table
+from microrun.cli.bench.timing import seconds_of
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.nvidia.cuda import Device
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.up_source import FileSource
-from microrun.runtime.spec import ModelSpec, Preprocessing
+from microrun.runtime.spec import Preprocessing
 
 if TYPE_CHECKING:
     import torch
 
 LINK_BYTES = 1 << 26
 LINK_COPIES = 8  # enqueued together: what a launch costs does not count
-PREPARED_AT_ONCE = 16
+RAW_PATTERNS, PREPARED_AT_ONCE = 512, 16
 PEAK_SECONDS, LEAST_PRODUCTS = 0.4, 2
+COPY, COPY_PATTERNS, TRAFFIC = "memory copy", "memory copy of patterns", "memory read and written"
+PREPARE, LINK, PEAK = "preprocessing alone", "page-locked to card", "matmul peak"
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Limits of the machine.
-
-    Parameters
-    ----------
-    cpu, cores
-        The processor, and how many of its cores this process may use.
-    pattern_bytes
-        Of a raw pattern.
-    copy_bytes_s, prepare_bytes_s
-        Bytes copied, and raw bytes prepared, per second on all cores.
-    card, link_bytes_s
-        Where an engine runs on a card: its name, and bytes per second to it from page-locked memory.
-    """
-
-    cpu: str
-    cores: int
-    pattern_bytes: int
-    copy_bytes_s: float
-    prepare_bytes_s: float
-    card: str | None = None
-    link_bytes_s: float | None = None
-
-    @property
-    def prepare_patterns_s(self) -> float:
-        """Patterns per second of preprocessing alone, on all cores."""
-        return self.prepare_bytes_s / self.pattern_bytes
+def machine_table() -> Table:
+    """A table of the machine, without measurements yet."""
+    cpu, cores = cpu_name(), count_cores()
+    return Table("machine", f"{cpu}, {cores} cores", {"cpu": cpu, "cores": cores})
 
 
-def measure_machine(source: FileSource, preprocessing: Preprocessing, repeats: int) -> Machine:
-    """Measure copying and preprocessing with all cores, in turns."""
+def measure_patterns(machine: Table, source: FileSource, preprocessing: Preprocessing, repeats: int) -> None:
+    """Measure copying and preprocessing of raw patterns with all cores, in turns."""
     cores = count_cores()
-    shape = (min(512, source.available), *source.scan.sig_shape)
+    shape = (min(RAW_PATTERNS, source.available), *source.scan.sig_shape)
     raw = np.fromfile(source.path, np.uint16, int(np.prod(shape)), offset=source.header.offset).reshape(shape)
-    target = np.empty_like(raw)
     preprocessor = Preprocessor(preprocessing, source.scan.sig_shape)
     preprocessor.warm("uint16")
     background = np.zeros(preprocessor.input_shape, np.float32)
@@ -81,25 +57,19 @@ def measure_machine(source: FileSource, preprocessing: Preprocessing, repeats: i
             n = len(piece)
             preprocessor.prepare(piece, background, own[0][:n], own[1][:n], own[2][:n])
 
-    def copy(part: slice, core: int) -> None:
-        np.copyto(target[part], raw[part])
-
-    times: dict[str, list[float]] = {"copy": [], "prepare": []}
-    for _ in range(2 * repeats + 1):
-        times["copy"].append(on_all_cores(copy, len(raw), cores))
-        times["prepare"].append(on_all_cores(prepare, len(raw), cores))
-    rate = {name: raw.nbytes / statistics.median(taken[1:]) for name, taken in times.items()}
-    return Machine(cpu_name(), cores, raw[0].nbytes, rate["copy"], rate["prepare"])
-
-
-def _make_buffers(preprocessor: Preprocessor) -> tuple[Float32, Float32, NDArray[np.bool_]]:
-    n = PREPARED_AT_ONCE
-    return np.empty((n, *preprocessor.input_shape), np.float32), np.empty((n, 2), np.float32), np.empty(n, bool)
+    copy = copying(raw, cores)
+    for number in range(2 * repeats + 1):
+        copied, prepared = copy(), on_all_cores(prepare, len(raw), cores)
+        if number:  # the first does not count
+            machine.note(COPY, "GB/s", raw.nbytes / copied / 1e9)
+            machine.note(COPY_PATTERNS, "patterns/s", len(raw) / copied)
+            machine.note(TRAFFIC, "GB/s", 2 * raw.nbytes / copied / 1e9)
+            machine.note(PREPARE, "patterns/s", len(raw) / prepared)
+    machine.ratio("of memory copy", PREPARE, COPY_PATTERNS)
 
 
-def measure_link(device: Device, repeats: int) -> float:
-    """Bytes per second from page-locked memory to the card."""
-    taken = []
+def measure_link(machine: Table, device: Device, repeats: int) -> None:
+    """Measure copies from page-locked memory to the card."""
     with ExitStack() as held:
         stream, event = device.make_stream(), device.make_event()
         held.callback(device.destroy_stream, stream)
@@ -107,34 +77,28 @@ def measure_link(device: Device, repeats: int) -> float:
         array = device.allocate_pinned((LINK_BYTES,), np.uint8)
         address = device.allocate(LINK_BYTES)
         held.callback(device.free, address)
-        for _ in range(2 * repeats + 1):
-            started = time.perf_counter()
+
+        def copy() -> None:
             for _ in range(LINK_COPIES):
                 device.copy_in(address, array, stream)
             device.record(event, stream)
             device.wait(event)
-            taken.append(time.perf_counter() - started)
-    return LINK_COPIES * LINK_BYTES / statistics.median(taken[1:])
+
+        copy()  # the first does not count
+        for _ in range(2 * repeats):
+            machine.note(LINK, "GB/s", LINK_COPIES * LINK_BYTES / seconds_of(copy) / 1e9)
 
 
-def encoder_operations(spec: ModelSpec) -> float | None:
-    """Two per multiplication and addition of the encoder, per pattern; None without torch, or for other networks."""
-    if find_spec("torch") is None:
-        return None
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from microrun.training.vae.network import LATENT_SIZES, PATTERN_SHAPE, Encoder
-
-    if spec.latent_size not in LATENT_SIZES or spec.preprocessing.input_shape != PATTERN_SHAPE:
-        return None
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        Encoder(spec.latent_size)(torch.zeros(1, *spec.input_shape))
-    return float(counter.get_total_flops())
+def operations_unit(precision: str) -> str:
+    """Billions of operations, which in eight bits are no floating-point ones."""
+    return "GOP" if precision == "int8" else "GFLOP"
 
 
 def product_peak(device: str, precision: str) -> float | None:
-    """Operations per second of torch's matrix product, the best of some; None without torch, or a fast one there."""
+    """Billions of operations per second of torch's matrix product, the best of some.
+
+    None without torch, or where torch has no fast product.
+    """
     if find_spec("torch") is None or _is_emulated(device, precision):
         return None
     import torch
@@ -145,17 +109,19 @@ def product_peak(device: str, precision: str) -> float | None:
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if device == "cuda" else before)  # engines take TF32 on cards, too
     size = 8192 if device == "cuda" else 2048
-    multiply = _make_product(torch.device(device), precision, size)
+    product = _make_product(torch.device(device), precision, size)
+
+    def multiply() -> None:
+        product()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
     taken: list[float] = []
     until = time.perf_counter() + PEAK_SECONDS
     while len(taken) < LEAST_PRODUCTS or time.perf_counter() < until:
-        started = time.perf_counter()
-        multiply()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        taken.append(time.perf_counter() - started)
+        taken.append(seconds_of(multiply))
     torch.set_float32_matmul_precision(before)
-    return 2 * size**3 / min(taken)
+    return 2 * size**3 / min(taken) / 1e9
 
 
 def _is_emulated(device: str, precision: str) -> bool:
@@ -184,15 +150,23 @@ def _make_product(processor: torch.device, precision: str, size: int) -> Callabl
     return lambda: torch.mm(typed, typed)
 
 
+def copying(source: NDArray[Any], threads: int) -> Callable[[], float]:
+    """What copies an array with so many threads, and says how long that took."""
+    target = np.empty_like(source)
+
+    def copy(part: slice, _: int) -> None:
+        np.copyto(target[part], source[part])
+
+    return lambda: on_all_cores(copy, len(source), threads)
+
+
 def on_all_cores(work: Callable[[slice, int], None], count: int, cores: int) -> float:
     """Time that all cores together take for a count of pieces of work."""
     edges = np.linspace(0, count, cores + 1).astype(int)
     parts = [slice(int(a), int(b)) for a, b in pairwise(edges)]
     with ThreadPoolExecutor(cores) as pool:
         list(pool.map(lambda core: None, range(cores)))  # the threads exist before the clock starts
-        started = time.perf_counter()
-        list(pool.map(work, parts, range(cores)))
-        return time.perf_counter() - started
+        return seconds_of(lambda: list(pool.map(work, parts, range(cores))))
 
 
 def cpu_name() -> str:

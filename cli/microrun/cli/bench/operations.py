@@ -1,16 +1,43 @@
-"""Operations of a network, counted in its graph."""
+"""Operations of networks, counted in their graphs or their layers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from microrun.runtime.spec import ModelSpec
+
 if TYPE_CHECKING:
     import onnx
 
 Shapes = dict[str, tuple[int, ...]]
+
+
+def encoder_operations(spec: ModelSpec) -> float | None:
+    """Two per multiplication and addition of the encoder, per pattern; None without torch, or for other networks."""
+    if find_spec("torch") is None:
+        return None
+    import torch
+
+    from microrun.training.vae.network import LATENT_SIZES, PATTERN_SHAPE, Encoder
+
+    if spec.latent_size not in LATENT_SIZES or spec.preprocessing.input_shape != PATTERN_SHAPE:
+        return None
+    return count_operations(lambda: Encoder(spec.latent_size)(torch.zeros(1, *spec.input_shape)))
+
+
+def count_operations(work: Callable[[], object]) -> float:
+    """Two per multiplication and addition of what torch is asked to do, which is only pretended."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    # On this device the products of attention are seen, too; on the CPU they hide in one call.
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        work()
+    return float(counter.get_total_flops())
 
 
 def graph_operations(path: Path) -> float | None:
@@ -19,7 +46,7 @@ def graph_operations(path: Path) -> float | None:
     Parameters
     ----------
     path
-        Of a model.
+        A model's file.
 
     Returns
     -------
@@ -39,7 +66,7 @@ def graph_operations(path: Path) -> float | None:
 
 
 def _read_shapes(graph: onnx.GraphProto) -> Shapes:
-    """Of all values; dimensions that have no number are the batch."""
+    """Shapes of all values; dimensions that have no number are the batch."""
     shapes: Shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.value_info, *graph.input, *graph.output):
         shapes[value.name] = tuple(dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim)

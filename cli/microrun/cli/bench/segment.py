@@ -1,21 +1,20 @@
-"""What `microrun bench segment` measures: grains, parts and tilings, against the libraries usual for them."""
+"""What `microrun bench segment` measures beside parts: grains against scikit-learn, and tilings."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.cli.bench.machine import cpu_name, on_all_cores
-from microrun.cli.bench.peers import has
-from microrun.cli.bench.timing import median_seconds, peak_bytes, seconds_of
-from microrun.runtime.cores import count_cores
+from microrun.cli.bench.machine import COPY, copying, machine_table
+from microrun.cli.bench.measurement import Measuring, Table
+from microrun.cli.bench.timing import peak_bytes, seconds_of
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.generation.tiling import tile_isotropic
+from microrun.runtime.progress import Progress
 from microrun.runtime.volumes.segment import Labels, SegmentOptions, segment
 from microrun.runtime.volumes.volume import Volume
 
@@ -26,63 +25,22 @@ NOISE, STRAY = 0.0025, 0.01  # standard deviation of the values, and the share o
 VALUE_SCALE = 100.0
 OPTIONS = SegmentOptions(VALUE_SCALE)
 LEAST_BYTES = 8  # that must move for a voxel: its value read, its label written
-WEIGHED_VOXELS = 1 << 20
+WEIGHED_VOXELS = 1 << 20  # in smaller volumes other things weigh as much
 COPY_BYTES = 1 << 28
-OURS = "microrun"
 TILED = 320
+PEER = "scikit-learn"
+LIBRARIES = {  # that ours are compared with, by module: name, and what brings it
+    "sklearn": (PEER, "'microrun[analyse]'"),
+    "trimesh": ("trimesh", "'microrun[generate]'"),
+    "vtkmodules": ("VTK", "vtk"),
+}
 Values = NDArray[np.float32]
-Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Host:
-    """The processor, cores that this process may use, threads of our kernels, and bytes copied per second by them."""
-
-    cpu: str
-    cores: int
-    threads: int
-    copy_bytes_s: float
-
-
-@dataclass(frozen=True)
-class Segmented:
-    """Segmentation of one noisy volume.
-
-    Parameters
-    ----------
-    size
-        Voxels along each axis.
-    grains, noise
-        Found, and the share of the voxels that is in none.
-    seconds, voxels_s
-        Median time, and voxels per second.
-    voxel_bytes
-        Memory per voxel at most, values and labels included; None where the system does not tell, and of volumes
-        so small that other things weigh as much.
-    of_memory
-        Voxels per second, of what copying would allow if values were read once and labels written once.
-    peer_seconds, of_peer
-        Of scikit-learn's DBSCAN, with the same labels, and how often faster we are; None where it was not run.
-    """
-
-    size: int
-    grains: int
-    noise: float
-    seconds: float
-    voxels_s: float
-    voxel_bytes: float | None
-    of_memory: float
-    peer_seconds: float | None
-    of_peer: float | None
-
-
-@dataclass(frozen=True)
-class Tiled:
-    """A tiling: voxels along each axis, its blocks, and the median time to plan it."""
-
-    size: int
-    blocks: int
-    seconds: float
+def list_missing() -> list[str]:
+    """Libraries that ours would be compared with if they were installed, and what brings them."""
+    missing = (source for module, source in LIBRARIES.items() if find_spec(module) is None)
+    return [f"{name} is not installed; pip install {extra}" for name, extra in missing]
 
 
 def voronoi_cells(size: int, cells: int) -> NDArray[np.int32]:
@@ -108,75 +66,52 @@ def make_grains(size: int) -> Values:
     return values
 
 
-def measure_host(threads: int, repeats: int) -> Host:
-    """Measure how fast so many threads copy."""
-    source = np.ones(COPY_BYTES, np.uint8)
-    target = np.empty_like(source)
+def measure_host(threads: int, repeats: int) -> Table:
+    """Measure how fast so many threads copy, and so how fast values could be read and labels written once."""
+    machine = machine_table()
+    machine.facts["threads"] = threads
+    machine.detail += f", {threads} thread{'s' * (threads > 1)}; aims in brackets are for 2"
+    copy = copying(np.ones(COPY_BYTES, np.uint8), threads)
+    machine.note(COPY, "GB/s", *(COPY_BYTES / copy() / 1e9 for _ in range(2 * repeats + 1)))
+    machine.note("memory allows", "Mvoxel/s", 2 * machine[COPY] * 1e3 / LEAST_BYTES)
+    return machine
 
-    def copy(part: slice, _: int) -> None:
-        np.copyto(target[part], source[part])
 
-    taken = sorted(on_all_cores(copy, COPY_BYTES, threads) for _ in range(2 * repeats + 1))
-    return Host(cpu_name(), count_cores(), threads, COPY_BYTES / taken[repeats])
-
-
-def measure_segmentation(sizes: Sequence[int], host: Host, repeats: int, peer_up_to: int, say: Say) -> list[Segmented]:
+def measure_segmentation(sizes: Sequence[int], machine: Table, repeats: int, peer_up_to: int) -> Measuring:
     """Measure segmentation, and where it is not too slow scikit-learn's.
 
     Parameters
     ----------
     sizes
         Of the volumes, ascending.
-    host
+    machine
         From `measure_host`.
     repeats
         Of ours; scikit-learn takes seconds and is run once.
     peer_up_to
         Largest size for scikit-learn; 0 to leave it out.
-    say
-        Called with what is being done.
 
     Raises
     ------
     MicrorunError
         If scikit-learn finds other grains.
     """
-    results = []
-    for size in sizes:
-        say(f"segmentation, {size}³")
+    tables = [Table(f"segmentation, {size}³") for size in sizes]
+    for number, (size, table) in enumerate(zip(sizes, tables, strict=True)):
+        yield Progress(number, len(sizes), table.title)
         values = make_grains(size)
-        own, labels = _time_segmentation(values, host, repeats)
-        if size <= peer_up_to and has("sklearn"):
-            say(f"scikit-learn's DBSCAN, {size}³")
-            own = _beside_peer(own, values, labels)
-        results.append(own)
-    return results
+        labels = _segment(table, values, int(str(machine.facts["threads"])), repeats)
+        table.note("speed", "Mvoxel/s", values.size / table["time"] / 1e3, remark="(≥ 40)")
+        table.ratio("of memory", "speed", "memory allows", of=machine)
+        if size <= peer_up_to and find_spec("sklearn"):
+            yield Progress(number, len(sizes), f"scikit-learn's DBSCAN, {size}³")
+            table.note(PEER, "ms", 1e3 * check_with_peer(values, labels))
+            table.ratio(f"× {PEER}", PEER, "time", remark="(≥ 300)")
+    return tables
 
 
-def measure_tiling(size: int, repeats: int) -> Tiled:
-    """Measure how long the plan of a cube takes."""
-    plan = partial(tile_isotropic, (size, size, size))
-    return Tiled(size, len(plan()), median_seconds(plan, repeats))
-
-
-def _time_segmentation(values: Values, host: Host, repeats: int) -> tuple[Segmented, Labels]:
-    volume, threads = Volume(values, "benchmark"), host.threads
-    warm = Volume(values[:2], "warm-up")
-    segment(warm, OPTIONS, np.empty(warm.shape, np.int32), threads)
-    peak = None
-    if values.size >= WEIGHED_VOXELS:
-        peak = peak_bytes(lambda: segment(volume, OPTIONS, np.empty(values.shape, np.int32), threads))
-    labels = np.empty(values.shape, np.int32)
-    work = partial(segment, volume, OPTIONS, labels, threads)
-    found = work()
-    seconds = median_seconds(work, repeats)
-    rate, possible = values.size / seconds, 2 * host.copy_bytes_s / LEAST_BYTES
-    memory = None if peak is None else (values.nbytes + peak) / values.size
-    noise = found.noise / values.size
-    return Segmented(len(values), found.grains, noise, seconds, rate, memory, rate / possible, None, None), labels
-
-
-def _beside_peer(own: Segmented, values: Values, labels: Labels) -> Segmented:
+def check_with_peer(values: Values, labels: Labels) -> float:
+    """Seconds of scikit-learn's DBSCAN on a volume; MicrorunError if its labels are not ours."""
     from sklearn.cluster import DBSCAN
 
     scaled = values.ravel().astype(np.float64) * VALUE_SCALE
@@ -184,5 +119,31 @@ def _beside_peer(own: Segmented, values: Values, labels: Labels) -> Segmented:
     peer = DBSCAN(eps=OPTIONS.eps, min_samples=OPTIONS.min_samples, algorithm="kd_tree")
     seconds = seconds_of(lambda: peer.fit(points))
     if not np.array_equal(peer.labels_, labels.ravel()):
-        raise MicrorunError(f"expected scikit-learn's labels at {own.size}³, ours differ: a defect; please report it")
-    return dataclasses.replace(own, peer_seconds=seconds, of_peer=seconds / own.seconds)
+        raise MicrorunError(
+            f"expected scikit-learn's labels at {len(values)}³, ours differ: a defect; please report it"
+        )
+    return seconds
+
+
+def measure_tiling(size: int, repeats: int) -> Table:
+    """Measure how long the tiling of a cube takes."""
+    table, work = Table(f"tiling, {size}³"), partial(tile_isotropic, (size, size, size))
+    table.note("blocks", "", len(work()))
+    table.note("time", "ms", *(1e3 * seconds_of(work) for _ in range(repeats)), remark="(< 50)")
+    return table
+
+
+def _segment(table: Table, values: Values, threads: int, repeats: int) -> Labels:
+    volume, warm = Volume(values, "benchmark"), Volume(values[:2], "warm-up")
+    segment(warm, OPTIONS, np.empty(warm.shape, np.int32), threads)
+    if values.size >= WEIGHED_VOXELS:
+        peak = peak_bytes(lambda: segment(volume, OPTIONS, np.empty(values.shape, np.int32), threads))
+        if peak is not None:
+            table.note("memory", "B/voxel", (values.nbytes + peak) / values.size, remark="(≤ 12)")
+    labels = np.empty(values.shape, np.int32)
+    work = partial(segment, volume, OPTIONS, labels, threads)
+    found = work()
+    table.note("grains", "", found.grains)
+    table.note("noise", "%", 100 * found.noise / values.size)
+    table.note("time", "ms", *(1e3 * seconds_of(work) for _ in range(repeats)))
+    return labels

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +16,6 @@ def seconds_of(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def median_seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median time of some runs."""
-    return statistics.median(seconds_of(work) for _ in range(repeats))
 
 
 def peak_bytes(work: Callable[[], object]) -> int | None:
