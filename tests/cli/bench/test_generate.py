@@ -15,7 +15,7 @@ from command_line import Microrun, check_refused
 from make_denoisers import write_denoiser
 from make_models import write_encoder
 
-from microrun.cli.bench import generate, grainpaint
+from microrun.cli.bench import generate, grainpaint, machine
 from microrun.cli.bench.generate import Contender, count_evaluations, measure_networks, open_peers
 from microrun.cli.bench.grainpaint import BIG, SMALL, GrainPaint
 from microrun.cli.bench.measurement import figure, print_tables
@@ -147,7 +147,7 @@ def contender(name: str, device: str, rates: list[float], operations: float | No
 
 def test_medians_are_compared_with_the_peers_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     peaks = iter([4.0, None, 8.0, 8.0, 3.0, None, 8.0, 8.0, 2.0, None, 1.0, 8.0])
-    monkeypatch.setattr(generate, "product_peak", lambda device, precision: next(peaks))
+    monkeypatch.setattr(machine, "product_peak", lambda device, precision: next(peaks))
     ours = [contender("a", "cpu", [4, 40, 6]), contender("b", "cuda", [100, 50, 70])]
     peers = [contender("GrainPaint small", "cpu", [1, 2, 3]), contender("big", "cuda", [0.5, 0.25, 0.5], None)]
     a, b, small, big = finish(measure_networks(ours, peers, 3))

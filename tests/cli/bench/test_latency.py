@@ -67,7 +67,7 @@ def test_the_command_prints_and_writes_what_it_measured(microrun: Microrun, engi
     assert opened.facts["model"] == str(engine)
     assert (opened.facts["device"], opened.facts["precision"]) == ("cpu", "f32")
     assert opened.facts["sha256"] == hash_file(engine)
-    assert isinstance(machine.facts["cores"], int) and machine.facts["cores"] >= 1
+    assert machine.facts["cores"] >= 1
     assert [table.title for table in steps] == ["preprocessing alone", "engine alone", "push to latents, 200/s"]
     assert steps[-1].facts["rate_patterns_s"] == 200
     for table in steps:

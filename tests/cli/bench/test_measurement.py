@@ -21,10 +21,10 @@ def test_the_median_of_all_samples_counts() -> None:
 def test_the_best_sample_is_the_peak() -> None:
     table = Table("engine")
     for sample in (3.0, None, 5.0, 4.0):
-        table.note_peak("peak", "GFLOP/s", sample)
+        table.note_best("peak", "GFLOP/s", sample)
     assert table["peak"] == 5 and table.rows["peak"].unit == "GFLOP/s"
     other = Table("other")
-    other.note_peak("peak", "GFLOP/s", None)
+    other.note_best("peak", "GFLOP/s", None)
     assert other.rows == {}
 
 

@@ -92,7 +92,8 @@ def measure_encode(source: FileSource, subjects: Sequence[Subject[Engine]], repe
     if any(subject.engine.info.device == "cuda" for subject in subjects):
         yield Progress(0, repeats, "copies to the card")
         card = Cuda()
-        machine.detail, machine.facts["card"] = f"{machine.detail}; {card.card.name}", card.card.name
+        machine.detail += f"; {card.card.name}"
+        machine.facts["card"] = card.card.name
         limits.measure_link(machine, card, repeats)
     for subject, table in zip(subjects, tables, strict=True):
         yield Progress(0, repeats, f"{table.title}: one pattern at a time")
@@ -110,14 +111,11 @@ def measure_encode(source: FileSource, subjects: Sequence[Subject[Engine]], repe
 def _take_turns(source: FileSource, subjects: Sequence[Subject[Engine]], tables: Sequence[Table]) -> Iterator[str]:
     for subject, table in zip(subjects, tables, strict=True):
         yield table.title
-        info = subject.engine.info
         table.note(ENGINE, RATE, engine_rate(subject.engine, ENGINE_SECONDS))
         rate, first = _encode(source, subject.engine)
         table.note(END, RATE, rate)
         table.note(FIRST, "s", first)
-        table.note_peak(
-            limits.PEAK, f"{limits.operations_unit(info.precision)}/s", limits.product_peak(info.device, info.precision)
-        )
+        limits.note_peak(table)
     networks = {subject.name: subject.network for subject in subjects if subject.network is not None}
     for name, network in networks.items():
         yield f"{name}, torch and kikuchipy"
@@ -139,7 +137,7 @@ def compare(table: Table, spec: ModelSpec, machine: Table) -> None:
     machine
         The machine's table.
     """
-    device = str(table.facts["device"])
+    device = table.facts["device"]
     bound = BOUNDS[device]
     table.note(bound, RATE, bound_rate(table[ENGINE], machine[limits.PREPARE], device))
     table.ratio(f"of {bound}", END, bound)
@@ -166,7 +164,7 @@ def _compare_products(table: Table, spec: ModelSpec) -> None:
     if operations is None or limits.PEAK not in table.rows:
         table.ratio("share of engine", END, ENGINE)
         return
-    unit = limits.operations_unit(str(table.facts["precision"]))
+    unit = limits.operations_unit(table)
     table.note("a pattern takes", unit, operations / 1e9)
     for name, share in ((ENGINE, "engine alone of peak"), (END, "share of matmul peak")):
         table.note(f"{name} computes", f"{unit}/s", table[name] * operations / 1e9)

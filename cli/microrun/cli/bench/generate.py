@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 
 from microrun.cli.bench.grainpaint import BIG, SMALL, GrainPaint
-from microrun.cli.bench.machine import PEAK, product_peak
+from microrun.cli.bench.machine import PEAK, note_peak
 from microrun.cli.bench.measurement import Measuring, Table
 from microrun.cli.bench.models import Subject, engine_table
 from microrun.cli.bench.operations import graph_operations
@@ -104,7 +104,7 @@ def measure_networks(ours: Sequence[Contender], peers: Sequence[Contender], repe
             table = contender.table
             yield Progress(number, repeats, table.title)
             table.note(SPEED, "evaluations/s", contender.measure())
-            table.note_peak(PEAK, "GFLOP/s", product_peak(str(table.facts["device"]), str(table.facts["precision"])))
+            note_peak(table)
     for contender in contenders:
         if contender.operations:
             contender.table.note("an evaluation", "GFLOP", contender.operations / 1e9)
@@ -112,7 +112,7 @@ def measure_networks(ours: Sequence[Contender], peers: Sequence[Contender], repe
             contender.table.ratio("of matmul peak", "computes", PEAK)
     for own, peer in product((contender.table for contender in ours), (contender.table for contender in peers)):
         if own.facts["device"] == peer.facts["device"]:
-            name = str(peer.facts["model"])
+            name = peer.facts["model"]
             own.ratio(f"× {name}", SPEED, SPEED, of=peer, remark=AIMS.get(name, ""))
     return [contender.table for contender in contenders]
 

@@ -89,9 +89,15 @@ def measure_link(machine: Table, device: Device, repeats: int) -> None:
             machine.note(LINK, "GB/s", LINK_COPIES * LINK_BYTES / seconds_of(copy) / 1e9)
 
 
-def operations_unit(precision: str) -> str:
-    """Billions of operations, which in eight bits are no floating-point ones."""
-    return "GOP" if precision == "int8" else "GFLOP"
+def operations_unit(table: Table) -> str:
+    """Billions of an engine's operations, which in eight bits are no floating-point ones."""
+    return "GOP" if table.facts["precision"] == "int8" else "GFLOP"
+
+
+def note_peak(table: Table) -> None:
+    """Measure products of matrices where an engine runs, in its precision; the best one of all repeats counts."""
+    peak = product_peak(table.facts["device"], table.facts["precision"])
+    table.note_best(PEAK, f"{operations_unit(table)}/s", peak)
 
 
 def product_peak(device: str, precision: str) -> float | None:

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 
@@ -61,7 +62,7 @@ class Table:
 
     title: str
     detail: str = ""
-    facts: dict[str, object] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, Measurement] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> float:
@@ -72,8 +73,8 @@ class Table:
         """Add samples to a measurement."""
         self.rows.setdefault(name, Measurement(name, unit, remark=remark)).samples.extend(samples)
 
-    def note_peak(self, name: str, unit: str, sample: float | None) -> None:
-        """Keep the best sample only, for what is possible is no median; None was not measured."""
+    def note_best(self, name: str, unit: str, sample: float | None) -> None:
+        """Keep the best sample only: what is possible is no median. None is none."""
         if sample is not None:
             best = max([sample, *(self.rows[name].samples if name in self.rows else ())])
             self.rows[name] = Measurement(name, unit, [best])

@@ -100,7 +100,7 @@ def measure_segmentation(sizes: Sequence[int], machine: Table, repeats: int, pee
     for number, (size, table) in enumerate(zip(sizes, tables, strict=True)):
         yield Progress(number, len(sizes), table.title)
         values = make_grains(size)
-        labels = _segment(table, values, int(str(machine.facts["threads"])), repeats)
+        labels = _segment(table, values, machine.facts["threads"], repeats)
         table.note("speed", "Mvoxel/s", values.size / table["time"] / 1e3, remark="(≥ 40)")
         table.ratio("of memory", "speed", "memory allows", of=machine)
         if size <= peer_up_to and find_spec("sklearn"):
