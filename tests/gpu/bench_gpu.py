@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from microrun.cli import console
 from microrun.cli.bench.encode import ENGINE_SECONDS, engine_rate, list_doubts, measure_encode, write_scan
 from microrun.cli.bench.measurement import Table, print_tables, write_tables
-from microrun.cli.bench.models import Subject
+from microrun.cli.bench.models import Model, Subject
 from microrun.export.vae_to_onnx import MeanEncoder, export_checkpoint
 from microrun.runtime.engines.engine import Engine, EngineRequest
 from microrun.runtime.engines.nvidia.build_plan import BuildRequest, build_plan
@@ -92,7 +92,11 @@ def main(out: Path, patterns: int, repeats: int) -> None:
         folder = Path(name)
         source = write_scan(folder, patterns)
         subjects = [
-            Subject(f"D = {size}, {library}", held.enter_context(open_it()), partial(open_it, batch=1, lanes=1))
+            Subject(
+                Model(f"D = {size}, {library}", lambda precision: folder),  # opened already: nobody asks for the file
+                held.enter_context(open_it()),
+                partial(open_it, batch=1, lanes=1),
+            )
             for size in LATENT_SIZES
             for library, open_it in find_openers(size, folder)
         ]

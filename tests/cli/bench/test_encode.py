@@ -12,9 +12,9 @@ from command_line import Microrun
 from fake_cuda_engine import FakeCudaEngine, clean_card
 
 from microrun.cli.bench import encode
-from microrun.cli.bench.encode import Moved, bound_rate, compare, count_bytes, list_doubts, measure_encode, write_scan
+from microrun.cli.bench.encode import bound_rate, compare, count_bytes, list_doubts, measure_encode, write_scan
 from microrun.cli.bench.measurement import Table, figure, print_tables, write_tables
-from microrun.cli.bench.models import Subject, given_encoder, open_models, parse_asks
+from microrun.cli.bench.models import Subject, given_encoder, given_model, open_models, parse_asks
 from microrun.cli.bench.operations import encoder_operations
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.progress import finish
@@ -37,8 +37,9 @@ def compared(device: str = "cpu", precision: str = "f32", **more: float) -> Tabl
 
 def test_every_byte_of_a_pattern_is_counted() -> None:
     prepared, latents = 120 * 120 * 4, 32 * 4
-    assert count_bytes(SPEC, PATTERN_BYTES, "cpu") == Moved(PATTERN_BYTES + 4 * prepared + latents, 0, 0)
-    assert count_bytes(SPEC, 1000, "cuda") == Moved(1000 + 4 * prepared + latents, prepared, latents)
+    assert count_bytes(SPEC, "cpu") == (PATTERN_BYTES + 4 * prepared + latents, 0, 0)
+    moved = PATTERN_BYTES + 4 * prepared + latents
+    assert count_bytes(SPEC, "cuda") == (moved, prepared, latents)
 
 
 def test_on_the_cpu_engine_and_preprocessing_share_the_cores() -> None:
@@ -57,12 +58,12 @@ def test_ratios_are_those_of_the_rows_beside() -> None:
 
 def test_shares_are_of_what_there_is() -> None:
     table = compared(device="cuda")
-    moved = count_bytes(SPEC, PATTERN_BYTES, "cuda")
-    assert table["share of memory"] == pytest.approx(500 * moved.memory / 40e9)
-    assert table["share of PCIe"] == pytest.approx(500 * moved.to_card / 10e9)
+    memory, to_card, back = count_bytes(SPEC, "cuda")
+    assert table["share of memory"] == pytest.approx(500 * memory / 40e9)
+    assert table["share of PCIe"] == pytest.approx(500 * to_card / 10e9)
     assert table["share of preprocessing"] == pytest.approx(500 / 20_000)
     assert table["the slower of both"] == 1000
-    assert table["a pattern back"] == pytest.approx(moved.from_card / 1e3)
+    assert table["a pattern back"] == pytest.approx(back / 1e3)
 
 
 def test_without_a_card_no_link_is_used() -> None:
@@ -155,7 +156,7 @@ def test_a_card_is_measured_with_its_link(
     with clean_card() as card:
         monkeypatch.setattr(encode, "Cuda", lambda: card)
         with FakeCudaEngine(card) as engine:
-            subject = Subject("fake", engine, lambda: FakeCudaEngine(card, lanes=1, batch=1))
+            subject = Subject(given_model("vae32"), engine, lambda: FakeCudaEngine(card, lanes=1, batch=1))
             machine, table = finish(measure_encode(write_scan(tmp_path, 64), [subject], 1))
     assert machine.facts["card"] == "NVIDIA Fake"
     assert machine["page-locked to card"] > 0

@@ -46,9 +46,9 @@ def test_every_combination_is_opened_once(engine: Path) -> None:
             info = subject.engine.info
             assert single.info == dataclasses.replace(info, lanes=1, batch=1)
         table = subject.table()
-        assert table.title == f"{subject.name}, f32 on cpu"
+        assert table.title == f"{subject.model.name}, f32 on cpu"
         assert table.detail.startswith(f"{info.library}, {info.lanes} lane")
-        assert table.facts == {"model": subject.name, **dataclasses.asdict(info)}
+        assert table.facts == {"model": subject.model.name, **dataclasses.asdict(info)}
 
 
 def test_denoisers_are_opened_in_every_precision_once(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_denoisers_are_opened_in_every_precision_once(tmp_path: Path) -> None:
         subjects, _ = finish(open_models([model], asks, open_denoiser, held))
         precisions = [subject.engine.info.precision for subject in subjects]
         assert "f32" in precisions and len(set(precisions)) == len(precisions)
-        assert all(subject.name == model.name and subject.engine.info.batch == 2 for subject in subjects)
+        assert all(subject.model == model and subject.engine.info.batch == 2 for subject in subjects)
 
 
 def test_what_is_being_opened_is_told(engine: Path) -> None:

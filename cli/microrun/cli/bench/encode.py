@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -37,14 +37,6 @@ ENGINE, END, FIRST, PEER = "engine alone", "end to end", "first latents", "torch
 BOUNDS = {"cpu": "engine + preprocessing", "cuda": "the slower of both"}  # on the CPU they share the cores
 
 
-class Moved(NamedTuple):
-    """Bytes that one pattern moves: through the host's memory, to the card, and from it."""
-
-    memory: int
-    to_card: int
-    from_card: int
-
-
 def write_scan(folder: Path, patterns: int) -> FileSource:
     """Write a UP2 file of whole rows, with few different patterns in it."""
     rows = max(1, patterns // COLUMNS)
@@ -70,22 +62,7 @@ def list_doubts(source: FileSource, subjects: Sequence[Subject[Engine]]) -> list
 
 
 def measure_encode(source: FileSource, subjects: Sequence[Subject[Engine]], repeats: int) -> Measuring:
-    """Measure the machine, then all engines, one after the other in every repeat.
-
-    Parameters
-    ----------
-    source
-        From `write_scan`.
-    subjects
-        Encoders that prepare patterns alike.
-    repeats
-        Of every measurement.
-
-    Returns
-    -------
-    list of Table
-        The machine's, then one for every subject.
-    """
+    """Measure the machine, then all engines, one after the other in every repeat; the machine's table comes first."""
     yield Progress(0, repeats, "memory and preprocessing")
     machine, tables = limits.machine_table(), [subject.table() for subject in subjects]
     limits.measure_patterns(machine, source, subjects[0].engine.spec.preprocessing, repeats)
@@ -116,27 +93,17 @@ def _take_turns(source: FileSource, subjects: Sequence[Subject[Engine]], tables:
         table.note(END, RATE, rate)
         table.note(FIRST, "s", first)
         limits.note_peak(table)
-    networks = {subject.name: subject.network for subject in subjects if subject.network is not None}
-    for name, network in networks.items():
-        yield f"{name}, torch and kikuchipy"
-        rate = _peer_rate(source, network)
-        for subject, table in zip(subjects, tables, strict=True):
-            if subject.name == name:
-                table.note(PEER, RATE, rate)
+    for model in dict.fromkeys(subject.model for subject in subjects):
+        if model.network is not None:
+            yield f"{model.name}, torch and kikuchipy"
+            rate = _peer_rate(source, model.network)
+            for subject, table in zip(subjects, tables, strict=True):
+                if subject.model is model:
+                    table.note(PEER, RATE, rate)
 
 
 def compare(table: Table, spec: ModelSpec, machine: Table) -> None:
-    """Note the ratios that matter, and how much of every resource encoding end to end uses.
-
-    Parameters
-    ----------
-    table
-        An engine's, with what was measured of it.
-    spec
-        The encoder's.
-    machine
-        The machine's table.
-    """
+    """Note the ratios that matter, and how much of every resource of the machine encoding end to end uses."""
     device = table.facts["device"]
     bound = BOUNDS[device]
     table.note(bound, RATE, bound_rate(table[ENGINE], machine[limits.PREPARE], device))
@@ -144,14 +111,14 @@ def compare(table: Table, spec: ModelSpec, machine: Table) -> None:
     table.ratio("of engine alone", END, ENGINE)
     table.ratio("times the peer", END, PEER)
     _compare_products(table, spec)
-    moved = count_bytes(spec, PATTERN_BYTES, device)
-    table.note("a pattern in memory", "kB", moved.memory / 1e3)
-    table.note("traffic in memory", "GB/s", table[END] * moved.memory / 1e9)
+    memory, to_card, back = count_bytes(spec, device)
+    table.note("a pattern in memory", "kB", memory / 1e3)
+    table.note("traffic in memory", "GB/s", table[END] * memory / 1e9)
     table.ratio("share of memory", "traffic in memory", limits.TRAFFIC, of=machine)
-    if moved.to_card:
-        table.note("a pattern to the card", "kB", moved.to_card / 1e3)
-        table.note("a pattern back", "kB", moved.from_card / 1e3)
-        table.note("traffic to the card", "GB/s", table[END] * moved.to_card / 1e9)
+    if to_card:
+        table.note("a pattern to the card", "kB", to_card / 1e3)
+        table.note("a pattern back", "kB", back / 1e3)
+        table.note("traffic to the card", "GB/s", table[END] * to_card / 1e9)
         table.ratio("share of PCIe", "traffic to the card", limits.LINK, of=machine)
     table.ratio("share of preprocessing", END, limits.PREPARE, of=machine)
     largest = max((name for name in table.rows if name.startswith("share of")), key=table.__getitem__)
@@ -171,15 +138,15 @@ def _compare_products(table: Table, spec: ModelSpec) -> None:
         table.ratio(share, f"{name} computes", limits.PEAK)
 
 
-def count_bytes(spec: ModelSpec, pattern_bytes: int, device: str) -> Moved:
-    """Bytes that must move for one pattern.
+def count_bytes(spec: ModelSpec, device: str) -> tuple[int, int, int]:
+    """Bytes that must move for one pattern: through the host's memory, to the card, and back.
 
     Raw patterns are read once, and binned while they are in a core's cache. Prepared ones are written, copied into
     the engine's buffer, and read there, by the engine or by the card; latents are written.
     """
     prepared, latents = (4 * int(np.prod(shape)) for shape in (spec.input_shape, spec.output_shape))
     there, back = (prepared, latents) if device == "cuda" else (0, 0)
-    return Moved(pattern_bytes + 4 * prepared + latents, there, back)
+    return PATTERN_BYTES + 4 * prepared + latents, there, back
 
 
 def bound_rate(engine: float, prepare: float, device: str) -> float:

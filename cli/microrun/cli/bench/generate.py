@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 from microrun.cli.bench.grainpaint import BIG, SMALL, GrainPaint
 from microrun.cli.bench.machine import PEAK, note_peak
@@ -33,19 +33,8 @@ PUBLISHED = "GrainPaint"
 SPEED = "speed"
 
 
-@dataclass(frozen=True)
-class Contender:
-    """A network that is to be measured.
-
-    Parameters
-    ----------
-    table
-        Takes the measurements.
-    operations
-        Of one evaluation; None where they are not known.
-    measure
-        Evaluates blocks for a while and says how many per second.
-    """
+class Contender(NamedTuple):
+    """A network's table, operations of one evaluation if known, and what evaluates for a while and says how fast."""
 
     table: Table
     operations: float | None
@@ -84,20 +73,7 @@ def open_peers(devices: Iterable[str]) -> tuple[list[Contender], list[str]]:
 
 
 def measure_networks(ours: Sequence[Contender], peers: Sequence[Contender], repeats: int) -> Measuring:
-    """Measure all networks, one after the other in every repeat.
-
-    Parameters
-    ----------
-    ours, peers
-        From `contend` and `contend_peer`.
-    repeats
-        Of every measurement.
-
-    Returns
-    -------
-    list of Table
-        Ours, then the peers'.
-    """
+    """Measure all networks, one after the other in every repeat; ours come first."""
     contenders = [*ours, *peers]
     for number in range(repeats):
         for contender in contenders:
@@ -118,22 +94,7 @@ def measure_networks(ours: Sequence[Contender], peers: Sequence[Contender], repe
 
 
 def count_evaluations(size: int, presets: Mapping[str, Sampling], schedule: Schedule) -> list[Table]:
-    """Count what a cube takes as GrainPaint draws it, and as we do with each of the presets.
-
-    Parameters
-    ----------
-    size
-        Voxels along each axis.
-    presets
-        By their names.
-    schedule
-        The one that the network was trained with.
-
-    Returns
-    -------
-    list of Table
-        GrainPaint's, then one for every preset.
-    """
+    """Count what a cube takes as GrainPaint draws it, and as we do with each of the presets."""
     tiling = tile_isotropic((size, size, size))
     counts = {name: count_work(tiling, schedule, sampling).evaluations for name, sampling in presets.items()}
     counts = {PUBLISHED: len(tiling) * GRAINPAINT_EVALUATIONS, **counts}

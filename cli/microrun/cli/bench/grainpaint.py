@@ -23,17 +23,7 @@ TIMESTEPS = 250
 
 @dataclass(frozen=True)
 class GrainPaint:
-    """One of the networks.
-
-    Parameters
-    ----------
-    name
-        What people call it.
-    head_size
-        Channels of each of the eight heads of attention.
-    condition_size
-        Length of the constant that stands for a text.
-    """
+    """One of the networks: channels of its eight heads of attention, length of the constant that stands for a text."""
 
     name: str
     head_size: int

@@ -39,23 +39,8 @@ def make_patterns(count: int) -> Raw:
 
 
 def measure_latency(engine: Engine, runs: int, rate: float) -> list[Table]:
-    """Measure preprocessing, an engine of one lane and a batch of one, and both in a stream.
-
-    Parameters
-    ----------
-    engine
-        An encoder, opened with one lane and a batch of one.
-    runs
-        Patterns of every measurement.
-    rate
-        Patterns per second of the camera.
-
-    Returns
-    -------
-    list of Table
-        Preprocessing alone, the engine alone, and the stream from the camera's push to the latents.
-    """
-    engine.spec.require("encoder", source=engine.info.path.name, task="encoding")
+    """Measure preprocessing, an engine of one lane and a batch of one, and both in a stream of some patterns/s."""
+    check_encoder(engine)
     patterns = make_patterns(POOL)
     stream_taken, delivered = stream_seconds(engine, patterns, runs, rate)
     stream = f"push to latents, {rate:g}/s"

@@ -32,47 +32,24 @@ Runner = TypeVar("Runner", Engine, Denoiser)
 
 @dataclass(frozen=True)
 class Model:
-    """A model that can be opened.
-
-    Parameters
-    ----------
-    name
-        For people.
-    file
-        Gives the file that computes in a precision.
-    network
-        The same one in torch, for a peer; None for no peer.
-    """
+    """A model's name, what gives the file that computes in a precision, and torch's network for a peer or None."""
 
     name: str
     file: Callable[[Precision], Path]
-    network: Any = None
+    network: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Subject(Generic[Runner]):
-    """A model that was opened.
+    """A model, open, and what opens it again with one lane and a batch of one."""
 
-    Parameters
-    ----------
-    name
-        Of the model, for people.
-    engine
-        Open.
-    open_single
-        Opens it again, with one lane and a batch of one.
-    network
-        The same one in torch, for a peer; None for no peer.
-    """
-
-    name: str
+    model: Model
     engine: Runner
     open_single: Callable[[], Runner]
-    network: Any = field(default=None, repr=False)
 
     def table(self) -> Table:
         """A table without measurements yet."""
-        return engine_table(self.name, self.engine.info)
+        return engine_table(self.model.name, self.engine.info)
 
 
 def engine_table(name: str, info: EngineInfo) -> Table:
@@ -97,16 +74,7 @@ def open_models(
     open_model: Callable[[Path, Device, EngineRequest], Runner],
     held: ExitStack,
 ) -> Job[tuple[list[Subject[Runner]], list[str]]]:
-    """Open every model on every device in every precision.
-
-    Parameters
-    ----------
-    models, asks
-        What to open, and how.
-    open_model
-        Opens a file.
-    held
-        Closes what was opened.
+    """Open every model on every device in every precision; ``held`` closes what was opened.
 
     Returns
     -------
@@ -137,7 +105,7 @@ def open_models(
             continue
         if all(engine.info != other.engine.info for other in subjects):
             single = partial(open_model, path, device, EngineRequest(request.precision, 1, 1))
-            subjects.append(Subject(model.name, engine, single, model.network))
+            subjects.append(Subject(model, engine, single))
     if not subjects:
         raise EngineError("; ".join(refused))
     return subjects, refused

@@ -43,15 +43,7 @@ def count_operations(work: Callable[[], object]) -> float:
 def graph_operations(path: Path) -> float | None:
     """Two per multiplication and addition in convolutions and products of matrices, for a batch of one.
 
-    Parameters
-    ----------
-    path
-        A model's file.
-
-    Returns
-    -------
-    float or None
-        None where it is no .onnx file, onnx is not installed, or the file does not tell the shapes inside.
+    None where it is no .onnx file, onnx is not installed, or the file does not tell the shapes inside.
     """
     if path.suffix.lower() != ".onnx" or find_spec("onnx") is None:
         return None

@@ -78,18 +78,7 @@ def measure_host(threads: int, repeats: int) -> Table:
 
 
 def measure_segmentation(sizes: Sequence[int], machine: Table, repeats: int, peer_up_to: int) -> Measuring:
-    """Measure segmentation, and where it is not too slow scikit-learn's.
-
-    Parameters
-    ----------
-    sizes
-        Of the volumes, ascending.
-    machine
-        From `measure_host`.
-    repeats
-        Of ours; scikit-learn takes seconds and is run once.
-    peer_up_to
-        Largest size for scikit-learn; 0 to leave it out.
+    """Measure segmentation of volumes, and up to a size scikit-learn's, which takes seconds and is run once.
 
     Raises
     ------

@@ -44,21 +44,7 @@ def make_sphere(bands: int) -> Triangles:
 def measure_voxelisation(part: str, triangles: Triangles, size: int, repeats: int) -> Measuring:
     """Measure our voxelisation and that of the libraries which are installed, in turns.
 
-    Parameters
-    ----------
-    part
-        Its name.
-    triangles
-        (n, 3, 3): corners as z, y, x.
-    size
-        Voxels along the longest side.
-    repeats
-        Of every measurement.
-
-    Returns
-    -------
-    list of Table
-        One.
+    Triangles are (n, 3, 3), corners as z, y, x; the size is that of the longest side, in voxels.
     """
     yield Progress(0, repeats, f"voxelisation, {size}³")
     table = Table(f"{part}, {len(triangles):,} faces, {size}³")
