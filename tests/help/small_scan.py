@@ -10,6 +10,7 @@ from write_up2 import Header, make_patterns, write_up
 
 SIG_SHAPE = (60, 60)
 NAV_SHAPE = (3, 5)
+HEADER = Header(sig_shape=SIG_SHAPE, nav_shape=NAV_SHAPE)
 FLAT = 7
 
 
@@ -17,7 +18,7 @@ def write_scan(path: Path) -> Path:
     """Patterns of noise, one of them constant."""
     patterns = make_patterns(15, SIG_SHAPE)
     patterns[FLAT] = 1000
-    return write_up(path, patterns, Header(sig_shape=SIG_SHAPE, nav_shape=NAV_SHAPE))
+    return write_up(path, patterns, HEADER)
 
 
 def encode_scan(microrun: Microrun, scan: Path) -> Path:

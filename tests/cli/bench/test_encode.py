@@ -37,8 +37,8 @@ def compared(device: str = "cpu", precision: str = "f32", **more: float) -> Tabl
 
 def test_every_byte_of_a_pattern_is_counted() -> None:
     prepared, latents = 120 * 120 * 4, 32 * 4
-    assert count_bytes(SPEC, "cpu") == (PATTERN_BYTES + 4 * prepared + latents, 0, 0)
-    moved = PATTERN_BYTES + 4 * prepared + latents
+    assert count_bytes(SPEC, "cpu") == (PATTERN_BYTES + 2 * prepared + latents, 0, 0)
+    moved = PATTERN_BYTES + 2 * prepared + latents
     assert count_bytes(SPEC, "cuda") == (moved, prepared, latents)
 
 
@@ -161,7 +161,7 @@ def test_a_card_is_measured_with_its_link(
     assert machine.facts["card"] == "NVIDIA Fake"
     assert machine["page-locked to card"] > 0
     moved = [table[name] * 1e3 for name in ("a pattern in memory", "a pattern to the card", "a pattern back")]
-    assert moved == pytest.approx([PATTERN_BYTES + 4 * 64 + 12, 64, 12])
+    assert moved == pytest.approx([PATTERN_BYTES + 2 * 64 + 12, 64, 12])
     shares = [name for name in table.rows if name.startswith("share of ")]
     assert shares == ["share of engine", "share of memory", "share of PCIe", "share of preprocessing"]
     write_tables(tmp_path / "bench.json", [machine, table])

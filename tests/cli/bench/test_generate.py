@@ -26,7 +26,7 @@ from microrun.export.step_graph import trace_step
 from microrun.runtime.engines.denoiser import Denoiser
 from microrun.runtime.engines.engine import EngineInfo
 from microrun.runtime.generation.effort import GRAINPAINT_EVALUATIONS, measure_speed
-from microrun.runtime.generation.request import PRESETS
+from microrun.runtime.generation.recipe import PRESETS
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.generation.tiling import tile_isotropic
 from microrun.runtime.progress import finish

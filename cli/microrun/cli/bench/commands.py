@@ -57,7 +57,7 @@ def encode(
     """
     from microrun.cli.bench import models
     from microrun.cli.bench.encode import list_doubts, measure_encode, write_scan
-    from microrun.runtime.maps.judge import check_alike
+    from microrun.runtime.maps.compared_models import check_alike
 
     if latent and engine:
         raise MicrorunError("expected --latent for random models or --engine for given ones; got both")
@@ -167,7 +167,7 @@ def generate(
     from microrun.cli.bench.generate import contend, count_evaluations, measure_networks, open_peers
     from microrun.cli.bench.machine import machine_table
     from microrun.runtime.generation.effort import check_block
-    from microrun.runtime.generation.request import PRESETS
+    from microrun.runtime.generation.recipe import PRESETS
 
     _check_out(out)
     asks = models.parse_asks(device or ["auto"], precision or ["auto"], lanes, batch)

@@ -141,12 +141,12 @@ def _compare_products(table: Table, spec: ModelSpec) -> None:
 def count_bytes(spec: ModelSpec, device: str) -> tuple[int, int, int]:
     """Bytes that must move for one pattern: through the host's memory, to the card, and back.
 
-    Raw patterns are read once, and binned while they are in a core's cache. Prepared ones are written, copied into
-    the engine's buffer, and read there, by the engine or by the card; latents are written.
+    Raw patterns are read once, and binned while they are in a core's cache. Prepared ones are written into the
+    engine's own buffer and read there, by the engine or by the card; latents are written.
     """
     prepared, latents = (4 * int(np.prod(shape)) for shape in (spec.input_shape, spec.output_shape))
     there, back = (prepared, latents) if device == "cuda" else (0, 0)
-    return PATTERN_BYTES + 4 * prepared + latents, there, back
+    return PATTERN_BYTES + 2 * prepared + latents, there, back
 
 
 def bound_rate(engine: float, prepare: float, device: str) -> float:
@@ -160,13 +160,13 @@ def engine_rate(engine: Engine, seconds: float) -> float:
     inputs = np.random.default_rng(0).uniform(-1, 1, (batch, *engine.spec.input_shape)).astype(np.float32)
     lanes = [engine.lane() for _ in range(engine.info.lanes)]
     for lane in lanes:
-        lane.run(inputs)
+        lane.run(inputs)  # they stay in the lane's buffer
     started = time.perf_counter()
 
     def run(lane: Lane) -> int:
         count = 0
         while time.perf_counter() - started < seconds:
-            lane.run(inputs)
+            lane.compute(batch)
             count += batch
         return count
 
@@ -178,11 +178,13 @@ def _encode(source: FileSource, engine: Engine) -> tuple[float, float]:
     """Patterns per second from the scan file to the latents file, and the time to the first latents."""
     out = source.path.with_suffix(".latents.h5")
     out.unlink(missing_ok=True)
-    came: list[float] = []
     started = time.perf_counter()
-    request = EncodeRequest(source.path, out, background="none")
-    done = encode_scan(request, engine, progress=lambda statistics: came.append(time.perf_counter()))
-    return done.mean_rate, came[0] - started
+    with encode_scan(EncodeRequest(source.path, out, background="none"), engine) as run:
+        next(run)
+        first = time.perf_counter() - started
+        for _ in run:
+            pass
+    return run.statistics.mean_rate, first
 
 
 def _peer_rate(source: FileSource, network: Any) -> float:

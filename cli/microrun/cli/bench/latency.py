@@ -40,7 +40,7 @@ def make_patterns(count: int) -> Raw:
 
 def measure_latency(engine: Engine, runs: int, rate: float) -> list[Table]:
     """Measure preprocessing, an engine of one lane and a batch of one, and both in a stream of some patterns/s."""
-    check_encoder(engine)
+    engine.spec.require("encoder", source=engine.info.path.name, task="encoding")
     patterns = make_patterns(POOL)
     stream_taken, delivered = stream_seconds(engine, patterns, runs, rate)
     stream = f"push to latents, {rate:g}/s"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from microrun.cli.bench.measurement import Table
 from microrun.cli.bench.timing import seconds_of
+from microrun.runtime.array_types import Float32
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.nvidia.cuda import Device
 from microrun.runtime.patterns.preprocess import Preprocessor
@@ -66,6 +67,11 @@ def measure_patterns(machine: Table, source: FileSource, preprocessing: Preproce
             machine.note(TRAFFIC, "GB/s", 2 * raw.nbytes / copied / 1e9)
             machine.note(PREPARE, "patterns/s", len(raw) / prepared)
     machine.ratio("of memory copy", PREPARE, COPY_PATTERNS)
+
+
+def _make_buffers(preprocessor: Preprocessor) -> tuple[Float32, Float32, NDArray[np.bool_]]:
+    n = PREPARED_AT_ONCE
+    return np.empty((n, *preprocessor.input_shape), np.float32), np.empty((n, 2), np.float32), np.empty(n, bool)
 
 
 def measure_link(machine: Table, device: Device, repeats: int) -> None:

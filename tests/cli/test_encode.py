@@ -1,4 +1,4 @@
-"""Every command, and every bad input: one line, exit code 2 (1 where nothing can be written), no traceback."""
+"""`microrun encode`, and every bad input: one line, exit code 2 (1 where nothing can be written), no traceback."""
 
 from __future__ import annotations
 
@@ -9,101 +9,14 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from command_line import Microrun, check_refused, run_here
+from command_line import Microrun, check_refused
 from make_models import decoder_graph, encoder_graph, save_model, tiny_spec, write_decoder, write_encoder
 from numpy.testing import assert_array_equal
+from small_scan import HEADER, NAV_SHAPE, SIG_SHAPE
 from write_up2 import Header, make_patterns, write_up
 
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.scans.up_source import FileSource
-
-SIG_SHAPE = (60, 60)
-NAV_SHAPE = (3, 5)
-HEADER = Header(sig_shape=SIG_SHAPE, nav_shape=NAV_SHAPE)
-COMMANDS = [
-    ["encode"], ["maps"], ["analyse"], ["decode"], ["convert"], ["physics"], ["inspect"], ["models"], ["demo"],
-    ["replay"], ["train"], ["train", "vae"], ["evaluate"], ["probe"], ["generate-patterns"], ["simulate"],
-    ["simulate", "scan"], ["simulate", "potts"], ["simulate", "am"], ["voxelize"], ["segment"], ["grains"], ["export"],
-    ["bench"], ["bench", "encode"], ["bench", "latency"], ["doctor"],
-]  # fmt: skip
-
-
-@pytest.fixture
-def microrun(capsys: pytest.CaptureFixture[str]) -> Microrun:
-    return lambda *arguments: run_here(capsys, *arguments)
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Path:
-    return write_encoder(tmp_path / "tiny.onnx")
-
-
-@pytest.fixture
-def scan(tmp_path: Path) -> Path:
-    return write_up(tmp_path / "scan.up2", make_patterns(15, SIG_SHAPE), HEADER)
-
-
-@pytest.fixture
-def encode(microrun: Microrun, engine: Path) -> Microrun:
-    """`microrun encode` on the CPU with a tiny engine."""
-    options = ("--engine", engine, "--device", "cpu", "--precision", "f32")
-    return lambda *arguments: microrun("encode", *options, *arguments)
-
-
-@pytest.fixture
-def latents(encode: Microrun, scan: Path, tmp_path: Path) -> Path:
-    assert encode(scan).code == 0
-    return tmp_path / "scan.latents.h5"
-
-
-# --- what every command does
-
-
-@pytest.mark.parametrize("command", [[], *COMMANDS], ids=" ".join)
-def test_help_suffices(microrun: Microrun, command: list[str]) -> None:
-    ran = microrun(*command, "--help")
-    assert ran.code == 0
-    assert ran.err == ""
-    assert "Usage:" in ran.out
-    assert len(ran.out.splitlines()) > 5
-
-
-def test_every_command_is_listed(microrun: Microrun) -> None:
-    listed = microrun("--help").out
-    for command in COMMANDS:
-        assert command[0] in listed
-
-
-def test_options_of_encode_are_those_promised(microrun: Microrun) -> None:
-    listed = microrun("encode", "--help").out
-    for option in (
-        "engine", "out", "follow", "grid", "step", "background", "device", "precision", "lanes", "batch", "resume",
-    ):  # fmt: skip
-        assert f"--{option}" in listed
-
-
-def test_the_version_is_printed(microrun: Microrun) -> None:
-    assert microrun("--version").out.startswith("microrun 0.")
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["encode"],
-        ["encode", "scan.up2", "--device", "gpu"],
-        ["encode", "scan.up2", "--precision", "f8"],
-        ["encode", "scan.up2", "--lanes", "two"],
-        ["encode", "scan.up2", "--nonsense"],
-        ["nonsense"],
-        ["export", "checkpoint.safetensors", "--to", "plan"],
-    ],
-    ids=" ".join,
-)
-def test_a_command_line_that_makes_no_sense_is_one_line(microrun: Microrun, arguments: list[str]) -> None:
-    check_refused(microrun(*arguments))
-
-
-# --- encode
 
 
 def test_encode_says_what_it_did(encode: Microrun, scan: Path, tmp_path: Path) -> None:
@@ -351,169 +264,10 @@ def test_output_that_cannot_be_written(encode: Microrun, microrun: Microrun, sca
     check_refused(microrun("replay", scan, missing / "copy.up2", "--rate", "0"), missing / "copy.up2", code=1)
 
 
-# --- maps
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("*.png"))
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ([], ["scan.overview.png"]),
-        (["--features", "0, 7"], ["scan.features.png"]),
-        (["--montage", "--pca"], ["scan.montage.png", "scan.pca.png"]),
-    ],
-)
-def test_maps_are_drawn(microrun: Microrun, latents: Path, options: list[str], expected: list[str]) -> None:
-    ran = microrun("maps", latents, *options)
-    assert (ran.code, ran.err) == (0, "")
-    assert names(latents.parent) == expected
-    for name in expected:
-        assert f"wrote {latents.parent / name}" in ran.said
-        assert (latents.parent / name).read_bytes().startswith(b"\x89PNG")
-
-
-def test_maps_go_into_a_folder(microrun: Microrun, latents: Path, tmp_path: Path) -> None:
-    (tmp_path / "maps").mkdir()
-    assert microrun("maps", latents, "--pca", "--out", tmp_path / "maps").code == 0
-    assert names(tmp_path / "maps") == ["scan.pca.png"]
-
-
-@pytest.mark.parametrize("features", ["8", "-1", "0,99", "a", "1,,2", "1.5"])
-def test_features_that_do_not_exist(microrun: Microrun, latents: Path, features: str) -> None:
-    check_refused(microrun("maps", latents, f"--features={features}"), "features are")
-    assert names(latents.parent) == []
-
-
-def test_maps_of_nothing(microrun: Microrun, scan: Path, tmp_path: Path) -> None:
-    check_refused(microrun("maps", tmp_path / "none.h5"), "none.h5")
-    check_refused(microrun("maps", tmp_path), tmp_path)
-    check_refused(microrun("maps", scan), scan)
-
-
-# --- inspect
-
-
-def test_a_scan_is_inspected(microrun: Microrun, scan: Path) -> None:
-    ran = microrun("inspect", scan)
-    assert (ran.code, ran.err) == (0, "")
-    for part in ("version 3, patterns from byte 42", "15 of 60×60 uint16", "3×5, square", "1.5 × 1.5 µm", "108 kB"):
-        assert part in ran.said
-
-
-def test_a_scan_without_a_grid_is_inspected(microrun: Microrun, tmp_path: Path) -> None:
-    path = write_up(tmp_path / "old.up1", make_patterns(4, (4, 5), "uint8"), Header(version=1))
-    said = microrun("inspect", path).said
-    for part in ("version 1", "4 of 4×5 uint8", "not stated (give --grid)", "step not stated"):
-        assert part in said
-
-
-def test_models_are_inspected(microrun: Microrun, engine: Path, tmp_path: Path) -> None:
-    assert (
-        "encoder tiny latent size 8 input 120×120, mask: inscribed circle, crop: centre weights f32"
-        in microrun("inspect", engine).said
-    )
-    assert "decoder tiny" in microrun("inspect", write_decoder(tmp_path / "tiny.decoder.onnx")).said
-    assert "latent size 32" in microrun("inspect", "vae32").said
-
-
-def test_latents_are_inspected(microrun: Microrun, latents: Path) -> None:
-    ran = microrun("inspect", latents)
-    assert (ran.code, ran.err) == (0, "")
-    for part in (
-        "latents of tiny, float32", "3×5×8, square", "1.5 × 1.5 µm", "15 of 15 patterns, 0 without information",
-        "60×60 uint16, background: mean", "OpenVINO", "in f32, SHA-256",
-    ):  # fmt: skip
-        assert part in ran.said
-
-
-def test_a_checkpoint_is_inspected(microrun: Microrun, tmp_path: Path) -> None:
-    import torch
-
-    from microrun.training.vae.checkpoint import save_checkpoint
-
-    save_checkpoint(tmp_path / "tiny.safetensors", {"weight": torch.zeros(1)}, tiny_spec())
-    assert "encoder tiny latent size 8" in microrun("inspect", tmp_path / "tiny.safetensors").said
-
-
-@pytest.mark.parametrize(
-    "name", ["none.up2", "none.h5", "none.onnx", "none.safetensors", "none", "none.txt", "text.up2", "text.up1",
-             "text.h5", "text.npy", "text.onnx", "text.safetensors", "text.txt", "text", "folder", "folder.up2",
-             "folder.h5", "folder.onnx", "folder.safetensors"],
-)  # fmt: skip
-def test_what_cannot_be_inspected(microrun: Microrun, tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    if name.startswith("text"):
-        path.write_text("neither scan nor model nor latents\n" * 10)
-    if name.startswith("folder"):
-        path.mkdir()
-    check_refused(microrun("inspect", path), path)
-
-
-# --- replay
-
-
-@pytest.mark.parametrize("version", [1, 3])
-@pytest.mark.parametrize("rate", ["0", "5000"])
-def test_a_scan_is_played_back(microrun: Microrun, tmp_path: Path, version: int, rate: str) -> None:
-    header = Header(version=version, sig_shape=SIG_SHAPE, nav_shape=NAV_SHAPE, offset=64)
-    scan = write_up(tmp_path / "scan.up2", make_patterns(15, SIG_SHAPE), header)
-    ran = microrun("replay", scan, tmp_path / "copy.up2", "--rate", rate)
-    assert (ran.code, ran.err) == (0, "")
-    assert "replayed 15 patterns" in ran.said
-    assert (tmp_path / "copy.up2").read_bytes() == scan.read_bytes()
-
-
-def test_what_cannot_be_played_back(microrun: Microrun, scan: Path, tmp_path: Path) -> None:
-    before = scan.read_bytes()
-    check_refused(microrun("replay", scan, tmp_path / "copy.up2", "--rate", "-5"), "--rate")
-    check_refused(microrun("replay", scan, tmp_path / "copy.up2", "--rate", "nan"), "--rate")
-    check_refused(microrun("replay", scan, tmp_path / "copy.up1"), "copy.up1")
-    check_refused(microrun("replay", scan, scan), scan)
-    check_refused(microrun("replay", tmp_path / "none.up2", tmp_path / "copy.up2"), "none.up2")
-    check_refused(microrun("replay", tmp_path, tmp_path / "copy.up2"), tmp_path)
-    assert not (tmp_path / "copy.up2").exists()
-    assert scan.read_bytes() == before
-
-
-# --- train, export
-
-
-def test_what_cannot_be_trained_on(microrun: Microrun, scan: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    other = write_up(tmp_path / "other.up2", make_patterns(15, (62, 62)), Header(sig_shape=(62, 62), nav_shape=(3, 5)))
-    check_refused(microrun("train", "vae", tmp_path / "none.up2", "--out", out), "none.up2")
-    check_refused(microrun("train", "vae", scan, "--latent", "33", "--out", out), "33")
-    check_refused(microrun("train", "vae", scan, "--grid", "3", "--out", out), "ROWSxCOLS")
-    check_refused(microrun("train", "vae", scan, other, "--out", out), "one detector shape")
-    assert not out.exists()
-
-
-def test_what_cannot_be_exported(microrun: Microrun, tmp_path: Path) -> None:
-    text = tmp_path / "text.safetensors"
-    text.write_text("no checkpoint")
-    check_refused(microrun("export", text), text)
-    check_refused(microrun("export", tmp_path / "none.safetensors"), "none.safetensors")
-    check_refused(microrun("export", text, "--out", tmp_path / "model.pt"), "model.pt")
-    check_refused(microrun("export", text, "--out", tmp_path / "missing" / "model.onnx"), tmp_path / "missing")
-    assert list(tmp_path.iterdir()) == [text]
-
-
 def test_the_headers_step_places_the_latents(latents: Path) -> None:
     with open_latents(latents) as opened:
         x, _ = opened.positions_um
         assert_array_equal(x[0], [0, 1.5, 3, 4.5, 6])
-
-
-def test_replay_does_not_overwrite_unasked(microrun: Microrun, scan: Path, tmp_path: Path) -> None:
-    out = tmp_path / f"copy{scan.suffix}"
-    out.write_bytes(b"precious")
-    check_refused(microrun("replay", scan, out, "--rate", "0"), out, code=1)
-    assert out.read_bytes() == b"precious"
-    assert microrun("replay", scan, out, "--rate", "0", "--overwrite").code == 0
-    assert out.read_bytes() == scan.read_bytes()
 
 
 def test_a_grid_that_contradicts_the_header_is_said(encode: Microrun, scan: Path) -> None:

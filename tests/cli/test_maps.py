@@ -1,0 +1,47 @@
+"""`microrun maps`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import Microrun, check_refused
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], ["scan.overview.png"]),
+        (["--features", "0, 7"], ["scan.features.png"]),
+        (["--montage", "--pca"], ["scan.montage.png", "scan.pca.png"]),
+    ],
+)
+def test_maps_are_drawn(microrun: Microrun, latents: Path, options: list[str], expected: list[str]) -> None:
+    ran = microrun("maps", latents, *options)
+    assert (ran.code, ran.err) == (0, "")
+    assert names(latents.parent) == expected
+    for name in expected:
+        assert f"wrote {latents.parent / name}" in ran.said
+        assert (latents.parent / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_maps_go_into_a_folder(microrun: Microrun, latents: Path, tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    assert microrun("maps", latents, "--pca", "--out", tmp_path / "maps").code == 0
+    assert names(tmp_path / "maps") == ["scan.pca.png"]
+
+
+@pytest.mark.parametrize("features", ["8", "-1", "0,99", "a", "1,,2", "1.5"])
+def test_features_that_do_not_exist(microrun: Microrun, latents: Path, features: str) -> None:
+    check_refused(microrun("maps", latents, f"--features={features}"), "features are")
+    assert names(latents.parent) == []
+
+
+def test_maps_of_nothing(microrun: Microrun, scan: Path, tmp_path: Path) -> None:
+    check_refused(microrun("maps", tmp_path / "none.h5"), "none.h5")
+    check_refused(microrun("maps", tmp_path), tmp_path)
+    check_refused(microrun("maps", scan), scan)
