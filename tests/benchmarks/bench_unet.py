@@ -24,7 +24,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from microrun.export.step_graph import INPUTS, Step, trace_step
 from microrun.training.diffusion.config import GRAIN_SCHEDULE
-from microrun.training.diffusion.unet import GRAIN_UNET, UNet
+from microrun.training.diffusion.unet import UNet
+from microrun.training.diffusion.unet_config import GRAIN_UNET
 from microrun.training.vae.network import count_parameters
 
 SIDES, REPEATS = (32, 32, 32), 7

@@ -17,7 +17,9 @@ from microrun.export.step_graph import FloatSoftmax, GroupedNorm, Step, trace_st
 from microrun.runtime.engines.nvidia.build_plan import built_precision
 from microrun.runtime.engines.nvidia.tensorrt_library import last_error, make_logger
 from microrun.runtime.schedule import Schedule
-from microrun.training.diffusion.unet import GRAIN_UNET, DotProduct, UNet, UnetConfig
+from microrun.training.diffusion.layers import DotProduct
+from microrun.training.diffusion.unet import UNet
+from microrun.training.diffusion.unet_config import GRAIN_UNET, UnetConfig
 
 SCHEDULE = Schedule(1000)
 TIMESTEPS = SCHEDULE.training_steps

@@ -20,7 +20,7 @@ from microrun.runtime.engines.open import open_denoiser
 from microrun.runtime.errors import EngineError
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec
-from microrun.training.diffusion.unet import GRAIN_UNET
+from microrun.training.diffusion.unet_config import GRAIN_UNET
 
 pytestmark = pytest.mark.gpu
 TOLERANCES = {"f32": 5e-3, "f16": 1e-2}  # relative L2; f32 may be TF32 on a card

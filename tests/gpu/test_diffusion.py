@@ -11,7 +11,7 @@ import torch
 from microrun.runtime.spec import Training
 from microrun.training.diffusion.config import DiffusionConfig
 from microrun.training.diffusion.trainer import DiffusionReport, DiffusionTrainer
-from microrun.training.diffusion.unet import UnetConfig
+from microrun.training.diffusion.unet_config import UnetConfig
 from microrun.training.loop.distributed import Processes
 from microrun.training.simulate.volumes import Volume
 

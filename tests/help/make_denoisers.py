@@ -14,7 +14,8 @@ from microrun.export.step_graph import trace_step
 from microrun.runtime.generation.tiling import BLOCK
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec
-from microrun.training.diffusion.unet import UNet, UnetConfig
+from microrun.training.diffusion.unet import UNet
+from microrun.training.diffusion.unet_config import UnetConfig
 
 TINY = UnetConfig(dims=3, channels=(8, 16), blocks=1, attention_levels=(0,), head_size=4, groups=4, patch=2)
 SIDE = 8

@@ -10,7 +10,7 @@ import numpy as np
 from microrun.runtime.spec import Training
 from microrun.training.diffusion.config import DiffusionConfig
 from microrun.training.diffusion.trainer import DiffusionTrainer
-from microrun.training.diffusion.unet import UnetConfig
+from microrun.training.diffusion.unet_config import UnetConfig
 from microrun.training.loop.distributed import Processes, join_processes
 from microrun.training.simulate.volumes import Volume
 

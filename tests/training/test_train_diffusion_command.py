@@ -12,7 +12,7 @@ from command_line import Microrun, check_refused, run_here
 from microrun.cli.train import runs as _runs
 from microrun.training.diffusion import config as diffusion_config
 from microrun.training.diffusion.checkpoint import load_denoiser
-from microrun.training.diffusion.unet import UnetConfig
+from microrun.training.diffusion.unet_config import UnetConfig
 from microrun.training.loop import speed
 from microrun.training.simulate.potts import Growth
 from microrun.training.simulate.volumes import write_volumes

@@ -22,7 +22,8 @@ from torch.nn import functional
 from microrun.export.graph import BATCH, HalfInside, trace_graph
 from microrun.runtime.schedule import Schedule
 from microrun.training.diffusion.bits import BitOdds
-from microrun.training.diffusion.unet import DotProduct, Sinusoid, UNet
+from microrun.training.diffusion.layers import DotProduct, Sinusoid
+from microrun.training.diffusion.unet import UNet
 
 INPUTS = ("x", "known", "mask", "noise", "timestep", "coefficients")
 CONDITION = "condition"  # the input after these, where the network has one

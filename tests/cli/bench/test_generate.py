@@ -32,7 +32,8 @@ from microrun.runtime.generation.tiling import tile_isotropic
 from microrun.runtime.progress import finish
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec
-from microrun.training.diffusion.unet import UNet, UnetConfig
+from microrun.training.diffusion.unet import UNet
+from microrun.training.diffusion.unet_config import UnetConfig
 
 BLOCK_UNET = UnetConfig(dims=3, channels=(8, 8), blocks=1, head_size=4, groups=4, patch=4)
 WAIT_S = 60

@@ -17,7 +17,7 @@ from microrun.export.builtin.grains import finish, main
 from microrun.runtime.engines.open import open_denoiser
 from microrun.training.diffusion.checkpoint import load_denoiser
 from microrun.training.diffusion.config import DiffusionConfig
-from microrun.training.diffusion.unet import UnetConfig
+from microrun.training.diffusion.unet_config import UnetConfig
 from microrun.training.loop.checkpoint import read_checkpoint_spec
 from microrun.training.simulate.potts import Growth
 from microrun.training.simulate.volumes import read_volumes

@@ -25,7 +25,7 @@ from microrun.training.diffusion.blocks import Blocks, BlockSettings
 from microrun.training.diffusion.checkpoint import load_denoiser
 from microrun.training.diffusion.config import GRAIN_SCHEDULE, DiffusionConfig
 from microrun.training.diffusion.trainer import DiffusionReport, DiffusionTrainer, unet_flops
-from microrun.training.diffusion.unet import GRAIN_UNET, UnetConfig
+from microrun.training.diffusion.unet_config import GRAIN_UNET, UnetConfig
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.simulate.potts import Growth, grow_potts
 from microrun.training.simulate.volumes import Volume, label_volume

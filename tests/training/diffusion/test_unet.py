@@ -10,17 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from microrun.training.diffusion.unet import (
-    GRAIN_UNET,
+from microrun.training.diffusion.layers import (
     Attention,
     Sinusoid,
-    UNet,
-    UnetConfig,
     Upsample,
     doubling_kernel,
     gather_patches,
     spread_patches,
 )
+from microrun.training.diffusion.unet import UNet
+from microrun.training.diffusion.unet_config import GRAIN_UNET, UnetConfig
 from microrun.training.vae.network import count_parameters
 
 SIM_TO_REAL = UnetConfig(

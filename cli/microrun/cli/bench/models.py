@@ -195,7 +195,8 @@ def _denoiser_file(folder: Path, precision: Precision) -> Path:
     from microrun.export.graph import save_model
     from microrun.export.step_graph import trace_step
     from microrun.training.diffusion.config import GRAIN_SCHEDULE
-    from microrun.training.diffusion.unet import GRAIN_UNET, UNet
+    from microrun.training.diffusion.unet import UNet
+    from microrun.training.diffusion.unet_config import GRAIN_UNET
 
     weights: Literal["f32", "f16"] = "f32" if precision == "f32" else "f16"
     path = folder / f"random-{weights}.onnx"

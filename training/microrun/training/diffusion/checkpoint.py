@@ -10,7 +10,8 @@ from torch import Tensor
 
 from microrun.runtime.errors import SpecError
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
-from microrun.training.diffusion.unet import UNet, UnetConfig
+from microrun.training.diffusion.unet import UNet
+from microrun.training.diffusion.unet_config import UnetConfig
 from microrun.training.loop.checkpoint import _read_metadata, _read_weights, _save, read_checkpoint_spec
 
 UNET_KEY = "microrun_unet"  # name of the metadata entry of a denoiser's network

@@ -8,7 +8,7 @@ from typing import Any
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.schedule import Schedule
 from microrun.training.diffusion.blocks import BlockSettings, Labels
-from microrun.training.diffusion.unet import GRAIN_UNET, UnetConfig
+from microrun.training.diffusion.unet_config import GRAIN_UNET, UnetConfig
 from microrun.training.loop.settings import Precision, Settings
 
 # ε and v consist of the noise of every voxel, for which a network on patches has no channels to spare.

@@ -21,7 +21,8 @@ from microrun.training.diffusion.bits import BitOdds
 from microrun.training.diffusion.blocks import Blocks
 from microrun.training.diffusion.checkpoint import save_denoiser
 from microrun.training.diffusion.config import DiffusionConfig
-from microrun.training.diffusion.unet import UNet, UnetConfig
+from microrun.training.diffusion.unet import UNet
+from microrun.training.diffusion.unet_config import UnetConfig
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.loop.trainer import REPORT_STEPS, Progress, Trainer
 from microrun.training.simulate.volumes import Volume, identify

@@ -1,0 +1,92 @@
+"""Shape of a U-Net, kept in its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class UnetConfig:
+    """Shape of a network.
+
+    Parameters
+    ----------
+    dims
+        2 for images, 3 for volumes.
+    channels
+        Of each level, the finest first; each level halves the sides of the one before.
+    in_channels, out_channels
+        Of what goes in and comes out.
+    blocks
+        Residual blocks of a level on the way down; there is one more on the way up.
+    attention_levels
+        Levels whose blocks are followed by attention, 0 the finest.
+    head_size
+        Channels of an attention head.
+    groups
+        Of the normalisation.
+    patch
+        Side of the patches that become channels at once: 2 halves the sides before the first level.
+    condition_size
+        Numbers that a sample is conditioned on, near 0 to 1 each; 0 without.
+
+    Raises
+    ------
+    ValueError
+        For a network that cannot be.
+    """
+
+    dims: int
+    channels: tuple[int, ...]
+    in_channels: int = 1
+    out_channels: int = 1
+    blocks: int = 2
+    attention_levels: tuple[int, ...] = ()
+    head_size: int = 8
+    groups: int = 32
+    patch: int = 1
+    condition_size: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dims not in (2, 3):
+            raise ValueError(f"dims must be 2 or 3; got {self.dims}")
+        if not self.channels or min(self.in_channels, self.out_channels, self.blocks, self.patch) < 1:
+            raise ValueError("a network needs at least one level, block, and channel in and out, and patches of 1 up")
+        if self.condition_size < 0:
+            raise ValueError(f"condition_size must not be negative; got {self.condition_size}")
+        deepest = len(self.channels) - 1
+        if not set(self.attention_levels) <= set(range(deepest + 1)):
+            raise ValueError(f"attention_levels must be from 0 to {deepest}; got {self.attention_levels}")
+        if any(number < 1 or number % self.groups or number % 2 for number in self.channels):
+            raise ValueError(f"channels must be even multiples of the {self.groups} groups; got {self.channels}")
+        if any(self.channels[level] % self.head_size for level in (*self.attention_levels, deepest)):
+            raise ValueError(f"channels under attention must be multiples of head_size {self.head_size}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> UnetConfig:
+        """Read what `dataclasses.asdict` and JSON made; TypeError, KeyError or ValueError if it is something else."""
+        levels = {name: tuple(values[name]) for name in ("channels", "attention_levels")}
+        return cls(**{**values, **levels})
+
+    @property
+    def embedding_size(self) -> int:
+        """Numbers that tell the residual blocks the timestep and the condition."""
+        return 4 * self.channels[0]
+
+    @property
+    def reduction(self) -> int:
+        """How many times shorter the sides are at the deepest level than those of a sample."""
+        return self.patch << len(self.channels) - 1
+
+    def check_sides(self, sides: tuple[int, ...]) -> None:
+        """Raise ValueError for sides of samples that cannot be halved as often as the levels ask for."""
+        if len(sides) != self.dims or any(side % self.reduction for side in sides):
+            raise ValueError(f"expected {self.dims} sides that are multiples of {self.reduction}; got {tuple(sides)}")
+
+
+# For blocks of 32³ voxels whose grains have 128 colours, as bits.
+GRAIN_UNET = UnetConfig(
+    dims=3, channels=(48, 64, 64), in_channels=7, out_channels=7, blocks=1, head_size=32, groups=8, patch=2
+)
