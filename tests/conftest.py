@@ -78,13 +78,15 @@ def nickel_up1(nickel: Measured, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def simulated_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty nickel patterns of 120×120 pixels, a 6×10 scan, each of another orientation; the truth lies beside."""
+    from microrun.runtime.progress import finish
     from microrun.training.simulate.patterns import Exposure, PatternSimulator
     from microrun.training.simulate.sample import Recipe, random_sample
     from microrun.training.simulate.scan import simulate_scan
 
     path = tmp_path_factory.mktemp("simulated") / "random.up2"
     sample = random_sample((6, 10), 0, Recipe(blur_px=(0.8, 0.8)))
-    simulate_scan(path, sample, PatternSimulator((120, 120)), Exposure(electrons=9600, gain=3), seed=1, step_um=0.5)
+    simulator, exposure = PatternSimulator((120, 120)), Exposure(electrons=9600, gain=3)
+    finish(simulate_scan(path, sample, simulator, exposure, seed=1, step_um=0.5))
     return path
 
 
@@ -117,3 +119,23 @@ def indexed(simulated_scan: Path) -> Indexed:
     patterns = np.concatenate([batch.patterns for batch in batches])
     indexer = Indexer(Geometry(truth.pattern_centre), source.scan.sig_shape, preprocessor.input_shape)
     return Indexed(source, patterns, preprocessor.pixel_keep, truth, indexer, indexer.index(patterns))
+
+
+@pytest.fixture
+def on_the_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only there is training bitwise the same; tests with the mark `gpu` are for the rest."""
+    import torch
+
+    if request.node.get_closest_marker("gpu") is None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture(scope="session")
+def banded_scans(tmp_path_factory: pytest.TempPathFactory) -> list[FileSource]:
+    """Two scans of 3×8 patterns to train on."""
+    from training_runs import write_bands
+
+    from microrun.runtime.scans.up_source import FileSource
+
+    folder = tmp_path_factory.mktemp("scans")
+    return [FileSource(write_bands(folder / f"{number}.up2", (3, 8), number)) for number in range(2)]

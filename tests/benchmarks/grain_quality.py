@@ -67,7 +67,7 @@ def cut_corners(volume: Labels, size: int, min_voxels: int) -> list[Labels]:
 def make_reference(path: Path, size: int, min_voxels: int) -> tuple[Measures, Measures, Labels]:
     """Grains of fresh volumes, those of one that none of them is, and a cube to look at."""
     if not path.exists():
-        write_volumes(path, GROWTH, REFERENCE_SEED, VOLUMES + OTHER, lambda *_: None)
+        finish(write_volumes(path, GROWTH, REFERENCE_SEED, VOLUMES + OTHER))
     volumes = [cut_corners(volume.grain_ids, size, min_voxels) for volume in read_volumes(path)]
     reference, other = volumes[:VOLUMES], volumes[VOLUMES:]
     measured = [

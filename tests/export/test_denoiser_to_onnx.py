@@ -17,15 +17,16 @@ from onnx import numpy_helper
 from write_up2 import make_patterns, write_up
 
 from microrun.export import denoiser_to_onnx as denoiser_file
+from microrun.export.calibration import QuantiseRequest
 from microrun.export.denoiser_to_onnx import export_denoiser, measure_denoiser_parity
 from microrun.export.export import ExportRequest, export
 from microrun.export.graph import TOLERANCES, Exported, ParityError, save_model
-from microrun.export.quantize import QuantiseRequest
 from microrun.export.step_graph import trace_step
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.nvidia.build_plan import BuildRequest
 from microrun.runtime.engines.open import open_denoiser, read_model_spec
 from microrun.runtime.errors import EngineError, OutputError, SpecError
+from microrun.runtime.progress import finish
 from microrun.runtime.scans.open import open_scan
 from microrun.runtime.spec import ModelSpec, Training
 from microrun.training.diffusion.checkpoint import save_denoiser
@@ -103,7 +104,7 @@ def test_a_step_is_that_of_torch(made: Exported) -> None:
 @pytest.mark.usefixtures("traced_before")
 def test_unasked_the_command_makes_half(checkpoint: Path) -> None:
     out = checkpoint.with_name("out.onnx")
-    (made,) = export(ExportRequest(checkpoint, out))
+    (made,) = finish(export(ExportRequest(checkpoint, out)))
     assert (made.path, made.spec.precision, made.record) == (out, "f16", None)
     assert names_in(checkpoint.parent) == ["out.onnx", "tiny.safetensors"]
 
@@ -183,7 +184,7 @@ def test_a_folder_that_is_not_there(checkpoint: Path) -> None:
 def test_an_autoencoder_is_no_denoiser(tmp_path: Path) -> None:
     path = tmp_path / "vae.safetensors"
     save_checkpoint(path, VAE(16).state_dict(), ModelSpec("vae16", "encoder", 16))
-    with pytest.raises(SpecError, match=r"vae\.safetensors: is an autoencoder; expected a denoiser"):
+    with pytest.raises(SpecError, match=r"vae\.safetensors: is an encoder; loading a U-Net needs a denoiser"):
         export_denoiser(path, tmp_path / "out.onnx")
     assert names_in(tmp_path) == ["vae.safetensors"]
 

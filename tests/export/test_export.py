@@ -16,6 +16,7 @@ from microrun.runtime.engines.nvidia.plan import read_record
 from microrun.runtime.engines.open import find_decoder_of, read_model_spec
 from microrun.runtime.errors import EngineError
 from microrun.runtime.files.hashes import hash_file
+from microrun.runtime.progress import finish
 from microrun.runtime.spec import ModelSpec
 from microrun.training.vae.checkpoint import save_checkpoint
 from microrun.training.vae.network import VAE
@@ -34,7 +35,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("asked", "built"), [(None, "f16"), ("f32", "f32")])
 def test_a_checkpoint_becomes_onnx_and_plans(checkpoint: Path, tmp_path: Path, asked: Any, built: str) -> None:
-    made = export(ExportRequest(checkpoint, tmp_path / "model.plan", asked, build=RTX))
+    made = finish(export(ExportRequest(checkpoint, tmp_path / "model.plan", asked, build=RTX)))
     names = ["model.onnx", "model.decoder.onnx", "model.plan", "model.decoder.plan"]
     assert [one.path.name for one in made] == names
     for one, name in zip(made[2:], names, strict=False):
@@ -50,36 +51,30 @@ def test_no_other_onnx_file_is_replaced_on_the_way(checkpoint: Path, tmp_path: P
     write_encoder(tmp_path / "model.onnx")
     before = (tmp_path / "model.onnx").read_bytes()
     with pytest.raises(EngineError, match=r"model\.onnx: is there already"):
-        export(ExportRequest(checkpoint, tmp_path / "model.plan", build=RTX))
+        finish(export(ExportRequest(checkpoint, tmp_path / "model.plan", build=RTX)))
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     assert (tmp_path / "model.onnx").read_bytes() == before
 
 
 def test_a_checkpoint_becomes_onnx(checkpoint: Path, tmp_path: Path) -> None:
-    made = export(ExportRequest(checkpoint, tmp_path / "model.onnx"))
+    made = finish(export(ExportRequest(checkpoint, tmp_path / "model.onnx")))
     assert [one.path.name for one in made] == ["model.onnx", "model.decoder.onnx"]
     assert {(one.spec.precision, one.record) for one in made} == {("f32", None)}
 
 
 def test_an_onnx_file_becomes_a_plan_with_its_decoder(tmp_path: Path) -> None:
     write_encoder(tmp_path / "tiny.onnx")
-    alone = export(ExportRequest(tmp_path / "tiny.onnx", tmp_path / "alone.plan", build=RTX))
+    alone = finish(export(ExportRequest(tmp_path / "tiny.onnx", tmp_path / "alone.plan", build=RTX)))
     assert [one.path.name for one in alone] == ["alone.plan"]
     write_decoder(tmp_path / "tiny.decoder.onnx")
-    said = []
-    both = export(
-        ExportRequest(tmp_path / "tiny.onnx", tmp_path / "tiny.plan", build=RTX),
-        lambda what, done, total: said.append((what, done == total)),
-    )
-    assert [(one.path.name, one.spec.kind) for one in both] == [
-        ("tiny.plan", "encoder"), ("tiny.decoder.plan", "decoder")
-    ]  # fmt: skip
-    for name in ("tiny.plan", "tiny.decoder.plan"):
-        assert (f"{name}: Building engine", True) in said
+    said = list(export(ExportRequest(tmp_path / "tiny.onnx", tmp_path / "tiny.plan", build=RTX)))
+    for name, kind in (("tiny.plan", "encoder"), ("tiny.decoder.plan", "decoder")):
+        assert read_record(tmp_path / name).spec.kind == kind
+        assert any(now.phase == f"{name}: Building engine" and now.done == now.total for now in said)
 
 
 def test_a_built_in_model_by_its_name(tmp_path: Path) -> None:
-    made = export(ExportRequest(Path("vae32"), tmp_path / "vae32.plan", build=RTX))
+    made = finish(export(ExportRequest(Path("vae32"), tmp_path / "vae32.plan", build=RTX)))
     assert [one.spec.kind for one in made] == ["encoder", "decoder"]
     assert made[0].record is not None and made[0].record.onnx_sha256 == hash_file(find_model("vae32"))
 
@@ -112,5 +107,5 @@ def test_what_cannot_be_exported(source: str, values: dict[str, Any], message: s
     (tmp_path / "tiny.plan").write_bytes(b"a plan")
     out = tmp_path / ("out.plan" if "build" in values else "out.onnx")
     with pytest.raises(EngineError, match=message):
-        export(ExportRequest(tmp_path / source, out, **values))
+        finish(export(ExportRequest(tmp_path / source, out, **values)))
     assert not list(tmp_path.glob("out*"))

@@ -13,7 +13,7 @@ from microrun.training.diffusion.config import DiffusionConfig
 from microrun.training.diffusion.trainer import DiffusionReport, DiffusionTrainer
 from microrun.training.diffusion.unet_config import UnetConfig
 from microrun.training.loop.distributed import Processes
-from microrun.training.simulate.volumes import Volume
+from microrun.training.simulate.volumes import SimulatedVolume
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA card")]
 TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=7, out_channels=7, blocks=1, head_size=8, groups=4, patch=2)
@@ -25,13 +25,11 @@ CONFIG = DiffusionConfig(
 def train(device: str, folder: Path) -> list[DiffusionReport]:
     """Learn two halves of a volume."""
     halves = np.repeat(np.arange(2, dtype=np.int32), 8 * 16 * 16).reshape(16, 16, 16)
-    reports: list[DiffusionReport] = []
     processes = Processes(0, 1, torch.device(device))
-    volumes = [Volume(halves, "potts", True)] * 2
+    volumes = [SimulatedVolume(halves, "potts", True)] * 2
     folder.mkdir()
     trainer = DiffusionTrainer(CONFIG, volumes, folder, Training(data="halves", licence="none"), processes)
-    trainer.run(100, reports.append)
-    return reports
+    return list(trainer.run(100))
 
 
 def test_a_card_trains_alike(tmp_path: Path) -> None:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from microrun.runtime.progress import finish
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.up2 import UpWriter
 from microrun.runtime.scans.up_source import FileSource
 from microrun.runtime.spec import Preprocessing, Training
 from microrun.training.loop.distributed import Processes
+from microrun.training.loop.trainer import Report
 from microrun.training.vae.config import Contrastive, VaeConfig
 from microrun.training.vae.data import Prepared, prepare_scans
-from microrun.training.vae.trainer import Report, VaeTrainer
+from microrun.training.vae.trainer import VaeReport, VaeTrainer
 
 CONFIG = VaeConfig(latent_size=16, batch=8, epochs=2, held_out=0.2, seed=3)
 TOGETHER = replace(CONFIG, epochs=1, precision="f32", contrastive=Contrastive(temperature=0.2))
 SOURCE = Training(data="bands", licence="CC0")
+ReportT = TypeVar("ReportT", bound=Report)
 
 
 def write_bands(path: Path, nav_shape: tuple[int, int], seed: int, sig_shape: tuple[int, int] = (120, 120)) -> Path:
@@ -39,7 +44,7 @@ def write_bands(path: Path, nav_shape: tuple[int, int], seed: int, sig_shape: tu
 
 def prepare(scans: Sequence[FileSource], folder: Path, config: VaeConfig = CONFIG) -> Prepared:
     """Prepare scans as a run in a folder would."""
-    return prepare_scans(scans, Preprocessing(), folder / "prepared.npy", config.selection)
+    return finish(prepare_scans(scans, Preprocessing(), folder / "prepared.npy", config.selection))
 
 
 def train(
@@ -48,30 +53,19 @@ def train(
     config: VaeConfig = CONFIG,
     stop_after: int | None = None,
     processes: Processes | None = None,
-) -> list[Report]:
-    """Train, or go on, in a folder; with ``stop_after``, until an interruption after so many reports."""
-    reports: list[Report] = []
-
-    def report(now: Report) -> None:
-        reports.append(now)
-        if stop_after is not None and len(reports) == stop_after:
-            raise KeyboardInterrupt
-
+) -> list[VaeReport]:
+    """Train, or go on, in a folder; with ``stop_after``, until it is given up after so many reports."""
     folder.mkdir(exist_ok=True)
     trainer = VaeTrainer(config, data, folder, SOURCE, processes=processes)
     trainer.resume()
-    run_interrupted(lambda: trainer.run(2, report), stop_after is not None)
+    return take(trainer.run(2), stop_after)
+
+
+def take(run: Iterator[ReportT], stop_after: int | None) -> list[ReportT]:
+    """Reports of a run; it is given up after so many, which must come."""
+    reports = list(itertools.islice(run, stop_after))
+    assert stop_after in (None, len(reports))
     return reports
-
-
-def run_interrupted(run: Callable[[], None], expected: bool) -> None:
-    """Run; the interruption must come if, and only if, it is expected."""
-    interrupted = False
-    try:
-        run()
-    except KeyboardInterrupt:
-        interrupted = True
-    assert interrupted == expected
 
 
 def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -71,14 +71,19 @@ def progress_bar(title: str, unit: str = "patterns") -> Iterator[Update]:
 
 
 def watch(job: Job[Result], update: Update) -> Result:
-    """Run a job to its end, and show how far it is; returns its result."""
-    while True:
-        try:
-            now = next(job)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        update(now.done, now.total, now.phase)
+    """Run a job to its end, and show how far it is; returns its result. Ctrl-C always reaches the job."""
+    try:
+        now = next(job)
+        while True:
+            try:
+                update(now.done, now.total, now.phase)
+            except KeyboardInterrupt as interrupted:
+                now = job.throw(interrupted)
+            else:
+                now = next(job)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
 
 
 def print_table(title: str, rows: Mapping[str, object]) -> None:

@@ -56,5 +56,5 @@ def _simulate(path: Path) -> None:
 
     sample = grow_sample(NAV_SHAPE, GRAINS, SEED)
     with console.progress_bar("simulating") as bar:
-        simulate_scan(path, sample, PatternSimulator(SIG_SHAPE), Exposure(), SEED, STEP_UM, bar)
+        console.watch(simulate_scan(path, sample, PatternSimulator(SIG_SHAPE), Exposure(), SEED, STEP_UM), bar)
     console.out.print(f"scan     {path} ({console.size_text(path.stat().st_size)}), its truth in {path.stem}.truth.npz")

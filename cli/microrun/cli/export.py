@@ -14,39 +14,51 @@ from microrun.runtime.errors import EngineError
 from microrun.runtime.scans.open import open_scan
 
 if TYPE_CHECKING:
+    from microrun.export.calibration import QuantiseRequest
     from microrun.export.export import Made
-    from microrun.export.quantize import QuantiseRequest
+
+Source = Annotated[Path, typer.Argument(help="A checkpoint, an .onnx file, or the name of a built-in model.")]
+Target = Annotated[Literal["onnx", "tensorrt", "tensorrt_rtx"], typer.Option(help="What to make.")]
+Out = Annotated[Path | None, typer.Option(help="NAME.onnx or NAME.plan; by default beside the source.")]
+Precision = Annotated[
+    Literal["f32", "f16", "int8"] | None,
+    typer.Option(help="Of weights; by default an .onnx file's own, of a checkpoint f32 (plans, denoisers: f16)."),
+]
+Calibrate = Annotated[Path | None, typer.Option(help="Scan to calibrate int8 on.")]
+HeldOut = Annotated[
+    Path | None, typer.Option(help="Scan to judge int8 on; by default the other half of the one calibrated on.")
+]
+Background = Annotated[str, typer.Option(help="Of these scans: auto (their mean), none, or a .npy/.up1/.up2 file.")]
+Batch = Annotated[
+    int | None, typer.Option(help=f"Largest batch of a plan, and the one it is fastest at; {DEFAULT_BATCH}.")
+]
+ComputeCapability = Annotated[
+    list[str] | None, typer.Option(help="TensorRT-RTX: build for these cards only, such as 7.5 for Turing.")
+]
+Workspace = Annotated[int | None, typer.Option(help="Scratch memory of the card that a layer may use, MB.")]
+TimingCache = Annotated[Path | None, typer.Option(help="File that keeps timings between builds.")]
+VersionCompatible = Annotated[
+    bool, typer.Option("--version-compatible", help="TensorRT: a plan that newer versions run, too.")
+]
+HardwareCompatible = Annotated[
+    bool, typer.Option("--hardware-compatible", help="TensorRT: a plan for all cards from Ampere on.")
+]
 
 
 def export(
-    source: Annotated[Path, typer.Argument(help="A checkpoint, an .onnx file, or the name of a built-in model.")],
-    to: Annotated[Literal["onnx", "tensorrt", "tensorrt_rtx"], typer.Option(help="What to make.")] = "onnx",
-    out: Annotated[Path | None, typer.Option(help="NAME.onnx or NAME.plan; by default beside the source.")] = None,
-    precision: Annotated[
-        Literal["f32", "f16", "int8"] | None,
-        typer.Option(help="Of weights; by default an .onnx file's own, of a checkpoint f32 (plans, denoisers: f16)."),
-    ] = None,
-    calibrate: Annotated[Path | None, typer.Option(help="Scan to calibrate int8 on.")] = None,
-    held_out: Annotated[
-        Path | None, typer.Option(help="Scan to judge int8 on; by default the other half of the one calibrated on.")
-    ] = None,
-    background: Annotated[
-        str, typer.Option(help="Of these scans: auto (their mean), none, or a .npy/.up1/.up2 file.")
-    ] = "auto",
-    batch: Annotated[
-        int | None, typer.Option(help=f"Largest batch of a plan, and the one it is fastest at; {DEFAULT_BATCH}.")
-    ] = None,
-    compute_capability: Annotated[
-        list[str] | None, typer.Option(help="TensorRT-RTX: build for these cards only, such as 7.5 for Turing.")
-    ] = None,
-    workspace: Annotated[int | None, typer.Option(help="Scratch memory of the card that a layer may use, MB.")] = None,
-    timing_cache: Annotated[Path | None, typer.Option(help="File that keeps timings between builds.")] = None,
-    version_compatible: Annotated[
-        bool, typer.Option("--version-compatible", help="TensorRT: a plan that newer versions run, too.")
-    ] = False,
-    hardware_compatible: Annotated[
-        bool, typer.Option("--hardware-compatible", help="TensorRT: a plan for all cards from Ampere on.")
-    ] = False,
+    source: Source,
+    to: Target = "onnx",
+    out: Out = None,
+    precision: Precision = None,
+    calibrate: Calibrate = None,
+    held_out: HeldOut = None,
+    background: Background = "auto",
+    batch: Batch = None,
+    compute_capability: ComputeCapability = None,
+    workspace: Workspace = None,
+    timing_cache: TimingCache = None,
+    version_compatible: VersionCompatible = False,
+    hardware_compatible: HardwareCompatible = False,
 ) -> None:
     """Export a model to ONNX or to TensorRT plans, and compare every file with what it was made from.
 
@@ -68,7 +80,7 @@ def export(
     calibration = _calibration(calibrate, held_out, background)
     request = ExportRequest(source, out or _default_out(source, to, precision), precision, calibration, build)
     with console.progress_bar("exporting", "steps") as bar:
-        made = export_model(request, lambda what, done, total: bar(done, total, what))
+        made = console.watch(export_model(request), bar)
     for one in made:
         _print(one)
 
@@ -84,7 +96,7 @@ def _calibration(scan: Path | None, held_out: Path | None, background: str) -> Q
         if held_out or background != "auto":
             raise EngineError("--held-out and --background are for int8: give --precision int8 and --calibrate SCAN")
         return None
-    from microrun.export.quantize import QuantiseRequest
+    from microrun.export.calibration import QuantiseRequest
 
     return QuantiseRequest(open_scan(scan), open_scan(held_out) if held_out else None, background)
 

@@ -97,7 +97,7 @@ def _load_or_simulate(path: Path, sample: Sample, noise: str, seed: int) -> tupl
 
     if not path.exists():
         exposure = Exposure(electrons=ELECTRONS[noise], gain=30_000 / ELECTRONS[noise])
-        simulate_scan(path, sample, PatternSimulator((120, 120), CENTRE), exposure, seed)
+        finish(simulate_scan(path, sample, PatternSimulator((120, 120), CENTRE), exposure, seed))
     truth = load_truth(path)
     if truth is None or not np.array_equal(truth.rotations, sample.rotations[sample.cell]):
         raise ScanError(f"{path}: is of another sample or seed; choose another --out")

@@ -6,24 +6,26 @@ Plans of .onnx files are built without torch and onnx, on the machine of a user 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from microrun.export.called_back import Tell, follow
 from microrun.runtime.engines.catalogue import DECODER_STEM, PLAN_SUFFIX, find_model
 from microrun.runtime.engines.nvidia.build_plan import BuildRequest, build_plan
 from microrun.runtime.engines.nvidia.plan import PlanRecord
 from microrun.runtime.engines.open import read_model_spec
-from microrun.runtime.errors import EngineError, OutputError
+from microrun.runtime.errors import EngineError
+from microrun.runtime.files.output import written_beside
+from microrun.runtime.progress import Job, Progress
 from microrun.runtime.spec import ModelSpec, WeightPrecision
 
 if TYPE_CHECKING:
-    from microrun.export.quantize import QuantiseRequest
+    from microrun.export.calibration import QuantiseRequest
 
 CHECKPOINT_SUFFIX = ".safetensors"
-Progress = Callable[[str, int, int], None]  # what is done, steps done and their number; 0 of 0 where nobody knows
 
 
 @dataclass(frozen=True)
@@ -84,15 +86,15 @@ class Made:
     record: PlanRecord | None = None
 
 
-def export(request: ExportRequest, progress: Progress = lambda what, done, total: None) -> list[Made]:
+def export(request: ExportRequest) -> Job[list[Made]]:
     """Export encoder and decoder, or a denoiser; a file is compared with what it was made from before it gets its name.
+
+    Records of progress say what is done in their phase; they have a total of 0 where nobody knows it.
 
     Parameters
     ----------
     request
         What and how. The .onnx files that plans are built from stay beside them.
-    progress
-        Called with what is being done.
 
     Returns
     -------
@@ -109,14 +111,15 @@ def export(request: ExportRequest, progress: Progress = lambda what, done, total
             f"{request.onnx}: is there already and would be replaced; build the plan from it, or choose another --out"
         )
     if request.source.suffix == CHECKPOINT_SUFFIX:
-        models = _from_checkpoint(request, progress)
+        models = yield from _from_checkpoint(request)
     else:
-        models = _from_onnx(request, progress)
-    new = [] if _is_given(request) else [Made(path, read_model_spec(path)) for path in models]
-    if request.build is None:
-        return new
-    plans = zip(models, (request.out, _decoder_beside(request.out)), strict=False)
-    return new + [_build(onnx, plan, request.build, progress) for onnx, plan in plans]
+        models = yield from _from_onnx(request)
+    made = [] if _is_given(request) else [Made(path, read_model_spec(path)) for path in models]
+    if request.build is not None:
+        for onnx, plan in zip(models, (request.out, _decoder_beside(request.out)), strict=False):
+            record = yield from follow(partial(_build, onnx, plan, request.build))
+            made.append(Made(plan, record.spec, record))
+    return made
 
 
 def _is_given(request: ExportRequest) -> bool:
@@ -124,11 +127,11 @@ def _is_given(request: ExportRequest) -> bool:
     return request.source.suffix != CHECKPOINT_SUFFIX and request.calibration is None
 
 
-def _from_checkpoint(request: ExportRequest, progress: Progress) -> list[Path]:
+def _from_checkpoint(request: ExportRequest) -> Job[list[Path]]:
     from microrun.export.vae_to_onnx import export_checkpoint
     from microrun.training.loop.checkpoint import read_checkpoint_spec
 
-    progress("exporting and comparing", 0, 0)
+    yield Progress(0, 0, "exporting and comparing")
     if read_checkpoint_spec(request.source).kind == "denoiser":
         return [_denoiser(request)]
     if request.calibration is None:
@@ -137,7 +140,7 @@ def _from_checkpoint(request: ExportRequest, progress: Progress) -> list[Path]:
         return [exported.path for exported in export_checkpoint(request.source, request.onnx, precision)]
     with TemporaryDirectory(prefix="microrun-export-") as folder:
         encoder, _ = export_checkpoint(request.source, Path(folder) / request.onnx.name)
-        return _quantise(encoder.path, request, progress)
+        return (yield from _quantise(encoder.path, request))
 
 
 def _denoiser(request: ExportRequest) -> Path:
@@ -150,12 +153,12 @@ def _denoiser(request: ExportRequest) -> Path:
     return export_denoiser(request.source, request.out, request.precision or "f16").path
 
 
-def _from_onnx(request: ExportRequest, progress: Progress) -> list[Path]:
+def _from_onnx(request: ExportRequest) -> Job[list[Path]]:
     model = find_model(request.source)
     if model.suffix == PLAN_SUFFIX:
         raise EngineError(f"{model}: is a plan already; export the .onnx file that it was built from")
     if request.calibration is not None:
-        return _quantise(model, request, progress)
+        return (yield from _quantise(model, request))
     if request.build is None:
         raise EngineError(f"{model}: is ONNX already; say --to tensorrt or tensorrt_rtx, or --precision int8")
     own = read_model_spec(model).precision
@@ -166,27 +169,27 @@ def _from_onnx(request: ExportRequest, progress: Progress) -> list[Path]:
     return [path for path in (model, _decoder_beside(model)) if path.is_file()]
 
 
-def _quantise(encoder: Path, request: ExportRequest, progress: Progress) -> list[Path]:
+def _quantise(encoder: Path, request: ExportRequest) -> Job[list[Path]]:
     """Quantise an encoder; its decoder, which has no patterns to be calibrated on, comes along as it is."""
     from microrun.export.quantize import quantise
 
     assert request.calibration is not None
     if encoder.resolve() == request.onnx.resolve():
         raise EngineError(f"{request.onnx}: is the model to be quantised; choose another --out")
-    quantise(encoder, request.onnx, request.calibration, progress)
+    yield from quantise(encoder, request.onnx, request.calibration)
     decoder, copy = _decoder_beside(encoder), _decoder_beside(request.onnx)
     if not decoder.is_file():
         return [request.onnx]
-    try:
-        shutil.copyfile(decoder, copy)
-    except OSError as error:
-        raise OutputError(f"{copy}: cannot be written ({error.strerror or error})") from None
+    with written_beside(copy) as beside:
+        shutil.copyfile(decoder, beside)
     return [request.onnx, copy]
 
 
-def _build(onnx: Path, plan: Path, request: BuildRequest, progress: Progress) -> Made:
-    record = build_plan(onnx, plan, request, lambda phase, done, total: progress(f"{plan.name}: {phase}", done, total))
-    return Made(plan, record.spec, record)
+def _build(onnx: Path, plan: Path, request: BuildRequest, tell: Tell) -> PlanRecord:
+    def progress(phase: str, done: int, total: int) -> None:
+        tell(Progress(done, total, f"{plan.name}: {phase}"))
+
+    return build_plan(onnx, plan, request, progress)
 
 
 def _decoder_beside(path: Path) -> Path:

@@ -130,7 +130,17 @@ def trace_graph(
 
 
 def save_model(graph: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
-    """Write a graph with its spec in the metadata."""
+    """Write a graph with its spec in the metadata.
+
+    Parameters
+    ----------
+    graph
+        Changed: it gets the spec.
+    spec
+        What the model is.
+    path
+        The .onnx file.
+    """
     onnx.helper.set_model_props(graph, {SPEC_KEY: spec.to_json()})
     onnx.checker.check_model(graph, full_check=True)
     onnx.save_model(graph, path)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from microrun.export.calibration import Patterns, QuantiseRequest, load_patterns
 from microrun.export.graph import ParityError, save_model
-from microrun.export.quantize_model import Progress, quantise_model
+from microrun.export.quantize_model import quantise_model
 from microrun.runtime.array_types import Float32
 from microrun.runtime.engines.cpu import open_reference
 from microrun.runtime.engines.engine import Engine
@@ -21,16 +21,8 @@ from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import ScanError, SpecError
 from microrun.runtime.files.output import written_beside
 from microrun.runtime.maps.features import OVERVIEW_FEATURES, measure_structure
-from microrun.runtime.patterns.background import static_background
-from microrun.runtime.patterns.prepared import prepare_patterns
-from microrun.runtime.patterns.preprocess import Preprocessor
-from microrun.runtime.scans.open import ScanFile
-from microrun.runtime.scans.scan import Scan
-from microrun.runtime.spec import ModelSpec, Preprocessing, Quantisation
-
-CALIBRATION_PATTERNS = 256
-HELD_OUT_PATTERNS = 4096  # about: whole rows, for a map is judged
-LEAST_ROWS = 3
+from microrun.runtime.progress import Job, Progress
+from microrun.runtime.spec import ModelSpec, Quantisation
 
 # Rounding is to latents what noise is. A tenth of their spread is a hundredth of their variance, and less than a camera
 # adds: by vae32 and vae64, two exposures of the same points differ by 0.17 at 9,600 electrons a pixel, 0.3 at 2,400.
@@ -42,78 +34,7 @@ RANKED_FROM = 9  # among fewer features, one exchange of two that are about equa
 MOST_TOP_LOST = 1
 
 
-@dataclass(frozen=True)
-class QuantiseRequest:
-    """What an encoder is calibrated and judged on.
-
-    Parameters
-    ----------
-    calibrate
-        A scan such as will be encoded. At most 256 of its patterns are used, evenly spread.
-    held_out
-        Another scan to judge by; without one, the first half of the rows of `calibrate` is calibrated on, and the
-        other half is judged by.
-    background
-        "auto", "none" or a file, as `static_background` takes it; for both scans.
-    """
-
-    calibrate: ScanFile
-    held_out: ScanFile | None = None
-    background: str = "auto"
-
-
-class Rows(NamedTuple):
-    """Whole rows of a scan.
-
-    Parameters
-    ----------
-    source
-        The scan.
-    first, last
-        The first row, an even number, and the one after the last.
-    """
-
-    source: ScanFile
-    first: int
-    last: int
-
-    def __str__(self) -> str:
-        return f"{self.source.path.name}, rows {self.first + 1} to {self.last}"
-
-    @property
-    def scan(self) -> Scan:
-        """Geometry of these rows; as the first is even, a hexagonal grid keeps its shifted ones."""
-        whole = self.source.scan
-        return replace(whole, nav_shape=(self.last - self.first, whole.nav_shape[1]))
-
-    @property
-    def start(self) -> int:
-        """Number of their first pattern in the whole scan."""
-        whole = self.source.scan
-        return self.first * whole.nav_shape[1] - (self.first // 2 if whole.alternating else 0)
-
-
-class Patterns(NamedTuple):
-    """Those patterns of some rows that carry information.
-
-    Parameters
-    ----------
-    rows
-        Where they come from.
-    places
-        (n,) int64: where they lie on the map of the rows, row · cols + col.
-    prepared
-        (n, 1, H, W) float32.
-    """
-
-    rows: Rows
-    places: NDArray[np.int64]
-    prepared: Float32
-
-
-def quantise(
-    source: Path, out: Path, request: QuantiseRequest, progress: Progress = lambda what, done, total: None
-) -> ModelSpec:
+def quantise(source: Path, out: Path, request: QuantiseRequest) -> Job[ModelSpec]:
     """Write an encoder in int8, if its maps are those of the encoder in float32.
 
     Parameters
@@ -124,8 +45,6 @@ def quantise(
         The .onnx file to make or replace.
     request
         Scans to calibrate and to judge on.
-    progress
-        Called with what is being done, the patterns done and their number.
 
     Returns
     -------
@@ -147,15 +66,15 @@ def quantise(
     """
     with open_reference(source) as reference:
         _check_model(source, reference.spec)
-        calibration, held_out = _load(request, reference.spec.preprocessing)
-        expected = _encode(reference, held_out, "encoding in f32", progress)
+        calibration, held_out = load_patterns(request, reference.spec.preprocessing)
+        expected = yield from _encode(reference, held_out, "encoding in f32")
     spec = replace(reference.spec, precision="int8", parity_error=None)
     with written_beside(out) as beside:
-        model = quantise_model(onnx.load(source), calibration.prepared, progress)
+        model = yield from quantise_model(onnx.load(source), calibration.prepared)
         for _ in range(2):  # the second time with the numbers inside: what is compared is what ships
             save_model(model, spec, beside)
             with open_engine(beside, "cpu") as engine:
-                found = _encode(engine, held_out, "encoding in int8", progress)
+                found = yield from _encode(engine, held_out, "encoding in int8")
             costs = measure(expected, found, calibration, held_out)
             check(spec, costs)
             error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
@@ -195,7 +114,20 @@ def measure(expected: Float32, found: Float32, calibration: Patterns, held_out: 
 
 
 def check(spec: ModelSpec, costs: Quantisation) -> None:
-    """Accept what quantisation costs, or raise ParityError with all that is too much."""
+    """Accept what quantisation costs, or refuse it.
+
+    Parameters
+    ----------
+    spec
+        Of the encoder.
+    costs
+        As measured.
+
+    Raises
+    ------
+    ParityError
+        With all that is too much.
+    """
     top = min(OVERVIEW_FEATURES, spec.latent_size)
     wrong = []
     if not costs.latent_error <= MOST_LATENT_ERROR:
@@ -213,71 +145,18 @@ def check(spec: ModelSpec, costs: Quantisation) -> None:
 
 
 def _check_model(path: Path, spec: ModelSpec) -> None:
-    if spec.kind != "encoder":
-        raise SpecError(f"{path}: only encoders are quantised; got a {spec.kind}, which stays as it is")
+    spec.require("encoder", source=path, task="quantisation")
     if spec.precision == "int8":
         raise SpecError(f"{path}: is quantised already; give the f32 or f16 model that it was made from")
 
 
-def _load(request: QuantiseRequest, preprocessing: Preprocessing) -> tuple[Patterns, Patterns]:
-    """Patterns to calibrate and to judge on."""
-    calibrate, held_out = _split(request)
-    count = calibrate.scan.total
-    spread = np.unique(np.linspace(0, count - 1, min(CALIBRATION_PATTERNS, count)).round().astype(np.int64))
-    return (
-        _prepare(calibrate, spread, request.background, preprocessing),
-        _prepare(held_out, np.arange(held_out.scan.total), request.background, preprocessing),
-    )
-
-
-def _split(request: QuantiseRequest) -> tuple[Rows, Rows]:
-    calibrate, rows = request.calibrate, _count_rows(request.calibrate)
-    if request.held_out is None:
-        half = rows // 4 * 2
-        if rows < 2 + LEAST_ROWS:
-            few = f"{rows} whole rows are too few to calibrate on two and judge by {LEAST_ROWS} others"
-            raise ScanError(f"{calibrate.path}: {few}; give another scan to judge by with --held-out")
-        return Rows(calibrate, 0, half), _limit(Rows(calibrate, half, rows))
-    held_out = Rows(request.held_out, 0, _count_rows(request.held_out))
-    if rows < 1:
-        raise ScanError(f"{calibrate.path}: holds no whole row of the map to calibrate on")
-    if held_out.last < LEAST_ROWS:
-        raise ScanError(f"{held_out.source.path}: a map to judge by has {LEAST_ROWS} whole rows; got {held_out.last}")
-    if held_out.source.path.samefile(calibrate.path):
-        raise ScanError(f"{held_out.source.path}: is the scan that is calibrated on; give another with --held-out")
-    return Rows(calibrate, 0, rows), _limit(held_out)
-
-
-def _count_rows(source: ScanFile) -> int:
-    """Rows of which all patterns are there: the number of the row that the next pattern would be in."""
-    return int(source.scan.locate(np.array([source.available]))[0][0])
-
-
-def _limit(rows: Rows) -> Rows:
-    most = max(LEAST_ROWS, HELD_OUT_PATTERNS // rows.source.scan.nav_shape[1])
-    return rows._replace(last=min(rows.last, rows.first + most))
-
-
-def _prepare(rows: Rows, numbers: NDArray[np.int64], background: str, preprocessing: Preprocessing) -> Patterns:
-    """Prepare patterns of some rows, counted from their first."""
-    preprocessor = Preprocessor(preprocessing, rows.source.scan.sig_shape)
-    image = static_background(background, rows.source, preprocessor)
-    batches = list(prepare_patterns(rows.source, preprocessor, image, rows.start + numbers))
-    informative = ~np.concatenate([batch.flags for batch in batches])
-    if not informative.any():
-        raise ScanError(f"{rows}: all patterns are constant after the mask: nothing to calibrate or judge on")
-    prepared = np.concatenate([batch.patterns[~batch.flags] for batch in batches])
-    row, col = rows.scan.locate(numbers[informative])
-    return Patterns(rows, row * rows.scan.nav_shape[1] + col, prepared[:, None])
-
-
-def _encode(engine: Engine, patterns: Patterns, what: str, progress: Progress) -> Float32:
+def _encode(engine: Engine, patterns: Patterns, phase: str) -> Job[Float32]:
     step, total = engine.info.batch, len(patterns.prepared)
     batches = (patterns.prepared[first : first + step] for first in range(0, total, step))
     pieces = []
     for latents in run_lanes(engine, batches, lambda lane, batch: lane.run(batch).copy()):
         pieces.append(latents)
-        progress(what, min(step * len(pieces), total), total)
+        yield Progress(min(step * len(pieces), total), total, phase)
     return np.concatenate(pieces)
 
 

@@ -9,16 +9,22 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
+from microrun.export.called_back import Tell, follow
 from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import EngineError
+from microrun.runtime.progress import Job, Progress
 
 BATCH = 16
 OPTIONS = {
@@ -31,8 +37,6 @@ OPTIONS = {
     "CalibStridedMinMax": 1,  # whatever the method: activations of one batch at a time in memory, not of all
 }
 
-Progress = Callable[[str, int, int], None]  # what is being done, patterns done and their number
-
 
 class PatternReader:
     """Batches of patterns, as ONNX Runtime's calibration asks for them.
@@ -43,19 +47,19 @@ class PatternReader:
         Of the model's input.
     patterns
         (n, *input_shape) float32.
-    progress
-        As for `quantise`.
+    tell
+        Called with the progress.
     """
 
-    def __init__(self, name: str, patterns: Float32, progress: Progress) -> None:
-        self._name, self._patterns, self._progress = name, patterns, progress
+    def __init__(self, name: str, patterns: Float32, tell: Tell) -> None:
+        self._name, self._patterns, self._tell = name, patterns, tell
         self._range = iter(range(0))
 
     def __len__(self) -> int:
         return -(-len(self._patterns) // BATCH)
 
     def set_range(self, start_index: int, end_index: int) -> None:
-        """Go on with these batches."""
+        """Go on with these batches: the first, and the one after the last."""
         self._range = iter(range(start_index, end_index))
 
     def get_next(self) -> dict[str, Float32] | None:
@@ -65,13 +69,11 @@ class PatternReader:
             return None
         first = number * BATCH
         batch = self._patterns[first : first + BATCH]
-        self._progress("calibrating", first + len(batch), len(self._patterns))
+        self._tell(Progress(first + len(batch), len(self._patterns), "calibrating"))
         return {self._name: batch}
 
 
-def quantise_model(
-    model: ModelProto, patterns: Float32, progress: Progress = lambda what, done, total: None
-) -> ModelProto:
+def quantise_model(model: ModelProto, patterns: Float32) -> Job[ModelProto]:
     """Quantise the convolutions of a model.
 
     Parameters
@@ -80,8 +82,6 @@ def quantise_model(
         In f32 or f16; it is changed.
     patterns
         (n, *input_shape) float32 to calibrate on.
-    progress
-        As for `quantise`.
 
     Returns
     -------
@@ -94,16 +94,22 @@ def quantise_model(
         If ONNX Runtime, which does it, is not installed.
     """
     try:
-        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+        import onnxruntime.quantization  # noqa: F401
     except ModuleNotFoundError:
         raise EngineError("quantising needs ONNX Runtime; pip install 'microrun[cpu]'") from None
+    return follow(partial(_quantise, model, patterns))
+
+
+def _quantise(model: ModelProto, patterns: Float32, tell: Tell) -> ModelProto:
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
     with tempfile.TemporaryDirectory(prefix="microrun-") as folder, _quiet():
         wide, made = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
         onnx.save_model(widen_floats(model), wide)
         quantize_static(
             wide,
             made,
-            PatternReader(model.graph.input[0].name, patterns, progress),
+            PatternReader(model.graph.input[0].name, patterns, tell),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
             per_channel=True,
@@ -143,6 +149,19 @@ def widen_floats(model: ModelProto) -> ModelProto:
     return model
 
 
+class _Hushed(io.TextIOBase):
+    """Standard output without what the thread prints that made it."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out, self._thread = out, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        return len(text) if threading.get_ident() == self._thread else self._out.write(text)
+
+    def flush(self) -> None:
+        self._out.flush()
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep to itself what ONNX Runtime's quantisation prints, and says to the root logger."""
@@ -151,7 +170,7 @@ def _quiet() -> Iterator[None]:
     root.addHandler(handler)
     root.setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(_Hushed(sys.stdout)):
             yield
     finally:
         root.setLevel(level)

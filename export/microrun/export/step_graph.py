@@ -20,15 +20,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from microrun.export.graph import BATCH, HalfInside, trace_graph
+from microrun.runtime.engines.ports import (
+    COEFFICIENT_COUNT,
+    COEFFICIENTS,
+    CONDITION,
+    KNOWN,
+    MASK,
+    NOISE,
+    TIMESTEP,
+    X_NEXT,
+    X,
+)
 from microrun.runtime.schedule import Schedule
 from microrun.training.diffusion.bits import BitOdds
 from microrun.training.diffusion.layers import DotProduct, Sinusoid
 from microrun.training.diffusion.unet import UNet
 
-INPUTS = ("x", "known", "mask", "noise", "timestep", "coefficients")
-CONDITION = "condition"  # the input after these, where the network has one
-OUTPUT = "x_next"
-COEFFICIENTS = 5
+INPUTS = (X, KNOWN, MASK, NOISE, TIMESTEP, COEFFICIENTS)  # in the order that `Step` takes them; a condition comes last
 TRACED = 2  # samples in the example that is traced: 1 would be taken for a constant
 
 
@@ -132,7 +140,7 @@ class Step(nn.Module):
         output = self.unet(x.to(self.dtype), timestep, *condition).float()
         if self.odds is not None:
             output = torch.tanh(self.odds(output, x, timestep))
-        a, b, c, d, e = coefficients.reshape(-1, COEFFICIENTS, *(1 for _ in x.shape[1:])).unbind(1)
+        a, b, c, d, e = coefficients.reshape(-1, COEFFICIENT_COUNT, *(1 for _ in x.shape[1:])).unbind(1)
         # A choice and no sum: what is known comes out to the last bit, whatever the network says there.
         return torch.where(mask > 0.5, a * known + b * noise, c * x + d * output + e * noise)
 
@@ -169,7 +177,7 @@ def trace_step(
     Returns
     -------
     onnx.ModelProto
-        Inputs and output are named as `INPUTS`, `CONDITION` and `OUTPUT`.
+        Inputs and output are named as `microrun.runtime.engines.ports` says.
 
     Raises
     ------
@@ -182,10 +190,10 @@ def trace_step(
     config.check_sides(sides)
     # Tensors of their own: the exporter takes one that comes twice for one input.
     samples = [torch.zeros(TRACED, config.in_channels, *sides) for _ in range(4)]
-    timestep, coefficients = torch.zeros(TRACED, dtype=torch.int32), torch.zeros(TRACED, COEFFICIENTS)
+    timestep, coefficients = torch.zeros(TRACED, dtype=torch.int32), torch.zeros(TRACED, COEFFICIENT_COUNT)
     examples = dict(zip(INPUTS, (*samples, timestep, coefficients), strict=True))
     if config.condition_size:
         examples[CONDITION] = torch.zeros(TRACED, config.condition_size)
     batch = {0: BATCH}
     shapes: list[object] = [batch] * len(INPUTS) + ([(batch,)] if config.condition_size else [])
-    return trace_graph(Step(unet, schedule, precision), examples, OUTPUT, tuple(shapes))
+    return trace_graph(Step(unet, schedule, precision), examples, X_NEXT, tuple(shapes))

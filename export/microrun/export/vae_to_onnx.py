@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Literal
@@ -12,8 +13,7 @@ from torch import Tensor, nn
 
 from microrun.export.graph import BATCH, TOLERANCES, Exported, HalfInside, ParityError, save_model, trace_graph
 from microrun.export.parity import measure_parity
-from microrun.runtime.errors import OutputError
-from microrun.runtime.files.output import name_beside
+from microrun.runtime.files.output import written_beside
 from microrun.runtime.spec import Kind, ModelSpec
 from microrun.training.vae.checkpoint import load_checkpoint
 from microrun.training.vae.network import VAE, Encoder
@@ -72,23 +72,17 @@ def export_checkpoint(checkpoint: Path, out: Path, precision: Literal["f32", "f1
         If the checkpoint cannot be used.
     ParityError
         If a file's results differ too much from the checkpoint's; then nothing is written.
+    OutputError
+        If a file cannot be written.
     """
     model, spec = load_checkpoint(checkpoint)
     kinds: tuple[tuple[Kind, Path], ...] = (("encoder", out), ("decoder", out.with_suffix(".decoder.onnx")))
-    made = []
-    try:
-        for kind, path in kinds:
-            part_spec = dataclasses.replace(spec, kind=kind, precision=precision)
-            beside = name_beside(path)
-            made.append((beside, Exported(path, _export(model, part_spec, beside))))
-        for beside, exported in made:
-            beside.replace(exported.path)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from None
-    finally:
-        for _, path in kinds:
-            name_beside(path).unlink(missing_ok=True)
-    return [exported for _, exported in made]
+    with contextlib.ExitStack() as stack:  # both get their names, or none
+        besides = [stack.enter_context(written_beside(path)) for _, path in kinds]
+        return [
+            Exported(path, _export(model, dataclasses.replace(spec, kind=kind, precision=precision), beside))
+            for (kind, path), beside in zip(kinds, besides, strict=True)
+        ]
 
 
 def _export(model: VAE, spec: ModelSpec, path: Path) -> ModelSpec:
@@ -118,7 +112,15 @@ def _check_parity(reference: nn.Module, path: Path, model: VAE, spec: ModelSpec)
 
 
 def trace(model: nn.Module, spec: ModelSpec) -> onnx.ModelProto:
-    """Make the graph of an encoder or decoder."""
+    """Make the graph of an encoder or decoder.
+
+    Parameters
+    ----------
+    model
+        The network, in the precision that ships.
+    spec
+        Of its kind and shapes.
+    """
     name, output = ("patterns", "latents") if spec.kind == "encoder" else ("latents", "patterns")
     return trace_graph(model, {name: torch.zeros(2, *spec.input_shape)}, output, ({0: BATCH},))
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from microrun.export import denoiser_to_onnx as denoiser_file
 from microrun.export.builtin import grains as builtin_grains
-from microrun.export.builtin.grains import finish, main
+from microrun.export.builtin.grains import main, ship
 from microrun.runtime.engines.open import open_denoiser
 from microrun.training.diffusion.checkpoint import load_denoiser
 from microrun.training.diffusion.config import DiffusionConfig
@@ -68,7 +68,7 @@ def test_it_simulates_trains_exports_and_takes_down_what_was_measured(folder: Pa
     assert [line for line in said.splitlines() if line.startswith("volume")] == [f"volume {n} of 3" for n in (1, 2, 3)]
     assert "step 4/4" in said
     measured = {"kl_volume": 0.053, "kl_c_over_a": 0.011}
-    assert finish(folder / "run" / "checkpoint.safetensors", folder, measured) == folder / "grains.onnx"
+    assert ship(folder / "run" / "checkpoint.safetensors", folder, measured) == folder / "grains.onnx"
     with open_denoiser(folder / "grains.onnx", "cpu") as denoiser:
         assert denoiser.spec.training.metrics == {**spec.training.metrics, **measured}
     assert read_checkpoint_spec(folder / "grains.safetensors").training == denoiser.spec.training

@@ -23,6 +23,7 @@ from microrun.runtime.engines.onnx_cpu import OnnxEngine
 from microrun.runtime.engines.open import open_engine, read_model_spec
 from microrun.runtime.engines.openvino_cpu import OpenvinoEngine
 from microrun.runtime.errors import EngineError
+from microrun.runtime.progress import finish
 from microrun.runtime.spec import Preprocessing
 
 BUILT_IN = MODELS / "vae32.onnx"
@@ -40,7 +41,7 @@ def int8(patterns: NDArray[np.float32], tmp_path_factory: pytest.TempPathFactory
     """The built-in model, calibrated on these patterns."""
     path = tmp_path_factory.mktemp("int8") / "vae32.int8.onnx"
     spec = replace(read_model_spec(BUILT_IN), precision="int8")
-    save_model(quantise_model(onnx.load(BUILT_IN), patterns), spec, path)
+    save_model(finish(quantise_model(onnx.load(BUILT_IN), patterns)), spec, path)
     return path
 
 

@@ -26,21 +26,21 @@ from microrun.training.diffusion.blocks import (
     turn,
 )
 from microrun.training.simulate.potts import Growth, grow_potts
-from microrun.training.simulate.volumes import Volume, label_volume
+from microrun.training.simulate.volumes import SimulatedVolume, label_volume
 
 SPINS = arrays(np.int32, array_shapes(min_dims=3, max_dims=3, max_side=5), elements=st.integers(0, 3))
 
 
 @pytest.fixture(scope="module")
-def volume() -> Volume:
+def volume() -> SimulatedVolume:
     growth = Growth((24, 26, 28), 5)
     *_, spins = grow_potts(growth, 0)
     return label_volume(spins, growth)
 
 
-def numbered(shape: tuple[int, int, int], periodic: bool = True, kind: str = "potts") -> Volume:
+def numbered(shape: tuple[int, int, int], periodic: bool = True, kind: str = "potts") -> SimulatedVolume:
     """A volume that shows where each voxel came from."""
-    return Volume(np.arange(np.prod(shape), dtype=np.int32).reshape(shape), kind, periodic)
+    return SimulatedVolume(np.arange(np.prod(shape), dtype=np.int32).reshape(shape), kind, periodic)
 
 
 @given(SPINS, st.integers(27, 40), st.integers(0, 100))
@@ -56,7 +56,7 @@ def test_neighbouring_grains_are_a_gap_apart(spins: NDArray[np.int32], n_colours
 
 
 @pytest.mark.parametrize(("labels", "gap"), [("bits", 2), ("colours", 2 / 15)])
-def test_grains_come_back_from_their_values(volume: Volume, labels: Labels, gap: float) -> None:
+def test_grains_come_back_from_their_values(volume: SimulatedVolume, labels: Labels, gap: float) -> None:
     settings = BlockSettings(side=16, labels=labels, n_colours=16)
     values = colour_values(Blocks([volume], settings).block(3), 16, settings.channels)
     noise = np.random.default_rng(0).uniform(-0.99, 0.99, values.shape).astype(np.float32)
@@ -72,7 +72,7 @@ def test_colours_that_do_not_suffice_are_refused() -> None:
         colour(np.arange(8, dtype=np.int32).reshape(2, 2, 2), 7, np.random.default_rng(0))
 
 
-def test_a_block_is_a_function_of_seed_and_number(volume: Volume) -> None:
+def test_a_block_is_a_function_of_seed_and_number(volume: SimulatedVolume) -> None:
     settings = BlockSettings(side=12, seed=4)
     batch = Blocks([volume, volume], settings).batch([5, 0, 9])
     assert batch.shape == (3, 12, 12, 12)
@@ -84,7 +84,7 @@ def test_a_block_is_a_function_of_seed_and_number(volume: Volume) -> None:
 
 def test_colours_are_drawn_anew_for_every_block() -> None:
     grain_ids = np.zeros((8, 8, 8), np.int32)
-    blocks = Blocks([Volume(grain_ids, "potts", True)], BlockSettings(side=8, labels="colours", n_colours=4))
+    blocks = Blocks([SimulatedVolume(grain_ids, "potts", True)], BlockSettings(side=8, labels="colours", n_colours=4))
     seen = Counter(int(blocks.block(index)[0, 0, 0]) for index in range(400))
     assert sorted(seen) == [0, 1, 2, 3]
     assert_array_equal(blocks.codes, np.float32([[-1], [-1 / 3], [1 / 3], [1]]))
@@ -144,7 +144,7 @@ def test_ids_above_2048_collide_in_the_labels_of_grainpaint() -> None:
     assert values.dtype == np.float32
 
 
-def test_the_labels_of_grainpaint_keep_the_order_of_ids(volume: Volume) -> None:
+def test_the_labels_of_grainpaint_keep_the_order_of_ids(volume: SimulatedVolume) -> None:
     settings = BlockSettings(side=10, labels="ids")
     for index in range(5):
         blocks = Blocks([volume], settings)
@@ -158,7 +158,7 @@ def test_the_labels_of_grainpaint_keep_the_order_of_ids(volume: Volume) -> None:
         assert np.abs(values).max() == 1
 
 
-def test_volumes_that_hold_no_blocks_are_refused(volume: Volume) -> None:
+def test_volumes_that_hold_no_blocks_are_refused(volume: SimulatedVolume) -> None:
     with pytest.raises(MicrorunError, match="at least one volume"):
         Blocks([])
     with pytest.raises(MicrorunError, match=r"\(24, 26, 28\) voxels holds no block of 32³"):

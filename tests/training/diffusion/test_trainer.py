@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -15,7 +16,7 @@ from diffusers import DDPMScheduler
 from safetensors.torch import load_file
 from scipy.stats import norm
 from train_denoiser_together import train_in
-from training_runs import run_script, torchrun
+from training_runs import run_script, take, torchrun
 
 from microrun.runtime.errors import MicrorunError, SpecError
 from microrun.runtime.schedule import Prediction, Schedule
@@ -28,7 +29,7 @@ from microrun.training.diffusion.trainer import DiffusionReport, DiffusionTraine
 from microrun.training.diffusion.unet_config import GRAIN_UNET, UnetConfig
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.simulate.potts import Growth, grow_potts
-from microrun.training.simulate.volumes import Volume, label_volume
+from microrun.training.simulate.volumes import SimulatedVolume, label_volume
 from microrun.training.vae.checkpoint import load_checkpoint
 
 TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=7, out_channels=7, blocks=1, head_size=8, groups=4, patch=2)
@@ -39,31 +40,19 @@ DRAWING = Path(__file__).parents[2] / "help" / "draw_blocks.py"
 
 
 @pytest.fixture(scope="module")
-def volumes() -> list[Volume]:
+def volumes() -> list[SimulatedVolume]:
     growth = Growth((16, 16, 16), 3)
     return [label_volume(list(grow_potts(growth, seed))[-1], growth) for seed in range(3)]
 
 
 def train(
-    volumes: list[Volume], folder: Path, config: DiffusionConfig = CONFIG, stop_after: int | None = None
+    volumes: list[SimulatedVolume], folder: Path, config: DiffusionConfig = CONFIG, stop_after: int | None = None
 ) -> list[DiffusionReport]:
-    """Train with a report after every second step; stop as if killed after so many reports."""
+    """Train with a report after every second step; give it up after so many."""
     folder.mkdir(exist_ok=True)
-    reports: list[DiffusionReport] = []
-
-    def note(report: DiffusionReport) -> None:
-        reports.append(report)
-        if len(reports) == stop_after:
-            raise KeyboardInterrupt
-
     trainer = DiffusionTrainer(config, volumes, folder, SOURCE)
     trainer.resume()
-    if stop_after:
-        with pytest.raises(KeyboardInterrupt):
-            trainer.run(2, note)
-    else:
-        trainer.run(2, note)
-    return reports
+    return take(trainer.run(2), stop_after)
 
 
 @pytest.mark.parametrize("prediction", get_args(Prediction))
@@ -81,7 +70,7 @@ def test_noised_samples_are_those_of_diffusers(zero: bool, prediction: Any) -> N
     torch.testing.assert_close(made.target, targets[prediction], rtol=1e-5, atol=1e-6)
 
 
-def test_batches_are_functions_of_step_and_place(volumes: list[Volume]) -> None:
+def test_batches_are_functions_of_step_and_place(volumes: list[SimulatedVolume]) -> None:
     blocks = Blocks(volumes, BlockSettings(side=8, seed=3))
     whole, *parts = (BlockBatches(blocks, 250, 4, rows) for rows in (slice(None), slice(0, 2), slice(2, 4)))
     for ours, *theirs in zip(whole[5], *(part[5] for part in parts), strict=True):
@@ -96,14 +85,14 @@ def test_batches_come_in_their_order_whoever_draws_them() -> None:
     assert ran.stdout.splitlines() == ["True"] * 7 + ["no more blocks can be drawn: 2 colours do not suffice"]
 
 
-def test_blocks_that_cannot_be_drawn_are_one_line(volumes: list[Volume]) -> None:
+def test_blocks_that_cannot_be_drawn_are_one_line(volumes: list[SimulatedVolume]) -> None:
     batches = BlockBatches(Blocks(volumes, BlockSettings(side=8, n_colours=2)), 250, 4)
     with pytest.raises(MicrorunError, match="no more blocks can be drawn: 2 colours do not suffice") as error:
         next(batches.load(range(3)))
     assert "\n" not in str(error.value)
 
 
-def test_timesteps_of_a_batch_are_spread_over_all(volumes: list[Volume]) -> None:
+def test_timesteps_of_a_batch_are_spread_over_all(volumes: list[SimulatedVolume]) -> None:
     batches = BlockBatches(Blocks(volumes, BlockSettings(side=8)), 250, 5)
     drawn = np.array([batches[step].timestep.numpy() for step in range(60)])
     assert (np.sort(drawn // 50, axis=1) == np.arange(5)).all()
@@ -111,7 +100,7 @@ def test_timesteps_of_a_batch_are_spread_over_all(volumes: list[Volume]) -> None
     assert abs(np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1]) < 0.5  # no place of the batch has timesteps of its own
 
 
-def test_noise_is_a_function_of_seed_and_step(volumes: list[Volume], tmp_path: Path) -> None:
+def test_noise_is_a_function_of_seed_and_step(volumes: list[SimulatedVolume], tmp_path: Path) -> None:
     trainer, again = (DiffusionTrainer(CONFIG, volumes, tmp_path, SOURCE) for _ in range(2))
     other = DiffusionTrainer(dataclasses.replace(CONFIG, seed=4), volumes, tmp_path, SOURCE)
     noise = trainer._draw_noise((0, 5), 4)
@@ -122,7 +111,7 @@ def test_noise_is_a_function_of_seed_and_step(volumes: list[Volume], tmp_path: P
     assert noise.shape == (4, 7, 8, 8, 8) and noise.std() == pytest.approx(1, abs=0.05)
 
 
-def test_a_run_leaves_its_folder(volumes: list[Volume], tmp_path: Path) -> None:
+def test_a_run_leaves_its_folder(volumes: list[SimulatedVolume], tmp_path: Path) -> None:
     reports = train(volumes, tmp_path)
     assert [report.step for report in reports] == [2, 4, 6]
     assert all(np.isfinite(dataclasses.astuple(report)).all() for report in reports)
@@ -151,7 +140,7 @@ def first_batch(trainer: DiffusionTrainer) -> Noised:
     )
 
 
-def test_the_first_loss_is_that_of_zeros(volumes: list[Volume], tmp_path: Path) -> None:
+def test_the_first_loss_is_that_of_zeros(volumes: list[SimulatedVolume], tmp_path: Path) -> None:
     """A new network returns zeros: of bits it knows what their own values say, of v nothing."""
     v = dataclasses.replace(CONFIG, schedule=dataclasses.replace(GRAIN_SCHEDULE, prediction="v"))
     trainer = DiffusionTrainer(v, volumes, tmp_path / "v", SOURCE)
@@ -169,7 +158,7 @@ def test_the_first_loss_is_that_of_zeros(volumes: list[Volume], tmp_path: Path) 
 def test_training_learns(tmp_path: Path) -> None:
     halves = np.repeat(np.arange(2, dtype=np.int32), 8 * 16 * 16).reshape(16, 16, 16)
     config = dataclasses.replace(CONFIG, steps=100, batch=8, rate_warmup=10, learning_rate=5e-3)
-    trainer = DiffusionTrainer(config, [Volume(halves, "potts", True)] * 2, tmp_path, SOURCE)
+    trainer = DiffusionTrainer(config, [SimulatedVolume(halves, "potts", True)] * 2, tmp_path, SOURCE)
     before = trainer.evaluate()
     for _ in range(config.steps):
         trainer.train_step()
@@ -178,29 +167,29 @@ def test_training_learns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("side", "expected"), [(4, "f32"), (8, "f32"), (16, "bf16")])
 def test_blocks_whose_gradients_would_be_garbage_in_bf16_are_trained_in_f32(
-    volumes: list[Volume], tmp_path: Path, side: int, expected: str
+    volumes: list[SimulatedVolume], tmp_path: Path, side: int, expected: str
 ) -> None:
     config = dataclasses.replace(CONFIG, side=side, precision="bf16")
     assert DiffusionTrainer(config, volumes, tmp_path, SOURCE).precision == expected
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run_and_its_state_is_kept(
-    volumes: list[Volume], tmp_path: Path
+    volumes: list[SimulatedVolume], tmp_path: Path
 ) -> None:
-    reports: list[DiffusionReport] = []
     trainer = DiffusionTrainer(CONFIG, volumes, tmp_path, SOURCE)
 
     def ruin(gradient: torch.Tensor) -> torch.Tensor:
         return gradient * float("nan") if trainer.step == CONFIG.steps - 1 else gradient  # no loss comes after it
 
     next(trainer.network.parameters()).register_hook(ruin)
+    run = trainer.run(2)
+    assert [report.step for report in itertools.islice(run, 2)] == [2, 4]
     with pytest.raises(MicrorunError, match=r"diverged before step 6 .*weights are not finite.*--learning-rate"):
-        trainer.run(2, reports.append)
-    assert [report.step for report in reports] == [2, 4]
+        next(run)
     assert train(volumes, tmp_path)[-1].step == 6
 
 
-def test_interrupted_training_ends_as_an_uninterrupted_one(volumes: list[Volume], tmp_path: Path) -> None:
+def test_interrupted_training_ends_as_an_uninterrupted_one(volumes: list[SimulatedVolume], tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     expected = train(volumes, whole)
     train(volumes, parts, stop_after=1)
@@ -223,7 +212,7 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
             torch.testing.assert_close(states[1][part][name], weights, rtol=0, atol=2e-5)  # rounding
 
 
-def test_other_settings_or_volumes_are_refused(volumes: list[Volume], tmp_path: Path) -> None:
+def test_other_settings_or_volumes_are_refused(volumes: list[SimulatedVolume], tmp_path: Path) -> None:
     train(volumes, tmp_path)
     with pytest.raises(MicrorunError, match=r"other settings \(seed 4 instead of 3\)"):
         train(volumes, tmp_path, dataclasses.replace(CONFIG, seed=4))
@@ -257,25 +246,25 @@ def test_damaged_settings_are_refused(tmp_path: Path) -> None:
             DiffusionConfig.load(tmp_path / "config.json")
 
 
-def test_too_few_volumes_are_refused(volumes: list[Volume], tmp_path: Path) -> None:
+def test_too_few_volumes_are_refused(volumes: list[SimulatedVolume], tmp_path: Path) -> None:
     with pytest.raises(MicrorunError, match="1 volumes are too few"):
         DiffusionTrainer(CONFIG, volumes[:1], tmp_path, SOURCE)
 
 
-def test_processes_must_share_a_batch(volumes: list[Volume], tmp_path: Path) -> None:
+def test_processes_must_share_a_batch(volumes: list[SimulatedVolume], tmp_path: Path) -> None:
     with pytest.raises(MicrorunError, match="batch of 4 cannot be shared by 3"):
         DiffusionTrainer(CONFIG, volumes, tmp_path, SOURCE, Processes(0, 3, torch.device("cpu")))
 
 
 @pytest.fixture(scope="module")
-def denoiser(volumes: list[Volume], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def denoiser(volumes: list[SimulatedVolume], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("denoiser")
     train(volumes, folder)
     yield folder / "checkpoint.safetensors"
 
 
 def test_a_denoiser_is_no_autoencoder(denoiser: Path) -> None:
-    with pytest.raises(SpecError, match=r"checkpoint\.safetensors: is a denoiser; expected an autoencoder"):
+    with pytest.raises(SpecError, match=r"\.safetensors: is a denoiser; loading an autoencoder needs an encoder"):
         load_checkpoint(denoiser)
 
 

@@ -47,8 +47,8 @@ def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
         assert processes.mean(rows).equal(rows)
 
 
-def test_two_processes_train_as_one(scans: list[FileSource], data: Prepared, tmp_path: Path) -> None:
-    for scan in scans:
+def test_two_processes_train_as_one(banded_scans: list[FileSource], data: Prepared, tmp_path: Path) -> None:
+    for scan in banded_scans:
         shutil.copy(scan.path, tmp_path)
     alone_in, together_in = tmp_path / "alone", tmp_path / "together"
     reports = train(data, alone_in, TOGETHER)

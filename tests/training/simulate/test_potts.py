@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from microrun.kernels.colouring import label_grains
 from microrun.kernels.potts import MOLTEN
 from microrun.runtime.errors import MicrorunError, OutputError
+from microrun.runtime.progress import Progress, finish
 from microrun.training.simulate.potts import Build, Growth, MeltPool, Spins, build_potts, chances, grow_potts
 from microrun.training.simulate.volumes import label_volume, read_volumes, write_volumes
 
@@ -32,10 +33,6 @@ def volumes_of_grains(spins: Spins) -> NDArray[np.int64]:
 def last(growth: Growth, seed: int, threads: int | None = None) -> Spins:
     *_, spins = grow_potts(growth, seed, threads)
     return spins
-
-
-def silent(done: int, total: int, note: str) -> None:
-    """Show no progress."""
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.5])
@@ -144,9 +141,8 @@ def test_grains_are_as_large_as_those_of_spparks() -> None:
 
 def test_volumes_come_back_as_they_were_written(tmp_path: Path) -> None:
     growth, path = Growth((12, 13, 14), 2), tmp_path / "v.h5"
-    seen: list[tuple[int, int]] = []
-    write_volumes(path, growth, 7, 3, lambda done, total, note: seen.append((done, total)))
-    assert seen == [(step, 6) for step in range(1, 7)]
+    seen = list(write_volumes(path, growth, 7, 3))
+    assert seen == [Progress(step, 6, f"volume {(step + 1) // 2} of 3") for step in range(1, 7)]
     volumes = read_volumes(path)
     assert len(volumes) == 3
     for number, volume in enumerate(volumes):
@@ -163,7 +159,7 @@ def test_volumes_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 def test_a_build_is_written_with_its_settings(tmp_path: Path) -> None:
     path = tmp_path / "v.h5"
-    write_volumes(path, SMALL_BUILD, 0, 1, silent)
+    finish(write_volumes(path, SMALL_BUILD, 0, 1))
     (volume,) = read_volumes(path)
     assert (volume.kind, volume.periodic) == ("am", False)
     with h5py.File(path) as file:
@@ -172,11 +168,28 @@ def test_a_build_is_written_with_its_settings(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "v.h5"
-    write_volumes(path, Growth((8, 8, 8), 1), 0, 1, silent)
+    finish(write_volumes(path, Growth((8, 8, 8), 1), 0, 1))
     with full_disk(20_000), pytest.raises(OutputError, match=r"v\.h5: cannot be written"):
-        write_volumes(path, Growth((48, 48, 48), 1), 0, 1, silent)
+        finish(write_volumes(path, Growth((48, 48, 48), 1), 0, 1))
     assert len(read_volumes(path)) == 1
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_what_is_finished_can_stay_when_a_series_is_interrupted(keep: bool, tmp_path: Path) -> None:
+    for number, (done, kept) in enumerate(((5, 2), (1, 0))):  # steps done, of two a volume; volumes that can stay
+        path = tmp_path / f"{number}.h5"
+        job = write_volumes(path, Growth((8, 8, 8), 2), 0, 4, keep)
+        assert [now.done for now in islice(job, done)][-1] == done
+        if keep and kept:
+            with pytest.raises(StopIteration) as ended:
+                job.throw(KeyboardInterrupt)
+            assert ended.value.value == len(read_volumes(path)) == kept
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                job.throw(KeyboardInterrupt)
+            assert not path.exists()
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from numpy.testing import assert_array_equal
 from scipy.spatial.transform import Rotation
 
 from microrun.runtime.errors import OutputError
+from microrun.runtime.progress import Progress, finish
 from microrun.runtime.scans.source import Claim
 from microrun.runtime.scans.truth import load_truth
 from microrun.runtime.scans.up_source import FileSource
@@ -207,7 +209,7 @@ def test_both_phases_are_cubic() -> None:
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("simulated") / "scan.up2"
-    simulate_scan(path, SAMPLE, PatternSimulator((60, 60)), EXPOSURE, seed=7, step_um=0.5)
+    finish(simulate_scan(path, SAMPLE, PatternSimulator((60, 60)), EXPOSURE, seed=7, step_um=0.5))
     return path
 
 
@@ -228,7 +230,7 @@ def test_the_truth_can_be_loaded(simulated: Path, tmp_path: Path) -> None:
     assert_array_equal(truth.grain, SAMPLE.grain)
     assert (truth.pattern_centre, truth.sample_tilt) == ((0.42, 0.79, 0.50), 70.0)
     simulator = PatternSimulator((60, 60), (0.5, 0.6, 0.7), 65.0)
-    simulate_scan(tmp_path / "other.up2", SAMPLE, simulator, EXPOSURE, seed=7)
+    finish(simulate_scan(tmp_path / "other.up2", SAMPLE, simulator, EXPOSURE, seed=7))
     other = load_truth(tmp_path / "other.up2")
     assert other is not None
     assert (other.pattern_centre, other.sample_tilt) == ((0.5, 0.6, 0.7), 65.0)
@@ -237,8 +239,8 @@ def test_the_truth_can_be_loaded(simulated: Path, tmp_path: Path) -> None:
 
 def test_noise_is_a_function_of_seed_and_pattern(simulated: Path, tmp_path: Path) -> None:
     again, other = tmp_path / "again.up2", tmp_path / "other.up2"
-    simulate_scan(again, SAMPLE, PatternSimulator((60, 60)), EXPOSURE, seed=7, step_um=0.5)
-    simulate_scan(other, SAMPLE, PatternSimulator((60, 60)), EXPOSURE, seed=8, step_um=0.5)
+    finish(simulate_scan(again, SAMPLE, PatternSimulator((60, 60)), EXPOSURE, seed=7, step_um=0.5))
+    finish(simulate_scan(other, SAMPLE, PatternSimulator((60, 60)), EXPOSURE, seed=8, step_um=0.5))
     assert again.read_bytes() == simulated.read_bytes()
     assert (read_all(other) != read_all(simulated)).mean() > 0.9
 
@@ -247,7 +249,7 @@ def test_jitter_of_the_pattern_centre_is_used_and_told(simulated: Path, tmp_path
     path = tmp_path / "moved.up2"
     sample = grow_sample((5, 6), 3, seed=1, recipe=Recipe(centre_jitter=0.05))
     assert_array_equal(sample.cell, SAMPLE.cell)
-    simulate_scan(path, sample, PatternSimulator((60, 60)), EXPOSURE, seed=7, step_um=0.5)
+    finish(simulate_scan(path, sample, PatternSimulator((60, 60)), EXPOSURE, seed=7, step_um=0.5))
     with np.load(path.with_suffix(".truth.npz")) as truth:
         assert truth["centre_shift"].std() == pytest.approx(0.05, rel=0.5)
     assert (read_all(path) != read_all(simulated)).mean() > 0.5
@@ -266,17 +268,14 @@ def test_patterns_of_a_cell_agree_and_of_other_grains_do_not(simulated: Path) ->
 
 def test_scans_do_not_depend_on_the_chunks(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan_module, "CHUNK_BYTES", 7 * 2 * 2 * 60 * 60)
-    seen: list[tuple[int, int]] = []
     path = tmp_path / "again.up2"
-    simulate_scan(
-        path, SAMPLE, PatternSimulator((60, 60)), EXPOSURE, seed=7, step_um=0.5, progress=lambda *now: seen.append(now)
-    )
+    job = simulate_scan(path, SAMPLE, PatternSimulator((60, 60)), EXPOSURE, seed=7, step_um=0.5)
+    assert list(job) == [Progress(n + 1, 30) for n in range(30)]
     assert path.read_bytes() == simulated.read_bytes()
-    assert seen == [(n + 1, 30) for n in range(30)]
 
 
 def write_points(path: Path, sample: Sample, exposure: Exposure) -> np.ndarray:
-    simulate_scan(path, sample, PatternSimulator((60, 60)), exposure, seed=0)
+    finish(simulate_scan(path, sample, PatternSimulator((60, 60)), exposure, seed=0))
     return read_all(path).astype(float)
 
 
@@ -306,17 +305,15 @@ def test_points_show_the_phase_they_are_of(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_nothing(tmp_path: Path, free_bytes: int) -> None:
     many = replace(SAMPLE, rotations=np.random.default_rng(0).random((60_000, 4)))  # a truth larger than the scan
     with full_disk(free_bytes), pytest.raises(OutputError, match="cannot be written"):
-        simulate_scan(tmp_path / "scan.up2", many, PatternSimulator((60, 60)), EXPOSURE, seed=0)
+        finish(simulate_scan(tmp_path / "scan.up2", many, PatternSimulator((60, 60)), EXPOSURE, seed=0))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_simulation_leaves_nothing(tmp_path: Path) -> None:
-    def interrupt(done: int, total: int) -> None:
-        if done == 5:
-            raise KeyboardInterrupt
-
+    job = simulate_scan(tmp_path / "scan.up2", SAMPLE, PatternSimulator((60, 60)), EXPOSURE, seed=0)
+    assert [now.done for now in itertools.islice(job, 5)] == [1, 2, 3, 4, 5]
     with pytest.raises(KeyboardInterrupt):
-        simulate_scan(tmp_path / "scan.up2", SAMPLE, PatternSimulator((60, 60)), EXPOSURE, seed=0, progress=interrupt)
+        job.throw(KeyboardInterrupt)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -324,5 +321,5 @@ def test_an_interrupted_simulation_leaves_nothing(tmp_path: Path) -> None:
 def test_a_place_where_nothing_can_be_written(tmp_path: Path, place: str) -> None:
     (tmp_path / "folder.up2").mkdir()
     with pytest.raises(OutputError, match="cannot be written"):
-        simulate_scan(tmp_path / place, SAMPLE, PatternSimulator((60, 60)), EXPOSURE, seed=0)
+        finish(simulate_scan(tmp_path / place, SAMPLE, PatternSimulator((60, 60)), EXPOSURE, seed=0))
     assert not list(tmp_path.glob(".part-*"))

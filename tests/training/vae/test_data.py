@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,12 +11,11 @@ from numpy.testing import assert_array_equal
 from training_runs import CONFIG, prepare, write_bands
 
 from microrun.runtime.errors import OutputError, ScanError
+from microrun.runtime.progress import Progress
 from microrun.runtime.scans.scan import Scan
-from microrun.runtime.scans.source import Source
 from microrun.runtime.scans.up2 import UpWriter
 from microrun.runtime.scans.up_source import FileSource
 from microrun.runtime.spec import Preprocessing
-from microrun.training.vae import data as data_module
 from microrun.training.vae.data import Prepared, Selection, describe_data, identity_of, prepare_scans
 
 
@@ -27,18 +27,22 @@ class Room(NamedTuple):
     free: int = 10
 
 
-@pytest.fixture
-def prepared_times(monkeypatch: pytest.MonkeyPatch) -> list[Source]:
-    """Grows with every scan that is prepared, in place of being read from the cache."""
-    times: list[Source] = []
-    plain = data_module._prepare
+PLAIN = Preprocessing()
 
-    def counted(scan: Source, *arguments: object) -> object:
-        times.append(scan)
-        return plain(scan, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(data_module, "_prepare", counted)
-    return times
+def count_prepared(
+    scans: Sequence[FileSource],
+    folder: Path,
+    selection: Selection = CONFIG.selection,
+    preprocessing: Preprocessing = PLAIN,
+) -> tuple[Prepared, int]:
+    """Prepare scans, and count the patterns for which that was done: none if they come from the cache."""
+    job, done = prepare_scans(scans, preprocessing, folder / "prepared.npy", selection), 0
+    while True:
+        try:
+            done = next(job).done
+        except StopIteration as end:
+            return end.value, done
 
 
 def test_prepared_patterns_split_every_scan(data: Prepared) -> None:
@@ -56,54 +60,48 @@ def test_prepared_patterns_split_every_scan(data: Prepared) -> None:
     assert mean == pytest.approx(inside[np.concatenate(data.training)].astype(float).mean(), abs=1e-6) and std > 0
 
 
-def test_selection_takes_other_patterns_with_another_seed(scans: list[FileSource]) -> None:
-    (first, tested), _ = Selection(10, 0.2, seed=0).choose(scans)
-    (other, _), _ = Selection(10, 0.2, seed=1).choose(scans)
+def test_selection_takes_other_patterns_with_another_seed(banded_scans: list[FileSource]) -> None:
+    (first, tested), _ = Selection(10, 0.2, seed=0).choose(banded_scans)
+    (other, _), _ = Selection(10, 0.2, seed=1).choose(banded_scans)
     assert len(first) == 8 and len(tested) == 2 and not np.intersect1d(first, tested).size
     assert (first != other).any() and (np.diff(first) > 0).all()
 
 
-def test_the_cache_is_used_again(scans: list[FileSource], tmp_path: Path, prepared_times: list[Source]) -> None:
-    first = prepare(scans, tmp_path)
-    again = prepare(scans, tmp_path)
-    assert len(prepared_times) == 2
+def test_the_cache_is_used_again(banded_scans: list[FileSource], tmp_path: Path) -> None:
+    first, prepared = count_prepared(banded_scans, tmp_path)
+    again, prepared_again = count_prepared(banded_scans, tmp_path)
+    assert (prepared, prepared_again) == (48, 0)
     assert again.identity == first.identity
     for a, b in zip((*first.training, first.held_out), (*again.training, again.held_out), strict=True):
         assert_array_equal(a, b)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["prepared.json", "prepared.npy"]
 
 
-def test_moved_scans_are_the_same_scans(scans: list[FileSource], tmp_path: Path, prepared_times: list[Source]) -> None:
-    prepare(scans, tmp_path)
-    moved = [FileSource(shutil.copy(scan.path, tmp_path / f"moved-{scan.path.name}")) for scan in scans]
-    prepare(moved, tmp_path)
-    assert len(prepared_times) == 2
+def test_moved_scans_are_the_same_scans(banded_scans: list[FileSource], tmp_path: Path) -> None:
+    prepare(banded_scans, tmp_path)
+    moved = [FileSource(shutil.copy(scan.path, tmp_path / f"moved-{scan.path.name}")) for scan in banded_scans]
+    assert count_prepared(moved, tmp_path)[1] == 0
 
 
 @pytest.mark.parametrize("change", ["scan", "order", "seed", "held_out", "patterns", "mask"])
-def test_anything_else_is_prepared_anew(
-    scans: list[FileSource], tmp_path: Path, change: str, prepared_times: list[Source]
-) -> None:
-    prepare(scans, tmp_path)
+def test_anything_else_is_prepared_anew(banded_scans: list[FileSource], tmp_path: Path, change: str) -> None:
+    prepare(banded_scans, tmp_path)
     selection = {
         "seed": Selection(seed=99),
         "held_out": Selection(held_out=0.3, seed=CONFIG.seed),
         "patterns": Selection(20, CONFIG.held_out, CONFIG.seed),
     }.get(change, CONFIG.selection)
     other = FileSource(write_bands(tmp_path / "other.up2", (3, 8), seed=9))
-    sources = {"scan": [scans[0], other], "order": scans[::-1]}.get(change, scans)
-    preprocessing = Preprocessing(mask_radius=50) if change == "mask" else Preprocessing()
-    again = prepare_scans(sources, preprocessing, tmp_path / "prepared.npy", selection)
-    assert len(prepared_times) == 4
+    sources = {"scan": [banded_scans[0], other], "order": banded_scans[::-1]}.get(change, banded_scans)
+    preprocessing = Preprocessing(mask_radius=50) if change == "mask" else PLAIN
+    again, prepared = count_prepared(sources, tmp_path, selection, preprocessing)
     assert again.identity == identity_of(describe_data(sources, preprocessing, selection))
-    assert len(again.patterns) == (40 if change == "patterns" else 48)
+    assert len(again.patterns) == prepared == (40 if change == "patterns" else 48)
 
 
 @pytest.mark.parametrize("damage", ["cut", "no patterns", "no json", "half a json", "other json"])
-def test_a_damaged_cache_is_made_again(
-    scans: list[FileSource], tmp_path: Path, damage: str, prepared_times: list[Source]
-) -> None:
-    whole = np.array(prepare(scans, tmp_path).patterns)
+def test_a_damaged_cache_is_made_again(banded_scans: list[FileSource], tmp_path: Path, damage: str) -> None:
+    whole = np.array(prepare(banded_scans, tmp_path).patterns)
     patterns, beside = tmp_path / "prepared.npy", tmp_path / "prepared.json"
     if damage == "cut":
         patterns.write_bytes(patterns.read_bytes()[:-1000])
@@ -113,29 +111,29 @@ def test_a_damaged_cache_is_made_again(
         beside.unlink()
     else:
         beside.write_text(beside.read_text()[:100] if damage == "half a json" else "[]")
-    assert_array_equal(prepare(scans, tmp_path).patterns, whole)
-    assert len(prepared_times) == 4
+    again, prepared = count_prepared(banded_scans, tmp_path)
+    assert_array_equal(again.patterns, whole)
+    assert prepared == 48
 
 
-def test_an_interrupted_preparation_leaves_the_old_cache(scans: list[FileSource], tmp_path: Path) -> None:
-    whole = np.array(prepare(scans, tmp_path).patterns)
-
-    def interrupt(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
+def test_an_interrupted_preparation_leaves_the_old_cache(banded_scans: list[FileSource], tmp_path: Path) -> None:
+    whole = np.array(prepare(banded_scans, tmp_path).patterns)
+    job = prepare_scans(banded_scans, Preprocessing(), tmp_path / "prepared.npy", Selection(seed=5))
+    assert next(job) == Progress(24, 48)
     with pytest.raises(KeyboardInterrupt):
-        prepare_scans(scans, Preprocessing(), tmp_path / "prepared.npy", Selection(seed=5), interrupt)
+        job.throw(KeyboardInterrupt)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["prepared.json", "prepared.npy"]
-    assert_array_equal(prepare(scans, tmp_path).patterns, whole)
+    assert_array_equal(prepare(banded_scans, tmp_path).patterns, whole)
 
 
 def test_a_disk_without_room_is_noticed_before_anything_is_prepared(
-    scans: list[FileSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared_times: list[Source]
+    banded_scans: list[FileSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Room())
-    with pytest.raises(OutputError, match=r"prepared\.npy: cannot be written \(No space left on device\)"):
-        prepare(scans, tmp_path)
-    assert not prepared_times and not list(tmp_path.iterdir())
+    job = prepare_scans(banded_scans, Preprocessing(), tmp_path / "prepared.npy", CONFIG.selection)
+    with pytest.raises(OutputError, match=r"prepared\.npy: cannot be written \(No space left on device\); .*--out"):
+        next(job)
+    assert not list(tmp_path.iterdir())
 
 
 def test_patterns_without_information_are_left_out(tmp_path: Path) -> None:
@@ -158,8 +156,8 @@ def test_a_scan_without_any_information_is_refused(tmp_path: Path) -> None:
         prepare([FileSource(tmp_path / "flat.up2")], tmp_path)
 
 
-def test_detectors_of_different_shapes_are_refused(scans: list[FileSource], tmp_path: Path) -> None:
+def test_detectors_of_different_shapes_are_refused(banded_scans: list[FileSource], tmp_path: Path) -> None:
     other = FileSource(write_bands(tmp_path / "other.up2", (2, 2), 0, sig_shape=(120, 160)))
     with pytest.raises(ScanError, match=r"other\.up2: patterns of \(120, 160\); .*0\.up2 has \(120, 120\)"):
-        prepare([*scans, other], tmp_path)
+        prepare([*banded_scans, other], tmp_path)
     assert not (tmp_path / "prepared.npy").exists()

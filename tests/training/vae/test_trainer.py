@@ -24,7 +24,7 @@ from microrun.training.vae.data import Prepared
 from microrun.training.vae.evaluate import reconstruct, reconstruction_correlation, reconstruction_r2
 from microrun.training.vae.fine_tune import fine_tune
 from microrun.training.vae.network import VAE, Encoder, count_parameters
-from microrun.training.vae.trainer import Report, VaeTrainer, plan_epochs
+from microrun.training.vae.trainer import VaeTrainer, fit_epochs
 
 CPU = Processes(0, 1, torch.device("cpu"))
 CONTRASTIVE = dataclasses.replace(CONFIG, contrastive=Contrastive())
@@ -103,14 +103,14 @@ def test_reports_do_not_come_too_often(data: Prepared, tmp_path: Path) -> None:
 
 
 def test_resuming_with_other_settings_or_scans_is_refused(
-    scans: list[FileSource], data: Prepared, tmp_path: Path
+    banded_scans: list[FileSource], data: Prepared, tmp_path: Path
 ) -> None:
     train(data, tmp_path, stop_after=1)
     with pytest.raises(MicrorunError, match=r"other settings \(beta 2\.0 instead of 1\.0\)"):
         train(data, tmp_path, dataclasses.replace(CONFIG, beta=2.0))
     with pytest.raises(MicrorunError, match="other settings"):
         train(data, tmp_path, CONTRASTIVE)
-    other = prepare(scans[::-1], tmp_path)
+    other = prepare(banded_scans[::-1], tmp_path)
     with pytest.raises(MicrorunError, match="started on other data"):
         train(other, tmp_path)
 
@@ -118,8 +118,7 @@ def test_resuming_with_other_settings_or_scans_is_refused(
 def test_training_learns(data: Prepared, tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, epochs=40, decay=0.0)
     few = dataclasses.replace(data, training=(data.training[0][:8],))
-    reports: list[Report] = []
-    VaeTrainer(config, few, tmp_path, SOURCE).run(20, reports.append)
+    reports = list(VaeTrainer(config, few, tmp_path, SOURCE).run(20))
     assert reports[-1].l2_per_pixel < 0.8 * reports[0].l2_per_pixel
 
 
@@ -127,8 +126,7 @@ def test_contrastive_training_tells_patterns_apart(data: Prepared, tmp_path: Pat
     contrastive = Contrastive(weight=1000.0, temperature=0.2)
     config = dataclasses.replace(CONFIG, epochs=60, decay=0.0, rate_warmup=10, contrastive=contrastive)
     few = dataclasses.replace(data, training=(data.training[0][:8],))
-    reports: list[Report] = []
-    VaeTrainer(config, few, tmp_path, SOURCE).run(15, reports.append)
+    reports = list(VaeTrainer(config, few, tmp_path, SOURCE).run(15))
     assert reports[-1].contrastive < 0.7 * math.log(15)
 
 
@@ -163,14 +161,13 @@ def test_diverged_training_stops_and_keeps_its_state(
 
 
 def test_hours_stop_a_run_and_resuming_ends_it(data: Prepared, tmp_path: Path) -> None:
-    reports: list[Report] = []
     trainer = VaeTrainer(CONFIG, data, tmp_path, SOURCE)
-    trainer.run(100, reports.append, hours=0.0)
+    reports = list(trainer.run(100, hours=0.0))
     assert [report.step for report in reports] == [1]
     assert train(data, tmp_path)[-1].step == 8
 
 
-def test_epochs_are_planned_from_the_speed(data: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_many_epochs_as_fit_at_the_speed(data: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
 
     def step(trainer: VaeTrainer) -> torch.Tensor:
@@ -179,11 +176,10 @@ def test_epochs_are_planned_from_the_speed(data: Prepared, tmp_path: Path, monke
 
     monkeypatch.setattr(VaeTrainer, "train_step", step)
     monkeypatch.setattr(trainer.time, "monotonic", lambda: now[0])
-    planned = VaeTrainer(CONFIG, data, tmp_path, SOURCE)
-    epochs = plan_epochs(planned, hours=0.1)
-    planned = VaeTrainer(dataclasses.replace(CONFIG, epochs=epochs), data, tmp_path, SOURCE)
-    assert planned.steps == 0.9 * 360 / 3
-    assert VaeTrainer(dataclasses.replace(CONFIG, epochs=plan_epochs(planned, 1e-9)), data, tmp_path, SOURCE).steps == 1
+    timed = VaeTrainer(CONFIG, data, tmp_path, SOURCE)
+    for hours, steps in ((0.1, 0.9 * 360 / 3), (1e-9, 1)):
+        fitting = dataclasses.replace(CONFIG, epochs=fit_epochs(timed, hours))
+        assert VaeTrainer(fitting, data, tmp_path, SOURCE).steps == steps
 
 
 def test_fine_tuning_starts_from_a_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
@@ -193,7 +189,7 @@ def test_fine_tuning_starts_from_a_checkpoint(checkpoint: Path, tmp_path: Path) 
     start = {name: weights.clone() for name, weights in model.state_dict().items()}
     trainer = VaeTrainer(config, other, tmp_path, Training(data="other bands"), model)
     assert all(torch.equal(start[name], weights) for name, weights in trainer.average.weights.items())
-    trainer.run(1, lambda report: None)
+    list(trainer.run(1))
     tuned, found = load_checkpoint(tmp_path / "checkpoint.safetensors")
     assert torch.equal(tuned.encoder.standardise.mean, start["encoder.standardise.mean"])
     assert torch.equal(tuned.encoder.standardise.std, start["encoder.standardise.std"])

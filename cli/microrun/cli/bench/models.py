@@ -23,6 +23,7 @@ from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.errors import EngineError, MicrorunError, SpecError
 from microrun.runtime.generation.tiling import BLOCK
 from microrun.runtime.progress import Job, Progress
+from microrun.runtime.progress import finish
 from microrun.runtime.spec import Diffusion, ModelSpec
 
 CALIBRATION_PATTERNS = 32
@@ -188,7 +189,7 @@ def _quantise(source: Path, path: Path) -> None:
 
     spec = read_model_spec(source)
     noise = np.random.default_rng(0).uniform(-1, 1, (CALIBRATION_PATTERNS, *spec.input_shape)).astype(np.float32)
-    save_model(quantise_model(onnx.load(source), noise), dataclasses.replace(spec, precision="int8"), path)
+    save_model(finish(quantise_model(onnx.load(source), noise)), dataclasses.replace(spec, precision="int8"), path)
 
 
 def _denoiser_file(folder: Path, precision: Precision) -> Path:

@@ -9,14 +9,14 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.pattern_centre import parse_centre
-from microrun.cli.simulate import volumes as _simulate_volumes
+from microrun.cli.simulate import volumes
 from microrun.runtime.errors import OutputError, ScanError
 from microrun.runtime.maps.orientation_file import read_orientations
 from microrun.runtime.scans.scan import parse_grid
 
 app = typer.Typer(no_args_is_help=True, help="Make data with known truth.")
-app.command("potts")(_simulate_volumes.potts)
-app.command("am")(_simulate_volumes.am)
+app.command("potts")(volumes.potts)
+app.command("am")(volumes.am)
 ELECTRONS = {"low": 38_400.0, "medium": 9_600.0, "high": 2_400.0}  # per pixel of a 120-pixel pattern
 SHADING = 0.018  # a third of the patterns' variance is then smooth, as in real ones of nickel
 
@@ -58,5 +58,6 @@ def scan(
     electrons = ELECTRONS[noise] * (120 / detector) ** 2
     exposure = Exposure(electrons=electrons, gain=30_000 / electrons)
     with console.progress_bar("simulating") as bar:
-        simulate_scan(out, sample, PatternSimulator((detector, detector), parse_centre(pc)), exposure, seed, step, bar)
+        simulator = PatternSimulator((detector, detector), parse_centre(pc))
+        console.watch(simulate_scan(out, sample, simulator, exposure, seed, step), bar)
     console.out.print(f"wrote {out} ({console.size_text(out.stat().st_size)}), its truth in {out.stem}.truth.npz")

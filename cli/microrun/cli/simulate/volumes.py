@@ -76,7 +76,7 @@ def _simulate(out: Path, process: Growth | Build, seed: int, count: int, overwri
         raise MicrorunError(f"--seed and those that follow it must be below 2⁶³; got {seed} and --count {count}")
     try:
         with console.progress_bar("simulating", "steps") as bar:
-            made = write_volumes(out, process, seed, count, bar, keep_interrupted=True)
+            made = console.watch(write_volumes(out, process, seed, count, keep_interrupted=True), bar)
     except MemoryError as error:
         raise MicrorunError(f"{error}: take a smaller --size, --pool or --mobile-zone") from None
     sides = "×".join(map(str, process.shape))

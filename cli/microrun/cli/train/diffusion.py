@@ -20,7 +20,7 @@ from microrun.runtime.spec import Training
 
 if TYPE_CHECKING:
     from microrun.training.diffusion.config import DiffusionConfig
-    from microrun.training.diffusion.trainer import DiffusionReport, DiffusionTrainer
+    from microrun.training.diffusion.trainer import DiffusionTrainer
     from microrun.training.loop.distributed import Processes
 
 RESULTS = ("checkpoint.safetensors", "metrics.csv", "loss.png")
@@ -125,9 +125,7 @@ def _configure(base: DiffusionConfig, settings: dict[str, Any]) -> DiffusionConf
 def _train(trainer: DiffusionTrainer, hours: float) -> None:
     clock, drawn_at = Clock(trainer, trainer.config.batch), time.monotonic()
     with console.progress_bar("training", "steps") as bar:
-
-        def report(now: DiffusionReport) -> None:
-            nonlocal drawn_at
+        for now in trainer.run(trainer.report_every, hours):
             bar(now.step, now.steps, f"{now.blocks_per_s:,.1f} blocks/s")
             clock.count(now.step, now.blocks_per_s)
             console.out.print(
@@ -136,8 +134,6 @@ def _train(trainer: DiffusionTrainer, hours: float) -> None:
             )
             if time.monotonic() - drawn_at > DRAW_S:
                 drawn_at = _draw(trainer.folder)
-
-        trainer.run(trainer.report_every, report, hours)
     if trainer.processes.leads:
         _draw(trainer.folder)
         clock.finish("block", RESULTS)

@@ -27,9 +27,32 @@ if TYPE_CHECKING:
     from microrun.training.vae.config import VaeConfig
     from microrun.training.vae.data import Prepared
     from microrun.training.vae.network import VAE
-    from microrun.training.vae.trainer import Report, VaeTrainer
+    from microrun.training.vae.trainer import VaeReport, VaeTrainer
 
 RESULTS = ("checkpoint.safetensors", "metrics.csv", "loss.png", "reconstructions.png")
+
+Scans = Annotated[list[Path], typer.Argument(help="Finished .up1 or .up2 files, all of one detector shape.")]
+Out = Annotated[Path, typer.Option(help="Folder of the run.")]
+Latent = Annotated[
+    int | None, typer.Option(help="Latent size: 16, 32, 64, 128 or 256.", show_default="32, or that of --from")
+]
+Batch = Annotated[int | None, typer.Option(help="Patterns per step, of all GPUs together.", show_default="256")]
+Epochs = Annotated[
+    float | None, typer.Option(help="Passes over the patterns.", show_default="250, or what fits into --hours")
+]
+Hours = Annotated[float, typer.Option(help="Stop after this long; --resume goes on.")]
+LearningRate = Annotated[float | None, typer.Option(help="Of Adam.", show_default="0.001")]
+Beta = Annotated[float | None, typer.Option(help="Weight of the KL term: more than 1 for a β-VAE.", show_default="1")]
+IsContrastive = Annotated[
+    bool, typer.Option("--contrastive", help="Also tell augmented views of different patterns apart.")
+]
+PatternsPerScan = Annotated[
+    int | None, typer.Option(help="Random patterns from each scan, at most.", show_default="16000")
+]
+Grid = Annotated[str | None, typer.Option(help="ROWSxCOLS, for scans whose header has no grid.")]
+Seed = Annotated[int | None, typer.Option(help="Of weights, selection, order and noise.", show_default="0")]
+Start = Annotated[Path | None, typer.Option("--from", help="Checkpoint (.safetensors) or built-in model to fine-tune.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")]
 
 app = typer.Typer(no_args_is_help=True, help="Train models on scans or volumes.")
 app.command("diffusion")(diffusion)
@@ -52,41 +75,27 @@ class Request:
         return self.folder / "state.pt"
 
     @property
-    def plans(self) -> bool:
+    def fills_hours(self) -> bool:
         """Whether the epochs shall be as many as fit into the hours."""
         return math.isfinite(self.hours) and "epochs" not in self.settings and not self.state.exists()
 
 
 @app.command()
 def vae(
-    scans: Annotated[list[Path], typer.Argument(help="Finished .up1 or .up2 files, all of one detector shape.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("vae-run"),
-    latent: Annotated[
-        int | None, typer.Option(help="Latent size: 16, 32, 64, 128 or 256.", show_default="32, or that of --from")
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Patterns per step, of all GPUs together.", show_default="256")
-    ] = None,
-    epochs: Annotated[
-        float | None, typer.Option(help="Passes over the patterns.", show_default="250, or what fits into --hours")
-    ] = None,
-    hours: Annotated[float, typer.Option(help="Stop after this long; --resume goes on.")] = math.inf,
-    learning_rate: Annotated[float | None, typer.Option(help="Of Adam.", show_default="0.001")] = None,
-    beta: Annotated[
-        float | None, typer.Option(help="Weight of the KL term: more than 1 for a β-VAE.", show_default="1")
-    ] = None,
-    contrastive: Annotated[
-        bool, typer.Option("--contrastive", help="Also tell augmented views of different patterns apart.")
-    ] = False,
-    patterns_per_scan: Annotated[
-        int | None, typer.Option(help="Random patterns from each scan, at most.", show_default="16000")
-    ] = None,
-    grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, for scans whose header has no grid.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, selection, order and noise.", show_default="0")] = None,
-    start: Annotated[
-        Path | None, typer.Option("--from", help="Checkpoint (.safetensors) or built-in model to fine-tune.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")] = False,
+    scans: Scans,
+    out: Out = Path("vae-run"),
+    latent: Latent = None,
+    batch: Batch = None,
+    epochs: Epochs = None,
+    hours: Hours = math.inf,
+    learning_rate: LearningRate = None,
+    beta: Beta = None,
+    contrastive: IsContrastive = False,
+    patterns_per_scan: PatternsPerScan = None,
+    grid: Grid = None,
+    seed: Seed = None,
+    start: Start = None,
+    resume: Resume = False,
 ) -> None:
     """Train the variational autoencoder of Calvat et al. on scans.
 
@@ -131,9 +140,10 @@ def _run(request: Request, processes: Processes) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with only_run(folder) if processes.leads else contextlib.nullcontext():
         with processes.first_alone(), console.progress_bar("preparing") as bar:
-            data = prepare_scans(sources, preprocessing, folder / "prepared.npy", config.selection, bar)
+            job = prepare_scans(sources, preprocessing, folder / "prepared.npy", config.selection)
+            data = console.watch(job, bar)
         make = partial(_make_trainer, request, data, processes)
-        _train(_plan(request, config, model, make), request.hours)
+        _train(_start(request, config, model, make), request.hours)
 
 
 def _configure(request: Request) -> tuple[VaeConfig, VAE | None, Preprocessing]:
@@ -165,14 +175,14 @@ def _make_trainer(
     return VaeTrainer(config, data, request.folder, source, model, processes)
 
 
-def _plan(
+def _start(
     request: Request, config: VaeConfig, model: VAE | None, make: Callable[[VaeConfig, VAE | None], VaeTrainer]
 ) -> VaeTrainer:
-    """The trainer, where it was interrupted; with as many epochs as fit into the hours if only they are given."""
-    from microrun.training.vae.trainer import plan_epochs
+    """Trainer, where it was interrupted; with as many epochs as fit into the hours if only they are given."""
+    from microrun.training.vae.trainer import fit_epochs
 
-    if request.plans:
-        epochs = plan_epochs(make(config, copy.deepcopy(model)), request.hours)
+    if request.fills_hours:
+        epochs = fit_epochs(make(config, copy.deepcopy(model)), request.hours)
         config = replace(config, epochs=epochs)
         console.out.print(f"{epochs:.3g} epochs fit into {request.hours:g} h")
     trainer = make(config, model)
@@ -183,12 +193,9 @@ def _plan(
 def _train(trainer: VaeTrainer, hours: float) -> None:
     session = Session(trainer)
     with console.progress_bar("training", "steps") as bar:
-
-        def report(now: Report) -> None:
+        for now in trainer.run(trainer.report_every, hours):
             bar(now.step, now.steps, f"{now.patterns_per_s:,.0f} patterns/s")
             session.report(now)
-
-        trainer.run(trainer.report_every, report, hours)
     if trainer.processes.leads:
         session.finish()
 
@@ -207,7 +214,7 @@ class Session:
         self._clock = Clock(trainer, trainer.config.batch)
         self._drawn_at = time.monotonic()
 
-    def report(self, now: Report) -> None:
+    def report(self, now: VaeReport) -> None:
         """Print a line, and renew the pictures once a minute."""
         self._clock.count(now.step, now.patterns_per_s)
         contrastive = f"  NT-Xent {now.contrastive:.3f}" if self.trainer.config.contrastive else ""

@@ -27,6 +27,7 @@ from microrun.runtime.engines.open import open_engine
 from microrun.runtime.maps.indexing import Geometry, Indexer
 from microrun.runtime.maps.judge import JudgeRequest, judge_model, load_judged
 from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.progress import finish
 from microrun.runtime.scans.truth import load_truth
 from microrun.runtime.scans.up_source import FileSource
 from microrun.runtime.spec import ModelSpec, Preprocessing, Training
@@ -39,7 +40,7 @@ from microrun.training.vae.config import VaeConfig
 from microrun.training.vae.data import Selection, prepare_scans
 from microrun.training.vae.evaluate import reconstruct, reconstruction_correlation
 from microrun.training.vae.network import VAE
-from microrun.training.vae.trainer import Report, VaeTrainer
+from microrun.training.vae.trainer import VaeReport, VaeTrainer
 from microrun.training.vae.widen import widen
 
 SIG_SHAPE = (120, 120)  # simulated at the engine's size: binning 480×480 would only average the noise
@@ -144,7 +145,17 @@ STAGES = (
 
 
 def simulate_training_scan(path: Path, number: int, diversity: Diversity) -> None:
-    """Simulate one scan with geometry and camera of its own; one that exists is kept."""
+    """Simulate one scan with geometry and camera of its own; one that exists is kept.
+
+    Parameters
+    ----------
+    path
+        The .up2 file to make.
+    number
+        The scan's; all that is random follows from it.
+    diversity
+        How the scans of its set differ.
+    """
     if path.exists():
         return
     rng = np.random.default_rng((7, number))
@@ -164,11 +175,19 @@ def simulate_training_scan(path: Path, number: int, diversity: Diversity) -> Non
         perfect = rng.uniform(0.3, 1.0)
         recipe = Recipe(perfect_blur_px=perfect, particles=diversity.particles, shading=shading)
         sample = grow_sample(NAV_SHAPE, 60, number, recipe)
-    simulate_scan(path, sample, PatternSimulator(SIG_SHAPE, (x, y, z)), exposure, seed=number)
+    finish(simulate_scan(path, sample, PatternSimulator(SIG_SHAPE, (x, y, z)), exposure, seed=number))
 
 
 def simulate_scans(folder: Path, diversity: Diversity) -> list[Path]:
-    """Simulate all scans of a set; those that exist are kept."""
+    """Simulate all scans of a set, and list them; those that exist are kept.
+
+    Parameters
+    ----------
+    folder
+        Theirs.
+    diversity
+        How they differ.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"scan{number:02d}.up2" for number in range(diversity.random_scans + diversity.grain_scans)]
     for number, path in enumerate(paths):
@@ -182,15 +201,25 @@ def simulate_held_out(folder: Path) -> Path:
     path = folder / "held-out.up2"
     if not path.exists():
         sample = grow_sample(NAV_SHAPE, 60, HELD_OUT_SEED)
-        simulate_scan(path, sample, PatternSimulator(SIG_SHAPE), HELD_OUT_EXPOSURE, HELD_OUT_SEED)
+        finish(simulate_scan(path, sample, PatternSimulator(SIG_SHAPE), HELD_OUT_EXPOSURE, HELD_OUT_SEED))
     return path
 
 
 def train(folder: Path, stage: Stage, before: Path | None) -> None:
-    """Train a stage in its folder, from the checkpoint of the stage before; goes on where it was interrupted."""
+    """Train a stage; it goes on where it was interrupted.
+
+    Parameters
+    ----------
+    folder
+        That of all stages.
+    stage
+        What to train.
+    before
+        Checkpoint of the stage before; None for the first one.
+    """
     scans_folder = folder / stage.diversity.name
     scans = [FileSource(path) for path in simulate_scans(scans_folder, stage.diversity)]
-    data = prepare_scans(scans, Preprocessing(), scans_folder / "prepared.npy", SELECTION)
+    data = finish(prepare_scans(scans, Preprocessing(), scans_folder / "prepared.npy", SELECTION))
     run = folder / stage.name
     run.mkdir(exist_ok=True)
     source = Training(data=f"{MATERIAL}, {stage.diversity.text}", licence="CC BY 4.0")
@@ -200,11 +229,27 @@ def train(folder: Path, stage: Stage, before: Path | None) -> None:
         config = replace(config, fine_tuned_from=read_checkpoint_spec(before).name)
     trainer = VaeTrainer(config, data, run, source, start)
     trainer.resume()
-    trainer.run(200, _print)
+    for report in trainer.run(200):
+        _print(report)
 
 
-def finish(folder: Path, name: str, held_out: Path) -> Path:
-    """Judge and export a trained model under its name; returns the checkpoint, which then holds the judgement."""
+def ship(folder: Path, name: str, held_out: Path) -> Path:
+    """Judge and export a trained model.
+
+    Parameters
+    ----------
+    folder
+        Where it was trained.
+    name
+        That it ships under.
+    held_out
+        Scan to judge on.
+
+    Returns
+    -------
+    Path
+        The checkpoint, which then holds the judgement.
+    """
     model, spec = load_checkpoint(folder / "checkpoint.safetensors")
     path = folder / f"{name}.safetensors"
     metrics = {**spec.training.metrics, **_reconstruct_recorded(model, spec)}
@@ -260,7 +305,7 @@ def main(folder: Path) -> None:
     checkpoint = None
     for stage in STAGES:
         train(folder, stage, checkpoint)
-        checkpoint = finish(folder / stage.name, stage.name, held_out)
+        checkpoint = ship(folder / stage.name, stage.name, held_out)
 
 
 def _start(before: Path, config: VaeConfig) -> VAE:
@@ -268,7 +313,7 @@ def _start(before: Path, config: VaeConfig) -> VAE:
     return trained if spec.latent_size == config.latent_size else widen(trained, config.seed)
 
 
-def _print(report: Report) -> None:
+def _print(report: VaeReport) -> None:
     print(
         f"step {report.step}/{report.steps}  loss {report.loss:.4f}  L2 {report.l2_per_pixel:.4f}  "
         f"KL {report.kl:.1f}  held-out R2 {report.held_out_r2:.3f}  {report.patterns_per_s:.0f} patterns/s",

@@ -4,7 +4,7 @@
 
 takes half an hour with a card such as an H200, most of it to simulate, and days without; it may be interrupted and
 started again, and leaves ``grains.onnx`` and ``grains.safetensors`` in FOLDER. How good the volumes are that it draws
-is measured afterwards; `finish` writes the figures into both files.
+is measured afterwards; `ship` writes the figures into both files.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from microrun.export.denoiser_to_onnx import export_denoiser
 from microrun.runtime.errors import MicrorunError
+from microrun.runtime.progress import Progress
 from microrun.runtime.spec import Training
 from microrun.training.diffusion.checkpoint import load_denoiser, save_denoiser
 from microrun.training.diffusion.config import DiffusionConfig
@@ -35,12 +36,13 @@ def simulate(folder: Path) -> Path:
     """Simulate the volumes, all in one file; it is kept if it exists."""
     path = folder / "potts.h5"
     if not path.exists():
-        write_volumes(path, GROWTH, FIRST_SEED, VOLUMES, _print_volume)
+        for now in write_volumes(path, GROWTH, FIRST_SEED, VOLUMES):
+            _print_volume(now)
     return path
 
 
 def describe_data() -> str:
-    """What is learned from, for the model's spec."""
+    """Say what is learned from, for the model's spec."""
     trained = VOLUMES - CONFIG.held_out
     return (
         f"{trained} volumes of {'×'.join(map(str, GROWTH.shape))} voxels by Potts grain growth to t = {GROWTH.steps} "
@@ -59,11 +61,12 @@ def train(folder: Path, volumes: Path) -> Path:
     source = Training(data=describe_data(), licence=LICENCE)
     trainer = DiffusionTrainer(CONFIG, simulated, run, source)
     trainer.resume()
-    trainer.run(trainer.report_every, _print_report)
+    for report in trainer.run(trainer.report_every):
+        _print_report(report)
     return run / "checkpoint.safetensors"
 
 
-def finish(checkpoint: Path, folder: Path, metrics: Mapping[str, float]) -> Path:
+def ship(checkpoint: Path, folder: Path, metrics: Mapping[str, float]) -> Path:
     """Write what ships, in half precision.
 
     Parameters
@@ -93,12 +96,12 @@ def finish(checkpoint: Path, folder: Path, metrics: Mapping[str, float]) -> Path
 def main(folder: Path) -> None:
     """Run all of it."""
     folder.mkdir(parents=True, exist_ok=True)
-    finish(train(folder, simulate(folder)), folder, {})
+    ship(train(folder, simulate(folder)), folder, {})
 
 
-def _print_volume(done: int, steps: int, note: str) -> None:
-    if done % GROWTH.steps == 0:
-        print(note, flush=True)
+def _print_volume(now: Progress) -> None:
+    if now.done % GROWTH.steps == 0:
+        print(now.phase, flush=True)
 
 
 def _print_report(report: DiffusionReport) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from microrun.kernels.colouring import colour_grains, label_grains
 from microrun.runtime.colour_codes import colour_codes
 from microrun.runtime.errors import MicrorunError
-from microrun.training.simulate.volumes import Volume
+from microrun.training.simulate.volumes import SimulatedVolume
 
 Grains = NDArray[np.int32]
 Float32 = NDArray[np.float32]
@@ -86,7 +86,7 @@ class Blocks:
         If there is no volume, one is smaller than a block, or one has too many grains for float16.
     """
 
-    def __init__(self, volumes: Sequence[Volume], settings: BlockSettings = BlockSettings()) -> None:
+    def __init__(self, volumes: Sequence[SimulatedVolume], settings: BlockSettings = BlockSettings()) -> None:
         if not volumes:
             raise MicrorunError("blocks need at least one volume to be cut from")
         for volume in volumes:
@@ -126,7 +126,7 @@ class Blocks:
         return colour_codes(self.settings.n_colours, self.settings.channels)
 
 
-def cut(volume: Volume, side: int, rng: np.random.Generator) -> Grains:
+def cut(volume: SimulatedVolume, side: int, rng: np.random.Generator) -> Grains:
     """Take a block out at random, across the faces of a periodic volume."""
     shape = volume.grain_ids.shape
     room = shape if volume.periodic else tuple(size - side + 1 for size in shape)
@@ -187,7 +187,7 @@ def scale_ids(grain_ids: Grains) -> Float32:
     return scaled
 
 
-def _check_volume(volume: Volume, settings: BlockSettings) -> None:
+def _check_volume(volume: SimulatedVolume, settings: BlockSettings) -> None:
     if min(volume.grain_ids.shape) < settings.side:
         raise MicrorunError(f"a volume of {volume.grain_ids.shape} voxels holds no block of {settings.side}³")
     if settings.labels == "ids" and volume.grain_ids.max() >= MOST_FLOAT16_IDS:

@@ -12,7 +12,7 @@ from microrun.runtime.errors import SpecError
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
 from microrun.training.diffusion.unet import UNet
 from microrun.training.diffusion.unet_config import UnetConfig
-from microrun.training.loop.checkpoint import _read_metadata, _read_weights, _save, read_checkpoint_spec
+from microrun.training.loop.checkpoint import read_checkpoint_spec, read_metadata, read_weights, write_checkpoint
 
 UNET_KEY = "microrun_unet"  # name of the metadata entry of a denoiser's network
 
@@ -31,11 +31,16 @@ def save_denoiser(path: Path, weights: dict[str, Tensor], unet: UnetConfig, spec
     spec
         Of the denoiser.
     """
-    _save(path, weights, {SPEC_KEY: spec.to_json(), UNET_KEY: json.dumps(dataclasses.asdict(unet))})
+    write_checkpoint(path, weights, {SPEC_KEY: spec.to_json(), UNET_KEY: json.dumps(dataclasses.asdict(unet))})
 
 
 def load_denoiser(path: Path) -> tuple[UNet, ModelSpec]:
     """Read the checkpoint of a denoiser.
+
+    Parameters
+    ----------
+    path
+        A .safetensors file, as `microrun train diffusion` makes it.
 
     Returns
     -------
@@ -47,14 +52,13 @@ def load_denoiser(path: Path) -> tuple[UNet, ModelSpec]:
     Raises
     ------
     SpecError
-        As `load_checkpoint`.
+        If it cannot be read, has no spec, is of another kind of model, or weights and network do not fit.
     """
-    spec, metadata = read_checkpoint_spec(path), _read_metadata(path)
-    if spec.kind != "denoiser":
-        raise SpecError(f"{path}: is an autoencoder; expected a denoiser, as `microrun train diffusion` makes")
+    spec, metadata = read_checkpoint_spec(path), read_metadata(path)
+    spec.require("denoiser", source=path, task="loading a U-Net")
     try:
         unet = UNet(UnetConfig.from_dict(json.loads(metadata[UNET_KEY])))
-        unet.load_state_dict(_read_weights(path))
+        unet.load_state_dict(read_weights(path))
     except (RuntimeError, ValueError, TypeError, LookupError) as error:
         raise SpecError(f"{path}: its weights are not those of its network ({error})") from None
     return unet.eval(), spec

@@ -24,21 +24,21 @@ from microrun.training.diffusion.config import DiffusionConfig
 from microrun.training.diffusion.unet import UNet
 from microrun.training.diffusion.unet_config import UnetConfig
 from microrun.training.loop.distributed import Processes, alone
-from microrun.training.loop.trainer import REPORT_STEPS, Progress, Trainer
-from microrun.training.simulate.volumes import Volume, identify
+from microrun.training.loop.trainer import REPORT_STEPS, Report, Trainer
+from microrun.training.simulate.volumes import SimulatedVolume, identify
 
 TESTED = 64  # held-out blocks that a report looks at
 MOST_WORKERS = 16
 
 
 @dataclass(frozen=True)
-class DiffusionReport(Progress):
-    """Where a run stands.
+class DiffusionReport(Report):
+    """Where the training of a denoiser stands.
 
     Parameters
     ----------
     step, steps, loss
-        As of `Progress`; the loss is the cross-entropy of bits, in nats, or the mean squared error.
+        As in `Report`; the loss is the cross-entropy of bits, in nats, or the mean squared error.
     held_out_loss
         That of the averaged weights on held-out blocks, over all timesteps; always the same blocks and noise.
     blocks_per_s
@@ -77,7 +77,7 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
     def __init__(
         self,
         config: DiffusionConfig,
-        volumes: Sequence[Volume],
+        volumes: Sequence[SimulatedVolume],
         folder: Path,
         source: Training,
         processes: Processes | None = None,
@@ -120,7 +120,7 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
 
     @property
     def identity(self) -> str:
-        """Of the volumes."""
+        """Hash of the volumes."""
         return self._identity
 
     @property
@@ -205,7 +205,15 @@ class DiffusionTrainer(Trainer[DiffusionReport]):
 
 @cache
 def unet_flops(config: UnetConfig, sides: tuple[int, ...]) -> int:
-    """Operations of training on one sample, forward and backward, two per multiply and add; nothing is computed."""
+    """Operations of training on one sample, forward and backward, two per multiply and add; nothing is computed.
+
+    Parameters
+    ----------
+    config
+        Shape of the network.
+    sides
+        Of the sample.
+    """
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         x = torch.zeros(1, config.in_channels, *sides)
         UNet(config)(x, torch.zeros(1)).sum().backward()

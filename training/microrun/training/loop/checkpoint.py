@@ -15,20 +15,38 @@ from microrun.runtime.spec import SPEC_KEY, ModelSpec
 
 
 def find_checkpoint(path: Path) -> Path:
-    """A checkpoint file, or that of the built-in model of this name."""
+    """Checkpoint file of this path, or of the built-in model of this name.
+
+    Parameters
+    ----------
+    path
+        What a user gave.
+    """
     built_in = MODELS / f"{path}.safetensors"
     return built_in if not path.exists() and built_in.is_file() else path
 
 
 def read_checkpoint_spec(path: Path) -> ModelSpec:
-    """Read only the spec; errors as in `load_checkpoint`."""
-    metadata = _read_metadata(path)
+    """Read only the spec.
+
+    Parameters
+    ----------
+    path
+        A .safetensors file.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be read, or has no spec.
+    """
+    metadata = read_metadata(path)
     if SPEC_KEY not in metadata:
         raise SpecError(f"{path}: carries no spec; train it with `microrun train`")
     return ModelSpec.from_json(metadata[SPEC_KEY], str(path))
 
 
-def _read_metadata(path: Path) -> dict[str, str]:
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read what a file says of itself; SpecError if it cannot be read."""
     try:
         with safe_open(path, "pt") as file:
             return file.metadata() or {}
@@ -36,11 +54,28 @@ def _read_metadata(path: Path) -> dict[str, str]:
         raise SpecError(f"{path}: expected a checkpoint (.safetensors); it cannot be read ({error})") from None
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read all tensors of a file, by name."""
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-def _save(path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
+def write_checkpoint(path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write weights with what is said of them, never half.
+
+    Parameters
+    ----------
+    path
+        The .safetensors file to make or replace.
+    weights
+        By name.
+    metadata
+        Texts, of which one is the spec.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full; what the file held before stays.
+    """
     tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
     write_whole(path, save(tensors, metadata))

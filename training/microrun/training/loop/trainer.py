@@ -8,7 +8,7 @@ import io
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -30,7 +30,7 @@ REPORT_STEPS = {"cpu": 200, "cuda": 1000}  # between reports, at most
 
 
 @dataclass(frozen=True)
-class Progress:
+class Report:
     """Where a run stands; each kind of training adds what it measures.
 
     Parameters
@@ -46,7 +46,7 @@ class Progress:
     loss: float
 
 
-ReportT = TypeVar("ReportT", bound=Progress)
+ReportT = TypeVar("ReportT", bound=Report)
 
 
 class Trainer(ABC, Generic[ReportT]):
@@ -85,7 +85,7 @@ class Trainer(ABC, Generic[ReportT]):
     @property
     @abstractmethod
     def identity(self) -> str:
-        """Of the data: a run goes on with the same only."""
+        """Hash of the data: a run goes on with the same only."""
 
     @abstractmethod
     def terms(self) -> Tensor:
@@ -93,11 +93,27 @@ class Trainer(ABC, Generic[ReportT]):
 
     @abstractmethod
     def measure(self, means: list[float], rate: float) -> ReportT:
-        """Make a report of the terms' means and the samples per second since the last one."""
+        """Make a report.
+
+        Parameters
+        ----------
+        means
+            Of the terms, since the last report.
+        rate
+            Samples per second since then, of all processes together.
+        """
 
     @abstractmethod
     def save(self, path: Path, report: ReportT) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint.
+
+        Parameters
+        ----------
+        path
+            The .safetensors file to make or replace.
+        report
+            The latest, whose measures the spec keeps.
+        """
 
     @property
     def precision(self) -> str:
@@ -119,17 +135,20 @@ class Trainer(ABC, Generic[ReportT]):
         self.average.load(state["average"], state["average_steps"])
         self.step = state["step"]
 
-    def run(self, report_every: int, report: Callable[[ReportT], None], hours: float = math.inf) -> None:
-        """Train to the end, or for a number of hours.
+    def run(self, report_every: int, hours: float = math.inf) -> Iterator[ReportT]:
+        """Train to the end, or for a number of hours; nothing is done but for whoever asks for the next report.
 
         Parameters
         ----------
         report_every
             Steps between reports; the state is saved with each.
-        report
-            Called with each report, by the leading process.
         hours
             Stop after about this long; `resume` goes on.
+
+        Yields
+        ------
+        Report
+            In the leading process only; what has been reported is saved.
 
         Raises
         ------
@@ -152,7 +171,7 @@ class Trainer(ABC, Generic[ReportT]):
                 rate = done * self._settings.batch / (time.monotonic() - started)
                 self._check_finite(means[0])
                 if self.processes.leads:
-                    self._record(self.measure(means, rate), report)
+                    yield self._record(self.measure(means, rate))
                 sums, done, started = torch.zeros(()), 0, time.monotonic()
 
     def train_step(self) -> Tensor:
@@ -184,7 +203,7 @@ class Trainer(ABC, Generic[ReportT]):
                 f"--learning-rate"
             )
 
-    def _record(self, now: ReportT, report: Callable[[ReportT], None]) -> None:
+    def _record(self, report: ReportT) -> ReportT:
         state = {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -194,15 +213,15 @@ class Trainer(ABC, Generic[ReportT]):
             "data": self.identity,
         }
         save_state(self.folder, state)
-        self.save(self.folder / "checkpoint.safetensors", now)
-        append_metrics(self.folder / "metrics.csv", now)
-        report(now)
+        self.save(self.folder / "checkpoint.safetensors", report)
+        append_metrics(self.folder / "metrics.csv", report)
+        return report
 
 
 def count_steps(trainer: Trainer[Any], hours: float) -> int:
     """Steps that fit into a number of hours, from the speed of a few; the trainer is used up.
 
-    Planning them gives the learning rate its whole course in the time there is.
+    A run of so many gives the learning rate its whole course in the time there is.
 
     Parameters
     ----------
@@ -221,8 +240,21 @@ def count_steps(trainer: Trainer[Any], hours: float) -> int:
     return max(1, int(0.9 * hours * 3600 / step_s))
 
 
-def append_metrics(path: Path, report: Progress) -> None:
-    """Add a line to the run's table, and drop those of a run that was given up at a later step."""
+def append_metrics(path: Path, report: Report) -> None:
+    """Add a line to the run's table, and drop those of a run that was given up at a later step.
+
+    Parameters
+    ----------
+    path
+        The .csv file.
+    report
+        What the line holds.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; what it held before stays.
+    """
     names = [field.name for field in dataclasses.fields(report) if field.name != "steps"]
     rows = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
     text = io.StringIO()

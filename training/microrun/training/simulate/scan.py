@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.files.output import written_beside
+from microrun.runtime.progress import Job, Progress
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.up2 import UpWriter
 from microrun.training.simulate.patterns import Exposure, Float32, PatternSimulator, blur
@@ -26,9 +26,8 @@ def simulate_scan(
     exposure: Exposure,
     seed: int,
     step_um: float = 1.0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Scan:
-    """Simulate the patterns of a sample into a version 3 UP2 file.
+) -> Job[Scan]:
+    """Simulate the patterns of a sample into a version 3 UP2 file, with a record of progress after each pattern.
 
     Parameters
     ----------
@@ -43,8 +42,6 @@ def simulate_scan(
         The noise is a function of (seed, number of the pattern).
     step_um
         Step of the map in µm.
-    progress
-        Called with (patterns done, total).
 
     Returns
     -------
@@ -83,7 +80,7 @@ def simulate_scan(
                 clean = dict(zip(needed.tolist(), blurred, strict=True))
                 for index, pattern in zip(indices, pool.map(lambda i: expose(i, clean), indices), strict=True):  # noqa: B023
                     writer.write(pattern[None])
-                    progress(index + 1, scan.total)
+                    yield Progress(index + 1, scan.total)
         _write_truth(path.with_suffix(".truth.npz"), sample, simulator)
     return scan
 

@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,16 +27,16 @@ from microrun.kernels.colouring import label_grains
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.hdf5 import reason_of
 from microrun.runtime.files.output import written_beside
+from microrun.runtime.progress import Job, Progress
 from microrun.training.simulate.potts import Build, Growth, Spins, build_potts, grow_potts
 
 FORMAT = "microrun volumes 1"
 CHUNK = 32
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Volume:
-    """A simulated volume.
+class SimulatedVolume:
+    """Grains that a process of known settings made.
 
     Parameters
     ----------
@@ -54,9 +54,9 @@ class Volume:
 
 
 def write_volumes(
-    path: Path, process: Growth | Build, seed: int, count: int, progress: Progress, keep_interrupted: bool = False
-) -> int:
-    """Simulate volumes and write them.
+    path: Path, process: Growth | Build, seed: int, count: int, keep_interrupted: bool = False
+) -> Job[int]:
+    """Simulate volumes and write them, with a record of progress after each step.
 
     Parameters
     ----------
@@ -68,8 +68,6 @@ def write_volumes(
         Of the first volume; the others have the seeds that follow.
     count
         Number of volumes.
-    progress
-        Called after each step with the steps done, those to do, and a note.
     keep_interrupted
         On Ctrl-C leave a file of the volumes that are finished, if there are any.
 
@@ -91,7 +89,7 @@ def write_volumes(
             name = f"volume_{number:04}"
             try:
                 for step, spins in enumerate(_simulate(process, seed + number), 1):
-                    progress(number * steps + step, count * steps, f"volume {number + 1} of {count}")
+                    yield Progress(number * steps + step, count * steps, f"volume {number + 1} of {count}")
                     if step == steps:
                         _write_volume(file, name, label_volume(spins, process), seed + number, process)
             except KeyboardInterrupt:
@@ -102,15 +100,28 @@ def write_volumes(
     return count
 
 
-def label_volume(spins: Spins, process: Growth | Build) -> Volume:
-    """Number the grains of simulated spins."""
+def label_volume(spins: Spins, process: Growth | Build) -> SimulatedVolume:
+    """Number the grains of simulated spins.
+
+    Parameters
+    ----------
+    spins
+        (Z, Y, X) int32; what hangs together by faces with one spin is a grain.
+    process
+        What made them.
+    """
     grain_ids = np.empty(spins.shape, np.int32)
     label_grains(spins, process.periodic, grain_ids)
-    return Volume(grain_ids, process.kind, process.periodic)
+    return SimulatedVolume(grain_ids, process.kind, process.periodic)
 
 
-def read_volumes(path: Path) -> list[Volume]:
+def read_volumes(path: Path) -> list[SimulatedVolume]:
     """Read all volumes of a file.
+
+    Parameters
+    ----------
+    path
+        From `write_volumes`.
 
     Raises
     ------
@@ -122,12 +133,12 @@ def read_volumes(path: Path) -> list[Volume]:
             if file.attrs.get("format") != FORMAT:
                 raise MicrorunError(f"{path}: holds no volumes of `microrun simulate potts` or `am`")
             kind = file.attrs["kind"]
-            return [Volume(file[name][()], kind, bool(file[name].attrs["periodic"])) for name in sorted(file)]
+            return [SimulatedVolume(file[name][()], kind, bool(file[name].attrs["periodic"])) for name in sorted(file)]
     except (OSError, KeyError) as error:
         raise MicrorunError(f"{path}: cannot be read as a file of simulated volumes ({error})") from None
 
 
-def identify(volumes: Sequence[Volume]) -> str:
+def identify(volumes: Sequence[SimulatedVolume]) -> str:
     """SHA-256 of volumes, in hexadecimal."""
     digest = hashlib.sha256()
     for volume in volumes:
@@ -150,7 +161,7 @@ def _simulate(process: Growth | Build, seed: int) -> Iterator[Spins]:
     return grow_potts(process, seed) if isinstance(process, Growth) else build_potts(process, seed)
 
 
-def _write_volume(file: h5py.File, name: str, volume: Volume, seed: int, process: Growth | Build) -> None:
+def _write_volume(file: h5py.File, name: str, volume: SimulatedVolume, seed: int, process: Growth | Build) -> None:
     grain_ids = volume.grain_ids
     chunks = tuple(min(CHUNK, side) for side in grain_ids.shape)
     made = file.create_dataset(name, data=grain_ids, chunks=chunks, shuffle=True, compression="gzip")

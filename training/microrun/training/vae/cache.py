@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from microrun.runtime.errors import OutputError
 from microrun.runtime.files.disk import take_room
-from microrun.runtime.files.output import write_whole
+from microrun.runtime.files.output import write_text, written_beside
+from microrun.runtime.progress import Job
 
-Fill = Callable[[NDArray[np.float16]], NDArray[np.bool_]]
+Fill = Callable[[NDArray[np.float16]], Job[NDArray[np.bool_]]]
 
 _FORMAT = 1  # to be raised whenever the same scans would be prepared to other numbers
 
@@ -36,7 +37,7 @@ def open_cache(cache: Path, record: dict[str, Any]) -> tuple[NDArray[np.float16]
         None if there is no such file, or it was made from something else.
     """
     try:
-        stored = json.loads(_beside(cache).read_text())
+        stored = json.loads(_record_beside(cache).read_text())
         if stored["record"] != record or stored["format"] != _FORMAT:
             return None
         patterns = np.load(cache, mmap_mode="r", allow_pickle=False)
@@ -47,8 +48,8 @@ def open_cache(cache: Path, record: dict[str, Any]) -> tuple[NDArray[np.float16]
     return patterns, informative
 
 
-def make_cache(cache: Path, record: dict[str, Any], shape: tuple[int, ...], fill: Fill) -> None:
-    """Make the file beside and rename it; its JSON comes last, so that no half of it is ever used.
+def make_cache(cache: Path, record: dict[str, Any], shape: tuple[int, ...], fill: Fill) -> Job[None]:
+    """Make the file; its JSON comes last, so that no half of it is ever used.
 
     Parameters
     ----------
@@ -57,36 +58,34 @@ def make_cache(cache: Path, record: dict[str, Any], shape: tuple[int, ...], fill
     shape
         (n, H, W).
     fill
-        Writes all patterns into the array it is given, and returns which of them carry information.
+        A job that writes all patterns into the array it is given, and returns which of them carry information.
 
     Raises
     ------
     OutputError
         If the disk has no room; it is all taken before the first pattern is prepared.
     """
-    beside = cache.with_name(cache.name + ".part")
-    try:
-        patterns = np.lib.format.open_memmap(beside, "w+", np.float16, shape)
-        take_room(beside)
-        informative = fill(patterns)
+    with written_beside(cache) as beside:
+        patterns = _take_file(beside, shape)
+        informative = yield from fill(patterns)
         patterns.flush()
         del patterns  # Windows renames no file that is mapped
-        _beside(cache).unlink(missing_ok=True)
-        beside.replace(cache)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        if isinstance(error, OSError):
-            size = 2 * int(np.prod(shape)) / 1e9
-            raise OutputError(
-                f"{cache}: cannot be written ({error.strerror or error}); {size:.1f} GB are needed. Make room, "
-                f"choose another --out, or take fewer --patterns-per-scan"
-            ) from None
-        raise
+        _record_beside(cache).unlink(missing_ok=True)
     without = np.flatnonzero(~informative).tolist()
-    stored = {"format": _FORMAT, "record": record, "without_information": without}
-    write_whole(_beside(cache), json.dumps(stored).encode())
+    write_text(_record_beside(cache), json.dumps({"format": _FORMAT, "record": record, "without_information": without}))
 
 
-def _beside(cache: Path) -> Path:
+def _take_file(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float16]]:
+    try:
+        patterns: np.memmap[Any, np.dtype[np.float16]] = np.lib.format.open_memmap(path, "w+", np.float16, shape)
+        take_room(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}); {2 * math.prod(shape) / 1e9:.1f} GB are needed. "
+            f"Make room, choose another --out, or take fewer --patterns-per-scan"
+        ) from None
+    return patterns
+
+
+def _record_beside(cache: Path) -> Path:
     return cache.with_suffix(".json")

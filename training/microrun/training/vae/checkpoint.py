@@ -8,7 +8,7 @@ from torch import Tensor
 
 from microrun.runtime.errors import SpecError
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
-from microrun.training.loop.checkpoint import _read_weights, _save, read_checkpoint_spec
+from microrun.training.loop.checkpoint import read_checkpoint_spec, read_weights, write_checkpoint
 from microrun.training.vae.network import VAE
 
 
@@ -24,11 +24,16 @@ def save_checkpoint(path: Path, weights: dict[str, Tensor], spec: ModelSpec) -> 
     spec
         Of its encoder.
     """
-    _save(path, weights, {SPEC_KEY: spec.to_json()})
+    write_checkpoint(path, weights, {SPEC_KEY: spec.to_json()})
 
 
 def load_checkpoint(path: Path) -> tuple[VAE, ModelSpec]:
-    """Read a checkpoint.
+    """Read the checkpoint of an autoencoder.
+
+    Parameters
+    ----------
+    path
+        A .safetensors file, as `microrun train vae` makes it.
 
     Returns
     -------
@@ -40,14 +45,13 @@ def load_checkpoint(path: Path) -> tuple[VAE, ModelSpec]:
     Raises
     ------
     SpecError
-        If it cannot be read, has no spec, or weights and spec do not fit.
+        If it cannot be read, has no spec, is of another kind of model, or weights and spec do not fit.
     """
     spec = read_checkpoint_spec(path)
-    if spec.kind == "denoiser":
-        raise SpecError(f"{path}: is a denoiser; expected an autoencoder, as `microrun train vae` makes")
+    spec.require("encoder", source=path, task="loading an autoencoder")
     model = VAE(spec.latent_size)
     try:
-        model.load_state_dict(_read_weights(path))
+        model.load_state_dict(read_weights(path))
     except RuntimeError as error:
         raise SpecError(f"{path}: its weights are not those of a VAE with D = {spec.latent_size} ({error})") from None
     return model.eval(), spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.runtime.array_types import Float32
+from microrun.runtime.array_types import Float32, Raw
 from microrun.runtime.errors import ScanError
 from microrun.runtime.patterns.background import mean_background
 from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.progress import Job, Progress
 from microrun.runtime.scans.source import IndexedSource
 from microrun.runtime.spec import Preprocessing
 from microrun.training.vae.cache import make_cache, open_cache
 
-Progress = Callable[[int, int], None]
 Chosen = tuple[NDArray[np.int64], NDArray[np.int64]]  # numbers of the patterns to train on, and to test on
 
 _CHUNK = 64
@@ -48,7 +48,18 @@ class Selection:
     seed: int = 0
 
     def choose(self, scans: Sequence[IndexedSource]) -> list[Chosen]:
-        """Numbers of the patterns to train and to test on, of each scan; ascending, as disks like it."""
+        """Choose patterns to train and to test on.
+
+        Parameters
+        ----------
+        scans
+            Finished ones.
+
+        Returns
+        -------
+        list of (n,) int64 and (m,) int64
+            Numbers of the patterns of each scan; ascending, as disks like it.
+        """
         rng = np.random.default_rng(self.seed)
         chosen = []
         for scan in scans:
@@ -105,11 +116,11 @@ def prepare_scans(
     preprocessing: Preprocessing,
     cache: Path,
     selection: Selection,
-    progress: Progress = lambda done, total: None,
-) -> Prepared:
+) -> Job[Prepared]:
     """Take random patterns from each scan and prepare them into one memory-mapped file.
 
-    A file that was made before from the same scans, with the same selection and preprocessing, is used again.
+    A file that was made before from the same scans, with the same selection and preprocessing, is used again, and
+    there is no progress to tell.
 
     Parameters
     ----------
@@ -121,8 +132,6 @@ def prepare_scans(
         The .npy file to make; what it was made from stands in a .json beside it.
     selection
         Which patterns.
-    progress
-        Called with (patterns done, total).
 
     Returns
     -------
@@ -141,7 +150,7 @@ def prepare_scans(
     cached = open_cache(cache, record)
     if cached is None:
         shape = (sum(len(training) + len(tested) for training, tested in chosen), *preprocessing.input_shape)
-        make_cache(cache, record, shape, partial(_prepare_all, scans, chosen, preprocessing, progress))
+        yield from make_cache(cache, record, shape, partial(_prepare_all, scans, chosen, preprocessing))
         cached = open_cache(cache, record)
         assert cached is not None
     patterns, informative = cached
@@ -182,14 +191,24 @@ def describe_data(scans: Sequence[IndexedSource], preprocessing: Preprocessing, 
 
 
 def identity_of(record: dict[str, Any]) -> str:
-    """Hash what `describe_data` returned."""
+    """Hash what prepared patterns depend on.
+
+    Parameters
+    ----------
+    record
+        From `describe_data`.
+
+    Returns
+    -------
+    str
+        SHA-256, in hexadecimal.
+    """
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _fingerprint(scan: IndexedSource) -> dict[str, Any]:
     numbers = np.unique(np.linspace(0, scan.available - 1, _FINGERPRINTS).round().astype(np.int64))
-    raw = np.empty((len(numbers), *scan.scan.sig_shape), scan.scan.dtype)
-    scan.read_patterns(numbers, raw)
+    raw = _read(scan, numbers, np.empty((len(numbers), *scan.scan.sig_shape), scan.scan.dtype))
     return {
         "patterns": scan.available,
         "sig_shape": scan.scan.sig_shape,
@@ -202,16 +221,15 @@ def _prepare_all(
     scans: Sequence[IndexedSource],
     chosen: Sequence[Chosen],
     preprocessing: Preprocessing,
-    progress: Progress,
     out: NDArray[np.float16],
-) -> NDArray[np.bool_]:
+) -> Job[NDArray[np.bool_]]:
     """Fill ``out`` scan by scan; return which patterns carry information."""
     informative, done = np.empty(len(out), bool), 0
     for scan, numbers in zip(scans, map(np.concatenate, chosen), strict=True):
         for first, prepared, flags in _prepare(scan, numbers, preprocessing):
             part = slice(done + first, done + first + len(prepared))
             out[part], informative[part] = prepared, ~flags
-            progress(part.stop, len(out))
+            yield Progress(part.stop, len(out))
         done += len(numbers)
     return informative
 
@@ -227,9 +245,15 @@ def _prepare(
     ranges, flags = np.empty((_CHUNK, 2), np.float32), np.empty(_CHUNK, bool)
     for first in range(0, len(numbers), _CHUNK):
         n = min(_CHUNK, len(numbers) - first)
-        scan.read_patterns(numbers[first : first + n], raw[:n])
+        _read(scan, numbers[first : first + n], raw[:n])
         preprocessor.prepare(raw[:n], background, prepared[:n], ranges[:n], flags[:n])
         yield first, prepared[:n], flags[:n]
+
+
+def _read(scan: IndexedSource, numbers: NDArray[np.int64], out: Raw) -> Raw:
+    """Read patterns by their numbers."""
+    scan.read_patterns(numbers, out)
+    return out
 
 
 def _number(

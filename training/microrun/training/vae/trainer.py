@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from microrun.runtime.spec import ModelSpec, Training
 from microrun.training.loop.distributed import Processes, alone
-from microrun.training.loop.trainer import REPORT_STEPS, Progress, Trainer, count_steps
+from microrun.training.loop.trainer import REPORT_STEPS, Report, Trainer, count_steps
 from microrun.training.vae.batches import Batch, Batches
 from microrun.training.vae.checkpoint import save_checkpoint
 from microrun.training.vae.config import VaeConfig
@@ -26,13 +26,13 @@ TESTED = 1024  # held-out patterns that a report looks at, at most
 
 
 @dataclass(frozen=True)
-class Report(Progress):
-    """Where a run stands.
+class VaeReport(Report):
+    """Where the training of an autoencoder stands.
 
     Parameters
     ----------
     step, steps, loss
-        As of `Progress`.
+        As in `Report`.
     l2_per_pixel, kl, contrastive
         Means since the last report; the last is the NT-Xent term in nats, 0 without it.
     held_out_r2
@@ -51,7 +51,7 @@ class Report(Progress):
     peak_share: float
 
 
-class VaeTrainer(Trainer[Report]):
+class VaeTrainer(Trainer[VaeReport]):
     """Train a VAE in a run folder; a run that was killed goes on where its last state was saved.
 
     Parameters
@@ -100,7 +100,7 @@ class VaeTrainer(Trainer[Report]):
 
     @property
     def identity(self) -> str:
-        """Of the prepared patterns."""
+        """Hash of the prepared patterns."""
         return self.data.identity
 
     @property
@@ -118,13 +118,13 @@ class VaeTrainer(Trainer[Report]):
             loss = loss + config.contrastive.weight * contrastive
         return torch.stack([loss / self._pixels, l2 / self._pixels, kl, contrastive])
 
-    def measure(self, means: list[float], rate: float) -> Report:
+    def measure(self, means: list[float], rate: float) -> VaeReport:
         """Make a report; the averaged weights are tested for it."""
         loss, l2, kl, contrastive = means
         share = rate * self.flops / self.peak
-        return Report(self.step, self.steps, loss, l2, kl, contrastive, self.evaluate(), rate, share)
+        return VaeReport(self.step, self.steps, loss, l2, kl, contrastive, self.evaluate(), rate, share)
 
-    def save(self, path: Path, report: Report) -> None:
+    def save(self, path: Path, report: VaeReport) -> None:
         """Write the averaged weights with their spec."""
         save_checkpoint(path, self.average.weights, self._spec(report))
 
@@ -154,7 +154,7 @@ class VaeTrainer(Trainer[Report]):
         first, second = (self.processes.gather(view) for view in projected.float().chunk(2))
         return l2, kl, nt_xent(first, second, self.config.contrastive.temperature)
 
-    def _spec(self, report: Report) -> ModelSpec:
+    def _spec(self, report: VaeReport) -> ModelSpec:
         started = self.config.fine_tuned_from
         training = Training(
             data=self.source.data + (f"; fine-tuned from {started}" if started else ""),
@@ -170,8 +170,14 @@ class VaeTrainer(Trainer[Report]):
         )
 
 
-def plan_epochs(trainer: VaeTrainer, hours: float) -> float:
-    """Epochs that fit into a number of hours, as `count_steps` finds; the trainer is used up."""
+def fit_epochs(trainer: VaeTrainer, hours: float) -> float:
+    """Epochs that fit into a number of hours; the trainer is used up.
+
+    Parameters
+    ----------
+    trainer, hours
+        As `count_steps` takes them.
+    """
     return count_steps(trainer, hours) / len(trainer.batches)
 
 
@@ -180,6 +186,11 @@ def training_flops(latent_size: int) -> int:
     """Operations of one pattern through the autoencoder, forward and backward, two per multiply and add.
 
     The layers are counted as the paper draws them, not as they are computed; nothing is computed here.
+
+    Parameters
+    ----------
+    latent_size
+        D.
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         model = VAE(latent_size)

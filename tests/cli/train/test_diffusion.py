@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from command_line import Microrun, check_refused, run_here
 
-from microrun.cli.train import runs as _runs
+from microrun.cli.train import runs
+from microrun.runtime.progress import finish
 from microrun.training.diffusion import config as diffusion_config
 from microrun.training.diffusion.checkpoint import load_denoiser
 from microrun.training.diffusion.unet_config import UnetConfig
@@ -17,21 +18,22 @@ from microrun.training.loop import speed
 from microrun.training.simulate.potts import Growth
 from microrun.training.simulate.volumes import write_volumes
 
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
 TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=7, out_channels=7, blocks=1, head_size=8, groups=4, patch=2)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("volumes") / "grains.h5"
-    write_volumes(path, Growth((32, 32, 32), 12), 0, 2, lambda *_: None)
+    finish(write_volumes(path, Growth((32, 32, 32), 12), 0, 2))
     return path
 
 
 @pytest.fixture
 def train(data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Microrun:
     """`microrun train diffusion` on two small volumes, with a tiny network."""
-    monkeypatch.setattr(speed, "_PEAK_S", 0.0)
-    monkeypatch.setattr(_runs, "DRAW_S", 0)
+    monkeypatch.setattr(speed, "PEAK_S", 0.0)
+    monkeypatch.setattr(runs, "DRAW_S", 0)
     defaults = list(diffusion_config.DiffusionConfig.__init__.__defaults__ or ())
     defaults[defaults.index(diffusion_config.GRAIN_UNET)] = TINY
     monkeypatch.setattr(diffusion_config.DiffusionConfig.__init__, "__defaults__", tuple(defaults))
@@ -73,7 +75,7 @@ def test_labels_choose_the_prediction(train: Microrun, tmp_path: Path) -> None:
         assert (schedule["prediction"], schedule["zero_terminal_snr"]) == (prediction, True)
 
 
-def test_hours_alone_plan_the_steps(train: Microrun, tmp_path: Path) -> None:
+def test_hours_alone_set_the_steps(train: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
     ran = train("--batch", 1, "--hours", 1e-9, "--out", out)
     assert ran.code == 0 and "1 steps fit into 1e-09 h" in ran.said, ran
