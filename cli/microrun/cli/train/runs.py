@@ -21,7 +21,22 @@ DRAW_S = 60  # pictures are renewed with the first report after so long
 
 
 def check_run(folder: Path, hours: float, resume: bool) -> None:
-    """Raise MicrorunError if a run cannot be started so in this folder."""
+    """Check that a run can be started so.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    hours
+        That it may take.
+    resume
+        Whether it shall go on.
+
+    Raises
+    ------
+    MicrorunError
+        If not.
+    """
     if not hours > 0:
         raise MicrorunError(f"--hours must be positive; got {hours:g}")
     started = (folder / "state.pt").exists()

@@ -106,7 +106,17 @@ class BlockBatches(Dataset[Drawn]):
 
 
 def add_noise(clean: Tensor, noise: Tensor, timestep: Tensor, schedule: Schedule) -> Noised:
-    """Noise samples, each to its timestep; see `Schedule` for the formulas."""
+    """Noise samples, each to its timestep; see `Schedule` for the formulas.
+
+    Parameters
+    ----------
+    clean, noise
+        (n, channels, *sides) float32.
+    timestep
+        (n,) int64.
+    schedule
+        Of the noise, and what the network predicts.
+    """
     kept = _alphas_cumprod(schedule, timestep.device)[timestep].reshape(-1, *(1 for _ in clean.shape[1:]))
     signal, spread = kept.sqrt().float(), (1 - kept).sqrt().float()
     x = signal * clean + spread * noise

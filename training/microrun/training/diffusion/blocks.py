@@ -127,7 +127,21 @@ class Blocks:
 
 
 def cut(volume: SimulatedVolume, side: int, rng: np.random.Generator) -> Grains:
-    """Take a block out at random, across the faces of a periodic volume."""
+    """Take a block out at random, across the faces of a periodic volume.
+
+    Parameters
+    ----------
+    volume
+        Not smaller than the block.
+    side
+        Voxels along each axis of the block.
+    rng
+        Chooses the place.
+
+    Returns
+    -------
+    (side, side, side) int32
+    """
     shape = volume.grain_ids.shape
     room = shape if volume.periodic else tuple(size - side + 1 for size in shape)
     places = [(rng.integers(most) + np.arange(side)) % size for most, size in zip(room, shape, strict=True)]
@@ -140,6 +154,15 @@ def turn(block: Grains, kind: str, rng: np.random.Generator) -> Grains:
 
     Grain growth knows no direction: all 48 symmetries of the cube. A melt pool runs along x both ways and takes its
     tracks in either order, but z points up: x and y are mirrored, no axes exchanged.
+
+    Parameters
+    ----------
+    block
+        (Z, Y, X) int32.
+    kind
+        "potts" or "am".
+    rng
+        Chooses among all that are as likely.
     """
     axes = rng.permutation(3) if kind == "potts" else np.arange(3)
     mirrored = rng.integers(2, size=3) * (1, 1, 1) if kind == "potts" else rng.integers(2, size=3) * (0, 1, 1)
@@ -147,7 +170,13 @@ def turn(block: Grains, kind: str, rng: np.random.Generator) -> Grains:
 
 
 def number_grains(block: Grains) -> Grains:
-    """Number a block's grains 0, 1, … in the order of their first voxels, one for what hangs together by faces."""
+    """Number grains 0, 1, … in the order of their first voxels, one for what hangs together by faces.
+
+    Parameters
+    ----------
+    block
+        (Z, Y, X) int32; the numbers have its shape and dtype.
+    """
     grain_ids = np.empty(block.shape, np.int32)
     label_grains(block, False, grain_ids)
     return grain_ids
@@ -179,7 +208,13 @@ def colour(grain_ids: Grains, n_colours: int, rng: np.random.Generator) -> NDArr
 
 
 def scale_ids(grain_ids: Grains) -> Float32:
-    """Scale ids as GrainPaint does: rounded to float16, (x − mean) / max|x − mean|; 0 for a single grain."""
+    """Scale ids as GrainPaint does: rounded to float16, (x − mean) / max|x − mean|; 0 for a single grain.
+
+    Parameters
+    ----------
+    grain_ids
+        (Z, Y, X) int32, below `MOST_FLOAT16_IDS`; the values have its shape, in float32.
+    """
     ids = (grain_ids + 1).astype(np.float16).astype(np.float32)
     centred = ids - ids.mean()
     largest = np.abs(centred).max()

@@ -77,11 +77,17 @@ class DiffusionConfig(Settings):
 
     @property
     def sides(self) -> tuple[int, int, int]:
-        """Of a block."""
+        """Voxels of a block along z, y, x."""
         return (self.side, self.side, self.side)
 
     def blocks(self, seed: int) -> BlockSettings:
-        """What blocks to make."""
+        """What blocks to make.
+
+        Parameters
+        ----------
+        seed
+            Of the blocks.
+        """
         return BlockSettings(self.side, self.labels, self.n_colours, seed)
 
     @classmethod

@@ -41,7 +41,7 @@ class Processes:
         return self.rank == 0
 
     def rows(self, batch: int) -> slice:
-        """Its share of a batch that all processes have together."""
+        """Rows of a batch of all processes that are this one's."""
         size = batch // self.count
         return slice(self.rank * size, (self.rank + 1) * size)
 

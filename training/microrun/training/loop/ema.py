@@ -32,7 +32,15 @@ class Average:
 
     @torch.no_grad()
     def load(self, weights: dict[str, Tensor], steps: int) -> None:
-        """Go on with an average that was saved."""
+        """Go on with an average that was saved.
+
+        Parameters
+        ----------
+        weights
+            The average, by name.
+        steps
+            Steps that it has taken in.
+        """
         for name, value in self.weights.items():
             value.copy_(weights[name])
         self.steps = steps

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.files.output import write_whole
+from microrun.runtime.files.output import write_text
 
 Precision = Literal["auto", "f32", "bf16"]
 
@@ -58,7 +58,7 @@ class Settings:
 
     def save(self, path: Path) -> None:
         """Write as JSON; OutputError if that fails."""
-        write_whole(path, (json.dumps(dataclasses.asdict(self), indent=1) + "\n").encode())
+        write_text(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:

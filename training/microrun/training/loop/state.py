@@ -23,7 +23,20 @@ _DAMAGED = (  # what zipfile and torch raise on files that are not whole
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write the state, never half; OutputError if the disk is full, and then the old one stays."""
+    """Write the state, never half.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    state
+        Values of `KEYS`.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full; the old state stays.
+    """
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_whole(folder / NAME, buffer.getbuffer())

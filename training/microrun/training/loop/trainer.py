@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.files.output import write_whole
+from microrun.runtime.files.output import write_text
 from microrun.training.loop.distributed import Processes
 from microrun.training.loop.ema import Average
 from microrun.training.loop.schedules import rate_share
@@ -262,4 +262,4 @@ def append_metrics(path: Path, report: Report) -> None:
     writer.writeheader()
     writer.writerows(row for row in rows if int(row["step"]) < report.step)
     writer.writerow({name: f"{getattr(report, name):.6g}" for name in names} | {"step": report.step})
-    write_whole(path, text.getvalue().encode())
+    write_text(path, text.getvalue())

@@ -142,7 +142,15 @@ class PatternSimulator:
 
 
 def blur(pattern: Float32, sigma_px: float) -> Float32:
-    """Blur one pattern, as a point spread or a density of dislocations does; sigma 0 leaves it."""
+    """Blur one pattern, as a point spread or a density of dislocations does.
+
+    Parameters
+    ----------
+    pattern
+        (rows, cols) float32.
+    sigma_px
+        Standard deviation of the Gaussian, in pixels; 0 leaves the pattern as it is.
+    """
     if sigma_px <= 0:
         return pattern
     blurred: Float32 = gaussian_filter(pattern, sigma_px, mode="nearest", truncate=math.pi)
@@ -155,6 +163,16 @@ def load_master_pattern(phase: int = 0) -> Any:
 
     Nickel is the dynamical one inside kikuchipy's wheel (CC BY 4.0, doi:10.5281/zenodo.4288857). Titanium
     carbide, whose particles lie in nickel alloys, is calculated here in kinematical approximation.
+
+    Parameters
+    ----------
+    phase
+        Number in `PHASES`.
+
+    Returns
+    -------
+    EBSDMasterPattern
+        Of kikuchipy.
     """
     from kikuchipy.data import nickel_ebsd_master_pattern_small
 

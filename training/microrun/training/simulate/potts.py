@@ -212,7 +212,17 @@ class Workers:
         self._pool.shutdown()
 
     def run(self, kernel: Callable[..., None], window: Window, *arguments: object) -> None:
-        """Run a kernel on all parts of a window, and wait."""
+        """Run a kernel on all parts of a window, and wait.
+
+        Parameters
+        ----------
+        kernel
+            Takes a window first.
+        window
+            What is shared, plane by plane.
+        arguments
+            What the kernel takes after it.
+        """
         planes = np.arange(*window[0])
         parts = [part for part in np.array_split(planes, self.threads) if len(part)]
         windows = [np.array([(part[0], part[-1] + 1, window[0, 2]), *window[1:]]) for part in parts]
@@ -286,7 +296,18 @@ def build_potts(build: Build, seed: int, threads: int | None = None) -> Iterator
 
 
 def chances(temperature: float) -> NDArray[np.uint64]:
-    """Give the chance of a flip by the energy it costs, (27,) in units of 2⁻³²."""
+    """Give the chance of a flip by the energy it costs.
+
+    Parameters
+    ----------
+    temperature
+        In units of the energy between two neighbours.
+
+    Returns
+    -------
+    (27,) uint64
+        In units of 2⁻³².
+    """
     if temperature == 0:
         return np.array([CERTAIN] + [0] * NEIGHBOURS, np.uint64)
     boltzmann: NDArray[np.float64] = np.exp(-np.arange(NEIGHBOURS + 1) / temperature)

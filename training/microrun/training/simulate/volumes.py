@@ -139,7 +139,13 @@ def read_volumes(path: Path) -> list[SimulatedVolume]:
 
 
 def identify(volumes: Sequence[SimulatedVolume]) -> str:
-    """SHA-256 of volumes, in hexadecimal."""
+    """SHA-256 of volumes, in hexadecimal.
+
+    Parameters
+    ----------
+    volumes
+        In their order.
+    """
     digest = hashlib.sha256()
     for volume in volumes:
         digest.update(f"{volume.kind} {volume.periodic} {volume.grain_ids.shape}".encode())

@@ -38,6 +38,14 @@ KL_FLOOR = 0.003  # share of the KL term's weight from the first step on: with n
 
 
 def kl_share(config: VaeConfig, step: int, steps: int) -> float:
-    """Share of the KL term's weight: as a square from almost 0 to 1."""
+    """Share of the KL term's weight: as a square from almost 0 to 1.
+
+    Parameters
+    ----------
+    config
+        States how long it grows.
+    step, steps
+        Optimiser steps done, and of the whole run.
+    """
     warmup = config.kl_warmup * steps
     return max(KL_FLOOR, (step / warmup) ** 2) if step < warmup else 1.0

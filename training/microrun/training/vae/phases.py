@@ -54,14 +54,35 @@ def grow_kernel(weight: Tensor, padding: int) -> Tensor:
 
 
 def grow_padding(padding: int) -> tuple[int, int, int, int]:
-    """Padding of the input left, right, top and bottom that `grow_kernel` asks for, as `functional.pad` takes it."""
+    """Padding of the input left, right, top and bottom that `grow_kernel` asks for.
+
+    Parameters
+    ----------
+    padding
+        Of the transposed convolution.
+
+    Returns
+    -------
+    tuple of int
+        As `functional.pad` takes it.
+    """
     first = _first_tap(padding)
     before, after = -first, SIDE - 1 - padding + first
     return before, after, before, after
 
 
 def pointwise_kernel(weight: Tensor) -> Tensor:
-    """Kernel on phases of a convolution of one pixel: (out, in, 1, 1) to (4·out, 4·in, 1, 1)."""
+    """Kernel on phases of a convolution of one pixel.
+
+    Parameters
+    ----------
+    weight
+        (out, in, 1, 1).
+
+    Returns
+    -------
+    (4·out, 4·in, 1, 1)
+    """
     eye = torch.eye(4, dtype=weight.dtype, device=weight.device)
     return torch.kron(weight[:, :, 0, 0], eye)[:, :, None, None]
 
