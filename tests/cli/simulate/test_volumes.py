@@ -51,8 +51,8 @@ def test_a_volume_of_a_series_can_be_made_alone(tmp_path: Path) -> None:
 
 def test_what_is_finished_stays_when_a_series_is_interrupted(tmp_path: Path) -> None:
     path, count = tmp_path / "series.h5", 1_000_000
-    process = start("simulate", "potts", path, "--size", 12, "--steps", 1, "--seed", 3, "--count", count)
-    wait_for(process, path, at_least=100_000)
+    process = start("simulate", "potts", path, "--size", 40, "--steps", 1, "--seed", 3, "--count", count)
+    wait_for(process, path, at_least=500_000)
     process.send_signal(signal.SIGINT)
     ran, made = finish(process), len(read_volumes(path))
     assert ran.code == 130 and made > 0
