@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import typer
-from command_line import finish, start
 from typer.testing import CliRunner
 
+from microrun.cli import console
 from microrun.cli.simulate import volumes
 from microrun.runtime.errors import MicrorunError, OutputError
-from microrun.runtime.files.output import name_beside
 from microrun.training.simulate.volumes import read_volumes
 
 app = typer.Typer()
@@ -49,34 +47,30 @@ def test_a_volume_of_a_series_can_be_made_alone(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_volumes(tmp_path / "series.h5")[1].grain_ids, alone.grain_ids)
 
 
-def test_what_is_finished_stays_when_a_series_is_interrupted(tmp_path: Path) -> None:
-    path, count = tmp_path / "series.h5", 1_000_000
-    process = start("simulate", "potts", path, "--size", 40, "--steps", 1, "--seed", 3, "--count", count)
-    wait_for(process, path, at_least=500_000)
-    process.send_signal(signal.SIGINT)
-    ran, made = finish(process), len(read_volumes(path))
-    assert ran.code == 130 and made > 0
-    assert f"seeds 3 to {3 + made - 1}" in ran.said
-    assert f"{made} of {count} volumes are kept" in ran.err
-    assert f"--seed {3 + made} --count {count - made}" in ran.err
+def test_what_is_finished_stays_when_a_series_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "series.h5"
+    series = ("--size", 12, "--steps", 1, "--seed", 3, "--count", 4)
+    monkeypatch.setattr(console, "progress_bar", interrupted_at(3))
+    said = " ".join(simulate("potts", path, *series, code=130).split())
+    assert "seeds 3 to 4" in said and "2 of 4 volumes are kept" in said and "--seed 5 --count 2" in said
+    assert len(read_volumes(path)) == 2
+    monkeypatch.setattr(console, "progress_bar", interrupted_at(1))
+    simulate("potts", tmp_path / "none.h5", *series, code=130)
+    assert [file.name for file in tmp_path.iterdir()] == ["series.h5"]
 
 
-def test_of_a_series_without_a_finished_volume_nothing_stays(tmp_path: Path) -> None:
-    path = tmp_path / "none.h5"
-    process = start("simulate", "potts", path, "--size", 24, "--steps", 1_000_000)
-    wait_for(process, path, at_least=0)
-    process.send_signal(signal.SIGINT)
-    assert finish(process).code == 130
-    assert list(tmp_path.iterdir()) == []
+def interrupted_at(step: int) -> Callable[[str, str], AbstractContextManager[console.Update]]:
+    """What shows bars; somebody presses Ctrl-C at a step."""
 
+    @contextmanager
+    def progress_bar(title: str, unit: str) -> Iterator[console.Update]:
+        def update(done: int, total: int, note: str = "") -> None:
+            if done == step:
+                raise KeyboardInterrupt
 
-def wait_for(process: subprocess.Popen[str], path: Path, at_least: int) -> None:
-    """Wait until so many bytes are written beside a path."""
-    beside, until = name_beside(path), time.monotonic() + 100
-    while process.poll() is None and time.monotonic() < until:
-        if beside.exists() and beside.stat().st_size >= at_least:
-            return
-        time.sleep(0.05)
+        yield update
+
+    return progress_bar
 
 
 def test_am_takes_pool_and_tracks(tmp_path: Path) -> None:
