@@ -193,7 +193,7 @@ def test_an_autoencoder_is_no_denoiser(tmp_path: Path) -> None:
 def test_no_plan_is_made(checkpoint: Path, library: Literal["tensorrt", "tensorrt_rtx"]) -> None:
     request = ExportRequest(checkpoint, checkpoint.with_name("out.plan"), build=BuildRequest(library))
     with pytest.raises(EngineError, match=r"tiny\.safetensors: is a denoiser, .*take --to onnx$"):
-        export(request)
+        finish(export(request))
     assert names_in(checkpoint.parent) == ["tiny.safetensors"]
 
 
@@ -204,5 +204,5 @@ def test_eight_bits_are_for_encoders(checkpoint: Path, suffix: str) -> None:
     before = names_in(checkpoint.parent)
     request = ExportRequest(source, checkpoint.with_name("out.onnx"), "int8", QuantiseRequest(open_scan(scan)))
     with pytest.raises(EngineError, match=f"{source}: is a denoiser") as error:
-        export(request)
+        finish(export(request))
     assert "\n" not in str(error.value) and names_in(checkpoint.parent) == before

@@ -13,7 +13,7 @@ import pytest
 from make_models import encoder_graph, save_model, tiny_spec, write_decoder, write_encoder
 from numpy.typing import NDArray
 from one_line import one_line
-from write_up2 import Header, make_patterns, write_up
+from write_up2 import Header, write_up
 
 from microrun.export import quantize
 from microrun.export.calibration import QuantiseRequest
@@ -158,9 +158,10 @@ def test_what_costs_too_much_is_not_written(
 
 
 def test_a_bad_calibration_is_seen(asked: QuantiseRequest, tmp_path: Path) -> None:
-    noise = make_patterns(64, (120, 120))
-    scan = write_up(tmp_path / "noise.up2", noise, Header(sig_shape=(120, 120), nav_shape=(8, 8)))
-    request = QuantiseRequest(FileSource(scan), asked.calibrate)
+    dark = np.full((16, 120, 120), 1000, np.uint16)
+    dark[np.arange(16), 60, 30 + 4 * np.arange(16)] = 60_000  # but for one pixel: nothing like those to encode
+    scan = write_up(tmp_path / "dark.up2", dark, Header(sig_shape=(120, 120), nav_shape=(4, 4)))
+    request = QuantiseRequest(FileSource(scan), asked.calibrate, background="none")
     with pytest.raises(ParityError, match="latents are off by") as error:
         finish(quantise(BUILT_IN, tmp_path / "out.onnx", request))
     one_line(error)
