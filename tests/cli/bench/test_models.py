@@ -27,7 +27,7 @@ from microrun.runtime.engines.open import open_denoiser, open_engine, read_model
 from microrun.runtime.errors import EngineError
 from microrun.runtime.progress import finish
 from microrun.training.diffusion import unet
-from microrun.training.diffusion.unet import UnetConfig
+from microrun.training.diffusion.unet_config import UnetConfig
 
 
 def open_all(models: list[Model], asks: list[Ask]) -> tuple[list[Subject[Engine]], list[str]]:

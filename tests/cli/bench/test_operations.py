@@ -15,7 +15,8 @@ from microrun.cli.bench.operations import encoder_operations, graph_operations
 from microrun.export.step_graph import trace_step
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import ModelSpec, Preprocessing
-from microrun.training.diffusion.unet import UNet, UnetConfig
+from microrun.training.diffusion.unet import UNet
+from microrun.training.diffusion.unet_config import UnetConfig
 
 SPEC = ModelSpec("vae32", "encoder", 32)
 BLOCK_UNET = UnetConfig(dims=3, channels=(8, 8), blocks=1, head_size=4, groups=4, patch=4)

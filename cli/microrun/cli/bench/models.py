@@ -22,8 +22,7 @@ from microrun.runtime.engines.engine import Device, Engine, EngineInfo, EngineRe
 from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.errors import EngineError, MicrorunError, SpecError
 from microrun.runtime.generation.tiling import BLOCK
-from microrun.runtime.progress import Job, Progress
-from microrun.runtime.progress import finish
+from microrun.runtime.progress import Job, Progress, finish
 from microrun.runtime.spec import Diffusion, ModelSpec
 
 CALIBRATION_PATTERNS = 32
