@@ -141,7 +141,9 @@ def test_a_scan_becomes_the_same_latents_as_on_the_cpu(
     with opener(32, 3) as engine, open_reference(exported["f32"]) as reference:
         for name, opened in (("card", engine), ("cpu", reference)):
             out = tmp_path / f"{name}.h5"
-            encode_scan(EncodeRequest(scan, out), opened)
+            with encode_scan(EncodeRequest(scan, out), opened) as run:
+                for _ in run:
+                    pass
             with open_latents(out) as file:
                 latents.append(file.latents)
         tolerance = TOLERANCES[engine.info.precision]

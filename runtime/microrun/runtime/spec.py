@@ -85,7 +85,7 @@ class Diffusion:
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """Of one sample: (rows, cols) or (z, y, x)."""
+        """Sides of one sample: (rows, cols) or (z, y, x)."""
         return self.sample_shape[1:]
 
     @classmethod

@@ -19,7 +19,7 @@ from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec
 
 MOST_COLOURS = 128  # of int8
-# Of GrainPaint's plan for every block: 249 steps, all but the last 25 resampled 10 times, also where nothing is known.
+# What GrainPaint takes for every block: 249 steps, all but the last 25 resampled 10 times, also where nothing is known.
 GRAINPAINT_EVALUATIONS = 224 * 11 + 25
 EVEN_STEP = (1, 0, 0.9, -0.1, 0.4)  # coefficients under which samples neither fade nor grow
 

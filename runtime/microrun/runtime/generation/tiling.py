@@ -37,7 +37,7 @@ class Tiling:
     corners
         (n, 3) int64: lowest voxel of each block. A block may stand out beyond the volume's upper faces.
     stages
-        (n,) int64, ascending: steps of the plan, such as the eight of the isotropic one. To look at; the work
+        (n,) int64, ascending: steps of the tiling, such as the eight of the isotropic one. To look at; the work
         follows the dependencies.
     starts, earlier
         The dependencies by rows: block i waits for ``earlier[starts[i] : starts[i + 1]]``, ascending; these are

@@ -136,6 +136,7 @@ class Indexer:
     """
 
     def __init__(self, geometry: Geometry, sig_shape: tuple[int, int], input_shape: tuple[int, int]) -> None:
+        _compile_rotations()
         import pyebsdindex  # noqa: F401 (kikuchipy would say in its own way that it is missing)
         from kikuchipy.detectors import EBSDDetector
         from orix.crystal_map import Phase, PhaseList
@@ -284,6 +285,18 @@ def uncrop_centre(centre: tuple[float, float, float], sig_shape: tuple[int, int]
     side = min(rows, cols)
     x, y, z = centre
     return (x * side + (cols - side) // 2) / cols, 1 - (y * side + (rows - side) // 2) / rows, z
+
+
+def _compile_rotations() -> None:
+    """Make orix compile what rotates vectors.
+
+    PyEBSDIndex moves numba's cache, and what is compiled after that dies when it is called: seen with numba 0.68,
+    orix 0.15 and PyEBSDIndex 0.3.9, as a segmentation fault wherever nothing was cached yet.
+    """
+    from orix.quaternion import Rotation
+    from orix.vector import Vector3d
+
+    _ = Rotation.identity() * Vector3d.zvector()
 
 
 @contextlib.contextmanager

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,6 +29,19 @@ from microrun.runtime.files.hashes import hash_file
 
 rtx = pytest.importorskip("tensorrt_rtx")
 RTX = BuildRequest("tensorrt_rtx", batch=32)
+
+
+def opens_with(error: float | None) -> Callable[[Path], Any]:
+    """A card that opens plans, and finds this error against the model; None if it is too large."""
+
+    @contextmanager
+    def open_plan(plan: Path) -> Iterator[Any]:
+        assert read_record(plan).plan_sha256
+        if error is None:
+            raise EngineError(f"{plan}: computes something else")
+        yield SimpleNamespace(check_error=error)
+
+    return open_plan
 
 
 def a_card(major: int, minor: int) -> Card:
@@ -211,15 +227,12 @@ def test_a_folder_that_is_not_there(encoder: Path, tmp_path: Path) -> None:
 def test_a_plan_that_computes_something_else_is_not_kept(
     encoder: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(plan: Path) -> float:
-        raise EngineError(f"{plan}: computes something else")
-
     monkeypatch.setattr(build_plan_module, "find_card", lambda: a_card(8, 6))
-    monkeypatch.setattr(build_plan_module, "_measure", fail)
+    monkeypatch.setattr(build_plan_module, "TensorrtEngine", opens_with(None))
     with pytest.raises(EngineError, match=r"tiny.plan: computes something else"):
         build_plan(encoder, out, RTX)
     assert not list(out.parent.iterdir())
-    monkeypatch.setattr(build_plan_module, "_measure", lambda plan: 0.004)
+    monkeypatch.setattr(build_plan_module, "TensorrtEngine", opens_with(0.004))
     assert build_plan(encoder, out, RTX).parity_error == read_record(out).parity_error == 0.004
 
 
@@ -272,7 +285,7 @@ def test_the_library_for_a_card(capability: tuple[int, int], library: str) -> No
 def test_a_plan_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MICRORUN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(build_plan_module, "find_card", lambda: a_card(7, 5))
-    monkeypatch.setattr(build_plan_module, "_measure", lambda plan: 0.0)
+    monkeypatch.setattr(build_plan_module, "TensorrtEngine", opens_with(0.0))
     encoder = find_model("vae32")
     plan = build_cached(encoder, 16)
     assert plan.parent == cache_folder() == tmp_path / "cache"
@@ -304,7 +317,7 @@ def test_a_plan_is_not_for_the_cpu(encoder: Path, out: Path) -> None:
 def test_a_kept_plan_that_does_not_run_is_built_anew_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MICRORUN_CACHE", str(tmp_path))
     monkeypatch.setattr(build_plan_module, "find_card", lambda: a_card(8, 6))
-    monkeypatch.setattr(build_plan_module, "_measure", lambda plan: 0.0)
+    monkeypatch.setattr(build_plan_module, "TensorrtEngine", opens_with(0.0))
     plan = build_cached(find_model("vae32"))
     with pytest.raises(EngineError, match="no card"):  # the one above is not there when the plan is opened
         open_engine("vae32", request=EngineRequest(build=True))

@@ -15,6 +15,7 @@ from microrun.runtime.engines.cpu import open_reference, read_onnx_spec
 from microrun.runtime.engines.known_answers import check_inputs, sample_outputs
 from microrun.runtime.engines.nvidia.cuda import Card, find_card
 from microrun.runtime.engines.nvidia.plan import Library, PlanRecord, Profile, read_record, sidecar_of, write_record
+from microrun.runtime.engines.nvidia.tensorrt_engine import TensorrtEngine
 from microrun.runtime.engines.nvidia.tensorrt_library import (
     RTX_CARDS,
     RTX_TURING,
@@ -28,10 +29,10 @@ from microrun.runtime.engines.nvidia.tensorrt_library import (
 from microrun.runtime.engines.ports import check_shapes
 from microrun.runtime.errors import EngineError, MicrorunError
 from microrun.runtime.files.hashes import hash_file
-from microrun.runtime.files.output import cannot_write, name_beside, write_whole
+from microrun.runtime.files.output import write_whole, written_beside
 
 DEFAULT_BATCH = 256
-Progress = Callable[[str, int, int], None]  # a phase of the build, steps done and their number
+Tell = Callable[[str, int, int], None]  # a phase of the build, steps done and their number; TensorRT calls it
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class BuildRequest:
 
 
 def build_plan(
-    onnx: Path, out: Path, request: BuildRequest, progress: Progress = lambda phase, done, total: None
+    onnx: Path, out: Path, request: BuildRequest, tell: Tell = lambda phase, done, total: None
 ) -> PlanRecord:
     """Build a plan, compare it with the ONNX model where a card can run it, and write both files.
 
@@ -90,7 +91,7 @@ def build_plan(
         NAME.plan; NAME.plan.json comes beside it.
     request
         How.
-    progress
+    tell
         Called with a phase of the build, the steps done and their number.
 
     Returns
@@ -113,12 +114,11 @@ def build_plan(
     trt = import_library(request.library)
     card = _find_card(request.library)
     started = time.perf_counter()
-    plan, precision = _build(trt, onnx, request, progress)
+    plan, precision = _build(trt, onnx, request, tell)
     spec = dataclasses.replace(spec, precision=precision)
     with open_reference(onnx) as reference:
         expected = sample_outputs(reference.lane().run(check_inputs(spec)))
-    beside = name_beside(out)
-    try:
+    with written_beside(out) as beside:
         write_whole(beside, plan)
         record = PlanRecord(
             spec=spec,
@@ -132,16 +132,9 @@ def build_plan(
             build_s=round(time.perf_counter() - started, 2),
             check_outputs=tuple(float(f"{value:.6g}") for value in expected),
         )
-        write_record(beside, record)
         if card and covers(record.compute_capabilities, card.compute_capability):
-            record = dataclasses.replace(record, parity_error=_measure(beside))
-        beside.replace(out)
-        write_record(out, record)
-    except OSError as error:
-        raise cannot_write(out, error) from None
-    finally:
-        for path in (beside, sidecar_of(beside)):
-            path.unlink(missing_ok=True)
+            record = dataclasses.replace(record, parity_error=_measure(beside, record))
+    write_record(out, record)
     return record
 
 
@@ -202,7 +195,7 @@ def _targets(request: BuildRequest, card: Card | None) -> tuple[str, ...]:
     return ("8.0+",) if request.hardware_compatible else (card.capability_text,)
 
 
-def _build(trt: Any, onnx: Path, request: BuildRequest, progress: Progress) -> tuple[Any, Any]:
+def _build(trt: Any, onnx: Path, request: BuildRequest, tell: Tell) -> tuple[Any, Any]:
     logger = make_logger(trt)
     logger.errors.clear()
     title = TITLES[request.library]
@@ -218,7 +211,7 @@ def _build(trt: Any, onnx: Path, request: BuildRequest, progress: Progress) -> t
     ports = network.get_input(0), network.get_output(0)
     check_shapes(onnx, spec, *(tuple(port.shape)[1:] for port in ports))
     config = _configure(trt, builder, network, request)
-    config.progress_monitor = monitor = _make_monitor(trt, progress)
+    config.progress_monitor = monitor = _make_monitor(trt, tell)
     if request.timing_cache:
         _load_timings(config, request.timing_cache)
     plan = builder.build_serialized_network(network, config)
@@ -292,7 +285,7 @@ def built_precision(trt: Any, network: Any) -> str:
     return "f16" if types == {trt.DataType.HALF} else "f32"
 
 
-def _make_monitor(trt: Any, progress: Progress) -> Any:
+def _make_monitor(trt: Any, tell: Tell) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         """Reports the outermost phases; those inside them come and go too fast to read."""
 
@@ -303,22 +296,25 @@ def _make_monitor(trt: Any, progress: Progress) -> Any:
         def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
             if not parent:
                 self.steps[phase] = steps
-                progress(phase, 0, steps)
+                tell(phase, 0, steps)
 
         def step_complete(self, phase: str, step: int) -> bool:
             if phase in self.steps:
-                progress(phase, step + 1, self.steps[phase])
+                tell(phase, step + 1, self.steps[phase])
             return True  # go on
 
         def phase_finish(self, phase: str) -> None:
             if (steps := self.steps.pop(phase, None)) is not None:
-                progress(phase, steps, steps)
+                tell(phase, steps, steps)
 
     return Monitor()
 
 
-def _measure(plan: Path) -> float:
-    from microrun.runtime.engines.nvidia.tensorrt_engine import TensorrtEngine
-
-    with TensorrtEngine(plan) as engine:
-        return float(f"{engine.check_error:.3g}")
+def _measure(plan: Path, record: PlanRecord) -> float:
+    """Relative L2 error of a plan on this machine's card, opened as users open it: by its record beside it."""
+    write_record(plan, record)
+    try:
+        with TensorrtEngine(plan) as engine:
+            return float(f"{engine.check_error:.3g}")
+    finally:
+        sidecar_of(plan).unlink()
