@@ -5,7 +5,9 @@ Functions that are called by kernels only are compiled the same way; LLVM decide
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 import numba
@@ -16,6 +18,7 @@ R = TypeVar("R")
 # Reordering and contraction let LLVM vectorise sums; the flags "nnan" and "ninf" stay out, since patterns
 # may hold NaN and Inf and the kernels must see them.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+CACHE = "NUMBA_CACHE_DIR"
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False}
 
 
@@ -29,3 +32,15 @@ def exact_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile for threads without fast-math: every operation rounds as IEEE 754 says; cached beside the source."""
     compiled: Callable[P, R] = numba.njit(**OPTIONS)(function)
     return compiled
+
+
+@contextlib.contextmanager
+def kept_cache() -> Iterator[None]:
+    """Leave numba's cache where it is, whatever a library does that is imported meanwhile."""
+    before = os.environ.get(CACHE)
+    try:
+        yield
+    finally:
+        os.environ.pop(CACHE, None)
+        os.environ.update({} if before is None else {CACHE: before})
+        numba.config.reload_config()  # type: ignore[no-untyped-call]

@@ -54,3 +54,9 @@ class OutputError(MicrorunError):
     """A file could not be written; what is on disk stays valid."""
 
     exit_code = 1
+
+
+def first_line(error: object) -> str:
+    """What an error, or a library's complaint, says first."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from microrun.runtime.files import lock as file_lock
 from microrun.runtime.files.lock import FileLock
 
 
@@ -22,15 +22,15 @@ def test_one_holds_it_and_the_next_takes_it_after(tmp_path: Path) -> None:
 
 
 def test_a_file_that_its_holder_removed_meanwhile_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, lock = FileLock(tmp_path / "scan.h5"), file_lock._lock
+    first, flock = FileLock(tmp_path / "scan.h5"), fcntl.flock
 
-    def give_up_first(handle: int) -> None:
+    def give_up_first(handle: int, how: int) -> None:
         first.close()  # after the second has opened the file, before it locks it
-        lock(handle)
+        flock(handle, how)
 
-    monkeypatch.setattr(file_lock, "_lock", give_up_first)
+    monkeypatch.setattr(fcntl, "flock", give_up_first)
     with FileLock(tmp_path / "scan.h5"):
-        monkeypatch.setattr(file_lock, "_lock", lock)
+        monkeypatch.setattr(fcntl, "flock", flock)
         with pytest.raises(BlockingIOError):
             FileLock(tmp_path / "scan.h5")
 

@@ -15,7 +15,7 @@ from microrun.runtime.engines.catalogue import DEFAULT_ENGINE, MODELS
 from microrun.runtime.engines.nvidia.cuda import Card, driver_version, find_cards
 from microrun.runtime.engines.nvidia.plan import Library
 from microrun.runtime.engines.nvidia.tensorrt_library import import_library
-from microrun.runtime.engines.onnx_cpu import first_line
+from microrun.runtime.errors import first_line
 
 EXTRAS = {
     "base": ("numpy", "numba", "h5py"),

@@ -16,7 +16,7 @@ from microrun.runtime.engines.denoiser import UNIT, Denoiser, check_denoiser
 from microrun.runtime.engines.engine import Engine, EngineInfo, EngineRequest, Lane
 from microrun.runtime.engines.ports import X_NEXT, check_ports
 from microrun.runtime.engines.slots import SlotLane
-from microrun.runtime.errors import EngineError, SpecError
+from microrun.runtime.errors import EngineError, SpecError, first_line
 from microrun.runtime.files.hashes import hash_file
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
 
@@ -204,9 +204,3 @@ def check_precision(path: Path, spec: ModelSpec, request: EngineRequest) -> None
         raise EngineError(
             f"{path}: ONNX Runtime computes in the model's own {spec.precision}; {request.precision} was asked for"
         )
-
-
-def first_line(error: Exception) -> str:
-    """What an error says first."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

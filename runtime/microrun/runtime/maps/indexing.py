@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from microrun.kernels.compiling import kept_cache
 from microrun.runtime.array_types import Float32, Float64
 from microrun.runtime.errors import ScanError
 from microrun.runtime.progress import Job, Progress
@@ -136,8 +137,7 @@ class Indexer:
     """
 
     def __init__(self, geometry: Geometry, sig_shape: tuple[int, int], input_shape: tuple[int, int]) -> None:
-        _compile_rotations()
-        import pyebsdindex  # noqa: F401 (kikuchipy would say in its own way that it is missing)
+        _import_pyebsdindex()
         from kikuchipy.detectors import EBSDDetector
         from orix.crystal_map import Phase, PhaseList
 
@@ -229,6 +229,7 @@ def fit_pattern_centre(patterns: Float32, geometry: Geometry, sig_shape: tuple[i
     -----
     The search takes a minute or two.
     """
+    _import_pyebsdindex()
     from kikuchipy.signals import EBSD
 
     indexer = Indexer(geometry, sig_shape, (patterns.shape[1], patterns.shape[2]))
@@ -287,16 +288,16 @@ def uncrop_centre(centre: tuple[float, float, float], sig_shape: tuple[int, int]
     return (x * side + (cols - side) // 2) / cols, 1 - (y * side + (rows - side) // 2) / rows, z
 
 
-def _compile_rotations() -> None:
-    """Make orix compile what rotates vectors.
+def _import_pyebsdindex() -> None:
+    """Import PyEBSDIndex before kikuchipy does, which would say in its own way that it is missing.
 
-    PyEBSDIndex moves numba's cache, and what is compiled after that dies when it is called: seen with numba 0.68,
-    orix 0.15 and PyEBSDIndex 0.3.9, as a segmentation fault wherever nothing was cached yet.
+    It points numba's cache at a folder that all its installations share. What orix compiles after that would be loaded
+    from there, made for another installation, and die when it is called: so the cache is pointed back.
     """
-    from orix.quaternion import Rotation
-    from orix.vector import Vector3d
+    import orix.quaternion  # noqa: F401 (decorated while the cache is where it was)
 
-    _ = Rotation.identity() * Vector3d.zvector()
+    with kept_cache():
+        from pyebsdindex import ebsd_index, pcopt  # noqa: F401
 
 
 @contextlib.contextmanager

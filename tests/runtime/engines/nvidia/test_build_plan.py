@@ -95,15 +95,15 @@ def test_turing_wants_half(encoder: Path, out: Path) -> None:
 
 
 def test_lanes_can_capture_what_is_built(encoder: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    configured = build_plan_module._configure
     flags = []
 
-    def watch(*arguments: Any) -> Any:
-        config = configured(*arguments)
-        flags.append(config.get_flag(rtx.BuilderFlag.REQUIRE_USER_ALLOCATION))
-        return config
+    class WatchedBuilder(rtx.Builder):  # type: ignore[name-defined, misc]
+        def build_serialized_network(self, network: Any, config: Any) -> Any:
+            flags.append(config.get_flag(rtx.BuilderFlag.REQUIRE_USER_ALLOCATION))
+            return super().build_serialized_network(network, config)
 
-    monkeypatch.setattr(build_plan_module, "_configure", watch)
+    watched = SimpleNamespace(**{**vars(rtx), "Builder": WatchedBuilder})
+    monkeypatch.setattr(build_plan_module, "import_library", lambda library: watched)
     build_plan(encoder, out, RTX)
     assert flags == [True]
 

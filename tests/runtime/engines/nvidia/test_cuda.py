@@ -45,7 +45,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Api], Api]:
     """Put an API into the place of the bindings."""
 
     def install(api: Api) -> Api:
-        monkeypatch.setattr(cuda, "_import_runtime", lambda: api)
+        monkeypatch.setitem(sys.modules, "cuda.bindings", SimpleNamespace(runtime=api))  # type: ignore[arg-type]
         return api
 
     return install

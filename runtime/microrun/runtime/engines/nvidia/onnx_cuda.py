@@ -23,7 +23,6 @@ from microrun.runtime.engines.nvidia.cuda_lane import LEAST_LANES, CudaEngine
 from microrun.runtime.engines.onnx_cpu import (
     CUDA,
     check_precision,
-    first_line,
     library_name,
     offers_cuda,
     open_session,
@@ -40,7 +39,7 @@ from microrun.runtime.engines.ports import (
     copy_sample,
     step_inputs,
 )
-from microrun.runtime.errors import EngineError
+from microrun.runtime.errors import EngineError, first_line
 from microrun.runtime.files.hashes import hash_file
 from microrun.runtime.spec import Diffusion
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from microrun.runtime.engines.nvidia.cuda import Card
 from microrun.runtime.engines.nvidia.plan import Library
-from microrun.runtime.errors import EngineError
+from microrun.runtime.errors import EngineError, first_line
 
 TITLES: dict[Library, str] = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
 # Turing (7.5) must be asked for at the build, alone.
@@ -36,7 +36,7 @@ def import_library(library: Library) -> Any:
     except (ImportError, OSError, RuntimeError) as error:
         broken = error
     raise EngineError(
-        f"{title}'s Python bindings are installed, but not the library behind them ({_first_line(broken)}); "
+        f"{title}'s Python bindings are installed, but not the library behind them ({first_line(broken)}); "
         f"pip install 'microrun[{extra}]' again, or see {title}'s installation guide"
     )
 
@@ -73,9 +73,4 @@ def make_logger(trt: Any) -> Any:
 
 def last_error(logger: Any) -> str:
     """The last line that a library complained with."""
-    return _first_line(logger.errors[-1]) if logger.errors else "it did not say why"
-
-
-def _first_line(error: object) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return first_line(logger.errors[-1]) if logger.errors else "it did not say why"
