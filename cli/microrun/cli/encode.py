@@ -20,16 +20,16 @@ from microrun.runtime.scans.scan import parse_grid
 from microrun.runtime.scans.up_source import FollowingSource
 
 SUFFIX = ".latents.h5"
+ModelName = Annotated[str, typer.Option(help="A .plan or .onnx file, or the name of a built-in model.")]
+BuildFirst = Annotated[
+    bool, typer.Option("--build", help="Build a TensorRT plan of the .onnx file for this card first, and keep it.")
+]
 
 
 def encode(
     scan: Annotated[Path, typer.Argument(help="A .up1 or .up2 file; other vendors' files through kikuchipy.")],
-    engine: Annotated[
-        str, typer.Option(help="A .plan or .onnx file, or the name of a built-in model.")
-    ] = DEFAULT_ENGINE,
-    build: Annotated[
-        bool, typer.Option("--build", help="Build a TensorRT plan of the .onnx file for this card first, and keep it.")
-    ] = False,
+    engine: ModelName = DEFAULT_ENGINE,
+    build: BuildFirst = False,
     out: Annotated[Path | None, typer.Option(help="The latents file; by default SCAN.latents.h5.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on while the scan is being acquired.")] = False,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
