@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from gpu.torch_engine import TorchEngine
 from numpy.typing import NDArray
+from torch_engine import TorchEngine
 
 from microrun.cli import console
 from microrun.cli.bench.encode import ENGINE_SECONDS, engine_rate, list_doubts, measure_encode, write_scan

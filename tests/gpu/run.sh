@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # What needs an NVIDIA card: tests of every engine that is there, then the benchmark.
 #
-# Runs on a bare machine without network: python3 with PyTorch, numba, h5py, typer, rich, pytest, hypothesis and
-# ONNX Runtime is enough. Wheels in tests/gpu/wheels (TensorRT, TensorRT-RTX, onnxruntime-gpu, cuda-bindings, …),
-# if any were brought, are used from a folder of their own; nothing is installed.
+# Runs on a bare machine without network: python3 with PyTorch, numba, h5py, typer, rich, lazy-loader, pytest,
+# hypothesis and ONNX Runtime is enough. Wheels in tests/gpu/wheels (TensorRT, TensorRT-RTX, onnxruntime-gpu,
+# cuda-bindings, lazy-loader, …), if any were brought, are used from a folder of their own; nothing is installed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=${OUT:-$(mktemp -d)}

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gpu.torch_engine import TorchEngine
 from numpy.typing import NDArray
+from torch_engine import TorchEngine
 
 from microrun.export.recorded import MATERIALS, recorded_patterns
 from microrun.export.vae_to_onnx import MeanEncoder, export_checkpoint
@@ -68,7 +68,7 @@ def expected(model: VAE, patterns: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def mean_encoder(model: VAE) -> MeanEncoder:
-    """Of a copy, which it changes."""
+    """The encoder of a copy, which it changes."""
     return MeanEncoder(copy.deepcopy(model).encoder)
 
 

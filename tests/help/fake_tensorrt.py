@@ -143,7 +143,7 @@ class FakeTensorrtEngine:
 
 
 class FakeRuntimeConfig:
-    """Of contexts of TensorRT-RTX."""
+    """Contexts of TensorRT-RTX."""
 
     dynamic_shapes_kernel_specialization_strategy = 0
     cache: object = None

@@ -24,7 +24,7 @@ SCHEDULE = Schedule(training_steps=24)
 
 
 def a_unet(config: UnetConfig = TINY) -> UNet:
-    """Of random weights, also where a new one has zeros; its blocks and its output keep their scale."""
+    """A network of random weights, also where a new one has zeros; its blocks and its output keep their scale."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         unet = UNet(config).eval()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from microrun.runtime.progress import Job, Progress, Result
 
+WAKE_S = 0.2
 Tell = Callable[[Progress], None]
 
 
@@ -41,8 +43,14 @@ def follow(work: Callable[[Tell], Result]) -> Job[Result]:
         working = pool.submit(work, tell)
         working.add_done_callback(lambda _: told.put(None))
         try:
-            while (now := told.get()) is not None:
+            while (now := _wait_for(told)) is not None:
                 yield now
         finally:
             abandoned.set()
         return working.result()
+
+
+def _wait_for(told: SimpleQueue[Progress | None]) -> Progress | None:
+    while True:
+        with contextlib.suppress(Empty):  # on Windows, Ctrl-C is not seen within a wait
+            return told.get(timeout=WAKE_S)

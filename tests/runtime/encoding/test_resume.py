@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 from write_up2 import write_up
 
-from microrun.runtime.encoding.encode_scan import EncodeRequest
-from microrun.runtime.errors import LatentsError
+from microrun.runtime.encoding.encode_scan import EncodeRequest, encode_scan
+from microrun.runtime.errors import LatentsError, ScanError
 from microrun.runtime.patterns.background import BLOCK
 from microrun.runtime.testing import ProjectionEngine
 
@@ -62,6 +63,29 @@ def test_a_followed_run_that_ended_early_is_resumed(
     run(dataclasses.replace(request, resume=True), engine())
     run(EncodeRequest(scan, whole, background="running"), engine())
     assert_same(out, whole)
+
+
+def test_a_run_that_is_left_keeps_its_running_background(scan: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.h5"
+    run(EncodeRequest(scan, whole, background="running"), engine())
+    expected = contents(whole)["background"]
+    with encode_scan(EncodeRequest(scan, tmp_path / "left.h5", background="running"), engine()) as running:
+        next(running)
+    before = running.statistics
+    time.sleep(0.01)
+    assert running.statistics == before  # nothing counts on, neither patterns nor seconds
+    np.testing.assert_allclose(contents(tmp_path / "left.h5")["background"], expected, rtol=0.1)
+
+
+def test_a_background_that_cannot_be_read_leaves_the_file_free(
+    scan: Path, tmp_path: Path, background_file: Path
+) -> None:
+    request = EncodeRequest(scan, tmp_path / "out.h5", background=str(background_file))
+    run(request, engine())
+    for name in ("missing.npy", "missing.up2"):
+        with pytest.raises(ScanError, match=name):
+            run(dataclasses.replace(request, background=str(tmp_path / name), resume=True), engine())
+    assert run(dataclasses.replace(request, resume=True), engine()).done == 0
 
 
 def test_a_finished_file_is_resumed_to_itself(scan: Path, tmp_path: Path) -> None:

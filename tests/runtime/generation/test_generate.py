@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import segmentation_oracles as oracles
-from growth import StopError, a_request, stop_after, watch
+from growth import SHAPE, StopError, a_request, stop_after, watch
 from make_denoisers import SCHEDULE, write_block_denoiser
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
@@ -67,6 +67,26 @@ def test_a_growth_that_was_left_goes_on(denoiser: Denoiser, tmp_path: Path) -> N
     assert next(growing).blocks >= 3
     assert finish(growing).grains == finish(generate(whole, denoiser)).grains
     assert_array_equal(load_grains(request.out), load_grains(whole.out))
+
+
+def test_a_shape_may_be_a_list_or_an_array(denoiser: Denoiser, tmp_path: Path) -> None:
+    request = a_request(tmp_path)
+    with pytest.raises(StopError):
+        watch(generate(request, denoiser), stop_after(1, StopError()))
+    for shape in (list(request.shape), np.array(request.shape)):
+        again = a_request(tmp_path, shape=shape)
+        assert again.shape == request.shape and again.open_folder(denoiser.spec, denoiser.info).finished().any()
+    for wrong in ((64, 64), (64, 64, 64.0), 64, "abc"):
+        with pytest.raises(VolumeError, match="three whole numbers"):
+            a_request(tmp_path, shape=wrong)
+
+
+def test_a_damaged_part_is_refused_before_anything_grows(denoiser: Denoiser, tmp_path: Path) -> None:
+    request = a_request(tmp_path, part=np.ones(SHAPE, bool))
+    folder = request.open_folder(denoiser.spec, denoiser.info)
+    (folder.path / "part.npy").write_bytes(b"junk")
+    with pytest.raises(VolumeError, match=r"part\.npy"):
+        next(generate(request, denoiser))
 
 
 def test_one_run_at_a_time_grows_a_volume(denoiser: Denoiser, tmp_path: Path) -> None:

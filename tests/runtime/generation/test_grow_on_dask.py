@@ -55,7 +55,7 @@ def client(cluster: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def client_here() -> Iterator[Any]:
-    """Of a worker with two threads in this process, so that tests see what it keeps."""
+    """A worker with two threads in this process, so that tests see what it keeps."""
     with (
         distributed.LocalCluster(
             n_workers=1, threads_per_worker=THREADS, processes=False, dashboard_address="127.0.0.1:0",

@@ -137,7 +137,7 @@ def test_known_voxels_are_those_of_earlier_blocks(tile: Tile) -> None:
 @given(shape=SHAPES)
 @settings(max_examples=15)
 def test_no_two_blocks_meet_without_one_seeing_the_other(tile: Tile, shape: Shape) -> None:
-    """Of two neighbouring voxels of two blocks, the later block's window holds both: there are no seams."""
+    """There are no seams: of two neighbouring voxels of two blocks, the later block's window holds both."""
     tiling = tile(shape)
     owner = first_to_cover(tiling)
     for axis in range(3):

@@ -78,7 +78,8 @@ def test_a_file_that_cannot_be_made(tmp_path: Path, place: str) -> None:
 
 def test_a_new_background_can_be_stored(path: Path) -> None:
     with LatentsWriter.create(path, ORIGIN, np.zeros_like(BACKGROUND)) as writer:
-        writer.flush(BACKGROUND)
+        writer.replace_background(BACKGROUND)
+        writer.flush()
         np.testing.assert_array_equal(writer.background, BACKGROUND)
     np.testing.assert_array_equal(contents(path)["background"], BACKGROUND)
 

@@ -15,11 +15,13 @@ from scipy.spatial.transform import Rotation
 from write_up2 import Header, make_patterns, write_up
 
 from microrun.runtime.array_types import Raw
+from microrun.runtime.errors import ScanError
 from microrun.runtime.maps.conventional import PhysicsMaps, map_orientations, map_patterns, spread_over_map
 from microrun.runtime.maps.orientations import misorientation_angles
 from microrun.runtime.maps.pattern_quality import measure_image_quality, measure_sharpness
 from microrun.runtime.progress import Progress, finish
 from microrun.runtime.scans.scan import Scan
+from microrun.runtime.scans.source import MemorySource
 from microrun.runtime.scans.up_source import FileSource
 
 if TYPE_CHECKING:
@@ -78,6 +80,12 @@ def test_the_background_may_be_left_in(tmp_path: Path) -> None:
     expected = measure_image_quality(outs, KEEP)
     assert_allclose(np.delete(found, FLAT), np.delete(expected, FLAT), atol=2e-3)
     assert np.abs(np.delete(found - without, FLAT)).max() > 2e-3
+
+
+@pytest.mark.parametrize("choice", ["auto", "none"])
+def test_patterns_that_come_once_cannot_be_mapped(choice: str) -> None:
+    with pytest.raises(ScanError, match=r"read by number.*a MemorySource gives"):
+        finish(map_patterns(MemorySource(Scan((3, 4), (SIDE, SIDE))), choice))  # type: ignore[arg-type]
 
 
 def test_values_are_spread_in_the_order_of_acquisition() -> None:

@@ -18,7 +18,7 @@ from numpy.testing import assert_array_equal
 from write_up2 import Header, make_patterns, pattern_bytes, write_up
 
 from microrun.runtime.errors import ScanError
-from microrun.runtime.scans import up_source as file_sources
+from microrun.runtime.scans import up_source
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.source import Claim
 from microrun.runtime.scans.up2 import ScanWarning
@@ -31,13 +31,13 @@ SHORT_S = 0.01
 
 def on_each_look(monkeypatch: pytest.MonkeyPatch, function: str, step: Callable[[int], object]) -> None:
     """Do something before each look of the source at its file, by `read_header` or `count_patterns`."""
-    original, looks = getattr(file_sources, function), count()
+    original, looks = getattr(up_source, function), count()
 
     def look(*arguments: Any) -> Any:
         step(next(looks))
         return original(*arguments)
 
-    monkeypatch.setattr(file_sources, function, look)
+    monkeypatch.setattr(up_source, function, look)
 
 
 def append(path: Path, data: bytes) -> None:
@@ -316,7 +316,7 @@ def test_something_new_puts_the_time_out_off(tmp_path: Path, monkeypatch: pytest
     path = write_up(tmp_path / "a.up2", patterns[:0], Header())
     source = following(path, timeout_s=20)
     clock = count()
-    monkeypatch.setattr(file_sources, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    monkeypatch.setattr(up_source, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
 
     def step(look: int) -> None:  # a pattern every tenth look: 60 seconds in all, never 20 of silence
         if look % 10 == 9:

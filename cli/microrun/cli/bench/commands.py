@@ -154,7 +154,7 @@ def generate(
     precision: Annotated[list[str] | None, typer.Option(help="auto, f32, bf16 or f16; auto by default.")] = None,
     lanes: Lanes = None,
     batch: Batch = None,
-    size: Annotated[int, typer.Option(help="Of the volume whose plans are compared.")] = 128,
+    size: Annotated[int, typer.Option(help="Of the volume whose evaluations are counted.")] = 128,
     repeats: Repeats = 3,
     out: Json = None,
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import numpy as np
 import typer
@@ -56,21 +56,22 @@ class Pace:
 
 def show_growth(growing: Growing, request: GenerateRequest, diffusion: Diffusion) -> None:
     """Run a volume's growth to its end: a progress bar, then how fast it was and what was made."""
-    grown, pace = next(growing), Pace(request, diffusion)
-    if grown.blocks:
-        console.out.print(f"going on {grown.blocks:,} of {pace.blocks:,} blocks are in {request.folder}")
-    try:
-        with _bar(pace) as show:
-            while not grown.phase:
-                show(grown)
-                grown = next(growing)
-    except KeyboardInterrupt:
-        kept = f"{grown.blocks:,} of {pace.blocks:,} blocks are kept"
-        console.error_line(f"interrupted; {kept}: run the same again to go on")
-        raise typer.Exit(130) from None
-    _print_pace(pace, grown)
-    with console.err.status(grown.phase):
-        summary = finish(growing)
+    with closing(growing):
+        grown, pace = next(growing), Pace(request, diffusion)
+        if grown.blocks:
+            console.out.print(f"going on {grown.blocks:,} of {pace.blocks:,} blocks are in {request.folder}")
+        try:
+            with _bar(pace) as show:
+                while not grown.phase:
+                    show(grown)
+                    grown = next(growing)
+        except KeyboardInterrupt:
+            kept = f"{grown.blocks:,} of {pace.blocks:,} blocks are kept"
+            console.error_line(f"interrupted; {kept}: run the same again to go on")
+            raise typer.Exit(130) from None
+        _print_pace(pace, grown)
+        with console.err.status(grown.phase):
+            summary = finish(growing)
     _print_summary(request, summary)
 
 

@@ -56,7 +56,7 @@ def diffusion(
     and --resume goes on from there: on a CPU exactly, on a card up to rounding.
 
     With --hours and without --steps, the speed is measured first, and as
-    many steps are planned as fit.
+    many steps are taken as fit.
 
     Several GPUs: torchrun --nproc-per-node 2 -m microrun.cli.main train diffusion …
     """

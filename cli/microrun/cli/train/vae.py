@@ -105,7 +105,7 @@ def vae(
 
     An epoch takes the same number of patterns from every scan, however many
     a scan has. With --hours and without --epochs, the speed is measured
-    first, and as many epochs are planned as fit.
+    first, and as many epochs are taken as fit.
 
     Several GPUs: torchrun --nproc-per-node 2 -m microrun.cli.main train vae …
     """

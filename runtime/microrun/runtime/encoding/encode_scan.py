@@ -111,13 +111,16 @@ class EncodeRun(Closing):
 
     def _encode(self) -> Generator[Statistics, None, None]:
         with self._writer as writer, self._stream as stream:
-            for batch in stream:
-                writer.write(batch)
-                yield stream.statistics
-                if not stream.ready(FLUSH_S):
-                    writer.flush()
-            writer.flush(stream.background)
-            self._final = stream.statistics
+            try:
+                for batch in stream:
+                    writer.write(batch)
+                    yield stream.statistics
+                    if not stream.ready(FLUSH_S):
+                        writer.flush()
+            finally:  # also where it is left
+                stream.close()
+                self._final = stream.statistics
+                writer.replace_background(stream.background)
 
 
 def encode_scan(request: EncodeRequest, engine: Engine) -> EncodeRun:
@@ -197,10 +200,11 @@ def _open_writer(request: EncodeRequest, origin: Origin, source: ScanFile, prepr
     if not request.out.exists():
         background = _make_background(request, origin.background, source, preprocessor)
         return LatentsWriter.create(request.out, origin, background)
-    writer = LatentsWriter.resume(request.out, origin)
     if origin.background != "file" or request.background == "auto":
-        return writer
-    if (writer.background != load_background(Path(request.background), preprocessor)).any():
+        return LatentsWriter.resume(request.out, origin)
+    background = load_background(Path(request.background), preprocessor)
+    writer = LatentsWriter.resume(request.out, origin)
+    if (writer.background != background).any():
         writer.close()
         raise LatentsError(
             f"{request.out}: cannot be resumed, it belongs to another background than {request.background}"

@@ -93,7 +93,7 @@ class EncodeStream(Closing):
             timed = next(self._pool)
         except StopIteration:
             raise
-        except BaseException:
+        except Exception:  # nothing comes after it
             self.close()
             raise
         batch = timed.content

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,7 +44,7 @@ class VolumeRecipe:
     Raises
     ------
     VolumeError
-        If order or seed make no sense.
+        If shape, order or seed make no sense.
     """
 
     shape: Shape
@@ -51,6 +53,7 @@ class VolumeRecipe:
     sampling: Sampling = PRESETS["default"]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", _as_shape(self.shape))
         if self.order not in TILINGS:
             raise VolumeError(f"order must be one of {', '.join(TILINGS)}; got {self.order!r}")
         if not 0 <= self.seed < 1 << 64:
@@ -77,3 +80,12 @@ class VolumeRecipe:
         depth, rows, cols = (max(side, BLOCK) for side in self.shape)
         missing = [(0, more - side) for more, side in zip((depth, rows, cols), self.shape, strict=True)]
         return tile((depth, rows, cols), np.pad(part, missing) if np.any(missing) else part)
+
+
+def _as_shape(given: Iterable[int]) -> Shape:
+    """A list or an array as the tuple that blueprints are compared by."""
+    try:
+        z, y, x = map(operator.index, given)
+    except (TypeError, ValueError):
+        raise VolumeError(f"shape must be three whole numbers (z, y, x); got {given!r}") from None
+    return z, y, x

@@ -84,7 +84,7 @@ class GenerateRequest(VolumeRecipe):
         EngineError
             If the denoiser draws no blocks.
         VolumeError
-            If the folder is that of another volume, or the volume cannot be tiled.
+            If the folder is that of another volume, its part is damaged, or the volume cannot be tiled.
         MicrorunError
             If so many timesteps do not fit the denoiser's schedule.
         """
@@ -92,4 +92,6 @@ class GenerateRequest(VolumeRecipe):
         evaluations_per_block(diffusion.schedule, self.sampling)  # refuses before there is a folder
         tiling = self.tiling
         make_folder(self.folder, Blueprint.of(self, self.part, info), self.part)
-        return BlockFolder(self.folder, diffusion, tiling)
+        folder = BlockFolder(self.folder, diffusion, tiling)
+        _ = folder.part  # a damaged one is refused now, not when all blocks are grown
+        return folder

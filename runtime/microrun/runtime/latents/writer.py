@@ -43,6 +43,7 @@ class LatentsWriter(Closing):
     def __init__(self, path: Path, file: h5py.File, origin: Origin, lock: FileLock) -> None:
         self.path, self._file, self.origin, self._held = path, file, origin, lock
         self._waiting: list[EncodedBatch] = []
+        self._background: Float32 | None = None
         self._flushed_at = time.monotonic()
 
     @classmethod
@@ -95,11 +96,15 @@ class LatentsWriter(Closing):
         if time.monotonic() - self._flushed_at > FLUSH_S:
             self.flush()
 
-    def flush(self, background: Float32 | None = None) -> None:
-        """Bring all batches to the disk; and, for a running mean, the background now in use."""
+    def replace_background(self, background: Float32) -> None:
+        """Store another background, such as a running mean's last, with the next flush."""
+        self._background = background
+
+    def flush(self) -> None:
+        """Bring all batches to the disk, and a background that was replaced."""
         try:
-            if background is not None:
-                self._file["background"][...] = background
+            if self._background is not None:
+                self._file["background"][...] = self._background
             if self._waiting:
                 self._store()
             self._file.flush()

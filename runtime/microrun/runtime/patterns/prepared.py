@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32
 from microrun.runtime.patterns.preprocess import Preprocessor
-from microrun.runtime.scans.source import IndexedSource
+from microrun.runtime.scans.source import IndexedSource, require_indexed
 
 BATCH = 64
 
@@ -56,7 +56,13 @@ def prepare_patterns(
     ------
     PreparedBatch
         Of 64 patterns; the last of fewer.
+
+    Raises
+    ------
+    ScanError
+        If the source gives every pattern once only, or a pattern cannot be read.
     """
+    require_indexed(source)
     keep = preprocessor.pixel_keep
     for first in range(0, len(indices), BATCH):
         n = min(BATCH, len(indices) - first)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,15 @@ def test_every_built_in_model_becomes_a_plan(name: str, out: Path) -> None:
     assert sorted(path.name for path in out.parent.iterdir()) == ["tiny.plan", "tiny.plan.json"]
 
 
+def test_a_listener_s_error_ends_the_build_and_is_raised(encoder: Path, out: Path) -> None:
+    def leave(phase: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt(phase)
+
+    with pytest.raises(KeyboardInterrupt):
+        build_plan(encoder, out, RTX, leave)
+    assert not list(out.parent.iterdir())
+
+
 def test_the_precision_is_the_graph_s_own(encoder: Path, out: Path, tmp_path: Path) -> None:
     assert build_plan(encoder, out, RTX).spec.precision == "f32"
     # A spec that promises more than its graph holds is not believed.
@@ -102,7 +111,8 @@ def test_lanes_can_capture_what_is_built(encoder: Path, out: Path, monkeypatch: 
             flags.append(config.get_flag(rtx.BuilderFlag.REQUIRE_USER_ALLOCATION))
             return super().build_serialized_network(network, config)
 
-    watched = SimpleNamespace(**{**vars(rtx), "Builder": WatchedBuilder})
+    watched = ModuleType("watched")
+    vars(watched).update(vars(rtx), Builder=WatchedBuilder)
     monkeypatch.setattr(build_plan_module, "import_library", lambda library: watched)
     build_plan(encoder, out, RTX)
     assert flags == [True]

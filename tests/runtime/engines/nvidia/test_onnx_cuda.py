@@ -25,7 +25,7 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.engines.catalogue import MODELS
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.lanes import run_all
-from microrun.runtime.engines.nvidia import onnx_cuda as engine_onnx_cuda
+from microrun.runtime.engines.nvidia import onnx_cuda
 from microrun.runtime.engines.nvidia.onnx_cuda import BATCH, MOST_LANES, OnnxCudaEngine
 from microrun.runtime.engines.onnx_cpu import CUDA, OnnxEngine
 from microrun.runtime.engines.open import open_engine
@@ -133,8 +133,8 @@ class Library:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(onnxruntime, "InferenceSession", self.open)
         monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
-        monkeypatch.setattr(engine_onnx_cuda, "offers_cuda", lambda: True)
-        monkeypatch.setattr(engine_onnx_cuda, "Cuda", lambda: self.device)
+        monkeypatch.setattr(onnx_cuda, "offers_cuda", lambda: True)
+        monkeypatch.setattr(onnx_cuda, "Cuda", lambda: self.device)
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def test_info_says_what_was_opened(library: Library, encoder: Path) -> None:
 def test_left_open_it_takes_a_lane_more_than_cores(
     library: Library, encoder: Path, monkeypatch: pytest.MonkeyPatch, cores: int, lanes: int
 ) -> None:
-    monkeypatch.setattr(engine_onnx_cuda, "count_cores", lambda: cores)
+    monkeypatch.setattr(onnx_cuda, "count_cores", lambda: cores)
     with OnnxCudaEngine(encoder) as engine:
         assert (engine.info.lanes, engine.info.batch) == (lanes, BATCH)
 
@@ -250,7 +250,7 @@ def test_a_closed_engine_keeps_no_session(library: Library, encoder: Path) -> No
 
 
 def test_a_library_without_cuda_is_refused(library: Library, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_onnx_cuda, "offers_cuda", lambda: False)
+    monkeypatch.setattr(onnx_cuda, "offers_cuda", lambda: False)
     refused(encoder, "has no CUDA; pip install 'microrun[gpu]' instead of [cpu]")
 
 
@@ -258,7 +258,7 @@ def test_without_a_card_no_session_is_opened(library: Library, encoder: Path, mo
     def ask() -> FakeCuda:
         raise EngineError("CUDA finds no card here")
 
-    monkeypatch.setattr(engine_onnx_cuda, "Cuda", ask)
+    monkeypatch.setattr(onnx_cuda, "Cuda", ask)
     refused(encoder, "CUDA finds no card here")
     assert not library.sessions
 

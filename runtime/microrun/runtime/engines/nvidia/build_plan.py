@@ -215,7 +215,8 @@ def _build(trt: Any, onnx: Path, request: BuildRequest, tell: Tell) -> tuple[Any
     if request.timing_cache:
         _load_timings(config, request.timing_cache)
     plan = builder.build_serialized_network(network, config)
-    del monitor
+    if monitor.error:
+        raise monitor.error
     if plan is None:
         raise EngineError(f"{onnx}: {title} cannot build it ({last_error(logger)})")
     if request.timing_cache:
@@ -287,25 +288,38 @@ def built_precision(trt: Any, network: Any) -> str:
 
 def _make_monitor(trt: Any, tell: Tell) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        """Reports the outermost phases; those inside them come and go too fast to read."""
+        """Reports the outermost phases; those inside them come and go too fast to read.
+
+        An error of `tell` must not pass through the library that calls: it is kept, and ends the build.
+        """
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.steps: dict[str, int] = {}
+            self.error: BaseException | None = None
 
         def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
             if not parent:
                 self.steps[phase] = steps
-                tell(phase, 0, steps)
+                self.report(phase, 0)
 
         def step_complete(self, phase: str, step: int) -> bool:
             if phase in self.steps:
-                tell(phase, step + 1, self.steps[phase])
-            return True  # go on
+                self.report(phase, step + 1)
+            return self.error is None  # go on
 
         def phase_finish(self, phase: str) -> None:
-            if (steps := self.steps.pop(phase, None)) is not None:
-                tell(phase, steps, steps)
+            if phase in self.steps:
+                self.report(phase, self.steps[phase])
+                del self.steps[phase]
+
+        def report(self, phase: str, done: int) -> None:
+            if self.error:
+                return
+            try:
+                tell(phase, done, self.steps[phase])
+            except BaseException as error:
+                self.error = error
 
     return Monitor()
 
@@ -317,4 +331,4 @@ def _measure(plan: Path, record: PlanRecord) -> float:
         with TensorrtEngine(plan) as engine:
             return float(f"{engine.check_error:.3g}")
     finally:
-        sidecar_of(plan).unlink()
+        sidecar_of(plan).unlink(missing_ok=True)
