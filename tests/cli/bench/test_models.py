@@ -26,7 +26,7 @@ from microrun.runtime.engines.engine import Engine
 from microrun.runtime.engines.open import open_denoiser, open_engine, read_model_spec
 from microrun.runtime.errors import EngineError
 from microrun.runtime.progress import finish
-from microrun.training.diffusion import unet
+from microrun.training.diffusion import unet_config
 from microrun.training.diffusion.unet_config import UnetConfig
 
 
@@ -98,7 +98,7 @@ def test_random_encoders_are_made_in_the_precision_asked_for(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_random_denoisers_are_made_in_the_precision_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = UnetConfig(dims=3, channels=(8, 8), blocks=1, head_size=4, groups=4, patch=4)
-    monkeypatch.setattr(unet, "GRAIN_UNET", tiny)
+    monkeypatch.setattr(unet_config, "GRAIN_UNET", tiny)
     model = random_denoiser(tmp_path)
     assert model.name == "random weights"
     assert model.file("auto") == model.file("bf16") == model.file("f16") != model.file("f32")
