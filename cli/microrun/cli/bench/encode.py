@@ -193,9 +193,10 @@ def _peer_rate(source: FileSource, network: Any) -> float:
     import torch
 
     raw = np.fromfile(source.path, np.uint16, PEER_PATTERNS * int(np.prod(SIG_SHAPE)), offset=source.header.offset)
-    background = raw.reshape(-1, *SIG_SHAPE)[0]
+    patterns = raw.reshape(-1, *SIG_SHAPE)
+    background = patterns.mean(axis=0).astype(np.uint16)  # one of them would be flat
     started = time.perf_counter()
-    signal = kikuchipy.signals.EBSD(raw.reshape(-1, *SIG_SHAPE).copy())
+    signal = kikuchipy.signals.EBSD(patterns.copy())
     signal.remove_static_background("subtract", static_bg=background, show_progressbar=False)
     signal.downsample(4, dtype_out="float32", show_progressbar=False)
     signal.rescale_intensity(out_range=(-1, 1), dtype_out="float32", show_progressbar=False)
