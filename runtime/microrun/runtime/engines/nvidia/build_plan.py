@@ -6,13 +6,13 @@ import dataclasses
 import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from microrun.runtime.engines.cpu import open_reference, read_onnx_spec
 from microrun.runtime.engines.known_answers import check_inputs, sample_outputs
+from microrun.runtime.engines.nvidia.build_monitor import Tell, make_monitor
 from microrun.runtime.engines.nvidia.cuda import Card, find_card
 from microrun.runtime.engines.nvidia.plan import Library, PlanRecord, Profile, read_record, sidecar_of, write_record
 from microrun.runtime.engines.nvidia.tensorrt_engine import TensorrtEngine
@@ -32,7 +32,6 @@ from microrun.runtime.files.hashes import hash_file
 from microrun.runtime.files.output import write_whole, written_beside
 
 DEFAULT_BATCH = 256
-Tell = Callable[[str, int, int], None]  # a phase of the build, steps done and their number; TensorRT calls it
 
 
 @dataclass(frozen=True)
@@ -211,7 +210,7 @@ def _build(trt: Any, onnx: Path, request: BuildRequest, tell: Tell) -> tuple[Any
     ports = network.get_input(0), network.get_output(0)
     check_shapes(onnx, spec, *(tuple(port.shape)[1:] for port in ports))
     config = _configure(trt, builder, network, request)
-    config.progress_monitor = monitor = _make_monitor(trt, tell)
+    config.progress_monitor = monitor = make_monitor(trt, tell)
     if request.timing_cache:
         _load_timings(config, request.timing_cache)
     plan = builder.build_serialized_network(network, config)
@@ -284,44 +283,6 @@ def built_precision(trt: Any, network: Any) -> str:
         return "int8"
     types = {layer.get_input(0).dtype for layer in layers if layer.type in heavy}
     return "f16" if types == {trt.DataType.HALF} else "f32"
-
-
-def _make_monitor(trt: Any, tell: Tell) -> Any:
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        """Reports the outermost phases; those inside them come and go too fast to read.
-
-        An error of `tell` must not pass through the library that calls: it is kept, and ends the build.
-        """
-
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
-            self.steps: dict[str, int] = {}
-            self.error: BaseException | None = None
-
-        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
-            if not parent:
-                self.steps[phase] = steps
-                self.report(phase, 0)
-
-        def step_complete(self, phase: str, step: int) -> bool:
-            if phase in self.steps:
-                self.report(phase, step + 1)
-            return self.error is None  # go on
-
-        def phase_finish(self, phase: str) -> None:
-            if phase in self.steps:
-                self.report(phase, self.steps[phase])
-                del self.steps[phase]
-
-        def report(self, phase: str, done: int) -> None:
-            if self.error:
-                return
-            try:
-                tell(phase, done, self.steps[phase])
-            except BaseException as error:
-                self.error = error
-
-    return Monitor()
 
 
 def _measure(plan: Path, record: PlanRecord) -> float:
