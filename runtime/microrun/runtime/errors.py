@@ -5,6 +5,7 @@
     ├── EngineError     an engine that cannot be opened or run
     │   └── SpecError   a model without a spec, or whose spec does not fit
     ├── LatentsError    a latents file that cannot be used
+    ├── SectionsError   sections, maps to cut them from, or their labels, that cannot be used
     ├── VolumeError     a volume of voxels, a part or a mask that cannot be used
     └── OutputError     a file that could not be written; exit code 1
 
@@ -48,6 +49,10 @@ class LatentsError(MicrorunError):
 
 class VolumeError(MicrorunError):
     """A volume of voxels, a part or a mask cannot be used."""
+
+
+class SectionsError(MicrorunError):
+    """Sections, maps that they are cut from, or their labels cannot be used."""
 
 
 class OutputError(MicrorunError):
