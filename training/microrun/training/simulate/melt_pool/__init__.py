@@ -1,0 +1,1 @@
+"""Melt pools: the temperature around a laser that moves over metal."""

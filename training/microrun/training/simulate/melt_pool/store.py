@@ -1,0 +1,94 @@
+"""Melt pools in HDF5.
+
+The file's attributes: ``format``, ``kind``, ``step_um``, ``laser_um``, and as JSON ``process``, ``material`` and, where
+it is known, ``balance``. The data set ``temperature`` is (z, y, x) float32 in K, as in `MovingField`.
+
+The file is written beside and renamed, so that it is always whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import get_args
+
+import h5py
+import numpy as np
+
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.files.hdf5 import hdf5_errors
+from microrun.runtime.files.output import written_beside
+from microrun.training.simulate.melt_pool.field import Balance, FieldKind, MovingField
+from microrun.training.simulate.melt_pool.material import Material
+from microrun.training.simulate.melt_pool.process import Process
+
+FORMAT = "microrun melt pool 1"
+MOST_VALUES = 1 << 30  # of a file that is read: more is no melt pool
+
+
+def write_pool(path: Path, field: MovingField) -> None:
+    """Write a melt pool.
+
+    Parameters
+    ----------
+    path
+        The file to make or replace.
+    field
+        What was computed.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full; a file that was there before still is.
+    """
+    with written_beside(path) as beside, hdf5_errors(), h5py.File(beside, "w", rdcc_nbytes=0) as file:
+        file.attrs.update(format=FORMAT, kind=field.kind, step_um=field.step_um, laser_um=field.laser_um)
+        file.attrs["process"] = json.dumps(dataclasses.asdict(field.process))
+        file.attrs["material"] = json.dumps(dataclasses.asdict(field.material))
+        if field.balance:
+            file.attrs["balance"] = json.dumps(dataclasses.asdict(field.balance))
+        file.create_dataset("temperature", data=field.temperature, chunks=True, shuffle=True, compression="gzip")
+
+
+def read_pool(path: Path) -> MovingField:
+    """Read a melt pool.
+
+    Parameters
+    ----------
+    path
+        From `write_pool`.
+
+    Raises
+    ------
+    MicrorunError
+        If it is no such file, or damaged.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise MicrorunError(f"{path}: holds no melt pool of `microrun simulate meltpool`")
+            return _read(file)
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise MicrorunError(f"{path}: cannot be read as a melt pool ({error})") from None
+    except MicrorunError as error:
+        raise MicrorunError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+
+
+def _read(file: h5py.File) -> MovingField:
+    data, kind = file["temperature"], str(file.attrs["kind"])
+    if data.ndim != 3 or data.size == 0 or data.size > MOST_VALUES or data.shape[1] % 2 or data.dtype != np.float32:
+        raise ValueError(f"temperature is (z, y, x) float32 of even width, not {data.shape} {data.dtype}")
+    if kind not in get_args(FieldKind):
+        raise ValueError(f"fields are {', '.join(get_args(FieldKind))}, not {kind!r}")
+    temperature = data[()]
+    if not np.isfinite(temperature).all():
+        raise ValueError(f"{(~np.isfinite(temperature)).sum()} of its temperatures are no numbers")
+    step_um, laser_um = float(file.attrs["step_um"]), float(file.attrs["laser_um"])
+    if not 0 < step_um < math.inf or not 0 <= laser_um <= step_um * data.shape[2]:
+        raise ValueError(f"steps of {step_um:g} µm and a laser at {laser_um:g} µm do not fit")
+    process = Process(**json.loads(file.attrs["process"]))
+    material = Material(**json.loads(file.attrs["material"]))
+    balance = Balance(**json.loads(file.attrs["balance"])) if "balance" in file.attrs else None
+    return MovingField(temperature, step_um, laser_um, process, material, kind, balance)  # type: ignore[arg-type]
