@@ -19,11 +19,9 @@ different spins around it in each, as SPPARKS' ``potts/neighonly`` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from types import TracebackType
 from typing import ClassVar
 
 import numpy as np
@@ -40,12 +38,11 @@ from microrun.kernels.potts import (
     sweep_mobile,
     sweep_potts,
 )
-from microrun.runtime.cores import count_cores
 from microrun.runtime.errors import MicrorunError
+from microrun.training.simulate.workers import Workers
 
 Shape = tuple[int, int, int]
 Spins = NDArray[np.int32]
-Window = NDArray[np.int64]  # (3, 3): first, end and step along z, y and x
 
 SWEEPS_PER_STEP = NEIGHBOURS
 LEAST_SIDE = 3  # below, a voxel is its own neighbour
@@ -188,48 +185,6 @@ class Build:
             for track, row in enumerate(rows[::-1] if number % 2 else rows):
                 path += [(min(top, self.shape[0]), row, x) for x in (forth[::-1] if track % 2 else forth)]
         return path
-
-
-class Workers:
-    """Threads that share the planes of a window; the work must not depend on how they are shared.
-
-    Parameters
-    ----------
-    threads
-        None for as many as there are cores.
-    """
-
-    def __init__(self, threads: int | None = None) -> None:
-        self.threads = threads or count_cores()
-        self._pool = ThreadPoolExecutor(self.threads)
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.shutdown()
-
-    def run(self, kernel: Callable[..., None], window: Window, *arguments: object) -> None:
-        """Run a kernel on all parts of a window, and wait.
-
-        Parameters
-        ----------
-        kernel
-            Takes a window first.
-        window
-            What is shared, plane by plane.
-        arguments
-            What the kernel takes after it.
-        """
-        planes = np.arange(*window[0])
-        parts = [part for part in np.array_split(planes, self.threads) if len(part)]
-        windows = [np.array([(part[0], part[-1] + 1, window[0, 2]), *window[1:]]) for part in parts]
-        if len(windows) == 1:
-            kernel(windows[0], *arguments)
-        else:
-            list(self._pool.map(lambda part: kernel(part, *arguments), windows))
 
 
 def grow_potts(growth: Growth, seed: int, threads: int | None = None) -> Iterator[Spins]:

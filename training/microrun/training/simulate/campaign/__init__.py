@@ -1,0 +1,1 @@
+"""Campaigns: many cases of power and speed, from melt pools to the sections that models learn from."""
