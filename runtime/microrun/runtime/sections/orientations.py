@@ -66,10 +66,11 @@ def colour_directions(directions: Float64) -> Float64:
     small, middle, large = np.moveaxis(unit, -1, 0)
     azimuth = np.arctan2(small, middle)
     widest = np.arccos(np.sqrt(1 / (2 + np.tan(azimuth) ** 2)))  # the polar angle at the edge 011–111
-    outward, around = np.arccos(np.clip(large, -1, 1)) / widest, azimuth / (np.pi / 4)
+    outward, around = np.arctan2(np.hypot(small, middle), large) / widest, azimuth / (np.pi / 4)
     shares = np.stack([1 - outward, (1 - around) * outward, around * outward], axis=-1)
     colours: Float64 = np.sqrt(np.clip(shares, 0, 1))
-    return colours / colours.max(axis=-1, keepdims=True)
+    colours /= colours.max(axis=-1, keepdims=True)
+    return colours
 
 
 def ipf_colours(euler: Float64) -> Float64:

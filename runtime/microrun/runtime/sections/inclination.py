@@ -1,0 +1,202 @@
+"""Which way grains lean, by the structure tensor of their borders, and how deep the last pool reached.
+
+Angles count from the build direction, and are positive where grains lean to the right on their way up. `docs/
+sections-measures.md` says what is assumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from microrun.kernels.label_gradients import label_tensors
+from microrun.runtime.array_types import Float64
+from microrun.runtime.sections.distributions import Estimate, draw_groups, estimate
+from microrun.runtime.sections.grains import Labels
+
+SIGMA, RADIUS = 1.0, 3  # cells: of the Gaussian whose derivative finds borders, and of its window
+QUARTER_WINDOW = 1 / 8  # of a track, around a quarter, is averaged
+LEAST_SHARE = 0.3  # of the variance of its rows: a change of a section that explains less is no border of a pool
+LEAST_ROWS = 4  # on either side of it
+
+
+@dataclass(frozen=True)
+class Leaning:
+    """How grains of one condition lean.
+
+    Parameters
+    ----------
+    angle
+        In degrees.
+    coherence
+        From 0, where borders run all ways, to 1, where they are parallel.
+    """
+
+    angle: Estimate
+    coherence: float
+
+
+def find_tensors(labels: Labels) -> Float64:
+    """Structure tensors of the borders of grains.
+
+    Parameters
+    ----------
+    labels
+        (n, rows, cols) int32; more than 6 rows and columns.
+
+    Returns
+    -------
+    (n, rows − 6, cols − 6, 3) float64
+        right × right, up × up, right × up of the gradients, with derivatives of a Gaussian of one cell.
+    """
+    at = np.arange(-RADIUS, RADIUS + 1.0)
+    bell = np.exp(-(at**2) / (2 * SIGMA**2))
+    bell /= bell.sum()
+    slope = bell * at / SIGMA**2
+    count, rows, cols = labels.shape
+    tensors = np.empty((count, rows - 2 * RADIUS, cols - 2 * RADIUS, 3))
+    label_tensors(labels, np.outer(bell, slope), np.outer(slope, bell), tensors)
+    tensors[..., 2] *= -1  # rows run down
+    return tensors
+
+
+def lean_of(tensor: Float64) -> Float64:
+    """Angle of the borders from the build direction.
+
+    Parameters
+    ----------
+    tensor
+        (…, 3) float64, sums of structure tensors.
+
+    Returns
+    -------
+    (…) float64
+        Degrees from −90 to 90.
+    """
+    right, up, mixed = np.moveaxis(tensor, -1, 0)
+    angle: Float64 = np.rad2deg(-0.5 * np.arctan2(2 * mixed, right - up))
+    return angle
+
+
+def measure_along(tensors: Float64, groups: Labels, seed: int = 0) -> Leaning:
+    """How grains lean in sections along the tracks (θ2): positive towards where the laser travels.
+
+    Parameters
+    ----------
+    tensors
+        (n, rows, cols, 3) of sections of one condition.
+    groups
+        (n,) whole numbers, cases that are drawn together.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    Leaning
+        The angle of the summed tensor; its interval from sections drawn anew.
+    """
+    sums = tensors.sum(axis=(1, 2))
+    drawn = draw_groups(groups, np.random.default_rng([seed, 1])) @ sums
+    return _leaning(sums.sum(axis=0), drawn)
+
+
+def measure_across(tensors: Float64, track_cells: float, groups: Labels, seed: int = 0) -> Leaning | None:
+    """How grains lean at a quarter of a track's width, towards its axis, in sections across (θ1).
+
+    Where the tracks' axes are is found from the upper half of a section, by the phase of the lean along its columns,
+    and the lean is taken from the lower half; then the other way around. So noise does not align with itself.
+
+    Parameters
+    ----------
+    tensors
+        (n, rows, cols, 3) of sections of one condition.
+    track_cells
+        Distance of the tracks in cells.
+    groups
+        (n,) whole numbers, cases that are drawn together.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    Leaning or None
+        None if the sections are narrower than a track.
+    """
+    _, rows, cols, _ = tensors.shape
+    if cols + 2 * RADIUS < track_cells:
+        return None
+    halves = tensors[:, : rows // 2].sum(axis=1), tensors[:, rows // 2 :].sum(axis=1)
+    sums = sum(_fold(_axis(one, track_cells), other, track_cells) for one, other in (halves, halves[::-1]))
+    drawn = draw_groups(groups, np.random.default_rng([seed, 2])) @ np.asarray(sums)
+    return _leaning(np.sum(sums, axis=0), drawn)
+
+
+def _axis(columns: Float64, track_cells: float) -> Float64:
+    """Column of an axis in each section, (n,): left of it grains lean to the right, right of it to the left."""
+    turn = 2j * np.pi * np.arange(columns.shape[1]) / track_cells
+    first = (columns[..., 2] * np.exp(-turn)).sum(axis=1)
+    # −mixed leans to the right; with it −sin(2π (x − axis) / track), whose first part has this phase.
+    phase = np.angle(first) + np.pi / 2
+    axis: Float64 = -phase / (2 * np.pi) * track_cells
+    return axis
+
+
+def _fold(axis: Float64, columns: Float64, track_cells: float) -> Float64:
+    """Tensors at a quarter of the track on both sides of the axis, the right side mirrored, (n, 3)."""
+    at = (np.arange(columns.shape[1]) - axis[:, None]) / track_cells
+    at = at - np.rint(at)  # from −1/2 to 1/2 of a track
+    near = np.abs(np.abs(at) - 0.25) < QUARTER_WINDOW / 2
+    mirrored = columns.copy()
+    mirrored[..., 2] *= np.where(at > 0, -1, 1)
+    return np.asarray((mirrored * near[..., None]).sum(axis=1))
+
+
+def _leaning(total: Float64, drawn: Float64) -> Leaning:
+    angle = float(lean_of(total))
+    around = (lean_of(drawn) - angle + 90) % 180 - 90  # ±90° are one direction
+    spread = np.hypot(total[0] - total[1], 2 * total[2])
+    return Leaning(estimate(angle, angle + around), float(spread / max(total[0] + total[1], 1e-300)))
+
+
+def measure_depth(tensors: Float64, groups: Labels, step_um: float, seed: int = 0) -> Estimate:
+    """Depth below the top at which sections along the tracks change most.
+
+    The tensors of every row are averaged; two constants are fitted to them, above and below a row. Where the top is
+    the surface and what lies below the last pool grew otherwise, this is the pool's depth.
+
+    Parameters
+    ----------
+    tensors
+        (n, rows, cols, 3) of sections of one condition.
+    groups
+        (n,) whole numbers, cases that are drawn together.
+    step_um
+        Edge of a cell in µm.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    Estimate
+        In µm; NaN where nothing changes enough.
+    """
+    rows = tensors.mean(axis=2)  # (n, rows, 3)
+    drawn = np.tensordot(draw_groups(groups, np.random.default_rng([seed, 3])), rows, 1)
+    found = [_change(profile) for profile in (rows.sum(axis=0), *drawn)]
+    depths = np.array([np.nan if row is None else (row + RADIUS) * step_um for row in found])
+    return estimate(float(depths[0]), depths[1:] if np.isfinite(depths[0]) else depths[:0])
+
+
+def _change(profile: Float64) -> int | None:
+    """First row below the change, None where it explains too little."""
+    rows = len(profile)
+    if rows < 2 * LEAST_ROWS:
+        return None
+    centred = profile - profile.mean(axis=0)
+    above = np.cumsum(centred, axis=0)[LEAST_ROWS - 1 : rows - LEAST_ROWS]
+    sizes = np.arange(LEAST_ROWS, rows - LEAST_ROWS + 1)
+    gained = (above**2).sum(axis=1) * rows / (sizes * (rows - sizes))
+    total = (centred**2).sum()
+    best = int(gained.argmax())
+    return int(sizes[best]) if total > 0 and gained[best] >= LEAST_SHARE * total else None

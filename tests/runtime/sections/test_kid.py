@@ -1,0 +1,89 @@
+"""Kernel distances by their definition, Fréchet distances against the closed form, descriptors that know no numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.linalg import sqrtm
+from section_sets import draw_cells, make_set
+
+from microrun.runtime.array_types import Float64
+from microrun.runtime.sections.grains import find_grains
+from microrun.runtime.sections.inclination import find_tensors
+from microrun.runtime.sections.kid import (
+    STEPS,
+    describe_sections,
+    frechet_distance,
+    kernel_distance,
+    share_in_one,
+    squared_discrepancy,
+)
+from microrun.runtime.sections.measures import measure_sections
+
+
+def describe(n_seeds: int, seed: int, sections: int = 60) -> Float64:
+    grains = find_grains(make_set(draw_cells((sections, 40, 40), n_seeds, seed)), by_id=False)
+    return describe_sections(grains, measure_sections(grains, 2.0), find_tensors(grains.labels))
+
+
+def test_discrepancies_by_the_definition() -> None:
+    generator = np.random.default_rng(0)
+    one, other = generator.normal(size=(5, 3)), generator.normal(1, 1, (7, 3))
+
+    def kernel(x: Float64, y: Float64) -> float:
+        return float((x @ y / 3 + 1) ** 3)
+
+    within = np.mean([kernel(one[i], one[j]) for i in range(5) for j in range(5) if i != j])
+    beyond = np.mean([kernel(other[i], other[j]) for i in range(7) for j in range(7) if i != j])
+    mixed = np.mean([kernel(x, y) for x in one for y in other])
+    assert squared_discrepancy(one, other) == pytest.approx(within + beyond - 2 * mixed)
+
+
+def test_discrepancies_have_no_bias() -> None:
+    generator = np.random.default_rng(1)
+    values = [squared_discrepancy(*generator.normal(size=(2, 8, 4))) for _ in range(2000)]
+    assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(2000)
+
+
+def test_equal_structures_are_near_and_others_far() -> None:
+    reference = describe(40, 0)
+    near, far = kernel_distance(describe(40, 1), reference), kernel_distance(describe(15, 2), reference)
+    assert 0 < near.floor < 1
+    assert abs(near.value) < near.floor
+    assert far.value > 10 * near.floor
+    assert near.subset_size == 50
+    assert kernel_distance(describe(40, 1), reference) == near
+
+
+def test_too_few_sections_have_no_distance() -> None:
+    assert np.isnan(kernel_distance(describe(9, 0, 3), describe(9, 1, 3)).value)
+    few = kernel_distance(describe(9, 0, 6), describe(9, 1, 6))
+    assert np.isfinite(few.value)
+    assert np.isnan(few.floor)
+
+
+def test_frechet_distances_are_those_of_the_closed_form() -> None:
+    generator = np.random.default_rng(2)
+    one, other = generator.normal(size=(40, 6)), generator.normal(0.5, 2, (30, 6))
+    first, second = np.cov(one.T), np.cov(other.T)
+    expected = ((one.mean(0) - other.mean(0)) ** 2).sum() + np.trace(first + second - 2 * sqrtm(first @ second).real)
+    assert frechet_distance(one, other) == pytest.approx(expected)
+    assert frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
+
+
+def test_two_point_shares_by_hand() -> None:
+    labels = np.array([[[0, 0, 1, 1], [0, 0, 0, 1]]], np.int32)
+    assert share_in_one(labels, 2, 1)[0] == pytest.approx(4 / 6)
+    assert share_in_one(labels, 1, 1)[0] == pytest.approx(3 / 4)
+    assert share_in_one(labels, 2, 9)[0] == share_in_one(labels, 2, 3)[0] == 0
+
+
+def test_descriptors_know_neither_numbers_nor_orientations() -> None:
+    cells = draw_cells((5, 40, 40), 30, 3)
+    moved = np.random.default_rng(0).permutation(20).astype(np.int8)[cells]
+    described = []
+    for each in (cells, moved):
+        grains = find_grains(make_set(each), by_id=False)
+        described.append(describe_sections(grains, measure_sections(grains, 2.0), find_tensors(grains.labels)))
+    np.testing.assert_allclose(*described, atol=1e-12)
+    assert described[0].shape == (5, 4 + 2 * len(STEPS) + 2)
