@@ -38,7 +38,7 @@ COMMANDS = {
     ),
     "demo": Entry("demo:demo", "Simulate a scan, encode it and draw its latent maps."),
     "replay": Entry("replay:replay", "Play a scan back as if it were being acquired."),
-    "train": Entry("train.vae:app", "Train models on scans or volumes."),
+    "train": Entry("train.vae:app", "Train models on scans, volumes or sections."),
     "evaluate": Entry(
         "evaluate:evaluate",
         "Judge models by indexing what they reconstruct: Table 1 of Calvat et al.",

@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+import numpy as np
+
+from microrun.runtime.array_types import Float32
 from microrun.runtime.colour_codes import colour_codes
+from microrun.runtime.conditions import Condition
 from microrun.runtime.errors import SpecError
 from microrun.runtime.schedule import Schedule
 
@@ -17,6 +21,7 @@ SPEC_VERSION = 1
 
 Kind = Literal["encoder", "decoder", "denoiser"]
 WeightPrecision = Literal["f32", "f16", "int8"]
+Plane = Literal["", "across", "along"]
 
 
 @dataclass(frozen=True)
@@ -63,24 +68,32 @@ class Diffusion:
     schedule
         That it was trained with.
     n_colours
-        Colours that grains have, neighbours never the same, coded as `colour_codes` says; 0 where values are none.
-    condition_size
-        Numbers that a sample is conditioned on; 0 without.
+        Colours that grains have: of volumes neighbours never the same, of sections one an orientation. Coded as
+        `codes` says; 0 where values are none.
+    conditions
+        What a sample is conditioned on, in the order of the network's input.
+    plane, step_um
+        Of sections: "across" or "along" the tracks, and the edge of a cell in µm.
+    palette
+        Of sections in colours: (red, green, blue) of each orientation, from −1 to 1; empty where codes are bits.
     """
 
     sample_shape: tuple[int, ...]
     schedule: Schedule
     n_colours: int = 0
-    condition_size: int = 0
+    conditions: tuple[Condition, ...] = ()
+    plane: Plane = ""
+    step_um: float = 0.0
+    palette: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.sample_shape) not in (3, 4) or not all(isinstance(n, int) and n > 0 for n in self.sample_shape):
             raise SpecError(f"sample_shape must be channels and two or three sides; got {self.sample_shape}")
-        if self.condition_size < 0:
-            raise SpecError(f"condition_size must not be negative; got {self.condition_size}")
+        if self.plane not in get_args(Plane):
+            raise SpecError(f"plane must be across, along or empty; got {self.plane!r}")
         if self.n_colours:
-            colour_codes(self.n_colours, self.sample_shape[0])
-        if self.schedule.prediction == "bits" and self.n_colours != 1 << self.sample_shape[0]:
+            _ = self.codes
+        if self.schedule.prediction == "bits" and (not self.n_colours or self.sample_shape[0] == 1 or self.palette):
             raise SpecError(f"prediction of bits needs a channel for each bit; got {self.sample_shape[0]} channels")
 
     @property
@@ -88,11 +101,26 @@ class Diffusion:
         """Sides of one sample: (rows, cols) or (z, y, x)."""
         return self.sample_shape[1:]
 
+    @property
+    def codes(self) -> Float32:
+        """What a network sees of each colour, (n_colours, channels); SpecError if there is no such code."""
+        if not self.palette:
+            return colour_codes(self.n_colours, self.sample_shape[0])
+        palette = np.array(self.palette, np.float32)
+        if palette.shape != (self.n_colours, self.sample_shape[0]) or not np.isfinite(palette).all():
+            raise SpecError(f"a palette has {self.sample_shape[0]} numbers for each of {self.n_colours} colours")
+        return palette
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Diffusion:
         """Read what `dataclasses.asdict` made; SpecError, TypeError or KeyError if it is something else."""
-        schedule = Schedule.from_dict(values["schedule"])
-        return cls(**{**values, "sample_shape": tuple(values["sample_shape"]), "schedule": schedule})
+        read = {**values, "sample_shape": tuple(values["sample_shape"])}
+        if read.pop("condition_size", 0):  # of version 0.1.0: always 0 in what it trained
+            raise SpecError("its condition has no names, which this version needs; train the model again")
+        read["schedule"] = Schedule.from_dict(values["schedule"])
+        read["conditions"] = tuple(Condition(**one) for one in values.get("conditions", ()))
+        read["palette"] = tuple(map(tuple, values.get("palette", ())))
+        return cls(**read)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def test_colours_that_do_not_suffice_are_refused() -> None:
 
 def test_a_block_is_a_function_of_seed_and_number(volume: SimulatedVolume) -> None:
     settings = BlockSettings(side=12, seed=4)
-    batch = Blocks([volume, volume], settings).batch([5, 0, 9])
+    batch = Blocks([volume, volume], settings).draw([5, 0, 9])[0]
     assert batch.shape == (3, 12, 12, 12)
     assert batch.dtype == np.uint8
     assert_array_equal(batch[2], Blocks([volume, volume], settings).block(9))

@@ -21,11 +21,12 @@ from training_runs import run_script, take, torchrun
 from microrun.runtime.errors import MicrorunError, SpecError
 from microrun.runtime.schedule import Prediction, Schedule
 from microrun.runtime.spec import Training
-from microrun.training.diffusion.batches import BlockBatches, Noised, add_noise
+from microrun.training.diffusion.batches import Batches, Noised, add_noise
 from microrun.training.diffusion.blocks import Blocks, BlockSettings
 from microrun.training.diffusion.checkpoint import load_denoiser
 from microrun.training.diffusion.config import GRAIN_SCHEDULE, DiffusionConfig
-from microrun.training.diffusion.trainer import DiffusionReport, DiffusionTrainer, unet_flops
+from microrun.training.diffusion.denoiser_trainer import unet_flops
+from microrun.training.diffusion.trainer import DiffusionReport, DiffusionTrainer
 from microrun.training.diffusion.unet_config import GRAIN_UNET, UnetConfig
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.simulate.potts import Growth, grow_potts
@@ -72,28 +73,28 @@ def test_noised_samples_are_those_of_diffusers(zero: bool, prediction: Any) -> N
 
 def test_batches_are_functions_of_step_and_place(volumes: list[SimulatedVolume]) -> None:
     blocks = Blocks(volumes, BlockSettings(side=8, seed=3))
-    whole, *parts = (BlockBatches(blocks, 250, 4, rows) for rows in (slice(None), slice(0, 2), slice(2, 4)))
+    whole, *parts = (Batches(blocks, 250, 4, rows) for rows in (slice(None), slice(0, 2), slice(2, 4)))
     for ours, *theirs in zip(whole[5], *(part[5] for part in parts), strict=True):
         assert torch.equal(ours, torch.cat(theirs))
-    assert not torch.equal(whole[5].blocks, whole[6].blocks)
+    assert not torch.equal(whole[5].values, whole[6].values)
 
 
 def test_batches_come_in_their_order_whoever_draws_them() -> None:
     """In a process of its own: this one has threads, which workers that are forked would miss."""
     ran = run_script(DRAWING)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.splitlines() == ["True"] * 7 + ["no more blocks can be drawn: 2 colours do not suffice"]
+    assert ran.stdout.splitlines() == ["True"] * 7 + ["no more samples can be drawn: 2 colours do not suffice"]
 
 
 def test_blocks_that_cannot_be_drawn_are_one_line(volumes: list[SimulatedVolume]) -> None:
-    batches = BlockBatches(Blocks(volumes, BlockSettings(side=8, n_colours=2)), 250, 4)
-    with pytest.raises(MicrorunError, match="no more blocks can be drawn: 2 colours do not suffice") as error:
+    batches = Batches(Blocks(volumes, BlockSettings(side=8, n_colours=2)), 250, 4)
+    with pytest.raises(MicrorunError, match="no more samples can be drawn: 2 colours do not suffice") as error:
         next(batches.load(range(3)))
     assert "\n" not in str(error.value)
 
 
 def test_timesteps_of_a_batch_are_spread_over_all(volumes: list[SimulatedVolume]) -> None:
-    batches = BlockBatches(Blocks(volumes, BlockSettings(side=8)), 250, 5)
+    batches = Batches(Blocks(volumes, BlockSettings(side=8)), 250, 5)
     drawn = np.array([batches[step].timestep.numpy() for step in range(60)])
     assert (np.sort(drawn // 50, axis=1) == np.arange(5)).all()
     assert 100 < drawn.mean() < 150 and len(np.unique(drawn)) > 150
@@ -134,7 +135,7 @@ def test_a_run_leaves_its_folder(volumes: list[SimulatedVolume], tmp_path: Path)
 
 
 def first_batch(trainer: DiffusionTrainer) -> Noised:
-    blocks, timestep = trainer._batches[0]
+    blocks, _, timestep = trainer._batches[0]
     return add_noise(
         trainer._values(blocks), trainer._draw_noise((0, 0), len(blocks)), timestep, trainer.config.schedule
     )
@@ -224,7 +225,7 @@ def test_other_settings_or_volumes_are_refused(volumes: list[SimulatedVolume], t
     ("values", "message"),
     [
         ({"steps": 0}, "must be positive"),
-        ({"side": 12}, "multiples of 8"),
+        ({"side": 11}, "multiples of 2"),
         ({"n_colours": 1}, "2 to 128 colours"),
         ({"n_colours": 12}, "2, 4, 8, … colours"),
         ({"n_colours": 8}, "8 bits need a network of 3 dimensions and 3 channels"),

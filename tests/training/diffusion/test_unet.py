@@ -273,8 +273,8 @@ def test_networks_that_cannot_be(settings: dict[str, Any], reason: str) -> None:
 def test_inputs_that_do_not_fit() -> None:
     unet = UNet(TINY)
     timestep = torch.zeros(1)
-    with pytest.raises(ValueError, match="expected 3 sides that are multiples of 4"):
-        unet(torch.zeros(1, 1, 8, 8, 6), timestep)
+    with pytest.raises(ValueError, match="expected 3 sides that are multiples of 2"):
+        unet(torch.zeros(1, 1, 8, 8, 7), timestep)
     with pytest.raises(ValueError, match="expected 3 sides"):
         unet(torch.zeros(1, 1, 8, 8), timestep)
     with pytest.raises(ValueError, match="expected no numbers as the condition"):

@@ -96,7 +96,11 @@ def _sample_rows(diffusion: Diffusion) -> dict[str, object]:
         "grains": f"{diffusion.n_colours} colours, {code}" if diffusion.n_colours else "values without colours",
         "schedule": f"{schedule.training_steps} timesteps to {end}, predicts {schedule.prediction}",
     }
-    return rows | ({"condition": f"{diffusion.condition_size} numbers"} if diffusion.condition_size else {})
+    if diffusion.plane:
+        rows["sections"] = f"{diffusion.plane} the tracks, cells of {diffusion.step_um:g} µm"
+    if diffusion.conditions:
+        rows["condition"] = ", ".join(f"{one.name} {one.low:g} to {one.high:g}" for one in diffusion.conditions)
+    return rows
 
 
 def _hdf5_rows(path: Path) -> dict[str, object]:

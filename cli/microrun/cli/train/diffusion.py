@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import math
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from microrun.cli import console
-from microrun.cli.train.runs import DRAW_S, Clock, check_run, joined, only_run
+from microrun.cli.train.runs import check_run, joined, only_run, start_denoiser, train_denoiser
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Training
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
     from microrun.training.diffusion.config import DiffusionConfig
     from microrun.training.diffusion.trainer import DiffusionTrainer
     from microrun.training.loop.distributed import Processes
-
-RESULTS = ("checkpoint.safetensors", "metrics.csv", "loss.png")
 
 
 def diffusion(
@@ -85,7 +80,6 @@ def _schedule(prediction: str) -> Schedule:
 def _run(data: list[Path], folder: Path, settings: dict[str, Any], hours: float, processes: Processes) -> None:
     from microrun.training.diffusion.config import DiffusionConfig
     from microrun.training.diffusion.trainer import DiffusionTrainer
-    from microrun.training.loop.trainer import count_steps
     from microrun.training.simulate.volumes import read_volumes
 
     started = (folder / "state.pt").exists()
@@ -102,13 +96,8 @@ def _run(data: list[Path], folder: Path, settings: dict[str, Any], hours: float,
 
     folder.mkdir(parents=True, exist_ok=True)
     with only_run(folder) if processes.leads else contextlib.nullcontext():
-        if math.isfinite(hours) and "steps" not in settings and not started:
-            config = replace(config, steps=count_steps(make(config), hours))
-            gc.collect()  # what was captured on a card holds itself
-            console.out.print(f"{config.steps:,} steps fit into {hours:g} h")
-        trainer = make(config)
-        trainer.resume()
-        _train(trainer, hours)
+        trainer = start_denoiser(config, folder, make, hours, "steps" not in settings)
+        train_denoiser(trainer, config.batch, hours, "block")
 
 
 def _configure(base: DiffusionConfig, settings: dict[str, Any]) -> DiffusionConfig:
@@ -120,27 +109,3 @@ def _configure(base: DiffusionConfig, settings: dict[str, Any]) -> DiffusionConf
     unet = replace(base.unet, in_channels=channels, out_channels=channels)
     schedule = base.schedule if labels == "bits" or base.schedule.prediction != "bits" else _schedule("v")
     return replace(base, **{"unet": unet, "schedule": schedule, **settings})
-
-
-def _train(trainer: DiffusionTrainer, hours: float) -> None:
-    clock, drawn_at = Clock(trainer, trainer.config.batch), time.monotonic()
-    with console.progress_bar("training", "steps") as bar:
-        for now in trainer.run(trainer.report_every, hours):
-            bar(now.step, now.steps, f"{now.blocks_per_s:,.1f} blocks/s")
-            clock.count(now.step, now.blocks_per_s)
-            console.out.print(
-                f"step {now.step:>6,}  loss {now.loss:.4f}  held out {now.held_out_loss:.4f}  "
-                f"{now.blocks_per_s:,.1f} blocks/s"
-            )
-            if time.monotonic() - drawn_at > DRAW_S:
-                drawn_at = _draw(trainer.folder)
-    if trainer.processes.leads:
-        _draw(trainer.folder)
-        clock.finish("block", RESULTS)
-
-
-def _draw(folder: Path) -> float:
-    from microrun.training.loop.curves import DENOISER_PANELS, draw_loss
-
-    draw_loss(folder / "metrics.csv", folder / "loss.png", DENOISER_PANELS)
-    return time.monotonic()

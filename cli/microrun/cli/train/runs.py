@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import gc
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -14,9 +18,13 @@ from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.lock import FileLock
 
 if TYPE_CHECKING:
+    from microrun.training.diffusion.config import DenoiserConfig
+    from microrun.training.diffusion.denoiser_trainer import DenoiserTrainer
     from microrun.training.loop.distributed import Processes
     from microrun.training.loop.trainer import Trainer
 
+ConfigT = TypeVar("ConfigT", bound="DenoiserConfig")
+DENOISER_RESULTS = ("checkpoint.safetensors", "metrics.csv", "loss.png")
 DRAW_S = 60  # pictures are renewed with the first report after so long
 
 
@@ -106,6 +114,74 @@ class Clock:
         console.out.print(f"wrote {', '.join(str(folder / name) for name in results)}")
         if not self._samples:
             console.out.print(f"nothing to do: all {trainer.steps:,} steps of this run are done")
-        if trainer.step < trainer.steps:
+        if trainer.enough:
+            console.out.print(f"stopped at step {trainer.step:,}: the held-out loss has not become lower for long")
+        elif trainer.step < trainer.steps:
             console.out.print(f"stopped at step {trainer.step:,} of {trainer.steps:,}; go on with --resume")
         console.out.print(f"next  microrun export {folder / 'checkpoint.safetensors'} --to onnx")
+
+
+def start_denoiser(
+    config: ConfigT, folder: Path, make: Callable[[ConfigT], DenoiserTrainer[Any]], hours: float, fill_hours: bool
+) -> DenoiserTrainer[Any]:
+    """Make a denoiser's trainer, where it was interrupted.
+
+    Parameters
+    ----------
+    config
+        Settings of the run.
+    folder
+        Of the run, locked.
+    make
+        Makes a trainer of settings.
+    hours
+        That the run may take.
+    fill_hours
+        Whether as many steps shall be taken as fit into the hours, if nothing is there to go on with.
+    """
+    from microrun.training.loop.trainer import count_steps
+
+    if fill_hours and math.isfinite(hours) and not (folder / "state.pt").exists():
+        config = replace(config, steps=count_steps(make(config), hours))
+        gc.collect()  # what was captured on a card holds itself
+        console.out.print(f"{config.steps:,} steps fit into {hours:g} h")
+    trainer = make(config)
+    trainer.resume()
+    return trainer
+
+
+def train_denoiser(trainer: DenoiserTrainer[Any], batch: int, hours: float, unit: str) -> None:
+    """Train, with a line for every report; then draw the losses, and say where the results are.
+
+    Parameters
+    ----------
+    trainer
+        At its first step, or at any other.
+    batch
+        Samples per step.
+    hours
+        Stop after about this long.
+    unit
+        What a sample is; reports tell so many of them per second.
+    """
+    clock, drawn_at = Clock(trainer, batch), time.monotonic()
+    with console.progress_bar("training", "steps") as bar:
+        for now in trainer.run(trainer.report_every, hours):
+            rate: float = getattr(now, f"{unit}s_per_s")
+            bar(now.step, now.steps, f"{rate:,.1f} {unit}s/s")
+            clock.count(now.step, rate)
+            console.out.print(
+                f"step {now.step:>6,}  loss {now.loss:.4f}  held out {now.held_out_loss:.4f}  {rate:,.1f} {unit}s/s"
+            )
+            if time.monotonic() - drawn_at > DRAW_S:
+                drawn_at = _draw(trainer.folder)
+    if trainer.processes.leads:
+        _draw(trainer.folder)
+        clock.finish(unit, DENOISER_RESULTS)
+
+
+def _draw(folder: Path) -> float:
+    from microrun.training.loop.curves import DENOISER_PANELS, draw_loss
+
+    draw_loss(folder / "metrics.csv", folder / "loss.png", DENOISER_PANELS)
+    return time.monotonic()

@@ -17,6 +17,7 @@ import typer
 from microrun.cli import console
 from microrun.cli.train.diffusion import diffusion
 from microrun.cli.train.runs import DRAW_S, Clock, check_run, joined, only_run
+from microrun.cli.train.sections import sections
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.scans.open import open_scan
 from microrun.runtime.scans.scan import parse_grid
@@ -54,8 +55,9 @@ Seed = Annotated[int | None, typer.Option(help="Of weights, selection, order and
 Start = Annotated[Path | None, typer.Option("--from", help="Checkpoint (.safetensors) or built-in model to fine-tune.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")]
 
-app = typer.Typer(no_args_is_help=True, help="Train models on scans or volumes.")
+app = typer.Typer(no_args_is_help=True, help="Train models on scans, volumes or sections.")
 app.command("diffusion")(diffusion)
+app.command("sections")(sections)
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,6 @@ def check_denoiser(path: Path, spec: ModelSpec) -> Diffusion:
     """
     spec.require("denoiser", source=path, task="generation")
     assert spec.diffusion is not None
-    if spec.diffusion.condition_size:
+    if spec.diffusion.conditions:
         raise EngineError(f"{path}: draws samples under a condition, which this version cannot give; take one without")
     return spec.diffusion

@@ -24,7 +24,7 @@ COEFFICIENT_COUNT = 5
 
 def step_inputs(diffusion: Diffusion) -> dict[str, Shape]:
     """Inputs of the graph that does one step of a denoiser."""
-    condition = {CONDITION: (diffusion.condition_size,)} if diffusion.condition_size else {}
+    condition = {CONDITION: (len(diffusion.conditions),)} if diffusion.conditions else {}
     samples = dict.fromkeys((X, KNOWN, MASK, NOISE), diffusion.sample_shape)
     return {**samples, TIMESTEP: (), COEFFICIENTS: (COEFFICIENT_COUNT,), **condition}
 

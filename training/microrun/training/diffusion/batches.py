@@ -1,33 +1,60 @@
-"""Batches of noised blocks: what the network sees, and what it is to predict."""
+"""Batches of noised samples: what the network sees, and what it is to predict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.schedule import Schedule
-from microrun.training.diffusion.blocks import Blocks
+
+
+class Samples(Protocol):
+    """Any number of samples to train on; each is a function of the seed and its number."""
+
+    @property
+    def seed(self) -> int:
+        """Of all that is random."""
+
+    @property
+    def codes(self) -> Float32 | None:
+        """What a network sees of each colour, (n_colours, channels); None where there are no colours."""
+
+    def draw(self, indices: Sequence[int]) -> tuple[NDArray[Any], Float32]:
+        """Draw the samples of these numbers.
+
+        Returns
+        -------
+        values
+            (n, *sides) uint8 colours, which `codes` turns into values, or float32.
+        conditions
+            (n, conditions) float32 as a network sees them, from −1 to 1; (n, 0) without any.
+        """
 
 
 class Drawn(NamedTuple):
-    """Blocks, and how much they are to be noised.
+    """Samples, what they are conditioned on, and how much they are to be noised.
 
     Parameters
     ----------
-    blocks
-        (n, *sides), as `Blocks` draws them: colours take little room on their way to a card.
+    values
+        (n, *sides), as `Samples` draws them: colours take little room on their way to a card.
+    condition
+        (n, conditions) float32.
     timestep
         (n,) int64.
     """
 
-    blocks: Tensor
+    values: Tensor
+    condition: Tensor
     timestep: Tensor
 
     def to(self, device: torch.device) -> Drawn:
@@ -51,35 +78,35 @@ class Noised(NamedTuple):
     timestep: Tensor
 
 
-class BlockBatches(Dataset[Drawn]):
+class Batches(Dataset[Drawn]):
     """A process's share of the batch of every step.
 
-    Blocks and timesteps are a function of the seed, the step and the place in the batch that all processes have
+    Samples and timesteps are a function of the seed, the step and the place in the batch that all processes have
     together: not of the processes, and not of where a run was interrupted. The timesteps of a batch are spread
     evenly over all, which makes its loss less noisy than independent ones do.
 
     Parameters
     ----------
-    blocks
+    samples
         To noise.
     timesteps
         T, from which they are drawn.
     batch
-        Blocks per step.
+        Samples per step.
     rows
         Of the batch, this process's.
     """
 
-    def __init__(self, blocks: Blocks, timesteps: int, batch: int, rows: slice = slice(None)) -> None:
-        self._blocks, self._timesteps, self._batch, self._rows = blocks, timesteps, batch, rows
+    def __init__(self, samples: Samples, timesteps: int, batch: int, rows: slice = slice(None)) -> None:
+        self._samples, self._timesteps, self._batch, self._rows = samples, timesteps, batch, rows
 
     def __getitem__(self, step: int) -> Drawn:
         """Draw the share of a step."""
-        rng = np.random.default_rng((self._blocks.settings.seed, step))
+        rng = np.random.default_rng((self._samples.seed, step))
         spread = (rng.permutation(self._batch) + rng.random(self._batch)) / self._batch
         timestep = (spread * self._timesteps).astype(np.int64)[self._rows]
-        indices = range(step * self._batch, (step + 1) * self._batch)[self._rows]
-        return Drawn(torch.from_numpy(self._blocks.batch(indices)), torch.from_numpy(timestep))
+        values, condition = self._samples.draw(range(step * self._batch, (step + 1) * self._batch)[self._rows])
+        return Drawn(torch.from_numpy(values), torch.from_numpy(condition), torch.from_numpy(timestep))
 
     def load(self, steps: range, workers: int = 0) -> Iterator[Drawn]:
         """Draw those of some steps, in their order.
@@ -94,7 +121,7 @@ class BlockBatches(Dataset[Drawn]):
         Raises
         ------
         MicrorunError
-            If a block cannot be drawn, or a worker ends.
+            If a sample cannot be drawn, or a worker ends.
         """
         pin = torch.cuda.is_available()
         loader = DataLoader(self, batch_size=None, sampler=steps, num_workers=workers, pin_memory=pin)
@@ -102,7 +129,7 @@ class BlockBatches(Dataset[Drawn]):
             yield from loader
         except (MicrorunError, RuntimeError) as error:  # of a worker with all that it was doing; the reason comes last
             reason = str(error).strip().splitlines()[-1]
-            raise MicrorunError(f"no more blocks can be drawn: {reason.split('Error: ', 1)[-1]}") from None
+            raise MicrorunError(f"no more samples can be drawn: {reason.split('Error: ', 1)[-1]}") from None
 
 
 def add_noise(clean: Tensor, noise: Tensor, timestep: Tensor, schedule: Schedule) -> Noised:

@@ -10,7 +10,7 @@ rounding of float16 lets them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -114,9 +114,14 @@ class Blocks:
             return scale_ids(grains)
         return colour(number_grains(grains), self.settings.n_colours, rng)
 
-    def batch(self, indices: Iterable[int]) -> Drawn:
-        """Draw the blocks of these numbers, (n, side, side, side)."""
-        return np.stack([self.block(index) for index in indices])
+    @property
+    def seed(self) -> int:
+        """Of the blocks."""
+        return self.settings.seed
+
+    def draw(self, indices: Sequence[int]) -> tuple[Drawn, Float32]:
+        """Draw the blocks of these numbers, (n, side, side, side), which are conditioned on nothing, (n, 0)."""
+        return np.stack([self.block(index) for index in indices]), np.empty((len(indices), 0), np.float32)
 
     @property
     def codes(self) -> Float32 | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,33 @@ GRAIN_SCHEDULE = Schedule(250, zero_terminal_snr=True, prediction="bits")
 
 
 @dataclass(frozen=True)
-class DiffusionConfig(Settings):
+class DenoiserConfig(Settings):
+    """Settings that the training of any denoiser has.
+
+    Parameters
+    ----------
+    batch, learning_rate, rate_warmup, decay, precision, seed
+        As of `Settings`.
+    steps
+        Of the whole run; every one sees new samples.
+    unet
+        Shape of the network.
+    schedule
+        Of the noise, and what the network predicts.
+    """
+
+    steps: int
+    unet: UnetConfig
+    schedule: Schedule
+
+    @property
+    @abstractmethod
+    def sides(self) -> tuple[int, ...]:
+        """Cells of a sample along each axis."""
+
+
+@dataclass(frozen=True)
+class DiffusionConfig(DenoiserConfig):
     """Settings of `DiffusionTrainer`.
 
     Parameters

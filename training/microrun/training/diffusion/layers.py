@@ -13,6 +13,7 @@ from microrun.training.diffusion.unet_config import UnetConfig
 CONVS: dict[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {2: functional.conv_transpose2d, 3: functional.conv_transpose3d}
 LONGEST_PERIOD = 10_000  # of the sinusoids, in timesteps over 2π
+FOURIER_SCALE = 0.3  # standard deviation of frequencies, per unit of the condition: 30, as published, hashes it
 
 
 class Sinusoid(nn.Module):
@@ -33,6 +34,29 @@ class Sinusoid(nn.Module):
         half = self.size // 2
         steps = torch.arange(half, dtype=torch.float32, device=timestep.device)
         phases = timestep[:, None].float() * torch.exp(-math.log(LONGEST_PERIOD) * steps / half)
+        return torch.cat((phases.cos(), phases.sin()), dim=1)
+
+
+class FourierFeatures(nn.Module):
+    """Cosines and sines of random projections, drawn once and kept with the weights.
+
+    Parameters
+    ----------
+    count
+        Numbers projected.
+    size
+        Cosines and sines together, even.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, count: int, size: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", FOURIER_SCALE * torch.randn(count, size // 2))
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Map (batch, count) to (batch, size) float32."""
+        phases = 2 * math.pi * numbers.float() @ self.frequencies.float()
         return torch.cat((phases.cos(), phases.sin()), dim=1)
 
 

@@ -2,7 +2,8 @@
 
 Residual blocks with group normalisation, attention where it is asked for and between the way down and the way up,
 as in diffusers' `UNet2DModel` (Ho et al., Denoising Diffusion Probabilistic Models), which it equals in two
-dimensions. Volumes have eight times the voxels per level: a network for them works on patches.
+dimensions. Volumes have eight times the voxels per level: a network for them works on patches. A level with an odd
+side rounds half of it up on the way down; on the way up the last place is left out again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch.nn import functional
 from microrun.training.diffusion.layers import (
     CONVS,
     Attention,
+    FourierFeatures,
     ResidualBlock,
     Sinusoid,
     Upsample,
@@ -80,7 +82,7 @@ class UpLevel(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor, kept: list[Tensor]) -> Tensor:
         """Take as many results from the end of `kept` as there are blocks."""
         for block, attention in zip(self.blocks, self.attentions, strict=True):
-            x = attention(block(torch.cat((x, kept.pop()), dim=1), embedding))
+            x = attention(block(torch.cat((_cut(x, kept[-1]), kept.pop()), dim=1), embedding))
         result: Tensor = self.resample(x)
         return result
 
@@ -101,7 +103,9 @@ class UNet(nn.Module):
         levels = range(len(config.channels))
         self.sinusoid = Sinusoid(first)
         self.time = perceptron(first, config.embedding_size)
-        self.condition = perceptron(config.condition_size, config.embedding_size) if config.condition_size else None
+        self.features = FourierFeatures(config.condition_size, first) if _has_features(config) else nn.Identity()
+        entering = first if _has_features(config) else config.condition_size
+        self.condition = perceptron(entering, config.embedding_size) if config.condition_size else None
         self.stem = conv(volume * config.in_channels, first, 3, padding=1)
         self.down = nn.ModuleList(DownLevel(config, level) for level in levels)
         self.middle = Middle(config)
@@ -146,8 +150,20 @@ class UNet(nn.Module):
         if (self.condition is None) != (condition is None):
             raise ValueError(f"expected {self.config.condition_size or 'no'} numbers as the condition of a sample")
         if self.condition is not None and condition is not None:
-            embedding = embedding + self.condition(condition.to(features.dtype))
+            embedding = embedding + self.condition(self.features(condition).to(features.dtype))
         return embedding
+
+
+def _has_features(config: UnetConfig) -> bool:
+    return config.condition_size > 0 and config.condition_embedding == "fourier"
+
+
+def _cut(x: Tensor, kept: Tensor) -> Tensor:
+    """The first places of x along every axis, as many as what was kept has."""
+    for axis, side in enumerate(kept.shape[2:], 2):
+        if x.shape[axis] != side:
+            x = x.narrow(axis, 0, side)
+    return x
 
 
 def _attentions(config: UnetConfig, level: int, count: int) -> nn.ModuleList:

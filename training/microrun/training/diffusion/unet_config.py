@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+Embedding = Literal["perceptron", "fourier"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,10 @@ class UnetConfig:
     patch
         Side of the patches that become channels at once: 2 halves the sides before the first level.
     condition_size
-        Numbers that a sample is conditioned on, near 0 to 1 each; 0 without.
+        Numbers that a sample is conditioned on, from −1 to 1 each; 0 without.
+    condition_embedding
+        How they enter: "perceptron", two layers on the numbers themselves, or "fourier", the same on cosines and
+        sines of random projections (Tancik et al., arXiv:2006.10739).
 
     Raises
     ------
@@ -48,6 +53,7 @@ class UnetConfig:
     groups: int = 32
     patch: int = 1
     condition_size: int = 0
+    condition_embedding: Embedding = "perceptron"
 
     def __post_init__(self) -> None:
         if self.dims not in (2, 3):
@@ -56,6 +62,8 @@ class UnetConfig:
             raise ValueError("a network needs at least one level, block, and channel in and out, and patches of 1 up")
         if self.condition_size < 0:
             raise ValueError(f"condition_size must not be negative; got {self.condition_size}")
+        if self.condition_embedding not in get_args(Embedding):
+            raise ValueError(f"condition_embedding must be {' or '.join(get_args(Embedding))}")
         deepest = len(self.channels) - 1
         if not set(self.attention_levels) <= set(range(deepest + 1)):
             raise ValueError(f"attention_levels must be from 0 to {deepest}; got {self.attention_levels}")
@@ -77,16 +85,47 @@ class UnetConfig:
 
     @property
     def reduction(self) -> int:
-        """How many times shorter the sides are at the deepest level than those of a sample."""
+        """How many times shorter the sides are at the deepest level than those of a sample, odd ones rounded up."""
         return self.patch << len(self.channels) - 1
 
     def check_sides(self, sides: tuple[int, ...]) -> None:
-        """Raise ValueError for sides of samples that cannot be halved as often as the levels ask for."""
-        if len(sides) != self.dims or any(side % self.reduction for side in sides):
-            raise ValueError(f"expected {self.dims} sides that are multiples of {self.reduction}; got {tuple(sides)}")
+        """Raise ValueError for sides of samples that are not made of patches."""
+        if len(sides) != self.dims or any(side % self.patch for side in sides):
+            raise ValueError(f"expected {self.dims} sides that are multiples of {self.patch}; got {tuple(sides)}")
 
 
 # For blocks of 32³ voxels whose grains have 128 colours, as bits.
 GRAIN_UNET = UnetConfig(
     dims=3, channels=(48, 64, 64), in_channels=7, out_channels=7, blocks=1, head_size=32, groups=8, patch=2
 )
+
+# For sections of 20 orientations, as 5 bits each, or in 3 colours: one for two cores, and the published one.
+SMALL_SECTION_UNET = UnetConfig(
+    dims=2, channels=(32, 64, 96), in_channels=5, out_channels=5, blocks=1, attention_levels=(2,), head_size=32,
+    groups=8, patch=2, condition_size=2,
+)  # fmt: skip
+PUBLISHED_SECTION_UNET = UnetConfig(
+    dims=2, channels=(32, 64, 128, 256, 512), in_channels=3, out_channels=3, attention_levels=(1, 3), condition_size=2,
+    condition_embedding="fourier",
+)  # fmt: skip
+SECTION_UNETS = {"small": SMALL_SECTION_UNET, "published": PUBLISHED_SECTION_UNET}
+
+
+def section_unet(size: str, channels: int) -> UnetConfig:
+    """Network for sections, by its name.
+
+    Parameters
+    ----------
+    size
+        "small" or "published".
+    channels
+        Numbers of a cell.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name.
+    """
+    if size not in SECTION_UNETS:
+        raise ValueError(f"the size of a network must be {' or '.join(SECTION_UNETS)}; got {size!r}")
+    return replace(SECTION_UNETS[size], in_channels=channels, out_channels=channels)

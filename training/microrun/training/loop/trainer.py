@@ -116,6 +116,11 @@ class Trainer(ABC, Generic[ReportT]):
         """
 
     @property
+    def enough(self) -> bool:
+        """Whether further steps are not worth while, as what has been reported shows."""
+        return False
+
+    @property
     def precision(self) -> str:
         """Type that convolutions compute in: "bf16" or "f32"."""
         return "bf16" if self._dtype == torch.bfloat16 else "f32"
@@ -160,7 +165,7 @@ class Trainer(ABC, Generic[ReportT]):
         if self.processes.leads:
             self._settings.save(self.folder / "config.json")
         matmul_peak(self.processes.device, self._dtype)  # measured before the clock starts
-        stop_at, stopped = time.monotonic() + hours * 3600, False
+        stop_at, stopped = time.monotonic() + hours * 3600, self.processes.any(self.enough)
         sums, done, started = torch.zeros(()), 0, time.monotonic()
         while self.step < self.steps and not stopped:
             sums = sums.to(self.processes.device) + self.train_step()
@@ -172,6 +177,7 @@ class Trainer(ABC, Generic[ReportT]):
                 self._check_finite(means[0])
                 if self.processes.leads:
                     yield self._record(self.measure(means, rate))
+                stopped = stopped or self.processes.any(self.enough)
                 sums, done, started = torch.zeros(()), 0, time.monotonic()
 
     def train_step(self) -> Tensor:
