@@ -19,9 +19,7 @@ def draw_mosaic(side: int, width: float, height: float, rng: np.random.Generator
     return cKDTree(points).query(cells)[1].reshape(side, side).astype(np.int32)
 
 
-def make_sections(
-    cases: int = 4, each: int = 3, side: int = 16, plane: Plane = "across", seed: int = 0
-) -> SectionSet:
+def make_sections(cases: int = 4, each: int = 3, side: int = 16, plane: Plane = "across", seed: int = 0) -> SectionSet:
     """Some sections of several cases, whose power and speed are spread over their windows, corners included."""
     rng = np.random.default_rng(seed)
     power, speed = (np.linspace(*window, cases) for window in (POWERS, SPEEDS))

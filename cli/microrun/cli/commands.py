@@ -53,6 +53,7 @@ COMMANDS = {
     ),
     "simulate": Entry("simulate.scan:app", "Make data with known truth."),
     "generate": Entry("generate.command:generate", "Grow a grain structure of any size, or in the shape of a part."),
+    "sample": Entry("sample:sample", "Draw sections of printed metal for a laser power and speed."),
     "voxelize": Entry(
         "voxelize:voxelize",
         "Turn the surface of a part into a mask of cubic voxels, to grow grains in its shape.",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from microrun.export.graph import TOLERANCES, Exported, ParityError, save_model
 from microrun.export.step_graph import trace_step
+from microrun.runtime.array_types import Float32
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.open import open_denoiser
 from microrun.runtime.files.output import written_beside
@@ -31,7 +32,7 @@ def export_denoiser(checkpoint: Path, out: Path, precision: Literal["f32", "f16"
     Parameters
     ----------
     checkpoint
-        From `microrun train diffusion`.
+        From `microrun train diffusion` or `sections`.
     out
         The .onnx file to make.
     precision
@@ -87,16 +88,26 @@ def measure_denoiser_parity(unet: UNet, path: Path) -> float:
     """
     with open_denoiser(path, "cpu", EngineRequest("f32", lanes=1, batch=LEVELS)) as denoiser:
         noised = add_noise(*_samples(denoiser.diffusion), denoiser.diffusion.schedule)
-        expected = unet(noised.x, noised.timestep)
+        conditions = _conditions(denoiser.diffusion)
+        given = () if conditions is None else (torch.from_numpy(conditions),)
+        expected = unet(noised.x, noised.timestep, *given)
         if denoiser.diffusion.schedule.prediction == "bits":
             expected = torch.tanh(BitOdds(denoiser.diffusion.schedule)(expected, noised.x, noised.timestep))
         lane = denoiser.lane()
         for slot, x in enumerate(noised.x.numpy()):
-            lane.load(slot, x, np.zeros_like(x), np.zeros(x.shape, bool))
+            condition = None if conditions is None else conditions[slot]
+            lane.load(slot, x, np.zeros_like(x), np.zeros(x.shape, bool), condition)
         only_output = np.tile(np.array([0, 0, 0, 1, 0], np.float32), (LEVELS, 1))
         lane.step(noised.timestep.numpy().astype(np.int32), only_output, np.zeros(expected.shape, np.float32))
         found = np.stack([lane.read(slot) for slot in range(LEVELS)])
     return float(np.linalg.norm(found - expected.numpy()) / np.linalg.norm(expected))
+
+
+def _conditions(diffusion: Diffusion) -> Float32 | None:
+    """Conditions within the window, (LEVELS, conditions), of a denoiser that has one."""
+    if not diffusion.conditions:
+        return None
+    return np.random.default_rng(1).uniform(-1, 1, (LEVELS, len(diffusion.conditions))).astype(np.float32)
 
 
 def _samples(diffusion: Diffusion) -> tuple[Tensor, Tensor, Tensor]:

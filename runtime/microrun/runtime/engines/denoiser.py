@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32
 from microrun.runtime.engines.engine import Model
-from microrun.runtime.errors import EngineError
 from microrun.runtime.spec import Diffusion, ModelSpec
 
 UNIT = "samples"
@@ -27,7 +26,9 @@ class StepLane(Protocol):
     def batch(self) -> int:
         """Number of slots."""
 
-    def load(self, slot: int, x: Float32, known: Float32, mask: NDArray[np.bool_]) -> None:
+    def load(
+        self, slot: int, x: Float32, known: Float32, mask: NDArray[np.bool_], condition: Float32 | None = None
+    ) -> None:
         """Begin a sample, in place of whatever was in the slot.
 
         Parameters
@@ -38,11 +39,13 @@ class StepLane(Protocol):
             Of the sample's shape: where it starts, and the values of known voxels.
         mask
             Of the same shape, True = given.
+        condition
+            (conditions,) float32 as the network sees it, of a denoiser whose samples are conditioned.
 
         Raises
         ------
         EngineError
-            If the arrays are of another shape.
+            If the arrays are of another shape, or the condition is missing or too much.
         """
 
     def step(self, timesteps: NDArray[np.int32], coefficients: Float32, noise: Float32) -> None:
@@ -95,11 +98,7 @@ def check_denoiser(path: Path, spec: ModelSpec) -> Diffusion:
     ------
     SpecError
         If it is no denoiser.
-    EngineError
-        If its samples are conditioned on numbers, which no lane takes.
     """
     spec.require("denoiser", source=path, task="generation")
     assert spec.diffusion is not None
-    if spec.diffusion.conditions:
-        raise EngineError(f"{path}: draws samples under a condition, which this version cannot give; take one without")
     return spec.diffusion

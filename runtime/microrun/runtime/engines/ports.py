@@ -76,9 +76,16 @@ def check_rows(given: Mapping[str, NDArray[Any]], inputs: Ports, batch: int) -> 
             )
 
 
-def copy_sample(inputs: Ports, x: Float32, known: Float32, mask: NDArray[np.bool_]) -> dict[str, Float32]:
+def copy_sample(
+    inputs: Ports, x: Float32, known: Float32, mask: NDArray[np.bool_], condition: Float32 | None = None
+) -> dict[str, Float32]:
     """What a lane keeps of a sample, as a batch of one; EngineError if it is no sample of the graph's."""
-    given = {X: x, KNOWN: known, MASK: mask}
+    given: dict[str, NDArray[Any]] = {X: x, KNOWN: known, MASK: mask}
+    if (CONDITION in inputs) != (condition is not None):
+        wanted = f"{inputs[CONDITION][0]} numbers" if CONDITION in inputs else "none"
+        raise EngineError(f"the condition of a sample must be {wanted}; got {'none' if condition is None else 'one'}")
+    if condition is not None:
+        given[CONDITION] = condition
     state = {name: np.array(array, np.float32, order="C")[None] for name, array in given.items()}
     check_rows(state, inputs, 1)
     return state

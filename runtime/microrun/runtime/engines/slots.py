@@ -44,9 +44,11 @@ class SlotLane:
         self._run_step = run_step
         self._samples: list[_Sample | None] = [None] * batch
 
-    def load(self, slot: int, x: Float32, known: Float32, mask: NDArray[np.bool_]) -> None:
+    def load(
+        self, slot: int, x: Float32, known: Float32, mask: NDArray[np.bool_], condition: Float32 | None = None
+    ) -> None:
         """Begin a sample, in place of whatever was in the slot."""
-        state = copy_sample(self._inputs, x, known, mask)
+        state = copy_sample(self._inputs, x, known, mask, condition)
         self._samples[slot] = _Sample(state, np.empty_like(state[X]))
 
     def step(self, timesteps: NDArray[np.int32], coefficients: Float32, noise: Float32) -> None:

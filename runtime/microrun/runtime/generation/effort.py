@@ -66,10 +66,11 @@ def check_block(spec: ModelSpec) -> Diffusion:
     assert diffusion is not None
     if diffusion.n_colours > MOST_COLOURS:
         raise EngineError(f"{spec.name}: a volume holds at most {MOST_COLOURS} colours; got {diffusion.n_colours}")
-    if diffusion.sides != (BLOCK, BLOCK, BLOCK) or (not diffusion.n_colours and diffusion.sample_shape[0] != 1):
+    is_block = diffusion.sides == (BLOCK, BLOCK, BLOCK) and not diffusion.conditions
+    if not is_block or (not diffusion.n_colours and diffusion.sample_shape[0] != 1):
         raise EngineError(
-            f"{spec.name}: volumes grow from blocks of {BLOCK}³ voxels in one channel, or in colours; "
-            f"this denoiser draws {diffusion.sample_shape}"
+            f"{spec.name}: volumes grow from blocks of {BLOCK}³ voxels in one channel, or in colours, without a "
+            f"condition; this denoiser draws {'sections' if diffusion.plane else diffusion.sample_shape}"
         )
     return diffusion
 

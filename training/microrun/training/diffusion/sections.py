@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float32
 from microrun.runtime.conditions import Condition
 from microrun.runtime.errors import MicrorunError
+from microrun.runtime.sections.grains import fill_nearest
 from microrun.runtime.sections.section_set import SectionSet
 
 
@@ -40,7 +41,7 @@ class SectionDraws:
     def __init__(
         self, sections: SectionSet, conditions: tuple[Condition, Condition], codes: Float32, seed: int
     ) -> None:
-        self._ids = fill_missing(sections.orientation)
+        self._ids = np.stack([fill_nearest(one) for one in sections.orientation]).astype(np.uint8)
         power, speed = conditions
         scaled = [(power.scale(w), speed.scale(v)) for w, v in zip(sections.power_w, sections.speed_m_s, strict=True)]
         self._conditions = np.array(scaled, np.float32)
@@ -109,23 +110,6 @@ def split_cases(sections: SectionSet, held_out: int, seed: int) -> tuple[Section
     held = np.random.default_rng((seed, len(cases))).permutation(cases)[:held_out]
     is_held = np.isin(sections.case, held)
     return sections.take(~is_held), sections.take(is_held)
-
-
-def fill_missing(orientation: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """Give cells without an orientation, −1, that of the nearest cell that has one.
-
-    Parameters
-    ----------
-    orientation
-        (n, rows, cols) int8; the result has its shape. Every section has at least one cell with an orientation.
-    """
-    filled = orientation.copy()
-    for number in np.flatnonzero((orientation < 0).any(axis=(1, 2))):
-        from scipy.ndimage import distance_transform_edt
-
-        rows, cols = distance_transform_edt(orientation[number] < 0, return_distances=False, return_indices=True)
-        filled[number] = orientation[number][rows, cols]
-    return filled.astype(np.uint8)
 
 
 def identify_sections(sections: SectionSet) -> str:

@@ -202,9 +202,11 @@ class BoundLane:
             self._places = [self._values.pop(X), _to_device(np.zeros_like(arrays[X]), device)]
             self._bindings = [self._bind(*self._places), self._bind(*self._places[::-1])]
 
-    def load(self, slot: int, x: Float32, known: Float32, mask: NDArray[np.bool_]) -> None:
+    def load(
+        self, slot: int, x: Float32, known: Float32, mask: NDArray[np.bool_], condition: Float32 | None = None
+    ) -> None:
         """Begin a sample, in place of whatever was in the slot."""
-        state, places = copy_sample(self._inputs, x, known, mask), {**self._values, X: self._places[0]}
+        state, places = copy_sample(self._inputs, x, known, mask, condition), {**self._values, X: self._places[0]}
         with plain_errors():
             for name, array in state.items():
                 # All slots come down and go up again, for there is no other way.
