@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float64
 from microrun.runtime.sections.measures import MEASURES, Measure, Sample
 
+Groups = NDArray[np.integer[Any]]
 RESAMPLES = 500
 HALVINGS = 40
 LEVEL = 0.95
@@ -107,10 +108,10 @@ class Side:
     """
 
     sample: Sample
-    groups: NDArray[np.integer[Any]]
+    groups: Groups
 
 
-def choose_groups(case: NDArray[np.int32]) -> NDArray[np.integer[Any]]:
+def choose_groups(case: NDArray[np.int32]) -> Groups:
     """Groups that are drawn together: cases, or each section for itself if there is one case only.
 
     Parameters
@@ -155,7 +156,7 @@ def compare_samples(name: str, own: Side, reference: Side, step_um: float, seed:
     )
 
 
-def draw_groups(groups: NDArray[np.integer[Any]], generator: np.random.Generator) -> Float64:
+def draw_groups(groups: Groups, generator: np.random.Generator) -> Float64:
     """How often each section occurs when as many groups are drawn as there are, with replacement.
 
     Parameters
@@ -174,7 +175,7 @@ def draw_groups(groups: NDArray[np.integer[Any]], generator: np.random.Generator
     return np.asarray(times[:, member], np.float64)
 
 
-def halve_groups(groups: NDArray[np.integer[Any]], generator: np.random.Generator) -> tuple[Float64, Float64]:
+def halve_groups(groups: Groups, generator: np.random.Generator) -> tuple[Float64, Float64]:
     """Random halves of the groups.
 
     Parameters

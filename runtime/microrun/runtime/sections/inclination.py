@@ -12,7 +12,7 @@ import numpy as np
 
 from microrun.kernels.label_gradients import label_tensors
 from microrun.runtime.array_types import Float64
-from microrun.runtime.sections.distributions import Estimate, draw_groups, estimate
+from microrun.runtime.sections.distributions import Estimate, Groups, draw_groups, estimate
 from microrun.runtime.sections.grains import Labels
 
 SIGMA, RADIUS = 1.0, 3  # cells: of the Gaussian whose derivative finds borders, and of its window
@@ -79,7 +79,7 @@ def lean_of(tensor: Float64) -> Float64:
     return angle
 
 
-def measure_along(tensors: Float64, groups: Labels, seed: int = 0) -> Leaning:
+def measure_along(tensors: Float64, groups: Groups, seed: int = 0) -> Leaning:
     """How grains lean in sections along the tracks (θ2): positive towards where the laser travels.
 
     Parameters
@@ -101,7 +101,7 @@ def measure_along(tensors: Float64, groups: Labels, seed: int = 0) -> Leaning:
     return _leaning(sums.sum(axis=0), drawn)
 
 
-def measure_across(tensors: Float64, track_cells: float, groups: Labels, seed: int = 0) -> Leaning | None:
+def measure_across(tensors: Float64, track_cells: float, groups: Groups, seed: int = 0) -> Leaning | None:
     """How grains lean at a quarter of a track's width, towards its axis, in sections across (θ1).
 
     Where the tracks' axes are is found from the upper half of a section, by the phase of the lean along its columns,
@@ -126,10 +126,10 @@ def measure_across(tensors: Float64, track_cells: float, groups: Labels, seed: i
     _, rows, cols, _ = tensors.shape
     if cols + 2 * RADIUS < track_cells:
         return None
-    halves = tensors[:, : rows // 2].sum(axis=1), tensors[:, rows // 2 :].sum(axis=1)
-    sums = sum(_fold(_axis(one, track_cells), other, track_cells) for one, other in (halves, halves[::-1]))
-    drawn = draw_groups(groups, np.random.default_rng([seed, 2])) @ np.asarray(sums)
-    return _leaning(np.sum(sums, axis=0), drawn)
+    upper, lower = tensors[:, : rows // 2].sum(axis=1), tensors[:, rows // 2 :].sum(axis=1)
+    sums = _fold(_axis(upper, track_cells), lower, track_cells) + _fold(_axis(lower, track_cells), upper, track_cells)
+    drawn = draw_groups(groups, np.random.default_rng([seed, 2])) @ sums
+    return _leaning(sums.sum(axis=0), drawn)
 
 
 def _axis(columns: Float64, track_cells: float) -> Float64:
@@ -159,7 +159,7 @@ def _leaning(total: Float64, drawn: Float64) -> Leaning:
     return Leaning(estimate(angle, angle + around), float(spread / max(total[0] + total[1], 1e-300)))
 
 
-def measure_depth(tensors: Float64, groups: Labels, step_um: float, seed: int = 0) -> Estimate:
+def measure_depth(tensors: Float64, groups: Groups, step_um: float, seed: int = 0) -> Estimate:
     """Depth below the top at which sections along the tracks change most.
 
     The tensors of every row are averaged; two constants are fitted to them, above and below a row. Where the top is

@@ -60,8 +60,8 @@ def describe_sections(grains: SectionGrains, measured: Mapping[str, Sample], ten
     -------
     (n, d) float64
         Logarithms of the mean intercepts, of the mean area and of the mean aspect ratio; roots of the shares of pairs
-        of cells in one grain at `STEPS` to the right and downwards; direction of the borders as cosine and sine of the double
-        angle times coherence.
+        of cells in one grain at `STEPS` to the right and downwards; direction of the borders as cosine and sine of
+        the double angle times coherence.
     """
     count = len(grains.labels)
     means = [np.log(mean_by_section(sample, count)) for sample in measured.values()]
