@@ -15,7 +15,7 @@ from skimage.measure import regionprops_table
 from timing import median_seconds
 
 from microrun.runtime.sections.grains import find_grains
-from microrun.runtime.sections.inclination import find_tensors
+from microrun.runtime.sections.inclination import find_borders
 from microrun.runtime.sections.measures import measure_intercepts, measure_shapes
 from microrun.runtime.sections.orientations import TABLE_1
 from microrun.runtime.sections.section_set import SectionSet
@@ -44,7 +44,7 @@ def main() -> None:
         "grains": partial(find_grains, sections, by_id=False),
         "intercepts of rows": partial(measure_intercepts, grains.labels, 2.0),
         "areas, aspect ratios": partial(measure_shapes, grains.labels, len(grains.section)),
-        "tensors": partial(find_tensors, grains.labels),
+        "tensors": partial(find_borders, grains.labels),
     }
     print(f"{'one core':<24}{'ms':>9}{'sections/s':>12}{'× peer':>10}")
     for name, work in works.items():

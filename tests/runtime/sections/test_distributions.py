@@ -15,6 +15,7 @@ from microrun.runtime.sections.distributions import (
     compare_samples,
     count_in_bins,
     draw_groups,
+    estimate_mean,
     halve_groups,
 )
 from microrun.runtime.sections.measures import MEASURES, Sample
@@ -91,6 +92,13 @@ def test_intervals_hold_the_number_and_shrink_with_sections() -> None:
         assert mean.low < mean.value < mean.high
         widths.append(mean.high - mean.low)
     assert widths[1] < widths[0] / 2.5  # as one over the root of their number
+
+
+def test_means_alone_have_the_same_interval_as_beside_a_reference() -> None:
+    side = draw_side(4, 30)
+    alone, beside = estimate_mean(side), compare_samples("vertical_um", side, side, 1.0).estimate("mean")
+    assert alone.value == pytest.approx(beside.value)
+    assert alone.low == pytest.approx(beside.low, rel=0.01)
 
 
 def test_one_seed_gives_the_same_numbers() -> None:

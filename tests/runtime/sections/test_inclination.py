@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from microrun.runtime.sections.inclination import find_tensors, lean_of, measure_across, measure_along, measure_depth
+from microrun.runtime.sections.inclination import find_borders, lean_of, measure_across, measure_along, measure_depth
 
 Cells = NDArray[np.int32]
 
@@ -32,7 +32,7 @@ def fan(track: float, axis: float, steepest_deg: float, shape: tuple[int, int] =
 @pytest.mark.parametrize("angle", [-60, -25, -8, 0, 12, 30, 45, 75])
 def test_gratings_lean_as_they_were_drawn(angle: float) -> None:
     labels = np.stack([grating(angle, offset=offset) for offset in (0.1, 0.45, 0.8)])
-    found = measure_along(find_tensors(labels), np.arange(3))
+    found = measure_along(find_borders(labels), np.arange(3))
     assert found.angle.value == pytest.approx(angle, abs=0.7)
     assert found.angle.low - 0.7 <= angle <= found.angle.high + 0.7
     assert found.coherence > 0.95
@@ -40,17 +40,17 @@ def test_gratings_lean_as_they_were_drawn(angle: float) -> None:
 
 def test_mirrors_lean_the_other_way_and_squares_not_at_all() -> None:
     labels = np.stack([grating(20), grating(40)])
-    there, back = (measure_along(find_tensors(one), np.arange(2)) for one in (labels, labels[:, :, ::-1]))
+    there, back = (measure_along(find_borders(one), np.arange(2)) for one in (labels, labels[:, :, ::-1]))
     assert back.angle.value == pytest.approx(-there.angle.value, abs=1e-9)
     assert there.angle.high - there.angle.low > 10  # of two that disagree
     rows, cols = np.mgrid[:60, :60]
     squares = (rows // 10 * 100 + cols // 10).astype(np.int32)[None]
-    assert measure_along(find_tensors(squares), np.arange(1)).coherence < 0.05
+    assert measure_along(find_borders(squares), np.arange(1)).coherence < 0.05
 
 
 def test_a_level_grating_keeps_its_interval_small() -> None:
     labels = np.stack([grating(89), grating(-89), grating(90)])
-    found = measure_along(find_tensors(labels), np.arange(3)).angle
+    found = measure_along(find_borders(labels), np.arange(3)).angle
     assert abs(abs(found.value) - 90) < 1
     assert found.high - found.low < 5
 
@@ -59,7 +59,7 @@ def test_a_level_grating_keeps_its_interval_small() -> None:
 def test_fans_lean_towards_the_axes_of_tracks_wherever_they_are(axis: float) -> None:
     steepest = 40.0
     labels = np.stack([fan(50, axis + 3 * n, steepest, seed=n) for n in range(8)])
-    found = measure_across(find_tensors(labels), 50, np.arange(8))
+    found = measure_across(find_borders(labels), 50, np.arange(8))
     assert found is not None
     expected = np.rad2deg(np.arctan(np.tan(np.deg2rad(steepest)) / 2))  # at a quarter of the width
     assert found.angle.value == pytest.approx(expected, abs=2.5)
@@ -74,10 +74,10 @@ def test_equiaxed_sections_lean_nowhere() -> None:
         seeds = generator.random((250, 2)) * (90, 100)
         distance = (rows[..., None] - seeds[:, 0]) ** 2 + (cols[..., None] - seeds[:, 1]) ** 2
         labels.append(distance.argmin(axis=-1).astype(np.int32))
-    found = measure_across(find_tensors(np.stack(labels)), 50, np.arange(12))
+    found = measure_across(find_borders(np.stack(labels)), 50, np.arange(12))
     assert found is not None
     assert found.coherence < 0.1
-    assert measure_across(find_tensors(np.stack(labels)), 120, np.arange(12)) is None
+    assert measure_across(find_borders(np.stack(labels)), 120, np.arange(12)) is None
 
 
 def test_the_depth_is_where_the_structure_changes() -> None:
@@ -85,16 +85,16 @@ def test_the_depth_is_where_the_structure_changes() -> None:
     for offset in np.linspace(0, 1, 6):
         upper, lower = grating(25, offset=offset), grating(-40, width=5, offset=offset)
         sections.append(np.where(np.arange(64)[:, None] < 28, upper, lower + 1000))
-    found = measure_depth(find_tensors(np.stack(sections)), np.arange(6), 2.0)
+    found = measure_depth(find_borders(np.stack(sections)), np.arange(6), 2.0)
     assert found.value == pytest.approx(56, abs=4)
     assert found.low <= found.value <= found.high
 
 
 def test_there_is_no_depth_without_a_change() -> None:
     labels = np.stack([grating(20, offset=offset) for offset in (0.1, 0.5)])
-    assert np.isnan(measure_depth(find_tensors(labels), np.arange(2), 2.0).value)
-    assert np.isnan(measure_depth(find_tensors(labels[:, :12]), np.arange(2), 2.0).value)
+    assert np.isnan(measure_depth(find_borders(labels), np.arange(2), 2.0).value)
+    assert np.isnan(measure_depth(find_borders(labels[:, :12]), np.arange(2), 2.0).value)
 
 
 def test_a_lean_is_positive_to_the_right() -> None:
-    assert lean_of(find_tensors(grating(30)[None]).sum(axis=(0, 1, 2))) == pytest.approx(30, abs=1)
+    assert lean_of(find_borders(grating(30)[None]).rows.sum(axis=(0, 1))) == pytest.approx(30, abs=1)

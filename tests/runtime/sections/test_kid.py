@@ -9,7 +9,7 @@ from section_sets import draw_cells, make_set
 
 from microrun.runtime.array_types import Float64
 from microrun.runtime.sections.grains import find_grains
-from microrun.runtime.sections.inclination import find_tensors
+from microrun.runtime.sections.inclination import find_borders
 from microrun.runtime.sections.kid import (
     STEPS,
     describe_sections,
@@ -23,7 +23,7 @@ from microrun.runtime.sections.measures import measure_sections
 
 def describe(n_seeds: int, seed: int, sections: int = 60) -> Float64:
     grains = find_grains(make_set(draw_cells((sections, 40, 40), n_seeds, seed)), by_id=False)
-    return describe_sections(grains, measure_sections(grains, 2.0), find_tensors(grains.labels))
+    return describe_sections(grains, measure_sections(grains, 2.0), find_borders(grains.labels))
 
 
 def test_discrepancies_by_the_definition() -> None:
@@ -84,6 +84,6 @@ def test_descriptors_know_neither_numbers_nor_orientations() -> None:
     described = []
     for each in (cells, moved):
         grains = find_grains(make_set(each), by_id=False)
-        described.append(describe_sections(grains, measure_sections(grains, 2.0), find_tensors(grains.labels)))
+        described.append(describe_sections(grains, measure_sections(grains, 2.0), find_borders(grains.labels)))
     np.testing.assert_allclose(*described, atol=1e-12)
     assert described[0].shape == (5, 4 + 2 * len(STEPS) + 2)

@@ -59,6 +59,12 @@ def test_maps_become_sections(folder: Path) -> None:
     np.testing.assert_array_equal(read_sections(folder / "out.h5").orientation, across.orientation)
 
 
+def test_origin_and_hatch_are_kept(folder: Path) -> None:
+    table = write_table(folder, "file,power_w,speed_m_s,origin,hatch_um", "a.ang,150,0.9,emulated experiment,80")
+    made = finish(cut_maps(table)).sets[0]
+    assert (made.origin, made.details["hatch_um"]) == ("emulated experiment", "80")
+
+
 def test_the_same_table_gives_the_same_sections(folder: Path) -> None:
     table = write_table(folder, "file;power_w;speed_m_s", "a.ang;150;0.9")
     one, same, other = (finish(cut_maps(table, seed)).sets[0].orientation for seed in (0, 0, 1))
@@ -84,6 +90,8 @@ def test_the_same_table_gives_the_same_sections(folder: Path) -> None:
         (("file,power_w,speed_m_s", "x.ang,150,1"), "line 2: there is no map"),
         (("file,power_w,speed_m_s", "a.ang,150,1", "a.ang,150,1"), "names a map twice"),
         (("file,power_w,speed_m_s,plane", "a.ang,150,1,up"), "a plane is across or along; got 'up'"),
+        (("file,power_w,speed_m_s,origin", "a.ang,150,1,guessed"), "an origin is measured or emulated experiment"),
+        (("file,power_w,speed_m_s,hatch_um", "a.ang,150,1,80", "b.ctf,150,1,90"), "the same in every line"),
         (("file,power_w,speed_m_s,step_um", "c.png,150,1,0"), "step_um is a number more than 0"),
     ],
 )

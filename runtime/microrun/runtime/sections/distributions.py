@@ -156,6 +156,21 @@ def compare_samples(name: str, own: Side, reference: Side, step_um: float, seed:
     )
 
 
+def estimate_mean(side: Side, seed: int = 0) -> Estimate:
+    """Mean of a measure over all values, with the interval of sections drawn anew.
+
+    Parameters
+    ----------
+    side
+        Values and groups.
+    seed
+        Of the draws.
+    """
+    sums, numbers = (np.bincount(side.sample.section, w, len(side.groups)) for w in (side.sample.values, None))
+    drawn = draw_groups(side.groups, np.random.default_rng([seed, len(MEASURES)]))
+    return estimate(float(sums.sum() / numbers.sum()), (drawn @ sums) / (drawn @ numbers))
+
+
 def draw_groups(groups: Groups, generator: np.random.Generator) -> Float64:
     """How often each section occurs when as many groups are drawn as there are, with replacement.
 

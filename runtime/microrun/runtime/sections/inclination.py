@@ -7,18 +7,42 @@ sections-measures.md` says what is assumed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from microrun.kernels.label_gradients import label_tensors
 from microrun.runtime.array_types import Float64
 from microrun.runtime.sections.distributions import Estimate, Groups, draw_groups, estimate
 from microrun.runtime.sections.grains import Labels
 
+AT_ONCE = 64  # sections
 SIGMA, RADIUS = 1.0, 3  # cells: of the Gaussian whose derivative finds borders, and of its window
 QUARTER_WINDOW = 1 / 8  # of a track, around a quarter, is averaged
 LEAST_SHARE = 0.3  # of the variance of its rows: a change of a section that explains less is no border of a pool
 LEAST_ROWS = 4  # on either side of it
+
+
+@dataclass(frozen=True, eq=False)
+class Borders:
+    """Sums of the structure tensors of sections: right × right, up × up, right × up of the gradients.
+
+    Parameters
+    ----------
+    upper, lower
+        (n, cols, 3) float64, of every column of the upper and of the lower half.
+    rows
+        (n, rows, 3) float64, of every row. Cells within 3 of the frame have no tensor.
+    """
+
+    upper: Float64
+    lower: Float64
+    rows: Float64
+
+    def take(self, chosen: NDArray[Any]) -> Borders:
+        """Those of some sections."""
+        return Borders(self.upper[chosen], self.lower[chosen], self.rows[chosen])
 
 
 @dataclass(frozen=True)
@@ -37,8 +61,8 @@ class Leaning:
     coherence: float
 
 
-def find_tensors(labels: Labels) -> Float64:
-    """Structure tensors of the borders of grains.
+def find_borders(labels: Labels) -> Borders:
+    """Sum the structure tensors of the borders of grains, with derivatives of a Gaussian of one cell.
 
     Parameters
     ----------
@@ -47,18 +71,23 @@ def find_tensors(labels: Labels) -> Float64:
 
     Returns
     -------
-    (n, rows − 6, cols − 6, 3) float64
-        right × right, up × up, right × up of the gradients, with derivatives of a Gaussian of one cell.
+    Borders
     """
     at = np.arange(-RADIUS, RADIUS + 1.0)
     bell = np.exp(-(at**2) / (2 * SIGMA**2))
     bell /= bell.sum()
     slope = bell * at / SIGMA**2
-    count, rows, cols = labels.shape
-    tensors = np.empty((count, rows - 2 * RADIUS, cols - 2 * RADIUS, 3))
-    label_tensors(labels, np.outer(bell, slope), np.outer(slope, bell), tensors)
-    tensors[..., 2] *= -1  # rows run down
-    return tensors
+    count, rows, cols = labels.shape[0], labels.shape[1] - 2 * RADIUS, labels.shape[2] - 2 * RADIUS
+    found = Borders(*(np.empty((count, size, 3)) for size in (cols, cols, rows)))
+    for first in range(0, count, AT_ONCE):
+        part = slice(first, first + AT_ONCE)
+        tensors = np.empty((len(labels[part]), rows, cols, 3))
+        label_tensors(labels[part], np.outer(bell, slope), np.outer(slope, bell), tensors)
+        tensors[..., 2] *= -1  # rows run down
+        found.upper[part] = tensors[:, : rows // 2].sum(axis=1)
+        found.lower[part] = tensors[:, rows // 2 :].sum(axis=1)
+        found.rows[part] = tensors.sum(axis=2)
+    return found
 
 
 def lean_of(tensor: Float64) -> Float64:
@@ -79,13 +108,13 @@ def lean_of(tensor: Float64) -> Float64:
     return angle
 
 
-def measure_along(tensors: Float64, groups: Groups, seed: int = 0) -> Leaning:
+def measure_along(borders: Borders, groups: Groups, seed: int = 0) -> Leaning:
     """How grains lean in sections along the tracks (θ2): positive towards where the laser travels.
 
     Parameters
     ----------
-    tensors
-        (n, rows, cols, 3) of sections of one condition.
+    borders
+        Of sections of one condition.
     groups
         (n,) whole numbers, cases that are drawn together.
     seed
@@ -96,12 +125,12 @@ def measure_along(tensors: Float64, groups: Groups, seed: int = 0) -> Leaning:
     Leaning
         The angle of the summed tensor; its interval from sections drawn anew.
     """
-    sums = tensors.sum(axis=(1, 2))
+    sums = borders.rows.sum(axis=1)
     drawn = draw_groups(groups, np.random.default_rng([seed, 1])) @ sums
     return _leaning(sums.sum(axis=0), drawn)
 
 
-def measure_across(tensors: Float64, track_cells: float, groups: Groups, seed: int = 0) -> Leaning | None:
+def measure_across(borders: Borders, track_cells: float, groups: Groups, seed: int = 0) -> Leaning | None:
     """How grains lean at a quarter of a track's width, towards its axis, in sections across (θ1).
 
     Where the tracks' axes are is found from the upper half of a section, by the phase of the lean along its columns,
@@ -109,8 +138,8 @@ def measure_across(tensors: Float64, track_cells: float, groups: Groups, seed: i
 
     Parameters
     ----------
-    tensors
-        (n, rows, cols, 3) of sections of one condition.
+    borders
+        Of sections of one condition.
     track_cells
         Distance of the tracks in cells.
     groups
@@ -123,10 +152,9 @@ def measure_across(tensors: Float64, track_cells: float, groups: Groups, seed: i
     Leaning or None
         None if the sections are narrower than a track.
     """
-    _, rows, cols, _ = tensors.shape
-    if cols + 2 * RADIUS < track_cells:
+    upper, lower = borders.upper, borders.lower
+    if upper.shape[1] + 2 * RADIUS < track_cells:
         return None
-    upper, lower = tensors[:, : rows // 2].sum(axis=1), tensors[:, rows // 2 :].sum(axis=1)
     sums = _fold(_axis(upper, track_cells), lower, track_cells) + _fold(_axis(lower, track_cells), upper, track_cells)
     drawn = draw_groups(groups, np.random.default_rng([seed, 2])) @ sums
     return _leaning(sums.sum(axis=0), drawn)
@@ -159,16 +187,16 @@ def _leaning(total: Float64, drawn: Float64) -> Leaning:
     return Leaning(estimate(angle, angle + around), float(spread / max(total[0] + total[1], 1e-300)))
 
 
-def measure_depth(tensors: Float64, groups: Groups, step_um: float, seed: int = 0) -> Estimate:
+def measure_depth(borders: Borders, groups: Groups, step_um: float, seed: int = 0) -> Estimate:
     """Depth below the top at which sections along the tracks change most.
 
-    The tensors of every row are averaged; two constants are fitted to them, above and below a row. Where the top is
+    The tensors of every row are added up; two constants are fitted to them, above and below a row. Where the top is
     the surface and what lies below the last pool grew otherwise, this is the pool's depth.
 
     Parameters
     ----------
-    tensors
-        (n, rows, cols, 3) of sections of one condition.
+    borders
+        Of sections of one condition.
     groups
         (n,) whole numbers, cases that are drawn together.
     step_um
@@ -181,9 +209,8 @@ def measure_depth(tensors: Float64, groups: Groups, step_um: float, seed: int = 
     Estimate
         In µm; NaN where nothing changes enough.
     """
-    rows = tensors.mean(axis=2)  # (n, rows, 3)
-    drawn = np.tensordot(draw_groups(groups, np.random.default_rng([seed, 3])), rows, 1)
-    found = [_change(profile) for profile in (rows.sum(axis=0), *drawn)]
+    drawn = np.tensordot(draw_groups(groups, np.random.default_rng([seed, 3])), borders.rows, 1)
+    found = [_change(profile) for profile in (borders.rows.sum(axis=0), *drawn)]
     depths = np.array([np.nan if row is None else (row + RADIUS) * step_um for row in found])
     return estimate(float(depths[0]), depths[1:] if np.isfinite(depths[0]) else depths[:0])
 

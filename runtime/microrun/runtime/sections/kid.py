@@ -14,6 +14,7 @@ import numpy as np
 
 from microrun.runtime.array_types import Float64
 from microrun.runtime.sections.grains import Labels, SectionGrains
+from microrun.runtime.sections.inclination import Borders
 from microrun.runtime.sections.measures import Sample, mean_by_section
 
 STEPS = (1, 2, 4, 8)  # cells, at which two points are asked for one grain
@@ -44,7 +45,7 @@ class Distance:
     floor: float
 
 
-def describe_sections(grains: SectionGrains, measured: Mapping[str, Sample], tensors: Float64) -> Float64:
+def describe_sections(grains: SectionGrains, measured: Mapping[str, Sample], borders: Borders) -> Float64:
     """Descriptors of the physics of each section; they know no numbers of grains and no orientations.
 
     Parameters
@@ -53,8 +54,8 @@ def describe_sections(grains: SectionGrains, measured: Mapping[str, Sample], ten
         From `find_grains`.
     measured
         From `measure_sections`.
-    tensors
-        From `find_tensors`.
+    borders
+        From `find_borders`.
 
     Returns
     -------
@@ -66,7 +67,7 @@ def describe_sections(grains: SectionGrains, measured: Mapping[str, Sample], ten
     count = len(grains.labels)
     means = [np.log(mean_by_section(sample, count)) for sample in measured.values()]
     pairs = [np.sqrt(share_in_one(grains.labels, axis, step)) for axis in (2, 1) for step in STEPS]
-    sums = tensors.sum(axis=(1, 2))
+    sums = borders.rows.sum(axis=1)
     total = np.maximum(sums[:, 0] + sums[:, 1], 1e-300)
     return np.stack([*means, *pairs, (sums[:, 0] - sums[:, 1]) / total, 2 * sums[:, 2] / total], axis=1)
 

@@ -16,11 +16,13 @@ from microrun.runtime.sections.cut_maps import Cut, cut_map
 from microrun.runtime.sections.grain_map import GRAIN_DEG, GrainMap, segment_map
 from microrun.runtime.sections.orientations import TABLE_1
 from microrun.runtime.sections.picture_maps import read_picture
-from microrun.runtime.sections.section_set import PLANES, STEP_UM, Plane, SectionSet
+from microrun.runtime.sections.section_set import HATCH, PLANES, STEP_UM, Plane, SectionSet
 from microrun.runtime.sections.text_maps import read_ang, read_ctf
 
 NEEDED = ("file", "power_w", "speed_m_s")
-COLUMNS = (*NEEDED, "plane", "case", "step_um")
+ONE_VALUE = ("origin", "hatch_um")  # columns that hold the same in every line
+COLUMNS = (*NEEDED, "plane", "case", "step_um", *ONE_VALUE)
+MEASURED = ("measured", "emulated experiment")
 SUFFIXES = (".ang", ".ctf", ".png")
 
 
@@ -40,6 +42,10 @@ class Entry:
         Name of the specimen; by default every map is of its own.
     step_um
         Edge of a pixel, for pictures.
+    origin
+        "measured" or "emulated experiment".
+    hatch_um
+        Distance of the tracks, where it is known.
     """
 
     path: Path
@@ -48,6 +54,8 @@ class Entry:
     plane: Plane
     case: str
     step_um: float | None
+    origin: str
+    hatch_um: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,14 +80,14 @@ def read_map_table(path: Path) -> list[Entry]:
     Parameters
     ----------
     path
-        A CSV file with a line of titles: file, power_w, speed_m_s, and optionally plane, case, step_um. Files are
-        relative to it.
+        A CSV file with a line of titles: file, power_w, speed_m_s, and optionally plane, case, step_um,
+        origin, hatch_um. Files are relative to it.
 
     Raises
     ------
     SectionsError
         If the file cannot be read, a column is missing or unknown, a number is none or not more than 0, a map is
-        missing or stands twice.
+        missing or stands twice, or origins or hatches differ.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -92,7 +100,7 @@ def read_map_table(path: Path) -> list[Entry]:
     missing, unknown = [n for n in NEEDED if n not in titles], [t for t in titles if t not in COLUMNS]
     if missing or unknown or len(set(titles)) < len(titles):
         raise SectionsError(
-            f"{path}: its first line names the columns {','.join(NEEDED)}[,plane][,case][,step_um]; "
+            f"{path}: its first line names the columns {','.join(NEEDED)}[,plane][,case][,step_um][,origin][,hatch_um]; "
             f"got {','.join(titles) or 'nothing'}"
         )
     entries = []
@@ -107,6 +115,10 @@ def read_map_table(path: Path) -> list[Entry]:
         raise SectionsError(f"{path}: names no maps")
     if len({entry.path for entry in entries}) < len(entries):
         raise SectionsError(f"{path}: names a map twice")
+    if len({(entry.origin, entry.hatch_um) for entry in entries}) > 1:
+        raise SectionsError(
+            f"{path}: {' and '.join(ONE_VALUE)} are the same in every line of a table; make one of each"
+        )
     return entries
 
 
@@ -145,6 +157,7 @@ def cut_maps(table: Path, seed: int = 0) -> Job[CutMaps]:
         "grains": f"neighbours below {GRAIN_DEG:g}° of misorientation, or of one colour",
         "cells": f"of {STEP_UM:g} µm from the nearest point, filled where nothing was indexed",
         "orientations": f"not measured: chosen so that neighbours differ, seed {seed}",
+        **({HATCH: f"{entries[0].hatch_um:g}"} if entries[0].hatch_um else {}),
     }
     sets = [_join(plane, entries, cuts, cases, details) for plane in PLANES if any(e.plane == plane for e in entries)]
     return CutMaps(sets, notes)
@@ -181,9 +194,11 @@ def _read_entry(folder: Path, values: Mapping[str, str], where: str) -> Entry:
     if not path.is_file():
         raise SectionsError(f"{where}: there is no map {path}")
     power, speed = (_positive(values[name], f"{where}: {name}") for name in NEEDED[1:])
-    step = values.get("step_um", "")
-    edge = _positive(step, f"{where}: step_um") if step else None
-    return Entry(path, power, speed, plane, values.get("case") or values["file"], edge)
+    step, hatch = (_positive(values[n], f"{where}: {n}") if values.get(n) else None for n in ("step_um", "hatch_um"))
+    origin = values.get("origin") or MEASURED[0]
+    if origin not in MEASURED:
+        raise SectionsError(f"{where}: an origin is {' or '.join(MEASURED)}; got {origin!r}")
+    return Entry(path, power, speed, plane, values.get("case") or values["file"], step, origin, hatch)
 
 
 def _positive(text: str, where: str) -> float:
@@ -224,6 +239,6 @@ def _join(
         TABLE_1,
         plane,
         STEP_UM,
-        "measured",
+        parts[0][0].origin,
         details,
     )

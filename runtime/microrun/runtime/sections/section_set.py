@@ -33,6 +33,7 @@ LARGEST = 1 << 31  # cells of one plane: 200,000 sections of 100×100
 CHUNK = 64  # sections
 ARRAYS = {"orientation": "i", "grain": "i", "power_w": "f", "speed_m_s": "f", "case": "i", "euler": "f"}
 OPTIONAL = "grain"
+HATCH = "hatch_um"  # the detail that holds the distance of tracks
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ class SectionSet:
     origin
         One of `ORIGINS`.
     details
-        Settings, seed, model and the like, for a reader.
+        Settings, seed, model and the like, for a reader. "hatch_um" is the distance of tracks, where it is known.
 
     Raises
     ------
