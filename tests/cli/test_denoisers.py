@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Microrun, check_refused, run_here
-from make_denoisers import TINY, a_unet, denoiser_spec, write_denoiser
+from make_denoisers import SECTIONS, TINY, a_unet, denoiser_spec, write_denoiser
 
 from microrun.runtime.engines import catalogue
 from microrun.runtime.schedule import Schedule
@@ -72,7 +72,10 @@ def test_a_denoiser_is_inspected(microrun: Microrun, models: Path, tmp_path: Pat
         (Diffusion((1, 8, 8, 8), Schedule(24), 6), "grains 6 colours, one value each schedule"),
         (Diffusion((3, 8, 8, 8), Schedule(24), 8), "grains 8 colours, 3 bits each schedule"),
         (Diffusion((1, 8, 8), Schedule(24)), "samples 8×8, channels: 1 grains values without colours"),
-        (Diffusion((1, 8, 8), Schedule(24), condition_size=3), "predicts eps condition 3 numbers weights"),
+        (
+            SECTIONS,
+            "sections across the tracks, cells of 2 µm condition power_w 100 to 200, speed_m_s 0.5 to 1 weights",
+        ),
         (
             Diffusion((1, 8, 8), Schedule(50, zero_terminal_snr=True, prediction="v")),
             "schedule 50 timesteps to pure noise, predicts v",

@@ -11,6 +11,7 @@ from torch import nn
 
 from microrun.export.graph import save_model
 from microrun.export.step_graph import trace_step
+from microrun.runtime.conditions import Condition
 from microrun.runtime.generation.tiling import BLOCK
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec
@@ -65,4 +66,26 @@ def write_block_denoiser(path: Path, coloured: bool = True) -> Path:
     channels, n_colours = (COLOUR_CHANNELS, 1 << COLOUR_CHANNELS) if coloured else (1, 0)
     diffusion = Diffusion((channels, BLOCK, BLOCK, BLOCK), SCHEDULE, n_colours)
     save_model(block_graph(channels), ModelSpec("tiny-blocks", "denoiser", diffusion=diffusion), path)
+    return path
+
+
+# Sections of 10×10 cells, whose sides are odd at the second level.
+SECTION_SIDE = 10
+TINY_SECTIONS = UnetConfig(
+    dims=2, channels=(8, 16), in_channels=5, out_channels=5, blocks=1, head_size=4, groups=4, patch=2, condition_size=2
+)
+SECTION_SCHEDULE = Schedule(24, zero_terminal_snr=True, prediction="bits")
+WINDOW = (Condition("power_w", 100, 200), Condition("speed_m_s", 0.5, 1.0))
+SECTIONS = Diffusion((5, SECTION_SIDE, SECTION_SIDE), SECTION_SCHEDULE, 20, WINDOW, "across", 2.0)
+
+
+@cache
+def section_graph() -> ModelProto:
+    """Step of sections under a condition."""
+    return trace_step(a_unet(TINY_SECTIONS), SECTIONS.sides, SECTION_SCHEDULE, "f32")
+
+
+def write_section_denoiser(path: Path) -> Path:
+    """Write a denoiser of sections."""
+    save_model(section_graph(), ModelSpec("tiny-sections", "denoiser", diffusion=SECTIONS), path)
     return path

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from microrun.runtime.conditions import Condition
 from microrun.runtime.errors import SpecError
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import SPEC_VERSION, Diffusion, ModelSpec, Preprocessing, Training
@@ -27,12 +28,15 @@ SCHEDULES = st.builds(
     zero_terminal_snr=st.booleans(),
     prediction=st.just("v"),
 )
+CONDITIONS = st.tuples(TEXT, FINITE, FINITE).map(lambda one: Condition(one[0], *sorted(one[1:])))
 DIFFUSIONS = st.builds(
     Diffusion,
     st.lists(st.integers(1, 512), min_size=2, max_size=3).map(lambda sides: (1, *sides)),
     SCHEDULES,
     st.one_of(st.just(0), st.integers(2, 64)),
-    st.integers(0, 9),
+    st.lists(CONDITIONS, max_size=3).map(tuple),
+    st.sampled_from(["", "across", "along"]),
+    st.floats(0, 100),
 )
 REST = (PREPROCESSINGS, st.sampled_from(["f32", "f16"]), st.one_of(st.none(), FINITE), TRAININGS)
 SPECS = st.one_of(
@@ -75,12 +79,44 @@ def test_a_denoiser_maps_samples_to_samples() -> None:
         ({"n_colours": 1}, "1 channels of bits hold 2 colours; got 1"),
         ({"n_colours": 8, "schedule": Schedule(prediction="bits")}, "a channel for each bit; got 1 channels"),
         ({"n_colours": 8, "sample_shape": (4, 32, 32)}, "4 channels of bits hold 16 colours; got 8"),
-        ({"condition_size": -1}, "must not be negative"),
+        ({"n_colours": 33, "sample_shape": (5, 32, 32)}, "5 channels of bits hold 32 colours; got 33"),
+        ({"plane": "above"}, "plane must be across, along or empty; got 'above'"),
+        ({"n_colours": 3, "palette": ((0.0,), (1.0,))}, "1 numbers for each of 3 colours"),
+        ({"n_colours": 2, "palette": ((0.0,), (float("nan"),))}, "1 numbers for each of 2 colours"),
     ],
 )
 def test_senseless_diffusions_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         Diffusion(**{"sample_shape": (1, 32, 32), "schedule": Schedule(), **values})
+
+
+def test_a_palette_comes_back() -> None:
+    palette = ((-1.0, 0.5, 1.0), (0.0, 0.25, -0.5))
+    diffusion = Diffusion((3, 8, 8), Schedule(), 2, plane="along", step_um=2.0, palette=palette)
+    assert diffusion.codes.tolist() == [list(colour) for colour in palette]
+    spec = ModelSpec("sections", "denoiser", diffusion=diffusion)
+    assert ModelSpec.from_json(spec.to_json(), "model.onnx") == spec
+
+
+def test_the_diffusion_of_version_0_1_is_read() -> None:
+    """It had the size of a condition, and no more of what came later."""
+    values = json.loads(DENOISER.to_json())
+    for name in ("conditions", "plane", "step_um", "palette"):
+        del values["diffusion"][name]
+    values["diffusion"]["condition_size"] = 0
+    assert ModelSpec.from_json(json.dumps(values), "model.onnx") == DENOISER
+    values["diffusion"]["condition_size"] = 2
+    with pytest.raises(SpecError, match=r"^model\.onnx: its condition has no names"):
+        ModelSpec.from_json(json.dumps(values), "model.onnx")
+
+
+def test_a_condition_is_scaled_by_its_window() -> None:
+    power = Condition("power_w", 100, 200)
+    assert [power.scale(value) for value in (100, 150, 175, 200, 250)] == [-1, 0, 0.5, 1, 2]
+    assert Condition("speed_m_s", 0.9, 0.9).scale(0.9) == 0
+    for low, high in ((2.0, 1.0), (float("nan"), 1.0), (0.0, float("inf"))):
+        with pytest.raises(SpecError, match="window of power_w must rise from low to high"):
+            Condition("power_w", low, high)
 
 
 def test_a_damaged_diffusion_is_refused() -> None:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime
 import pytest
-from make_denoisers import SCHEDULE, write_denoiser
+import torch
+from make_denoisers import SCHEDULE, SECTIONS, TINY_SECTIONS, a_unet, write_denoiser, write_section_denoiser
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 from samplers import Known, sample_repaint
@@ -27,6 +28,7 @@ from microrun.runtime.engines.slots import SlotLane
 from microrun.runtime.errors import EngineError
 from microrun.runtime.generation.sampling import Sampling, Steps, tabulate_steps
 from microrun.runtime.spec import Diffusion
+from microrun.training.diffusion.bits import BitOdds
 
 Float32 = NDArray[np.float32]
 SHAPE = (1, 8, 8, 8)
@@ -212,6 +214,47 @@ def test_bf16_stays_near(denoiser: Path) -> None:
     with OpenvinoDenoiser(denoiser, EngineRequest()) as opened:
         found = run_jobs(opened.lane(), [job])[0]
     assert np.linalg.norm(found - exact) < 0.05 * np.linalg.norm(exact)
+
+
+# --- conditions
+
+
+@pytest.fixture(params=list(LANES.values()), ids=list(LANES))
+def section_lane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> StepLane:
+    """A lane of two slots that draws sections."""
+    lane: StepLane = request.param(write_section_denoiser(tmp_path_factory.mktemp("sections") / "tiny.onnx"), 2)
+    return lane
+
+
+def test_every_slot_has_a_condition_of_its_own(section_lane: StepLane) -> None:
+    shape = SECTIONS.sample_shape
+    x, noise = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
+    nothing, conditions = np.zeros(shape, np.bool_), np.float32([[-1, 0.5], [0.25, 1]])
+    only_output = np.tile(np.float32([0, 0, 0, 1, 0]), (2, 1))
+    for slot, condition in enumerate(conditions):
+        section_lane.load(slot, x, x, nothing, condition)
+    section_lane.step(np.full(2, 7, np.int32), only_output, np.stack([noise, noise]))
+    network, odds = a_unet(TINY_SECTIONS), BitOdds(SECTIONS.schedule)
+    with torch.no_grad():
+        given = torch.from_numpy(np.stack([x, x])), torch.full((2,), 7)
+        expected = torch.tanh(odds(network(*given, torch.from_numpy(conditions)), *given)).numpy()
+    assert np.abs(expected[0] - expected[1]).max() > 0.01
+    for slot, one in enumerate(expected):
+        np.testing.assert_allclose(section_lane.read(slot), one, rtol=0, atol=1e-4)
+
+
+def test_a_condition_is_neither_left_out_nor_too_much(
+    section_lane: StepLane, make_lane: Callable[[int], StepLane]
+) -> None:
+    x = np.zeros(SECTIONS.sample_shape, np.float32)
+    with pytest.raises(EngineError, match="condition of a sample must be 2 numbers; got none") as error:
+        section_lane.load(0, x, x, x.astype(bool))
+    one_line(error)
+    with pytest.raises(EngineError, match=r"condition must be float32 of shape \(1, 2\)"):
+        section_lane.load(0, x, x, x.astype(bool), np.zeros(3, np.float32))
+    job = make_jobs(1)[0]
+    with pytest.raises(EngineError, match="condition of a sample must be none; got one"):
+        make_lane(1).load(0, job.noise(0), job.known, job.mask, np.zeros(2, np.float32))
 
 
 # --- slots

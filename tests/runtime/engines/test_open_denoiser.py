@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from installed import LIBRARIES, leave_installed, offer_cuda
-from make_denoisers import SCHEDULE, denoiser_graph, denoiser_spec, write_denoiser
+from make_denoisers import SCHEDULE, SECTIONS, WINDOW, denoiser_spec, section_graph, write_denoiser
 from make_models import encoder_graph, save_model, write_encoder
-from onnx import TensorProto, helper
 
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.denoiser import Denoiser
@@ -114,13 +113,10 @@ def test_a_graph_without_the_inputs_of_a_step(opener: Callable[[Path], Denoiser]
 
 
 @pytest.mark.parametrize("opener", [OpenvinoDenoiser, OnnxDenoiser])
-def test_a_condition_is_not_given(opener: Callable[[Path], Denoiser], tmp_path: Path) -> None:
-    graph = copy.deepcopy(denoiser_graph())
-    graph.graph.input.append(helper.make_tensor_value_info("condition", TensorProto.FLOAT, ["batch", 2]))
-    spec = ModelSpec("tiny", "denoiser", diffusion=Diffusion(SHAPE, SCHEDULE, condition_size=2))
-    path = save_model(tmp_path / "conditioned.onnx", graph, spec)
-    assert read_model_spec(path) == read_spec(path) == spec
-    with pytest.raises(EngineError, match="under a condition") as error:
+def test_a_graph_of_another_condition(opener: Callable[[Path], Denoiser], tmp_path: Path) -> None:
+    spec = ModelSpec("tiny", "denoiser", diffusion=dataclasses.replace(SECTIONS, conditions=WINDOW[:1]))
+    path = save_model(tmp_path / "conditioned.onnx", section_graph(), spec)
+    with pytest.raises(SpecError, match=r"means condition \(1,\) per sample; the graph has condition \(2,\)") as error:
         opener(path)
     one_line(error, path)
 

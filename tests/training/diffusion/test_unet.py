@@ -4,6 +4,7 @@ import dataclasses
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,9 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from microrun.training.diffusion.layers import (
+    FOURIER_SCALE,
     Attention,
+    FourierFeatures,
     Sinusoid,
     Upsample,
     doubling_kernel,
@@ -19,12 +22,16 @@ from microrun.training.diffusion.layers import (
     spread_patches,
 )
 from microrun.training.diffusion.unet import UNet
-from microrun.training.diffusion.unet_config import GRAIN_UNET, UnetConfig
+from microrun.training.diffusion.unet_config import (
+    GRAIN_UNET,
+    PUBLISHED_SECTION_UNET,
+    SMALL_SECTION_UNET,
+    UnetConfig,
+    section_unet,
+)
 from microrun.training.vae.network import count_parameters
 
-SIM_TO_REAL = UnetConfig(
-    dims=2, channels=(32, 64, 128, 256, 512), in_channels=3, out_channels=3, attention_levels=(1, 3)
-)
+SIM_TO_REAL = dataclasses.replace(PUBLISHED_SECTION_UNET, condition_size=0)
 TINY = UnetConfig(dims=3, channels=(8, 16), blocks=1, attention_levels=(1,), head_size=4, groups=4, patch=2)
 RENAMED = {
     "conv_in.": "stem.",
@@ -66,7 +73,7 @@ def diffusers_unet(config: UnetConfig, **settings: Any) -> Any:
 def copy_from_diffusers(theirs: nn.Module, ours: UNet) -> None:
     """Copy weights; its queries, keys and values have a linear layer each, ours one convolution together."""
     weights: dict[str, Tensor] = theirs.state_dict()
-    copied = ours.state_dict() if ours.condition else {}
+    copied = ours.state_dict() if ours.condition else {}  # theirs has no part for the condition
     for name, value in weights.items():
         if ".to_k." in name or ".to_v." in name:
             continue
@@ -116,15 +123,17 @@ def test_it_equals_diffusers(config: UnetConfig, side: int) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-def test_a_condition_is_added_as_diffusers_adds_its_class_embedding() -> None:
+@pytest.mark.parametrize("small", [UnetConfig(dims=2, channels=(16, 32), blocks=1, groups=8), SIM_TO_REAL])
+@pytest.mark.parametrize("embedding", ["perceptron", "fourier"])
+def test_a_condition_is_added_as_diffusers_adds_its_class_embedding(small: UnetConfig, embedding: Any) -> None:
     torch.manual_seed(0)
-    config = UnetConfig(dims=2, channels=(16, 32), blocks=1, groups=8, condition_size=3)
+    config = dataclasses.replace(small, condition_size=2, condition_embedding=embedding)
     theirs, ours = diffusers_unet(config, class_embed_type="identity"), UNet(config).eval()
     copy_from_diffusers(theirs, ours)
-    (x, timestep), condition = sample(config, 8), torch.rand(2, 3)
+    (x, timestep), condition = sample(config, 16), torch.rand(2, 2)
     assert ours.condition is not None
     with torch.no_grad():
-        expected = theirs(x, timestep, class_labels=ours.condition(condition)).sample
+        expected = theirs(x, timestep, class_labels=ours.condition(ours.features(condition))).sample
         found = ours(x, timestep, condition)
         other = ours(x, timestep, 1 - condition)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
@@ -134,6 +143,63 @@ def test_a_condition_is_added_as_diffusers_adds_its_class_embedding() -> None:
 def test_the_sim_to_real_network_has_the_papers_size() -> None:
     with torch.device("meta"):
         assert count_parameters(UNet(SIM_TO_REAL)) == 57_335_235
+
+
+# --- networks for sections
+
+
+def test_the_small_network_for_sections_fits_into_12_mb() -> None:
+    with torch.device("meta"):
+        unet = UNet(SMALL_SECTION_UNET)
+        x, given = torch.zeros(1, 5, 100, 100), (torch.zeros(1), torch.zeros(1, 2))
+    with FlopCounterMode(display=False) as counter:
+        assert unet(x, *given).shape == x.shape
+    assert count_parameters(unet) < 3e6 and counter.get_total_flops() < 1.6e9
+
+
+@pytest.mark.parametrize("size", ["small", "published"])
+def test_networks_take_sections_of_either_plane(size: str) -> None:
+    for sides in ((100, 100), (64, 64)):
+        with torch.device("meta"):
+            x = torch.zeros(1, 5, *sides)
+            assert UNet(section_unet(size, 5))(x, torch.zeros(1), torch.zeros(1, 2)).shape == x.shape
+
+
+def test_odd_sides_are_rounded_up_on_the_way_down_and_cut_on_the_way_up() -> None:
+    """Of 10 cells 5 and 3 places: as PyTorch's own layers, put together by hand."""
+    torch.manual_seed(0)
+    config = UnetConfig(dims=2, channels=(8, 8, 8), blocks=1, head_size=4, groups=4)
+    unet = randomise(UNet(config)).eval()
+    x, timestep = sample(config, 10)
+    with torch.no_grad():
+        embedding = functional.silu(unet.time(unet.sinusoid(timestep)))
+        kept = [unet.stem(x)]
+        for level in unet.down:
+            kept.append(level.blocks[0](kept[-1], embedding))
+            kept += [level.resample(kept[-1])] if level.resample is not None else []
+        assert [one.shape[-1] for one in kept] == [10, 10, 5, 5, 3, 3]
+        h = unet.middle(kept[-1], embedding)
+        for level in unet.up:
+            for block in level.blocks:
+                side = kept[-1].shape[-1]
+                h = block(torch.cat((h[:, :, :side, :side], kept.pop()), 1), embedding)
+            h = level.resample(h)
+        expected = unet.head(functional.silu(unet.norm(h)))
+        torch.testing.assert_close(unet(x, timestep), expected, rtol=0, atol=1e-6)
+
+
+def test_fourier_features_are_alike_as_the_distance_of_conditions_says() -> None:
+    """The mean cosine over random frequencies is exp(−2π²·scale²·distance²): half the window apart 0.64."""
+    torch.manual_seed(0)
+    features = FourierFeatures(2, 20_000)(torch.tensor([[0.0, 0.0], [0.5, 0.0], [0.0, 1.0]])) / 100
+    for other, distance in ((1, 0.5), (2, 1.0)):
+        expected = float(np.exp(-2 * (np.pi * FOURIER_SCALE * distance) ** 2))
+        assert float(features[0] @ features[other]) == pytest.approx(expected, abs=0.02)
+
+
+def test_a_size_that_is_not_known() -> None:
+    with pytest.raises(ValueError, match="size of a network must be small or published; got 'huge'"):
+        section_unet("huge", 5)
 
 
 # --- the network for grains
@@ -164,7 +230,14 @@ def test_a_new_network_returns_zeros_and_learns() -> None:
     assert all(parameter.grad is not None and parameter.any() for parameter in unet.parameters())
 
 
-@pytest.mark.parametrize("config", [TINY, dataclasses.replace(TINY, dims=2, patch=1, condition_size=2)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        TINY,
+        dataclasses.replace(TINY, dims=2, patch=1, condition_size=2),
+        dataclasses.replace(TINY, dims=2, patch=1, condition_size=2, condition_embedding="fourier"),
+    ],
+)
 def test_every_weight_counts(config: UnetConfig) -> None:
     torch.manual_seed(0)
     unet = randomise(UNet(config))
@@ -263,6 +336,7 @@ def test_timesteps_that_differ_have_sinusoids_that_differ() -> None:
         ({"attention_levels": (2,)}, "from 0 to 1"),
         ({"head_size": 5}, "multiples of head_size 5"),
         ({"condition_size": -1}, "condition_size"),
+        ({"condition_embedding": "hash"}, "perceptron or fourier"),
     ],
 )
 def test_networks_that_cannot_be(settings: dict[str, Any], reason: str) -> None:
