@@ -42,7 +42,13 @@ class Box:
 
     def coarser(self) -> Box:
         """The same box in cells of twice the edge; its sides must be even."""
-        return Box(tuple(side // 2 for side in self.shape), 2 * self.step_um, self.laser_cells // 2)  # type: ignore[arg-type]
+        depth, rows, cols = self.shape
+        return Box((depth // 2, rows // 2, cols // 2), 2 * self.step_um, self.laser_cells // 2)
+
+    def finer(self) -> Box:
+        """The same box in cells of half the edge."""
+        depth, rows, cols = self.shape
+        return Box((2 * depth, 2 * rows, 2 * cols), self.step_um / 2, 2 * self.laser_cells)
 
     def grown(self, back: bool, side: bool, bottom: bool) -> Box:
         """A box longer, wider or deeper by half; the sides stay even.
@@ -54,8 +60,7 @@ class Box:
         """
         depth, rows, cols = self.shape
         more = 2 * round(self.laser_cells / 4) if back else 0
-        shape = (_more(depth, bottom), _more(rows, side), cols + more)
-        return Box(shape, self.step_um, self.laser_cells + more)
+        return Box((_more(depth, bottom), _more(rows, side), cols + more), self.step_um, self.laser_cells + more)
 
     def check(self) -> None:
         """Refuse a box that is too large.
@@ -125,9 +130,10 @@ def beam_shares(box: Box, process: Process, moved: float) -> Float64:
     """
     _, rows, cols = box.shape
     width = math.sqrt(2) * box.step_um / process.beam_radius_um
-    along = _gaussian_shares((np.arange(cols + 1) - box.laser_cells - moved) * width)
-    across = _gaussian_shares(np.arange(rows + 1) * width)
-    return across[:, None] * along[None, :]
+    along = _gaussian_shares(np.arange(cols + 1, dtype=np.float64) - box.laser_cells - moved, width)
+    across = _gaussian_shares(np.arange(rows + 1, dtype=np.float64), width)
+    shares: Float64 = across[:, None] * along[None, :]
+    return shares
 
 
 def depth_shares(box: Box, process: Process) -> Float64:
@@ -146,7 +152,8 @@ def depth_shares(box: Box, process: Process) -> Float64:
         Of sum 1, the last under the surface.
     """
     tops = np.arange(box.shape[0])[::-1] * box.step_um
-    return np.clip(process.depth_um - tops, 0, box.step_um) / process.depth_um
+    shares: Float64 = np.clip(process.depth_um - tops, 0, box.step_um) / process.depth_um
+    return shares
 
 
 def hot_faces(temperature: NDArray[np.float32]) -> tuple[bool, bool, bool]:
@@ -157,12 +164,13 @@ def hot_faces(temperature: NDArray[np.float32]) -> tuple[bool, bool, bool]:
     temperature
         (Z, Y, X) float32 in K.
     """
-    faces = (temperature[:, :, 0], temperature[:, -1], temperature[0])
-    return tuple(bool(face.max() > HOT_K) for face in faces)  # type: ignore[return-value]
+    back, side, bottom = (float(face.max()) for face in (temperature[:, :, 0], temperature[:, -1], temperature[0]))
+    return back > HOT_K, side > HOT_K, bottom > HOT_K
 
 
-def _gaussian_shares(edges: Float64) -> Float64:
-    return np.diff([0.5 * math.erf(edge) for edge in edges])
+def _gaussian_shares(edges: Float64, width: float) -> Float64:
+    shares: Float64 = np.diff([0.5 * math.erf(edge * width) for edge in edges])
+    return shares
 
 
 def _more(side: int, grows: bool) -> int:

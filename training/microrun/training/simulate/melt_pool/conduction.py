@@ -88,6 +88,11 @@ class MovingHeat:
         """Heat in the box and its twin, in J."""
         return float(self.enthalpy.sum(dtype=np.float64)) * self.cell_kg
 
+    @property
+    def divergence(self) -> float:
+        """As in `Balance`."""
+        return 0.0
+
     def begin_ledger(self) -> float:
         """Begin a new ledger; gives the heat in J that is stored now."""
         self.ledger = Ledger()
@@ -105,7 +110,8 @@ class MovingHeat:
         """
         ledger = self.ledger
         absorbed, carried, lost = (heat / ledger.seconds for heat in (ledger.absorbed, ledger.carried, ledger.lost))
-        return Balance(absorbed, carried, lost, (self.stored - stored) / ledger.seconds, 0.0, drift_k, travelled_um)
+        growth = (self.stored - stored) / ledger.seconds
+        return Balance(absorbed, carried, lost, growth, self.divergence, drift_k, travelled_um)
 
     @property
     def temperature(self) -> NDArray[np.float32]:
@@ -114,18 +120,22 @@ class MovingHeat:
         self.workers.run(find_temperatures, self.window, self.law, self.enthalpy, found)
         return found
 
-    def take(self, coarse: MovingHeat) -> None:
-        """Begin with the heat of a box of twice the edge.
+    def take(self, other: MovingHeat) -> None:
+        """Begin with the heat of another box, where they overlap.
 
         Parameters
         ----------
-        coarse
-            Of half the cells along each side.
+        other
+            A box no larger, of the same edge or of twice the edge.
         """
-        enthalpy = coarse.enthalpy
-        for axis in range(3):
-            enthalpy = np.repeat(enthalpy, 2, axis)
-        self.enthalpy[:] = enthalpy
+        enthalpy, laser_cells = other.enthalpy, other.box.laser_cells
+        if other.box.step_um > self.box.step_um:
+            for axis in range(3):
+                enthalpy = np.repeat(enthalpy, 2, axis)
+            laser_cells *= 2
+        depth, rows, cols = enthalpy.shape
+        first = self.box.laser_cells - laser_cells
+        self.enthalpy[-depth:, :rows, first : first + cols] = enthalpy
         self.workers.run(find_potentials, self.window, self.law, self.enthalpy, self.potential)
 
     def travel(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +12,27 @@ from microrun.runtime.errors import MicrorunError
 from microrun.runtime.progress import Job, Progress
 from microrun.training.simulate.melt_pool.box import Box, choose_box, hot_faces
 from microrun.training.simulate.melt_pool.conduction import MovingHeat
+from microrun.training.simulate.melt_pool.eagar_tsai import eagar_tsai
 from microrun.training.simulate.melt_pool.field import Balance, FieldKind, MovingField
+from microrun.training.simulate.melt_pool.flow import MovingFlow
 from microrun.training.simulate.melt_pool.material import STEEL_316L, Material
 from microrun.training.simulate.melt_pool.process import Process
 from microrun.training.simulate.workers import Workers
 
 STEP_UM = 4.0
 STRETCH_UM = 20.0  # of the way, after which fields are compared
-STEADY_K = 1.0  # change over a stretch, below which a field is called steady
-LONGEST_LENGTHS = 6  # lengths of the box after which it is taken as it is
 GROWTHS = 4  # times that a box grows
+
+
+class _Settling(NamedTuple):
+    """When a field is called steady, and after how many lengths of its box it is taken as it is."""
+
+    change_k: float
+    lengths: float
+
+
+CONDUCTION = _Settling(1.0, 6.0)
+FLOW = _Settling(10.0, 1.0)  # a front that passes over cells keeps the flow at its edge from coming to rest
 
 
 def compute_field(
@@ -40,7 +52,8 @@ def compute_field(
     process, material
         What is simulated.
     kind
-        "conduction": heat conduction with latent heat.
+        "eagar-tsai": closed form with constant properties, without latent heat. "conduction": heat conduction with
+        latent heat. "flow": with the flow of the liquid, too.
     step_um
         Edge of a cell.
     threads
@@ -53,22 +66,24 @@ def compute_field(
     Raises
     ------
     MicrorunError
-        If the edge is no length, or the box would become too large.
+        If the edge is no length, the plate is as hot as the solidus, or the box would become too large.
     """
     if not 0 < step_um < math.inf:
         raise MicrorunError(f"the edge of a cell is above 0 µm; got {step_um:g}")
     if process.preheat_k >= material.solidus_k:
         raise MicrorunError(f"preheat {process.preheat_k:g} K is not below the solidus, {material.solidus_k:g} K")
     box = choose_box(process, material, step_um)
+    box.check()
+    if kind == "eagar-tsai":
+        half, box = _closed_form(box, process, material)
+        return MovingField(mirrored(half), step_um, box.laser_um, process, material, kind)
     with Workers(threads) as workers:
-        coarse = yield from _settle_grown(box.coarser(), process, material, workers)
-        box = Box(tuple(2 * side for side in coarse.box.shape), step_um, 2 * coarse.box.laser_cells)  # type: ignore[arg-type]
-        box.check()
-        heat = MovingHeat(box, process, material, workers)
-        heat.take(coarse)
-        balance = yield from _settle(heat)
-        half = heat.temperature
-    return MovingField(mirrored(half), step_um, box.laser_um, process, material, kind, balance)
+        heat = yield from _settle_grown(MovingHeat(box.coarser(), process, material, workers), CONDUCTION)
+        if kind == "flow":
+            heat = yield from _settle_grown(_continue(MovingFlow, heat.box, heat), FLOW)
+        heat = _continue(type(heat), heat.box.finer(), heat)
+        balance = yield from _settle(heat, FLOW if kind == "flow" else CONDUCTION)
+        return MovingField(mirrored(heat.temperature), step_um, heat.box.laser_um, process, material, kind, balance)
 
 
 def mirrored(half: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -86,32 +101,51 @@ def mirrored(half: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([half[:, ::-1], half], axis=1)
 
 
-def _settle_grown(box: Box, process: Process, material: Material, workers: Workers) -> Job[MovingHeat]:
-    """Find a box within which all lies that is hot, and the heat in it."""
+def _closed_form(box: Box, process: Process, material: Material) -> tuple[NDArray[np.float32], Box]:
     for _ in range(GROWTHS + 1):
-        box.check()
-        heat = MovingHeat(box, process, material, workers)
-        yield from _settle(heat)
-        faces = hot_faces(heat.temperature)
+        half = eagar_tsai(box, process, material)
+        faces = hot_faces(half)
         if not any(faces):
             break
         box = box.grown(*faces)
+        box.check()
+    return half, box
+
+
+def _settle_grown(heat: MovingHeat, settling: _Settling) -> Job[MovingHeat]:
+    """Settle in a box that grows until all that is hot lies within."""
+    for _ in range(GROWTHS):
+        yield from _settle(heat, settling)
+        faces = hot_faces(heat.temperature)
+        if not any(faces):
+            break
+        box = heat.box.grown(*faces)
+        box.finer().check()
+        heat = _continue(type(heat), box, heat)
     return heat
 
 
-def _settle(heat: MovingHeat) -> Job[Balance]:
+def _continue(kind: type[MovingHeat], box: Box, heat: MovingHeat) -> MovingHeat:
+    """The same heat in another box."""
+    other = kind(box, heat.process, heat.material, heat.workers)
+    other.take(heat)
+    return other
+
+
+def _settle(heat: MovingHeat, settling: _Settling) -> Job[Balance]:
     """Let the laser travel until the field changes no more."""
-    stretch = max(1, round(STRETCH_UM / heat.box.step_um))
-    most = math.ceil(LONGEST_LENGTHS * heat.box.shape[2] / stretch)
+    step_um = heat.box.step_um
+    stretch = max(1, round(STRETCH_UM / step_um))
+    most = math.ceil(settling.lengths * heat.box.shape[2] / stretch)
     before, drift = heat.temperature, math.inf
     for number in range(1, most + 1):
         stored = heat.begin_ledger()
         for _ in range(stretch):
             heat.travel()
         now = heat.temperature
-        drift = float(np.abs(now - before).max()) * STRETCH_UM / (stretch * heat.box.step_um)
+        drift = float(np.abs(now - before).max()) * STRETCH_UM / (stretch * step_um)
         before = now
-        yield Progress(number, most, f"cells of {heat.box.step_um:g} µm, {drift:.3g} K from steady")
-        if drift <= STEADY_K:
+        yield Progress(number, most, f"cells of {step_um:g} µm, {drift:.3g} K from steady")
+        if drift <= settling.change_k:
             break
-    return heat.balance(stored, drift, number * stretch * heat.box.step_um)
+    return heat.balance(stored, drift, number * stretch * step_um)
