@@ -7,9 +7,12 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from microrun.runtime.progress import Job, Progress
 from microrun.training.simulate.melt_pool.field import MovingField
 from microrun.training.simulate.solidify.checkpoint import Site, identify, read_checkpoint, write_checkpoint
+from microrun.training.simulate.solidify.events import History
 from microrun.training.simulate.solidify.grains import Grains
 from microrun.training.simulate.solidify.laws import STEEL_LAWS, Laws
 from microrun.training.simulate.solidify.plan import Plan
@@ -33,7 +36,7 @@ class Part:
     plan, laws, field
         What made them.
     window
-        Cells of the moving window along z, y, x.
+        Cells along z, y, x of the moving window, or of all that melts.
     tally
         What happened.
     """
@@ -41,9 +44,17 @@ class Part:
     grains: Grains
     plan: Plan
     laws: Laws
-    field: MovingField
+    field: MovingField | History
     window: tuple[int, int, int]
     tally: Tally
+
+    def track_middle(self, track: int) -> int:
+        """The row of cells behind the middle of a track of a layer."""
+        return self.plan.track_side(track) + self.window[1] // 2
+
+    def count_grains(self) -> int:
+        """How many different grains there are."""
+        return len(np.unique(self.grains.grain_id))
 
 
 def build_part(

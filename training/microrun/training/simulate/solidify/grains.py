@@ -66,7 +66,8 @@ def name_grains(grains: Grains, lost: NDArray[np.bool_], next_id: int) -> int:
     """Tell which grain each cell belongs to now that has melted or changed its orientation, in place.
 
     A grain grows into the melt from what of it stayed solid: a cell belongs to the nearest such grain of its
-    orientation, along paths of that orientation. What hangs together with none has nucleated and is a new grain.
+    orientation, along paths of that orientation. What hangs together with none is a new grain: it has nucleated, or
+    others have cut it off.
 
     Parameters
     ----------

@@ -115,15 +115,18 @@ class Plan:
         """Planes below the first layer, for a window of so many planes."""
         return self.cells(self.substrate_um) + max(depth - self.cells(self.layer_um), 0)
 
+    def track_side(self, track: int) -> int:
+        """The first row of the window of a track within its layer."""
+        return SIDE + track * self.cells(self.hatch_um)
+
     def lay_out(self, window: tuple[int, int, int]) -> list[list[Track]]:
         """Tracks of each layer, in the order in which they are made, for a window of so many cells."""
         depth = window[0]
         layers = []
         for layer in range(self.layers):
             top = self.base(depth) + (layer + 1) * self.cells(self.layer_um)
-            sides = [SIDE + track * self.cells(self.hatch_um) for track in range(self.tracks)]
             layers.append([
-                Track(layer * self.tracks + track, top - depth, side, backwards=track % 2 == 1)
-                for track, side in enumerate(sides)
+                Track(layer * self.tracks + track, top - depth, self.track_side(track), backwards=track % 2 == 1)
+                for track in range(self.tracks)
             ])  # fmt: skip
         return layers

@@ -13,7 +13,6 @@ from microrun.runtime.sections.orientations import TABLE_1
 from microrun.runtime.sections.section_set import Plane, SectionSet
 from microrun.training.simulate.solidify.build import Part
 from microrun.training.simulate.solidify.grains import Grains
-from microrun.training.simulate.solidify.plan import SIDE
 
 ACROSS, ALONG = 100, 64  # cells of a side
 SPACING = 5  # cells from one section across to the next: closer ones are nearly the same
@@ -44,7 +43,7 @@ def cut_sections(part: Part, case: int = 0) -> list[SectionSet]:
 
 
 def _cut_across(part: Part) -> Iterator[Grains]:
-    middle = _middle(part, part.plan.tracks // 2)
+    middle = part.track_middle(part.plan.tracks // 2)
     width = part.grains.orientation.shape[1]
     side = min(ACROSS, 2 * min(middle, width - middle))
     rows = slice(middle - side // 2, middle + side // 2)
@@ -58,15 +57,10 @@ def _cut_along(part: Part) -> Iterator[Grains]:
     for track in range(part.plan.tracks):
         towards = -1 if track % 2 else 1  # the laser travels to the right
         for aside in ASIDE:
-            y = _middle(part, track) + aside
+            y = part.track_middle(track) + aside
             for x in range(0, length - side + 1, side):
                 seen = part.grains.view(slice(-ALONG, None), slice(y, y + 1), slice(x, x + side))
                 yield _as_seen(seen, axis=1).view(slice(None), slice(None, None, towards))
-
-
-def _middle(part: Part, track: int) -> int:
-    """The row of cells behind the middle of a track."""
-    return SIDE + track * part.plan.cells(part.plan.hatch_um) + part.window[1] // 2
 
 
 def _as_seen(grains: Grains, axis: int) -> Grains:
