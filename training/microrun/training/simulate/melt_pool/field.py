@@ -67,7 +67,7 @@ class MovingField:
     process, material
         What was simulated.
     kind
-        How.
+        How; "file" for what comes from elsewhere.
     balance
         Of the heat; None where it is not known.
     """
@@ -77,5 +77,5 @@ class MovingField:
     laser_um: float
     process: Process
     material: Material
-    kind: FieldKind
+    kind: FieldKind | Literal["file"]
     balance: Balance | None = None
