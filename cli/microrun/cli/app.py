@@ -72,6 +72,7 @@ def _report_usage(error: Exception) -> None:
 
 EXTRAS = {
     "matplotlib": "plots",
+    "PIL": "plots",
     "kikuchipy": "demo",
     "orix": "demo",
     "scipy": "analyse",

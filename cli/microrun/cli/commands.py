@@ -26,7 +26,10 @@ COMMANDS = {
         "decode:decode",
         "Decode latents into patterns that can be indexed: a UP2 file on the same grid.",
     ),
-    "convert": Entry("convert:convert", "Write latents, or a volume of grains, in the format of other programs."),
+    "convert": Entry(
+        "convert:convert",
+        "Write latents, or a volume of grains, in the format of other programs; or measured maps as sections.",
+    ),
     "physics": Entry(
         "physics:physics",
         "Draw conventional maps of a scan, to hold latent maps against (Fig. 5 of Calvat et al.).",
@@ -54,6 +57,9 @@ COMMANDS = {
     "simulate": Entry("simulate.scan:app", "Make data with known truth."),
     "generate": Entry("generate.command:generate", "Grow a grain structure of any size, or in the shape of a part."),
     "sample": Entry("sample:sample", "Draw sections of printed metal for a laser power and speed."),
+    "sections": Entry(
+        "sections:sections", "Measure the grains of sections, and compare them with those of a reference."
+    ),
     "voxelize": Entry(
         "voxelize:voxelize",
         "Turn the surface of a part into a mask of cubic voxels, to grow grains in its shape.",

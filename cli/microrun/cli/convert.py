@@ -14,12 +14,16 @@ from microrun.runtime.convert.convert_volume import VolumeFormat, convert_volume
 from microrun.runtime.convert.grain_volume import GrainVolume
 from microrun.runtime.errors import LatentsError, MicrorunError, OutputError
 from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.sections.map_table import cut_maps
+from microrun.runtime.sections.section_set import write_sections
 from microrun.runtime.volumes.volume import open_volume
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="A latents file, finished or growing; or labels of grains.")],
-    to: Annotated[Literal[LatentsFormat, VolumeFormat], typer.Option(help="The format to write.")],
+    source: Annotated[
+        Path, typer.Argument(help="A latents file, finished or growing; labels of grains; or a table of maps.")
+    ],
+    to: Annotated[Literal[LatentsFormat, VolumeFormat, "sections"], typer.Option(help="The format to write.")],
     features: Annotated[
         str | None, typer.Option(help="Of latents: numbers of features, such as 3,17; by default all.")
     ] = None,
@@ -33,18 +37,25 @@ def convert(
     out: Annotated[Path | None, typer.Option(help="File to make; by default SOURCE with the format's ending.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
-    """Write latents, or a volume of grains, in the format of other programs.
+    """Write latents, or a volume of grains, in the format of other programs; or measured maps as sections.
 
     Latents: hspy: HyperSpy. ang: orix, MTEX. csv: MTEX, DREAM3D-NX, tables. ome-tiff: Fiji, napari. xdmf: ParaView.
     zarr: xarray. docs/convert.md shows how each is read.
 
     Grains, .npy or .h5 as microrun segment makes them: dream3d: DREAM3D-NX. vti: ParaView.
+
+    Maps, a .csv of file,power_w,speed_m_s that names .ang, .ctf or .png maps:
+    sections: microrun sections, microrun train sections.
     """
+    if to == "sections":
+        given = {"--features": features, "--values": values, "--voxel-um": voxel_um, "--dataset": dataset}
+        _refuse("sections", to, given)
+        _convert_maps(source, out or source.with_suffix(".h5"), overwrite)
+        return
     if to == "dream3d" or to == "vti":
         _refuse("grains", to, {"--features": features})
         made = [out or source.with_suffix(f".{to}")]
-        if made[0].exists() and not overwrite:
-            raise OutputError(f"{made[0]}: exists; choose another --out, or replace it with --overwrite")
+        _check_free(made[0], overwrite)
         with ExitStack() as files, console.err.status("converting"):
             labels = files.enter_context(open_volume(source, dataset))
             beside = None if values is None else files.enter_context(open_volume(values))
@@ -60,6 +71,23 @@ def _refuse(what: str, to: str, options: dict[str, object]) -> None:
     for name, value in options.items():
         if value is not None:
             raise MicrorunError(f"{name} has no meaning for --to {to}, which writes {what}; leave it out")
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path}: exists; choose another --out, or replace it with --overwrite")
+
+
+def _convert_maps(table: Path, out: Path, overwrite: bool) -> None:
+    _check_free(out, overwrite)
+    with console.progress_bar("cutting maps", "maps") as bar:
+        made = console.watch(cut_maps(table), bar)
+    write_sections(out, made.sets)
+    for note in made.notes:
+        console.out.print(note)
+    for one in made.sets:
+        console.out.print(f"sections  {len(one):,} {one.plane} the tracks, {one.origin}; {one.details['cells']}")
+    console.out.print(f"wrote {out}")
 
 
 def _convert_latents(

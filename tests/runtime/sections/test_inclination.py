@@ -66,28 +66,35 @@ def test_fans_lean_towards_the_axes_of_tracks_wherever_they_are(axis: float) -> 
     assert found.angle.low > 0.8 * expected
 
 
-def test_equiaxed_sections_lean_nowhere() -> None:
-    generator = np.random.default_rng(0)
+def equiaxed(sections: int, seed: int = 0) -> Cells:
+    generator = np.random.default_rng(seed)
     rows, cols = np.mgrid[:90, :100]
     labels = []
-    for _ in range(12):
+    for _ in range(sections):
         seeds = generator.random((250, 2)) * (90, 100)
         distance = (rows[..., None] - seeds[:, 0]) ** 2 + (cols[..., None] - seeds[:, 1]) ** 2
         labels.append(distance.argmin(axis=-1).astype(np.int32))
-    found = measure_across(find_borders(np.stack(labels)), 50, np.arange(12))
+    return np.stack(labels)
+
+
+def test_equiaxed_sections_lean_nowhere() -> None:
+    borders = find_borders(equiaxed(12))
+    found = measure_across(borders, 50, np.arange(12))
     assert found is not None
     assert found.coherence < 0.1
-    assert measure_across(find_borders(np.stack(labels)), 120, np.arange(12)) is None
+    assert measure_across(borders, 120, np.arange(12)) is None
+    assert np.isnan(measure_depth(borders, np.arange(12), 2.0).value)
 
 
-def test_the_depth_is_where_the_structure_changes() -> None:
-    sections = []
-    for offset in np.linspace(0, 1, 6):
-        upper, lower = grating(25, offset=offset), grating(-40, width=5, offset=offset)
-        sections.append(np.where(np.arange(64)[:, None] < 28, upper, lower + 1000))
-    found = measure_depth(find_borders(np.stack(sections)), np.arange(6), 2.0)
-    assert found.value == pytest.approx(56, abs=4)
+@pytest.mark.parametrize("depth", [25, 58])
+def test_the_depth_is_where_columns_end(depth: int) -> None:
+    columns = np.stack([fan(50, 25, 40, seed=n) for n in range(12)]) + 10_000
+    labels = np.where(np.arange(90)[:, None] < depth, columns, equiaxed(12)).astype(np.int32)
+    found = measure_depth(find_borders(labels), np.arange(12), 2.0)
+    assert found.value == pytest.approx(2 * depth, abs=6)
     assert found.low <= found.value <= found.high
+    upside_down = measure_depth(find_borders(labels[:, ::-1].copy()), np.arange(12), 2.0)
+    assert np.isnan(upside_down.value)
 
 
 def test_there_is_no_depth_without_a_change() -> None:
@@ -97,4 +104,4 @@ def test_there_is_no_depth_without_a_change() -> None:
 
 
 def test_a_lean_is_positive_to_the_right() -> None:
-    assert lean_of(find_borders(grating(30)[None]).rows.sum(axis=(0, 1))) == pytest.approx(30, abs=1)
+    assert lean_of(find_borders(grating(30)[None]).sums()[0]) == pytest.approx(30, abs=1)

@@ -12,9 +12,11 @@ from microrun.runtime.sections.grains import find_grains
 from microrun.runtime.sections.inclination import find_borders
 from microrun.runtime.sections.kid import (
     STEPS,
+    Distance,
     describe_sections,
     frechet_distance,
     kernel_distance,
+    scale_features,
     share_in_one,
     squared_discrepancy,
 )
@@ -24,6 +26,10 @@ from microrun.runtime.sections.measures import measure_sections
 def describe(n_seeds: int, seed: int, sections: int = 60) -> Float64:
     grains = find_grains(make_set(draw_cells((sections, 40, 40), n_seeds, seed)), by_id=False)
     return describe_sections(grains, measure_sections(grains, 2.0), find_borders(grains.labels))
+
+
+def distance(own: Float64, reference: Float64) -> Distance:
+    return kernel_distance(*scale_features(own, reference))
 
 
 def test_discrepancies_by_the_definition() -> None:
@@ -47,17 +53,17 @@ def test_discrepancies_have_no_bias() -> None:
 
 def test_equal_structures_are_near_and_others_far() -> None:
     reference = describe(40, 0)
-    near, far = kernel_distance(describe(40, 1), reference), kernel_distance(describe(15, 2), reference)
+    near, far = distance(describe(40, 1), reference), distance(describe(15, 2), reference)
     assert 0 < near.floor < 1
     assert abs(near.value) < near.floor
     assert far.value > 10 * near.floor
     assert near.subset_size == 50
-    assert kernel_distance(describe(40, 1), reference) == near
+    assert distance(describe(40, 1), reference) == near
 
 
 def test_too_few_sections_have_no_distance() -> None:
-    assert np.isnan(kernel_distance(describe(9, 0, 3), describe(9, 1, 3)).value)
-    few = kernel_distance(describe(9, 0, 6), describe(9, 1, 6))
+    assert np.isnan(distance(describe(9, 0, 3), describe(9, 1, 3)).value)
+    few = distance(describe(9, 0, 6), describe(9, 1, 6))
     assert np.isfinite(few.value)
     assert np.isnan(few.floor)
 
@@ -87,3 +93,12 @@ def test_descriptors_know_neither_numbers_nor_orientations() -> None:
         described.append(describe_sections(grains, measure_sections(grains, 2.0), find_borders(grains.labels)))
     np.testing.assert_allclose(*described, atol=1e-12)
     assert described[0].shape == (5, 4 + 2 * len(STEPS) + 2)
+
+
+def test_features_that_do_not_vary_are_left_out() -> None:
+    generator = np.random.default_rng(4)
+    reference = np.column_stack([generator.normal(5, 2, 50), np.full(50, 3.0)])
+    ours, theirs = scale_features(reference + 1, reference)
+    assert theirs.shape == (50, 1)
+    assert (theirs.mean(), theirs.std()) == (pytest.approx(0, abs=1e-12), pytest.approx(1))
+    np.testing.assert_allclose(ours - theirs, 1 / reference[:, 0].std())

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
+from microrun.cli.inspect.sections import section_rows
 from microrun.cli.inspect.volumes import array_rows, volume_rows
 from microrun.runtime.engines.catalogue import find_model
 from microrun.runtime.engines.open import read_model_spec
@@ -15,12 +16,14 @@ from microrun.runtime.errors import LatentsError, ScanError
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.scans.open import open_scan
 from microrun.runtime.scans.up2 import PIXEL_TYPES, count_patterns, pixel_type, read_header
+from microrun.runtime.sections.section_set import is_sections_file
 from microrun.runtime.spec import Diffusion, ModelSpec
 
 
 def inspect(
     file: Annotated[
-        Path, typer.Argument(help="A scan, checkpoint, ONNX model, latents file or volume; or a built-in model.")
+        Path,
+        typer.Argument(help="A scan, checkpoint, ONNX model, latents file, volume or sections; or a built-in model."),
     ],
 ) -> None:
     """Say what a file holds."""
@@ -104,7 +107,9 @@ def _sample_rows(diffusion: Diffusion) -> dict[str, object]:
 
 
 def _hdf5_rows(path: Path) -> dict[str, object]:
-    """Volumes, latents, or else a scan of another vendor."""
+    """Sections, volumes, latents, or else a scan of another vendor."""
+    if is_sections_file(path):
+        return section_rows(path)
     try:
         return volume_rows(path) or _latents_rows(path)
     except LatentsError as error:

@@ -20,6 +20,7 @@ RESAMPLES = 500
 HALVINGS = 40
 LEVEL = 0.95
 ASPECT_LATTICE = 0.01  # aspect ratios are rounded to it; lengths and areas lie on that of the cells
+MEANS = ("mean", "reference_mean")
 ROUNDING = 1e-9  # a value this little below an edge lies on it
 
 
@@ -76,8 +77,13 @@ class Compared:
     empty_bins: int
 
     def estimate(self, name: str) -> Estimate:
-        """One of `Scores` with its interval."""
-        return estimate(float(getattr(self.scores, name)[0]), getattr(self.draws, name))
+        """One of `Scores` with its interval.
+
+        Sections drawn anew differ from each other as the sections do from the truth, which adds to every distance:
+        draws of distances are moved so that their middle is the distance itself.
+        """
+        value, draws = float(getattr(self.scores, name)[0]), getattr(self.draws, name)
+        return estimate(value, draws if name in MEANS else np.maximum(draws - np.median(draws) + value, 0))
 
     def chance(self, name: str) -> float:
         """What one of `Scores` is between halves of the reference, on average; NaN if it cannot be halved."""

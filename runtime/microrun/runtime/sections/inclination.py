@@ -1,4 +1,4 @@
-"""Which way grains lean, by the structure tensor of their borders, and how deep the last pool reached.
+"""Which way grains lean, by the structure tensor of their borders, and how deep columnar grains reach.
 
 Angles count from the build direction, and are positive where grains lean to the right on their way up. `docs/
 sections-measures.md` says what is assumed.
@@ -20,8 +20,11 @@ from microrun.runtime.sections.grains import Labels
 AT_ONCE = 64  # sections
 SIGMA, RADIUS = 1.0, 3  # cells: of the Gaussian whose derivative finds borders, and of its window
 QUARTER_WINDOW = 1 / 8  # of a track, around a quarter, is averaged
-LEAST_SHARE = 0.3  # of the variance of its rows: a change of a section that explains less is no border of a pool
-LEAST_ROWS = 4  # on either side of it
+BAND = 8  # columns whose tensors are added up
+SMOOTHED = 5  # rows whose tensors are added up
+LEAST_SHARE = 0.5  # of the variance of the rows that a change must explain
+LEAST_CONTRAST = 0.15  # of the anisotropy, above it and below
+LEAST_ROWS = 8  # on either side of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +35,23 @@ class Borders:
     ----------
     upper, lower
         (n, cols, 3) float64, of every column of the upper and of the lower half.
-    rows
-        (n, rows, 3) float64, of every row. Cells within 3 of the frame have no tensor.
+    bands
+        (n, rows, bands, 3) float64, of every row, in bands of eight columns. Cells within 3 of the frame have no
+        tensor.
     """
 
     upper: Float64
     lower: Float64
-    rows: Float64
+    bands: Float64
+
+    def sums(self) -> Float64:
+        """Of all cells of each section, (n, 3) float64."""
+        total: Float64 = self.bands.sum(axis=(1, 2))
+        return total
 
     def take(self, chosen: NDArray[Any]) -> Borders:
         """Those of some sections."""
-        return Borders(self.upper[chosen], self.lower[chosen], self.rows[chosen])
+        return Borders(self.upper[chosen], self.lower[chosen], self.bands[chosen])
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,8 @@ def find_borders(labels: Labels) -> Borders:
     bell /= bell.sum()
     slope = bell * at / SIGMA**2
     count, rows, cols = labels.shape[0], labels.shape[1] - 2 * RADIUS, labels.shape[2] - 2 * RADIUS
-    found = Borders(*(np.empty((count, size, 3)) for size in (cols, cols, rows)))
+    starts = np.arange(0, cols, BAND)
+    found = Borders(*(np.empty((count, *size, 3)) for size in ((cols,), (cols,), (rows, len(starts)))))
     for first in range(0, count, AT_ONCE):
         part = slice(first, first + AT_ONCE)
         tensors = np.empty((len(labels[part]), rows, cols, 3))
@@ -86,7 +96,7 @@ def find_borders(labels: Labels) -> Borders:
         tensors[..., 2] *= -1  # rows run down
         found.upper[part] = tensors[:, : rows // 2].sum(axis=1)
         found.lower[part] = tensors[:, rows // 2 :].sum(axis=1)
-        found.rows[part] = tensors.sum(axis=2)
+        found.bands[part] = np.add.reduceat(tensors, starts, axis=2)
     return found
 
 
@@ -125,7 +135,7 @@ def measure_along(borders: Borders, groups: Groups, seed: int = 0) -> Leaning:
     Leaning
         The angle of the summed tensor; its interval from sections drawn anew.
     """
-    sums = borders.rows.sum(axis=1)
+    sums = borders.sums()
     drawn = draw_groups(groups, np.random.default_rng([seed, 1])) @ sums
     return _leaning(sums.sum(axis=0), drawn)
 
@@ -188,15 +198,16 @@ def _leaning(total: Float64, drawn: Float64) -> Leaning:
 
 
 def measure_depth(borders: Borders, groups: Groups, step_um: float, seed: int = 0) -> Estimate:
-    """Depth below the top at which sections along the tracks change most.
+    """Depth below the top down to which grains are columnar, with equiaxed ones below.
 
-    The tensors of every row are added up; two constants are fitted to them, above and below a row. Where the top is
-    the surface and what lies below the last pool grew otherwise, this is the pool's depth.
+    The tensors of all sections are added up, row by row, in bands of columns. Where grains lean the same way in every
+    section their sum is anisotropic, where they are equiaxed it is not. Two constants are fitted to the mean
+    anisotropy of the rows, above and below a depth.
 
     Parameters
     ----------
     borders
-        Of sections of one condition.
+        Of sections of one condition, with the tracks at the same columns.
     groups
         (n,) whole numbers, cases that are drawn together.
     step_um
@@ -207,23 +218,31 @@ def measure_depth(borders: Borders, groups: Groups, step_um: float, seed: int = 
     Returns
     -------
     Estimate
-        In µm; NaN where nothing changes enough.
+        In µm; NaN where no depth parts columnar from equiaxed.
     """
-    drawn = np.tensordot(draw_groups(groups, np.random.default_rng([seed, 3])), borders.rows, 1)
-    found = [_change(profile) for profile in (borders.rows.sum(axis=0), *drawn)]
+    drawn = np.tensordot(draw_groups(groups, np.random.default_rng([seed, 3])), borders.bands, 1)
+    found = [_change(_anisotropy(sums)) for sums in (borders.bands.sum(axis=0), *drawn)]
     depths = np.array([np.nan if row is None else (row + RADIUS) * step_um for row in found])
     return estimate(float(depths[0]), depths[1:] if np.isfinite(depths[0]) else depths[:0])
 
 
+def _anisotropy(sums: Float64) -> Float64:
+    """Mean over the bands of a row of how parallel the borders around it are, from 0 to 1; (rows,)."""
+    padded = np.pad(sums, ((SMOOTHED // 2 + 1, SMOOTHED // 2), (0, 0), (0, 0))).cumsum(axis=0)
+    right, up, mixed = np.moveaxis(padded[SMOOTHED:] - padded[:-SMOOTHED], -1, 0)
+    mean: Float64 = (np.hypot(right - up, 2 * mixed) / np.maximum(right + up, 1e-300)).mean(axis=1)
+    return mean
+
+
 def _change(profile: Float64) -> int | None:
-    """First row below the change, None where it explains too little."""
+    """First row below the change, None where there is none."""
     rows = len(profile)
     if rows < 2 * LEAST_ROWS:
         return None
-    centred = profile - profile.mean(axis=0)
-    above = np.cumsum(centred, axis=0)[LEAST_ROWS - 1 : rows - LEAST_ROWS]
     sizes = np.arange(LEAST_ROWS, rows - LEAST_ROWS + 1)
-    gained = (above**2).sum(axis=1) * rows / (sizes * (rows - sizes))
-    total = (centred**2).sum()
-    best = int(gained.argmax())
-    return int(sizes[best]) if total > 0 and gained[best] >= LEAST_SHARE * total else None
+    above = np.cumsum(profile - profile.mean())[sizes - 1]
+    gained = above**2 * rows / (sizes * (rows - sizes))
+    best = int(sizes[gained.argmax()])
+    contrast = profile[:best].mean() - profile[best:].mean()
+    explained = gained.max() >= LEAST_SHARE * ((profile - profile.mean()) ** 2).sum()
+    return best if explained and contrast >= LEAST_CONTRAST else None

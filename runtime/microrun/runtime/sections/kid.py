@@ -7,7 +7,7 @@ is bias.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +67,7 @@ def describe_sections(grains: SectionGrains, measured: Mapping[str, Sample], bor
     count = len(grains.labels)
     means = [np.log(mean_by_section(sample, count)) for sample in measured.values()]
     pairs = [np.sqrt(share_in_one(grains.labels, axis, step)) for axis in (2, 1) for step in STEPS]
-    sums = borders.rows.sum(axis=1)
+    sums = borders.sums()
     total = np.maximum(sums[:, 0] + sums[:, 1], 1e-300)
     return np.stack([*means, *pairs, (sums[:, 0] - sums[:, 1]) / total, 2 * sums[:, 2] / total], axis=1)
 
@@ -91,7 +91,7 @@ def share_in_one(labels: Labels, axis: int, step: int) -> Float64:
 
 
 def kernel_distance(own: Float64, reference: Float64, seed: int = 0) -> Distance:
-    """Kernel distance between two sets of descriptors, scaled by the spread of the reference.
+    """Kernel distance between two sets of features.
 
     Parameters
     ----------
@@ -104,24 +104,54 @@ def kernel_distance(own: Float64, reference: Float64, seed: int = 0) -> Distance
     -------
     Distance
     """
-    spread = reference.std(axis=0)
-    varied = spread > 1e-12 * (1 + np.abs(reference).max(axis=0))
-    if not varied.any() or min(len(own), len(reference)) < FEWEST:
+    if not reference.shape[1] or min(len(own), len(reference)) < FEWEST:
         return Distance(float("nan"), float("nan"), 0, float("nan"))
-    middle = reference.mean(axis=0)
-    ours, theirs = (((one - middle)[:, varied] / spread[varied]) for one in (own, reference))
     generator = np.random.default_rng([seed, 4])
-    size = min(len(ours), len(theirs), SUBSET_SIZE)
+    size = min(len(own), len(reference), SUBSET_SIZE)
     values = [
-        squared_discrepancy(generator.permutation(ours)[:size], generator.permutation(theirs)[:size])
+        squared_discrepancy(generator.permutation(own)[:size], generator.permutation(reference)[:size])
         for _ in range(SUBSETS)
     ]
-    half = len(theirs) // 2
+    half = len(reference) // 2
     floor = float("nan")
     if half >= FEWEST:
-        orders = [generator.permutation(theirs) for _ in range(SUBSETS)]
+        orders = [generator.permutation(reference) for _ in range(SUBSETS)]
         floor = float(np.quantile([squared_discrepancy(one[:half], one[half : 2 * half]) for one in orders], LEVEL))
     return Distance(float(np.mean(values)), float(np.std(values)), size, floor)
+
+
+def average_distance(distances: Sequence[Distance]) -> Distance | None:
+    """Mean of distances that are known, and of their floors; None if none is.
+
+    Parameters
+    ----------
+    distances
+        One of each condition.
+    """
+    known = [one for one in distances if np.isfinite(one.value)]
+    if not known:
+        return None
+    floors = [one.floor for one in known if np.isfinite(one.floor)]
+    return Distance(
+        float(np.mean([one.value for one in known])),
+        float(np.mean([one.spread for one in known])),
+        min(one.subset_size for one in known),
+        float(np.mean(floors)) if floors else float("nan"),
+    )
+
+
+def scale_features(own: Float64, reference: Float64) -> tuple[Float64, Float64]:
+    """Features of both by the mean and the spread of the reference, without those that do not vary in it.
+
+    Parameters
+    ----------
+    own, reference
+        (n, d), (m, d) float64.
+    """
+    middle, spread = reference.mean(axis=0), reference.std(axis=0)
+    varied = spread > 1e-12 * (1 + np.abs(reference).max(axis=0))
+    ours, theirs = (((one - middle)[:, varied] / spread[varied]) for one in (own, reference))
+    return ours, theirs
 
 
 def squared_discrepancy(one: Float64, other: Float64) -> float:

@@ -89,19 +89,13 @@ def read_map_table(path: Path) -> list[Entry]:
         If the file cannot be read, a column is missing or unknown, a number is none or not more than 0, a map is
         missing or stands twice, or origins or hatches differ.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            file.seek(0)
-            rows = list(csv.reader(file, delimiter=";" if ";" in first else ","))
-    except (OSError, ValueError, csv.Error) as error:
-        raise SectionsError(f"{path}: cannot be read as a table of maps ({error})") from None
+    rows = _read_rows(path)
     titles = [title.strip() for title in rows[0]] if rows else []
     missing, unknown = [n for n in NEEDED if n not in titles], [t for t in titles if t not in COLUMNS]
     if missing or unknown or len(set(titles)) < len(titles):
         raise SectionsError(
-            f"{path}: its first line names the columns {','.join(NEEDED)}[,plane][,case][,step_um][,origin][,hatch_um]; "
-            f"got {','.join(titles) or 'nothing'}"
+            f"{path}: its first line names the columns {','.join(NEEDED)}"
+            f"[,{'][,'.join(COLUMNS[len(NEEDED) :])}]; got {','.join(titles) or 'nothing'}"
         )
     entries = []
     for number, row in enumerate(rows[1:], 2):
@@ -184,6 +178,16 @@ def read_map(path: Path, step_um: float | None = None) -> GrainMap:
     if suffix not in SUFFIXES:
         raise SectionsError(f"{path}: maps are read from {', '.join(SUFFIXES)}")
     return segment_map(read_ang(path) if suffix == ".ang" else read_ctf(path), str(path))
+
+
+def _read_rows(path: Path) -> list[list[str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            return list(csv.reader(file, delimiter=";" if ";" in first else ","))
+    except (OSError, ValueError, csv.Error) as error:
+        raise SectionsError(f"{path}: cannot be read as a table of maps ({error})") from None
 
 
 def _read_entry(folder: Path, values: Mapping[str, str], where: str) -> Entry:

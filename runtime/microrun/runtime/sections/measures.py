@@ -24,7 +24,7 @@ class Measure:
 
     Parameters
     ----------
-    title
+    title, short
         Name and unit, for people.
     paper
         What the paper's table calls it.
@@ -35,6 +35,7 @@ class Measure:
     """
 
     title: str
+    short: str
     paper: str
     first_edge: float
     bin_width: float
@@ -42,10 +43,10 @@ class Measure:
 
 
 MEASURES: Mapping[str, Measure] = {
-    "horizontal_um": Measure("horizontal intercept, µm", "length", 0.0, 10.0, 5),
-    "vertical_um": Measure("vertical intercept, µm", "width", 0.0, 10.0, 5),
-    "area_um2": Measure("grain area, µm²", "area", 0.0, 800.0, 5),
-    "aspect": Measure("aspect ratio", "aspect ratio", 1.0, 0.5, 10),
+    "horizontal_um": Measure("horizontal intercept, µm", "horizontal, µm", "length", 0.0, 10.0, 5),
+    "vertical_um": Measure("vertical intercept, µm", "vertical, µm", "width", 0.0, 10.0, 5),
+    "area_um2": Measure("grain area, µm²", "area, µm²", "area", 0.0, 800.0, 5),
+    "aspect": Measure("aspect ratio", "aspect", "aspect ratio", 1.0, 0.5, 10),
 }
 
 

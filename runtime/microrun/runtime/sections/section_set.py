@@ -7,6 +7,7 @@ them in ``along``. A group holds the data sets ``orientation``, ``grain`` (not a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
@@ -169,15 +170,18 @@ def read_sections(path: Path, plane: Plane = "across") -> SectionSet:
 
 
 def held_planes(path: Path) -> tuple[Plane, ...]:
-    """Planes of which a file holds sections.
+    """Planes of which a file holds sections, one at least.
 
     Raises
     ------
     SectionsError
-        If it is no file of sections.
+        If it is no file of sections, or holds none.
     """
     with _opened(path) as file:
-        return tuple(plane for plane in PLANES if plane in file)
+        held = tuple(plane for plane in PLANES if plane in file)
+    if not held:
+        raise SectionsError(f"{path}: holds no sections, neither across nor along")
+    return held
 
 
 def is_sections_file(path: Path) -> bool:
@@ -187,6 +191,32 @@ def is_sections_file(path: Path) -> bool:
             return bool(file.attrs.get("format") == FORMAT)
     except (OSError, ValueError):
         return False
+
+
+def find_hatch(sections: SectionSet) -> float | None:
+    """Distance of the tracks in µm that details state, by itself or among the settings of a simulation.
+
+    Parameters
+    ----------
+    sections
+        A set of any origin.
+    """
+    return _search({name: _decode(text) for name, text in sections.details.items()})
+
+
+def _decode(text: str) -> object:
+    with contextlib.suppress(ValueError):
+        return json.loads(text)
+    return text
+
+
+def _search(entry: object) -> float | None:
+    if not isinstance(entry, dict):
+        return None
+    value = entry.get(HATCH)
+    if isinstance(value, int | float) and 0 < value < np.inf:
+        return float(value)
+    return next((found for part in entry.values() if (found := _search(part)) is not None), None)
 
 
 def _opened(path: Path) -> h5py.File:
