@@ -97,11 +97,11 @@ def measure_pool(field: MovingField) -> Pool:
     molten = np.flatnonzero(top >= liquidus)
     length = 0.0
     if len(molten):
-        fore, back = _end(top[molten[0] :], liquidus), _end(top[molten[-1] :: -1], liquidus)
+        fore, back = length_above(top[molten[0] :], liquidus), length_above(top[molten[-1] :: -1], liquidus)
         length = fore + back - (molten[-1] - molten[0] + 1)
     return Pool(
-        2 * step * max(_end(column, liquidus) for column in half[-1].T),
-        step * max(_end(column[::-1], liquidus) for column in half[:, 0].T),
+        2 * step * max(length_above(column, liquidus) for column in half[-1].T),
+        step * max(length_above(column[::-1], liquidus) for column in half[:, 0].T),
         step * length,
         float(half.max()),
         front,
@@ -144,6 +144,25 @@ def find_warnings(field: MovingField, pool: Pool) -> list[str]:
     return said
 
 
+def length_above(line: Float64, level: float) -> float:
+    """Length in cells of what lies above a level, from the face before the first cell; between cells linearly.
+
+    Parameters
+    ----------
+    line
+        (N,) float64.
+    level
+        Of the same unit.
+    """
+    above = np.flatnonzero(line >= level)
+    if not len(above):
+        return 0.0
+    last = int(above[-1])
+    if last + 1 == len(line):
+        return float(len(line))
+    return last + 0.5 + float((line[last] - level) / (line[last] - line[last + 1]))
+
+
 def _find_front(field: MovingField, half: Float64) -> Front:
     """The isotherm of one half, mirrored."""
     step, liquidus = field.step_um, field.material.liquidus_k
@@ -181,14 +200,3 @@ def _take(values: Float64, place: Float64) -> Float64:
     low, high = (np.take_along_axis(values, (left + more)[..., None], axis=2)[..., 0] for more in (0, 1))
     between: Float64 = low + (place - left) * (high - low)
     return between
-
-
-def _end(line: Float64, level: float) -> float:
-    """Length in cells, from the face before the first cell, of what lies above a level."""
-    above = np.flatnonzero(line >= level)
-    if not len(above):
-        return 0.0
-    last = int(above[-1])
-    if last + 1 == len(line):
-        return float(len(line))
-    return last + 0.5 + float((line[last] - level) / (line[last] - line[last + 1]))

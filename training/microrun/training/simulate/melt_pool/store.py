@@ -1,7 +1,10 @@
 """Melt pools in HDF5.
 
 The file's attributes: ``format``, ``kind``, ``step_um``, ``laser_um``, and as JSON ``process``, ``material`` and, where
-it is known, ``balance``. The data set ``temperature`` is (z, y, x) float32 in K, as in `MovingField`.
+it is known, ``balance``; and what the pool measures: ``width_um``, ``depth_um``, ``length_um``, ``peak_k``. The data
+set ``temperature`` is (z, y, x) float32 in K, as in `MovingField`. The group ``liquidus`` holds the isotherm over the
+cross-section, (z, y) float32, NaN where nothing melts: ``fore_um`` and ``back_um`` from the beam's axis, and at the
+back, where the metal solidifies, ``gradient_k_m`` (G), ``growth_m_s`` (R) and ``cooling_k_s`` (G R).
 
 The file is written beside and renamed, so that it is always whole.
 """
@@ -22,6 +25,7 @@ from microrun.runtime.files.hdf5 import hdf5_errors
 from microrun.runtime.files.output import written_beside
 from microrun.training.simulate.melt_pool.field import Balance, FieldKind, MovingField
 from microrun.training.simulate.melt_pool.material import Material
+from microrun.training.simulate.melt_pool.measure import Pool, measure_pool
 from microrun.training.simulate.melt_pool.process import Process
 
 FORMAT = "microrun melt pool 1"
@@ -50,6 +54,7 @@ def write_pool(path: Path, field: MovingField) -> None:
         if field.balance:
             file.attrs["balance"] = json.dumps(dataclasses.asdict(field.balance))
         file.create_dataset("temperature", data=field.temperature, chunks=True, shuffle=True, compression="gzip")
+        _write_measures(file, measure_pool(field))
 
 
 def read_pool(path: Path) -> MovingField:
@@ -74,6 +79,13 @@ def read_pool(path: Path) -> MovingField:
         raise MicrorunError(f"{path}: cannot be read as a melt pool ({error})") from None
     except MicrorunError as error:
         raise MicrorunError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+
+
+def _write_measures(file: h5py.File, pool: Pool) -> None:
+    file.attrs.update(width_um=pool.width_um, depth_um=pool.depth_um, length_um=pool.length_um, peak_k=pool.peak_k)
+    group = file.create_group("liquidus")
+    for name in ("fore_um", "back_um", "gradient_k_m", "growth_m_s", "cooling_k_s"):
+        group.create_dataset(name, data=getattr(pool.front, name).astype(np.float32))
 
 
 def _read(file: h5py.File) -> MovingField:
