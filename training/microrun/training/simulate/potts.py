@@ -235,19 +235,53 @@ def build_potts(build: Build, seed: int, threads: int | None = None) -> Iterator
     """
     spins = np.arange(np.prod(build.shape), dtype=np.int32).reshape(build.shape)
     mobility = build.pool.mobility()
-    accept = chances(build.temperature)
     reach = np.array([mobility.shape[0], mobility.shape[1] // 2, mobility.shape[2] // 2])
     with Workers(threads) as workers:
-        for sweep, centre in enumerate(build.path()):
-            corner = centre - reach
-            layers = spins[: centre[0]]  # what lies above is not there yet
-            first, end = np.maximum(corner, 0), np.minimum(corner + mobility.shape, layers.shape)
-            melting, moving = (np.uint64(sweep_key(seed, 2 * sweep + part)) for part in range(2))
-            workers.run(melt, np.stack([first, end, np.ones(3, np.int64)], axis=1), melting, mobility, corner, layers)
-            for colour in product((0, 1), repeat=3):
-                window = np.stack([first + (colour - first) % 2, end, np.full(3, 2)], axis=1)
-                workers.run(sweep_mobile, window, moving, accept, mobility, corner, layers)
+        sweeps = PoolSweeps(seed, chances(build.temperature), workers)
+        for number, centre in enumerate(build.path()):
+            sweeps.run(number, mobility, centre - reach, spins[: centre[0]])  # what lies above is not there yet
             yield spins
+
+
+@dataclass(frozen=True)
+class PoolSweeps:
+    """Sweeps of a volume around a melt pool.
+
+    Parameters
+    ----------
+    seed
+        Of all that is drawn.
+    accept
+        (27,) uint64 of `chances`.
+    workers
+        Threads; spins do not depend on their number.
+    """
+
+    seed: int
+    accept: NDArray[np.uint64]
+    workers: Workers
+
+    def run(self, number: int, mobility: NDArray[np.int32], corner: NDArray[np.int64], spins: Spins) -> None:
+        """Melt what lies in the pool, and let all that is mobile try one flip.
+
+        Parameters
+        ----------
+        number
+            Of the sweep: another one draws anew.
+        mobility
+            (D, W, L) int32 as of `MeltPool.mobility`.
+        corner
+            (3,) int64: where in the volume the first voxel of `mobility` lies. What reaches out of it does nothing.
+        spins
+            (Z, Y, X) int32, changed in place.
+        """
+        first, end = np.maximum(corner, 0), np.minimum(corner + mobility.shape, spins.shape)
+        melting, moving = (np.uint64(sweep_key(self.seed, 2 * number + part)) for part in range(2))
+        whole = np.stack([first, end, np.ones(3, np.int64)], axis=1)
+        self.workers.run(melt, whole, melting, mobility, corner, spins)
+        for colour in product((0, 1), repeat=3):
+            window = np.stack([first + (colour - first) % 2, end, np.full(3, 2)], axis=1)
+            self.workers.run(sweep_mobile, window, moving, self.accept, mobility, corner, spins)
 
 
 def chances(temperature: float) -> NDArray[np.uint64]:
