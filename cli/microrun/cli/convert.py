@@ -48,7 +48,12 @@ def convert(
     sections: microrun sections, microrun train sections.
     """
     if to == "sections":
-        given = {"--features": features, "--values": values, "--voxel-um": voxel_um, "--dataset": dataset}
+        given: dict[str, object] = {
+            "--features": features,
+            "--values": values,
+            "--voxel-um": voxel_um,
+            "--dataset": dataset,
+        }
         _refuse("sections", to, given)
         _convert_maps(source, out or source.with_suffix(".h5"), overwrite)
         return

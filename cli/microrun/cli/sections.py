@@ -96,14 +96,19 @@ def _print(report: Report, network: NetworkDistance | None) -> None:
     if report.overall:
         console.out.print("\nbeside the reference, means over conditions; by chance: between halves of the reference")
         console.print_rows(TITLES, overall_rows(report))
-        kid = f"needs {FEWEST} sections of a condition on both sides"
-        if report.distance is not None:
-            kid = f"{report.distance.value:.3g} (95 % of halves of the reference: below {report.distance.floor:.3g})"
-        console.out.print(f"KID on physics descriptors, mean over conditions: {kid}")
+        console.out.print(f"KID on physics descriptors, mean over conditions: {_kid(report)}")
     if network is not None:
         _print_network(network)
     if report.own.sections.plane == "across" and report.hatch_um is None:
         console.warning_line("the lean needs the distance of the tracks, which no file states; give --hatch-um")
+
+
+def _kid(report: Report) -> str:
+    distance = report.distance
+    if distance is None:
+        return f"needs {FEWEST} sections of a condition on both sides"
+    floor = "unknown, of too few" if math.isnan(distance.floor) else f"below {distance.floor:.3g}"
+    return f"{distance.value:.3g} (95 % of halves of the reference: {floor})"
 
 
 def _print_network(network: NetworkDistance) -> None:

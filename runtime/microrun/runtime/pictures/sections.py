@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from microrun.runtime.array_types import Float64
 from microrun.runtime.pictures.panels import nice_length
 from microrun.runtime.pictures.part_sections import draw_colour_key
 from microrun.runtime.sections.distributions import Estimate, count_in_bins, draw_groups
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 OWN, REFERENCE = "tab:blue", "tab:orange"
 MOST_COLUMNS = 8  # conditions in one picture; of more, some that are spread evenly are shown
 PANEL = 1.9  # inches
+MARGINS = (0.35, 1.5, 0.35, 0.4)  # inches: left, right with the colour key, below, above
+THUMBNAIL = 0.15  # of the plane of speed and power, the side of a section in it
 SHOWN = 0.99  # of the values lie within a histogram's bins
 
 
@@ -46,9 +49,9 @@ def draw_representatives(report: Report) -> Figure:
             show_section(axis, side.sections, nearest_to_mean(side, at[condition]))
             if row is axes[0]:
                 axis.set_title(str(condition), fontsize=8)
-        row[0].set_ylabel(side.sections.origin, fontsize=8)
+        row[0].set_ylabel(_name(report, side), fontsize=8)
     add_scale(axes[-1][0], report.own.sections)
-    _add_key(figure, axes)
+    _add_key(axes)
     return figure
 
 
@@ -62,24 +65,60 @@ def draw_process_map(sections: SectionSet) -> Figure:
     sections
         A set; each condition shows its first section.
     """
-    powers, speeds = (np.unique(values.round(5)) for values in (sections.power_w, sections.speed_m_s))
-    if len(powers) * len(speeds) == 1:
-        figure, axes = _make_grid(1, min(len(sections), MOST_COLUMNS))
-        for number, axis in enumerate(axes[0]):
-            show_section(axis, sections, number)
-        figure.suptitle(f"{powers[0]:g} W, {speeds[0]:g} m/s", fontsize=9)
-    else:
-        figure, axes = _make_grid(len(powers), len(speeds))
-        for row, power in zip(axes[::-1], powers, strict=True):
-            for axis, speed in zip(row, speeds, strict=True):
-                here = np.isclose(sections.power_w, power, atol=1e-4) & np.isclose(sections.speed_m_s, speed, atol=1e-4)
-                if here.any():
-                    show_section(axis, sections, int(here.argmax()))
-            row[0].set_ylabel(f"{power:g} W", fontsize=9)
-        for axis, speed in zip(axes[-1], speeds, strict=True):
-            axis.set_xlabel(f"{speed:g} m/s", fontsize=9)
+    pairs = np.stack([sections.power_w, sections.speed_m_s], axis=1).round(5)
+    conditions, first = np.unique(pairs, axis=0, return_index=True)
+    powers, speeds = np.unique(conditions[:, 0]), np.unique(conditions[:, 1])
+    if len(conditions) == 1:
+        return _draw_row(sections)
+    if len(conditions) * 2 < len(powers) * len(speeds):
+        return _draw_scattered(sections, conditions, first)
+    figure, axes = _make_grid(len(powers), len(speeds))
+    for (power, speed), number in zip(conditions, first, strict=True):
+        axis = axes[len(powers) - 1 - int(np.searchsorted(powers, power))][int(np.searchsorted(speeds, speed))]
+        show_section(axis, sections, int(number))
+    for row, power in zip(axes[::-1], powers, strict=True):
+        row[0].set_ylabel(f"{power:g} W", fontsize=9)
+    for axis, speed in zip(axes[-1], speeds, strict=True):
+        axis.set_xlabel(f"{speed:g} m/s", fontsize=9)
+    add_scale(next(axis for row in axes for axis in row if axis.images), sections)
+    _add_key(axes)
+    return figure
+
+
+def _draw_row(sections: SectionSet) -> Figure:
+    figure, axes = _make_grid(1, min(len(sections), MOST_COLUMNS))
+    for number, axis in enumerate(axes[0]):
+        show_section(axis, sections, number)
+    figure.suptitle(f"{sections.power_w[0]:g} W, {sections.speed_m_s[0]:g} m/s", fontsize=9)
     add_scale(axes[0][0], sections)
-    _add_key(figure, axes)
+    _add_key(axes)
+    return figure
+
+
+def _draw_scattered(sections: SectionSet, conditions: Float64, first: NDArray[np.int64]) -> Figure:
+    """Sections at their places in the plane of speed and power; those that would hide another are points."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((9.5, 8))
+    plane = figure.add_axes((0.08, 0.08, 0.72, 0.88))
+    low, high = conditions.min(axis=0), conditions.max(axis=0)
+    margin = 0.12 * np.maximum(high - low, 1e-6)
+    plane.set(xlim=(low[1] - margin[1], high[1] + margin[1]), ylim=(low[0] - margin[0], high[0] + margin[0]))
+    plane.set(xlabel="speed, m/s", ylabel="power, W")
+    plane.plot(conditions[:, 1], conditions[:, 0], "k.", ms=4)
+    shown: list[Float64] = []
+    for condition, number in zip(conditions, first, strict=True):
+        place = (condition[::-1] - (low - margin)[::-1]) / ((high - low) + 2 * margin)[::-1]
+        if all(np.abs(place - other).max() > THUMBNAIL for other in shown):
+            shown.append(place)
+            axis = plane.inset_axes((*(place - THUMBNAIL / 2), THUMBNAIL * 0.98, THUMBNAIL * 0.98))
+            show_section(axis, sections, int(number))
+            if len(shown) == 1:
+                add_scale(axis, sections)
+    left_out = len(conditions) - len(shown)
+    if left_out:
+        plane.set_title(f"{left_out} of {len(conditions)} conditions, too near to another, are points", fontsize=9)
+    draw_colour_key(figure.add_axes((0.83, 0.7, 0.15, 0.2)))
     return figure
 
 
@@ -107,8 +146,7 @@ def draw_section_histograms(report: Report) -> Figure:
             low, high = np.quantile(drawn @ counts / drawn.sum(axis=1, keepdims=True), (0.025, 0.975), axis=0)
             mean, middle = counts.mean(axis=0), edges[:-1] + measure.bin_width * (0.5 + shift)
             width = measure.bin_width * (0.4 if len(parts) > 1 else 0.8)
-            name = "sections" if side is report.own else "reference"
-            label = f"{name}: {side.sections.origin} ({len(part.groups):,})"
+            label = f"{_name(report, side)} ({len(part.groups):,})"
             error = np.maximum([mean - low, high - mean], 0)
             axis.bar(middle, mean, width, yerr=error, color=colour, ecolor="0.3", error_kw={"lw": 0.8}, label=label)
         axis.set(xlim=(edges[0], edges[-1]), xlabel=measure.title, ylabel="count a section")
@@ -182,7 +220,6 @@ def show_section(axis: Axes, sections: SectionSet, number: int) -> None:
     picture = paint_orientations(sections.orientation[number], sections.euler)
     extent = (0, cols * sections.step_um, rows * sections.step_um, 0)
     axis.imshow(picture, extent=extent, interpolation="nearest")
-    axis.axis("on")
     axis.set(xticks=[], yticks=[])
 
 
@@ -212,21 +249,26 @@ def _rectangle(corner: tuple[float, float], width: float, height: float, colour:
 
 def _make_grid(rows: int, columns: int) -> tuple[Figure, Sequence[Sequence[Axes]]]:
     from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    size = (PANEL * columns + 1.5, PANEL * rows + 0.5)
-    figure = Figure(size, layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03))
-    axes = figure.subplots(rows, columns, squeeze=False)
+    left, right, below, above = MARGINS
+    wide, high = PANEL * columns + left + right, PANEL * rows + below + above
+    figure = Figure((wide, high))
+    place = {"left": left / wide, "right": 1 - right / wide, "bottom": below / high, "top": 1 - above / high}
+    axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=place | {"wspace": 0.05, "hspace": 0.05})
     for axis in axes.ravel():
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
     return figure, axes.tolist()
 
 
-def _add_key(figure: Figure, axes: Sequence[Sequence[Axes]]) -> None:
+def _add_key(axes: Sequence[Sequence[Axes]]) -> None:
     """Colours of directions along the build direction, beside the grid."""
     last = axes[0][-1]
-    draw_colour_key(last.inset_axes((1.12, 0.1, 0.55, 0.55)))
+    draw_colour_key(last.inset_axes((1.1, 0.2, 0.6, 0.6)))
+
+
+def _name(report: Report, side: Measured) -> str:
+    return f"{'sections' if side is report.own else 'reference'}: {side.sections.origin}"
 
 
 def _spread(conditions: Sequence[Condition], most: int) -> Sequence[Condition]:
