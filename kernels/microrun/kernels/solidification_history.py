@@ -114,9 +114,8 @@ def advance_history(rows: Any, eta: Any, hot: Any, events: Any, moment: Any, ste
     for row in range(rows[0], rows[1]):
         cell, event = hot.cell[row], hot.event[row]
         elapsed = moment.time_s - events.liquid_s[event]
-        temperature = hottest
-        if elapsed >= 0:
-            temperature = np.float32(max(step.liquidus - events.rate[event] * elapsed, 0.0))
+        cooled = np.float32(max(step.liquidus - events.rate[event] * elapsed, 0.0))
+        temperature = cooled if elapsed >= 0 else hottest
         if temperature <= moment.hot_k:
             mark[row] = COLD
             for o in range(ORIENTATIONS):
