@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -93,3 +95,12 @@ def test_all_measures_in_micrometres() -> None:
     np.testing.assert_array_equal(measured["area_um2"].values, [360, 540] * 2)
     np.testing.assert_allclose(measured["aspect"].values, [10 / 4, 10 / 6] * 2)
     np.testing.assert_allclose(mean_by_section(measured["area_um2"], 2), [450, 450])
+
+
+def test_the_documentation_states_the_bins() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "sections-measures.md").read_text()
+    for measure in MEASURES.values():
+        line = next(line for line in text.splitlines() if line.startswith(f"| {measure.title} |"))
+        bins = line.split("|")[3].replace(",", "").split()
+        assert (float(bins[0]), float(bins[-1])) == (measure.bin_width, measure.first_edge)
+        assert line.rstrip(" |").endswith(f"first {measure.compared}")
