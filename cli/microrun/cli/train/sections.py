@@ -33,7 +33,7 @@ Representation = Annotated[
 ]
 Embedding = Annotated[
     Literal["perceptron", "fourier"] | None,
-    typer.Option(help="How power and speed enter a new network.", show_default="perceptron; published: fourier"),
+    typer.Option(help="How power and speed enter a new network.", show_default="perceptron"),
 ]
 WINDOW = {"show_default": "that of the data, or of --from"}
 Power = Annotated[str | None, typer.Option(help="Window of training in W, LOW:HIGH.", **WINDOW)]
