@@ -7,6 +7,7 @@ numbers an event, float64, the lowest byte first, and nothing else.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def read_exaca(path: Path, process: Process, material: Material) -> tuple[Histor
         raise MicrorunError(f"{path}: holds no melting event")
     _check_values(path, rows)
     unique = np.unique(rows, axis=0)
-    notes = [] if len(unique) == len(rows) else [f"{len(rows) - len(unique):,} lines that stood there twice left out"]
+    notes = [] if len(unique) == len(rows) else [f"lines that stood there twice, left out: {len(rows) - len(unique):,}"]
     place, step_um = _find_lattice(path, unique[:, :3])
     times = unique[:, 3:]
     _check_overlaps(path, place, times)
@@ -72,7 +73,7 @@ def read_exaca(path: Path, process: Process, material: Material) -> tuple[Histor
         )
     if len(gaps):
         place, times = _fill_gaps(place, times, gaps)
-        notes.append(f"{len(gaps):,} gaps filled with the events of the point before them along x")
+        notes.append(f"points missing, filled with the events of the one before along x: {len(gaps):,}")
     order = np.lexsort((place[:, 2], place[:, 1], place[:, 0], times[:, 0]))
     melt_s, liquid_s, rate = np.ascontiguousarray(times[order].T)
     return History(np.ascontiguousarray(place[order]), melt_s, liquid_s, rate, step_um, process, material), notes
@@ -101,14 +102,18 @@ def _read_text(path: Path) -> Float64:
                     f"{path}: the first line names the columns {','.join(COLUMNS)} (ts for tl), in m, s and K/s; got "
                     f"{','.join(titles)[:80]!r}"
                 )
-            rows = np.loadtxt(file, delimiter=",", ndmin=2).reshape(-1, len(COLUMNS))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of a file without events, which is refused below
+                rows = np.loadtxt(file, delimiter=",", ndmin=2)
     except OSError as error:
         raise MicrorunError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise MicrorunError(
             f"{path}: below the titles, lines of {len(COLUMNS)} numbers ({first_line(error)})"
         ) from None
-    return rows[:, [titles.index(name) for name in COLUMNS]]
+    if rows.size and rows.shape[1] != len(COLUMNS):
+        raise MicrorunError(f"{path}: below the titles, lines of {len(COLUMNS)} numbers; got {rows.shape[1]}")
+    return rows.reshape(-1, len(COLUMNS))[:, [titles.index(name) for name in COLUMNS]]
 
 
 def _check_values(path: Path, rows: Float64) -> None:
@@ -132,11 +137,10 @@ def _check_values(path: Path, rows: Float64) -> None:
 def _find_lattice(path: Path, positions: Float64) -> tuple[NDArray[np.int32], float]:
     """Place of each position on a cubic lattice, z, y, x, and its step in µm."""
     low = positions.min(axis=0)
-    steps = [_median_step(axis) for axis in positions.T]
-    known = [step for step in steps if step]
-    if not known:
+    counts, steps = zip(*map(_median_step, positions.T), strict=True)
+    if not any(steps):
         raise MicrorunError(f"{path}: all events are at one point; the step of a lattice cannot be told")
-    step = min(known)
+    step = max(zip(counts, steps, strict=True))[1]  # of the axis that shows it most often
     where = f"{path}: points stand {' × '.join(f'{one * 1e6:.4g}' if one else 'one' for one in steps)} µm apart"
     if not FINEST_UM <= round(step * 1e6, 6) <= COARSEST_UM:
         raise MicrorunError(f"{where}; expected positions in m on a cubic lattice of {FINEST_UM:g} to {COARSEST_UM:g} "
@@ -158,11 +162,11 @@ def _find_lattice(path: Path, positions: Float64) -> tuple[NDArray[np.int32], fl
     return np.ascontiguousarray(place[:, ::-1].astype(np.int32)), float(f"{step * 1e6:.6g}")
 
 
-def _median_step(values: Float64) -> float:
-    """The usual distance between neighbouring positions along an axis; 0 where there is one only."""
+def _median_step(values: Float64) -> tuple[int, float]:
+    """How many steps there are between positions along an axis, and how long they usually are; 0 without any."""
     apart = np.diff(np.unique(values))
     apart = apart[apart > SAME_M]
-    return float(np.median(apart)) if len(apart) else 0.0
+    return len(apart), float(np.median(apart)) if len(apart) else 0.0
 
 
 def _check_overlaps(path: Path, place: NDArray[np.int32], times: Float64) -> None:

@@ -22,6 +22,7 @@ LENGTHS = {"m": 1e6, "mm": 1e3, "um": 1.0}  # in µm
 FREEZING_K = 273.15
 COLDEST_K, HOTTEST_K = 200.0, 20_000.0  # beyond, temperatures are not in K
 FINEST_UM = 2.0  # cells that are finer add nothing to the phase field's
+COARSEST_UM = 50.0  # a pool is no wider than a few such cells
 MOST_CELLS = 1 << 28
 ALIKE = 1e-3  # part of a cell by which grids may differ and be called the same
 
@@ -134,9 +135,11 @@ def _choose_cells(path: Path, grid: Grid, material: Material) -> tuple[float, tu
     depth, half, length = (
         int(way / step + ALIKE) for way in (top - bottom, min(middle - left, right - middle), high - low)
     )
-    if min(depth, half, length) < 1 or 2 * depth * half * length > MOST_CELLS:
-        raise MicrorunError(f"{path}: makes {depth:,} × {2 * half:,} × {length:,} cells of {step:g} µm; expected 1 to "
-                            f"{MOST_CELLS:,} in all: are lengths in the unit that is stated?")  # fmt: skip
+    if min(depth, half, length) < 1 or 2 * depth * half * length > MOST_CELLS or step > COARSEST_UM:
+        raise MicrorunError(
+            f"{path}: makes {depth:,} × {2 * half:,} × {length:,} cells of {step:g} µm; expected up to "
+            f"{MOST_CELLS:,} of at most {COARSEST_UM:g} µm: are lengths in the unit that is stated?"
+        )
     starts = top - depth * step, middle - half * step, low
     counts = depth, 2 * half, length
     return step, tuple(
