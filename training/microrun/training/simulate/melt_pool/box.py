@@ -59,7 +59,7 @@ class Box:
             Which of its faces move out.
         """
         depth, rows, cols = self.shape
-        more = 2 * round(self.laser_cells / 4) if back else 0
+        more = _more(self.laser_cells, back) - self.laser_cells
         return Box((_more(depth, bottom), _more(rows, side), cols + more), self.step_um, self.laser_cells + more)
 
     def check(self) -> None:
@@ -174,4 +174,4 @@ def _gaussian_shares(edges: Float64, width: float) -> Float64:
 
 
 def _more(side: int, grows: bool) -> int:
-    return side + 2 * round(side / 4) if grows else side
+    return side + 2 * max(1, round(side / 4)) if grows else side

@@ -98,7 +98,7 @@ def measure_pool(field: MovingField) -> Pool:
     length = 0.0
     if len(molten):
         fore, back = length_above(top[molten[0] :], liquidus), length_above(top[molten[-1] :: -1], liquidus)
-        length = fore + back - (molten[-1] - molten[0] + 1)
+        length = fore + back - float(molten[-1] - molten[0] + 1)
     return Pool(
         2 * step * max(length_above(column, liquidus) for column in half[-1].T),
         step * max(length_above(column[::-1], liquidus) for column in half[:, 0].T),

@@ -21,7 +21,7 @@ from microrun.training.simulate.workers import Workers
 
 STEP_UM = 4.0
 STRETCH_UM = 20.0  # of the way, after which fields are compared
-GROWTHS = 4  # times that a box grows
+GROWTHS = 6  # times that a box grows
 
 
 class _Settling(NamedTuple):
