@@ -35,6 +35,12 @@ def reference(tmp_path: Path) -> Path:
     return write(tmp_path / "real.h5", 1, origin="measured")
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the pictures out, which take longest."""
+    monkeypatch.setattr("microrun.cli.sections._draw", lambda *_: [])
+
+
 def test_sections_are_measured(microrun: Microrun, sections: Path, tmp_path: Path) -> None:
     ran = microrun("sections", sections)
     assert (ran.code, ran.err) == (0, "")
@@ -49,6 +55,7 @@ def test_sections_are_measured(microrun: Microrun, sections: Path, tmp_path: Pat
     assert whole["sections"]["count"] == 12
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_sections_are_compared(microrun: Microrun, sections: Path, reference: Path, tmp_path: Path) -> None:
     ran = microrun("sections", sections, "--reference", reference, "--out", tmp_path / "made" / "here")
     assert (ran.code, ran.err) == (0, "")
@@ -60,6 +67,7 @@ def test_sections_are_compared(microrun: Microrun, sections: Path, reference: Pa
     assert together == {*MEASURES, "descriptors"}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_conditions_of_one_side_are_named(microrun: Microrun, sections: Path, tmp_path: Path) -> None:
     other = write(tmp_path / "other.h5", 2, power_w=np.repeat([150.0, 180.0], 6))
     ran = microrun("sections", sections, "--reference", other)
@@ -67,6 +75,7 @@ def test_conditions_of_one_side_are_named(microrun: Microrun, sections: Path, tm
     assert "left out of the comparison: 100 W, 0.9 m/s; 180 W, 0.9 m/s" in ran.err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_fid_comes_from_the_users_network_alone(
     microrun: Microrun, sections: Path, reference: Path, tmp_path: Path
 ) -> None:
@@ -81,6 +90,7 @@ def test_fid_comes_from_the_users_network_alone(
     check_refused(wrong, "none is downloaded")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_lean_asks_for_the_hatch(microrun: Microrun, reference: Path) -> None:
     assert "give --hatch-um" in microrun("sections", reference).err
     assert microrun("sections", reference, "--hatch-um", 50).err == ""

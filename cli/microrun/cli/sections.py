@@ -88,6 +88,9 @@ def _print(report: Report, network: NetworkDistance | None) -> None:
             console.out.print(f"{title:<9} {_summary(side)}")
     by = "grain ids" if report.by_id else "orientations (of twenty random ones, every twentieth border is not seen)"
     console.out.print(f"grains    told apart by {by}")
+    alone = sum(one.cases == 1 < one.sections for one in report.conditions)
+    if alone and report.own.sections.origin != "sample":
+        console.out.print(f"intervals of {alone} conditions are of the sections of one case, and thus too narrow")
     if report.unmatched:
         left_out = "; ".join(map(str, report.unmatched))
         console.warning_line(f"on one side only, and left out of the comparison: {left_out}")

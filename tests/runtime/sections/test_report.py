@@ -73,6 +73,14 @@ def test_mirrored_and_recoloured_sections_measure_the_same() -> None:
         assert one.conditions[0].means[name].value == pytest.approx(other.conditions[0].means[name].value)
 
 
+def test_every_condition_has_draws_of_its_own() -> None:
+    cells = draw_cells((6, 30, 30))
+    own = make_set(np.concatenate([cells, cells]), power_w=np.repeat([100.0, 150.0], 6))
+    one, other = finish(report_sections(own, own)).conditions
+    assert one.means["area_um2"].value == other.means["area_um2"].value
+    assert (one.compared["area_um2"].draws.mean != other.compared["area_um2"].draws.mean).any()
+
+
 def test_the_lean_needs_the_distance_of_tracks() -> None:
     own = make_sections((30,), (150,))
     assert finish(report_sections(own)).conditions[0].leaning is None

@@ -14,6 +14,7 @@ from microrun.runtime.errors import OutputError, SectionsError
 from microrun.runtime.sections.section_set import (
     ARRAYS,
     SectionSet,
+    find_hatch,
     held_planes,
     is_sections_file,
     read_sections,
@@ -159,6 +160,21 @@ def test_damaged_files_are_refused_in_one_line(path: Path, damage: Callable[[h5p
         read_sections(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("details", "hatch"),
+    [
+        ({"hatch_um": "80"}, 80.0),
+        ({"seed": "7", "plan": '{"tracks": 3, "hatch_um": 95.5}'}, 95.5),
+        ({"campaign": '{"plan": {"hatch_um": 100}}', "note": "{hatch_um: 3}"}, 100.0),
+        ({"hatch_um": "none"}, None),
+        ({"hatch_um": "-3"}, None),
+        ({}, None),
+    ],
+)
+def test_the_hatch_is_found_in_the_details(details: dict[str, str], hatch: float | None) -> None:
+    assert find_hatch(make_set(draw_cells((1, 4, 4)), details=details)) == hatch
 
 
 def test_files_that_are_no_hdf5(tmp_path: Path, path: Path) -> None:

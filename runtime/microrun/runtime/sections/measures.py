@@ -26,8 +26,6 @@ class Measure:
     ----------
     title, short
         Name and unit, for people.
-    paper
-        What the paper's table calls it.
     first_edge, bin_width
         Where the first bin of its histogram begins, and the width of all, in its unit.
     compared
@@ -36,17 +34,16 @@ class Measure:
 
     title: str
     short: str
-    paper: str
     first_edge: float
     bin_width: float
     compared: int
 
 
 MEASURES: Mapping[str, Measure] = {
-    "horizontal_um": Measure("horizontal intercept, µm", "horizontal, µm", "length", 0.0, 10.0, 5),
-    "vertical_um": Measure("vertical intercept, µm", "vertical, µm", "width", 0.0, 10.0, 5),
-    "area_um2": Measure("grain area, µm²", "area, µm²", "area", 0.0, 800.0, 5),
-    "aspect": Measure("aspect ratio", "aspect", "aspect ratio", 1.0, 0.5, 10),
+    "horizontal_um": Measure("horizontal intercept, µm", "horizontal, µm", 0.0, 10.0, 5),
+    "vertical_um": Measure("vertical intercept, µm", "vertical, µm", 0.0, 10.0, 5),
+    "area_um2": Measure("grain area, µm²", "area, µm²", 0.0, 800.0, 5),
+    "aspect": Measure("aspect ratio", "aspect", 1.0, 0.5, 10),
 }
 
 

@@ -52,6 +52,11 @@ class Condition:
     power_w: float
     speed_m_s: float
 
+    def seed(self, seed: int) -> int:
+        """Seed of this condition's own draws, so that they are independent of the others'."""
+        place = [seed, round(self.power_w * 10**POWER_DIGITS), round(self.speed_m_s * 10**SPEED_DIGITS)]
+        return int(np.random.SeedSequence(place).generate_state(1)[0])
+
     def __str__(self) -> str:
         return f"{self.power_w:.4g} W, {self.speed_m_s:.3g} m/s"
 
@@ -272,7 +277,7 @@ class _Pair:
 
 
 def _report_condition(condition: Condition, pair: _Pair, hatch_um: float | None, seed: int) -> ConditionReport:
-    ours, chosen = pair.ours, pair.chosen
+    ours, chosen, seed = pair.ours, pair.chosen, condition.seed(seed)
     sections, groups, borders = ours.sections, ours.groups(chosen), ours.borders.take(chosen)
     leaning = measure_along(borders, groups, seed) if sections.plane == "along" else None
     if sections.plane == "across" and hatch_um is not None:
