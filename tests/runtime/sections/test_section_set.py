@@ -162,6 +162,16 @@ def test_damaged_files_are_refused_in_one_line(path: Path, damage: Callable[[h5p
     assert "\n" not in str(caught.value)
 
 
+def test_cells_that_were_changed_on_disk_are_noticed(path: Path) -> None:
+    with h5py.File(path) as file:
+        chunk = file["across/orientation"].id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset + chunk.size // 2] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(SectionsError, match="damaged"):
+        read_sections(path)
+
+
 @pytest.mark.parametrize(
     ("details", "hatch"),
     [

@@ -189,7 +189,7 @@ def is_sections_file(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return bool(file.attrs.get("format") == FORMAT)
-    except (OSError, ValueError):
+    except (OSError, RuntimeError, ValueError):
         return False
 
 
@@ -224,9 +224,9 @@ def _opened(path: Path) -> h5py.File:
         raise SectionsError(f"{path}: no such file")
     try:
         file = h5py.File(path, "r")
-    except OSError as error:
+        kind = file.attrs.get("format")
+    except (OSError, RuntimeError) as error:
         raise SectionsError(f"{path}: is no HDF5 file, or a damaged one ({error})") from None
-    kind = file.attrs.get("format")
     if kind != FORMAT:
         file.close()
         came = f"is {kind!r}" if isinstance(kind, str) else "does not say what it is"
@@ -244,7 +244,8 @@ def _write_group(group: h5py.Group, one: SectionSet) -> None:
             group.create_dataset(name, data=values)
             continue
         chunks = (min(CHUNK, len(values)), *values.shape[1:])
-        group.create_dataset(name, data=values, chunks=chunks, shuffle=True, compression="gzip", compression_opts=2)
+        settings = {"shuffle": True, "compression": "gzip", "compression_opts": 2, "fletcher32": True}
+        group.create_dataset(name, data=values, chunks=chunks, **settings)
 
 
 def _read_group(group: h5py.Group, plane: Plane) -> SectionSet:
