@@ -184,6 +184,26 @@ def generate(
     _report("blocks of 32³", out, [machine_table()], networks, volumes)
 
 
+@app.command()
+def solidify(
+    threads: Annotated[int | None, typer.Option(min=1, help="All cores by default.")] = None,
+    repeats: Repeats = 5,
+    out: Json = None,
+) -> None:
+    """Measure the phase field of solidification against the paper's equations in NumPy, on the same box.
+
+    All cells of the box are hot, with 20 order parameters each; both come to the same values, or the measurement
+    ends. "of memory" is the share of the speed at which order parameters could be read and written once. Nothing
+    else should run meanwhile.
+    """
+    from microrun.cli.bench.solidify import measure_solidification
+
+    _check_out(out)
+    with console.err.status("memory") as status:
+        machine, *tables = _watch(measure_solidification(threads or count_cores(), repeats), status)
+    _report("solidification", out, [machine], tables)
+
+
 @contextmanager
 def _workplace(doing: str) -> Iterator[tuple[Path, ExitStack, Status]]:
     """A folder, what closes engines before it is removed, and a line that says what is being done."""

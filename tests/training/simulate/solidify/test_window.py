@@ -16,7 +16,10 @@ def test_the_window_holds_all_that_is_hot_and_lies_as_the_field_does():
     assert temperature.dtype == np.float32
     assert temperature.shape[1] % 2 == 0
     np.testing.assert_allclose(temperature, temperature[:, ::-1], rtol=1e-5)  # as wide on either side
-    hot_field, hot = (field.temperature > STEEL_LAWS.hot_k).sum() * 4.0**3, (temperature > STEEL_LAWS.hot_k).sum() * 2.0**3
+    hot_field, hot = (
+        (field.temperature > STEEL_LAWS.hot_k).sum() * 4.0**3,
+        (temperature > STEEL_LAWS.hot_k).sum() * 2.0**3,
+    )
     assert hot == pytest.approx(hot_field, rel=0.05)
     assert temperature[-1].max() == pytest.approx(field.temperature.max(), rel=0.01)
 
@@ -27,7 +30,9 @@ def test_a_linear_field_is_interpolated_exactly():
     along = np.linspace(1300, 1900, length) + np.zeros((depth, width, 1))
     inside = np.zeros((depth, width, length), bool)
     inside[4:, 4:-4, 6:-6] = True
-    window = cut_window(dataclasses.replace(field, temperature=np.where(inside, along, 300).astype(np.float32)), STEEL_LAWS, 2.0)
+    window = cut_window(
+        dataclasses.replace(field, temperature=np.where(inside, along, 300).astype(np.float32)), STEEL_LAWS, 2.0
+    )
     middle = window.table.temperature[-4, window.shape[1] // 2]
     steps = np.diff(middle[(middle > 1450) & (middle < 1750)])
     np.testing.assert_allclose(steps, (1900 - 1300) / (length - 1) / 2, atol=0.01)

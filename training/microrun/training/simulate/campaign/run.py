@@ -23,6 +23,7 @@ from microrun.training.simulate.melt_pool.field import FieldKind
 from microrun.training.simulate.melt_pool.material import STEEL_316L, Material
 from microrun.training.simulate.melt_pool.process import Process
 from microrun.training.simulate.melt_pool.solve import compute_field
+from microrun.training.simulate.solidify import sections
 from microrun.training.simulate.solidify.build import build_part
 from microrun.training.simulate.solidify.laws import STEEL_LAWS, Laws
 from microrun.training.simulate.solidify.plan import Plan
@@ -82,7 +83,9 @@ def simulate_case(campaign: Campaign, case: Case) -> list[SectionSet]:
     except MicrorunError as error:
         raise MicrorunError(f"{case.name}: {error}") from None
     details = {SETTINGS: campaign.describe(case)}
-    return [dataclasses.replace(one, details={**one.details, **details}) for one in cut_sections(part, case.number)]
+    made = cut_sections(part, case.number)
+    _check_sizes(made, case)
+    return [dataclasses.replace(one, details={**one.details, **details}) for one in made]
 
 
 def run_campaign(campaign: Campaign, cases: Sequence[Case], folder: Path, executor: Executor) -> Job[list[Path]]:
@@ -160,6 +163,17 @@ def local_processes() -> Iterator[Executor]:
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _check_sizes(made: Sequence[SectionSet], case: Case) -> None:
+    """Refuse sections that are smaller than all are to be: those of all cases are one array."""
+    for one, side in zip(made, (sections.ACROSS, sections.ALONG), strict=True):
+        if one.orientation.shape[1:] != (side, side):
+            rows, columns = one.orientation.shape[1:]
+            raise MicrorunError(
+                f"{case.name}: sections {one.plane} are to show {side}×{side} cells, its part only {rows}×{columns}; "
+                "take more layers, tracks or substrate, or a greater length"
+            )
 
 
 def _is_done(path: Path, settings: str) -> bool:
