@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import h5py
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

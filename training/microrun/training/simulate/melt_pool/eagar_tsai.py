@@ -9,6 +9,7 @@ a depth of 0 it is the published formula.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ def temperature_at(x: Float64, y: Float64, z: Float64, process: Process, materia
     diffusivity, speed = material.diffusivity(kelvin), process.speed_m_s
     variance, deep = (process.beam_radius_um * 1e-6 / 2) ** 2, process.depth_um * 1e-6
     longest = 2 * max(-x.min(), 0) / speed + 40 * diffusivity / speed**2 + 8 * math.sqrt(variance) / speed
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    nodes, weights = _nodes()
     root = (nodes + 1) / 2 * math.sqrt(longest)  # the integrand is smooth in the root of time
     time = root**2
     spread = 2 * diffusivity * time + variance
@@ -78,3 +79,10 @@ def temperature_at(x: Float64, y: Float64, z: Float64, process: Process, materia
     columns = (across[:, :, None] * along[:, None, :]).reshape(NODES, -1)
     rise: Float64 = (down.T @ columns).reshape(len(z), len(y), len(x))
     return process.preheat_k + rise
+
+
+@cache
+def _nodes() -> tuple[Float64, Float64]:
+    """Places and weights of Gauss-Legendre, which take longer to find than a field."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    return nodes.astype(np.float64), weights.astype(np.float64)
