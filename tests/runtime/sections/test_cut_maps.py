@@ -9,6 +9,7 @@ from map_files import blocks
 from microrun.runtime.errors import SectionsError
 from microrun.runtime.sections.cut_maps import choose_orientations, cut_map, resample
 from microrun.runtime.sections.grain_map import GrainMap
+from microrun.runtime.sections.section_set import PLANES
 
 
 @pytest.mark.parametrize("step", [0.5, 1.0, 2.0, 3.0])
@@ -48,12 +49,14 @@ def test_maps_are_cut_side_by_side_and_the_rest_is_counted() -> None:
     assert (other.orientation != cut.orientation).any()
 
 
-def test_sections_along_lie_at_the_surface() -> None:
-    grain = blocks(150, 200, 10)
+def test_sections_begin_at_the_surface() -> None:
+    grain = blocks(250, 200, 10)
     grain[:40] = -1
-    cut = cut_map(GrainMap(grain, (2.0, 2.0)), "along", "a", 0)
-    assert cut.grain.shape == (3, 64, 64)
-    np.testing.assert_array_equal(cut.grain[1], grain[40:104, 64:128])
+    along, across = (cut_map(GrainMap(grain, (2.0, 2.0)), plane, "a", 0) for plane in PLANES[::-1])
+    assert along.grain.shape == (3, 64, 64)
+    np.testing.assert_array_equal(along.grain[1], grain[40:104, 64:128])
+    assert across.grain.shape == (4, 100, 100)
+    np.testing.assert_array_equal(across.grain[0], grain[40:140, :100])
 
 
 def test_what_is_not_indexed_is_filled_or_left_out() -> None:

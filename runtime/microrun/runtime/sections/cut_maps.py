@@ -44,8 +44,8 @@ def cut_map(measured: GrainMap, plane: Plane, source: str, seed: int) -> Cut:
     """Cut a map into sections side by side.
 
     The map is brought to cells of 2 µm, each with the grain of the nearest point; points without a grain take the
-    nearest one. Sections along the tracks lie at the surface, which is the first row with a grain in half of its
-    points; those across fill the map from the top.
+    nearest one. Sections begin at the surface, which is the first row with a grain in half of its points; those along
+    the tracks lie there alone, those across fill the map downwards.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def cut_map(measured: GrainMap, plane: Plane, source: str, seed: int) -> Cut:
     cells, missing = resample(measured)
     side = SIDES[plane]
     covered = np.flatnonzero((~missing).mean(axis=1) >= 0.5)
-    top = int(covered[0]) if plane == "along" and covered.size else 0
+    top = int(covered[0]) if covered.size else 0
     down = 1 if plane == "along" else (len(cells) - top) // side
     across = cells.shape[1] // side
     if len(cells) - top < side or not across:
