@@ -14,6 +14,8 @@ from microrun.runtime.engines.engine import Device, EngineRequest, Precision
 from microrun.runtime.engines.open import open_denoiser
 from microrun.runtime.errors import MicrorunError, OutputError
 from microrun.runtime.generation.sampling import Sampling
+from microrun.runtime.pictures.panels import save_figure
+from microrun.runtime.pictures.sections import draw_process_map
 from microrun.runtime.sections.sample import SampleRequest, check_model, sample_sections, scale_points
 from microrun.runtime.sections.section_set import SectionSet, write_sections
 
@@ -60,6 +62,7 @@ def sample(
         with console.progress_bar("drawing", "evaluations") as bar:
             drawn = console.watch(sample_sections(denoiser, request), bar)
     write_sections(out, [drawn])
+    save_figure(draw_process_map(drawn), out.with_suffix(".png"))
     _print(drawn, request, out)
 
 
@@ -67,7 +70,7 @@ def _print(drawn: SectionSet, request: SampleRequest, out: Path) -> None:
     unclear = float(drawn.details["unclear_cells"])
     console.out.print(f"drew     {len(drawn):,} sections, {request.count} of each of {len(request.points)} conditions")
     console.out.print(f"unclear  {unclear:.2%} of the cells are near no orientation, and got the nearest")
-    console.out.print(f"wrote    {out}")
+    console.out.print(f"wrote    {out} and {out.with_suffix('.png').name}")
     console.out.print(f"next     microrun sections {out}")
 
 

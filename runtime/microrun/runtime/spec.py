@@ -74,6 +74,8 @@ class Diffusion:
         What a sample is conditioned on, in the order of the network's input.
     plane, step_um
         Of sections: "across" or "along" the tracks, and the edge of a cell in µm.
+    hatch_um
+        Of sections: distance of the tracks in µm; 0 if it is not known.
     palette
         Of sections in colours: (red, green, blue) of each orientation, from −1 to 1; empty where codes are bits.
     """
@@ -84,6 +86,7 @@ class Diffusion:
     conditions: tuple[Condition, ...] = ()
     plane: Plane = ""
     step_um: float = 0.0
+    hatch_um: float = 0.0
     palette: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ from microrun.runtime.generation.crew import Crew, Drawing
 from microrun.runtime.generation.sampling import Sampling, tabulate_steps
 from microrun.runtime.progress import Job, Progress
 from microrun.runtime.sections.orientations import TABLE_1
-from microrun.runtime.sections.section_set import SectionSet
+from microrun.runtime.sections.section_set import HATCH, SectionSet
 from microrun.runtime.spec import Diffusion
 
 POLL_S = 0.2
@@ -225,8 +225,8 @@ def pairwise_gap(codes: Float32) -> float:
 
 
 def _details(denoiser: Denoiser, request: SampleRequest, unclear: float) -> dict[str, str]:
-    sampling, info = request.sampling, denoiser.info
-    return {
+    sampling, info, hatch_um = request.sampling, denoiser.info, denoiser.diffusion.hatch_um
+    details = {
         "model": denoiser.spec.name,
         "model_sha256": info.sha256,
         "trained_on": denoiser.spec.training.data,
@@ -237,3 +237,4 @@ def _details(denoiser: Denoiser, request: SampleRequest, unclear: float) -> dict
         "extrapolated": "yes" if request.extrapolate else "no",
         "unclear_cells": f"{unclear:.5f}",
     }
+    return details | ({HATCH: f"{hatch_um:g}"} if hatch_um else {})

@@ -120,7 +120,7 @@ class SectionConfig(DenoiserConfig):
         palette = 2 * ipf_colours(TABLE_1) - 1 if self.representation == "rgb" else np.empty((0, 3))
         return Diffusion(
             (self.unet.in_channels, *self.sides), self.schedule, N_ORIENTATIONS, self.conditions, self.plane,
-            self.step_um, tuple(tuple(row) for row in palette.round(6).tolist()),
+            self.step_um, palette=tuple(tuple(row) for row in palette.round(6).tolist()),
         )  # fmt: skip
 
     @classmethod

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.sections.section_set import SectionSet
+from microrun.runtime.sections.section_set import SectionSet, find_hatch
 from microrun.runtime.spec import ModelSpec, Training
 from microrun.training.diffusion.denoiser_trainer import Data, DenoiserTrainer, Teacher
 from microrun.training.diffusion.section_config import SectionConfig
@@ -78,7 +78,7 @@ class SectionTrainer(DenoiserTrainer[SectionReport]):
     ) -> None:
         processes = processes or alone()
         check_fit(config, sections, start)
-        self.config, self.source = config, source
+        self.config, self.source, self._hatch_um = config, source, find_hatch(sections) or 0.0
         trained, held = split_cases(sections, config.held_out, config.seed)
         codes = config.diffusion.codes
         data = Data(
@@ -128,7 +128,9 @@ class SectionTrainer(DenoiserTrainer[SectionReport]):
             licence=self.source.licence,
             metrics={"held_out_loss": round(report.held_out_loss, 5)},
         )
-        return ModelSpec(NAME, "denoiser", training=training, diffusion=config.diffusion)
+        return ModelSpec(
+            NAME, "denoiser", training=training, diffusion=replace(config.diffusion, hatch_um=self._hatch_um)
+        )
 
 
 def check_fit(config: SectionConfig, sections: SectionSet, start: Start | None = None) -> None:
