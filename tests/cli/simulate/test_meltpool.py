@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from command_line import Microrun
@@ -54,6 +55,19 @@ def test_a_fit_says_what_it_found(microrun: Microrun, tmp_path: Path) -> None:
     microrun(*SMALL, "--field", "eagar-tsai", *options, "--out", again)
     pool = measure_pool(read_pool(again))
     np.testing.assert_allclose([pool.width_um, pool.depth_um], [100, 50], rtol=0.015)
+
+
+def test_a_file_of_a_pool_is_inspected(microrun: Microrun, tmp_path: Path) -> None:
+    out = tmp_path / "pool.h5"
+    assert microrun(*SMALL, "--field", "eagar-tsai", "--out", out).code == 0
+    pool = measure_pool(read_pool(out))
+    ran = microrun("inspect", out)
+    assert ran.code == 0 and "melt pool, eagar-tsai field" in ran.said and "316L, 80 W, 1 m/s" in ran.said
+    assert f"{pool.width_um:.1f} µm wide" in ran.said
+    with h5py.File(out, "r+") as file:
+        del file["temperature"]
+    ran = microrun("inspect", out)
+    assert ran.code == 2 and "cannot be read as a melt pool" in ran.err
 
 
 def test_no_pool_is_warned_of_and_written(microrun: Microrun, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
+from microrun.cli.inspect.melt_pools import is_pool_file, pool_rows
 from microrun.cli.inspect.sections import section_rows
 from microrun.cli.inspect.volumes import array_rows, volume_rows
 from microrun.runtime.engines.catalogue import find_model
@@ -107,7 +108,9 @@ def _sample_rows(diffusion: Diffusion) -> dict[str, object]:
 
 
 def _hdf5_rows(path: Path) -> dict[str, object]:
-    """Sections, volumes, latents, or else a scan of another vendor."""
+    """Sections, a melt pool, volumes, latents, or else a scan of another vendor."""
+    if is_pool_file(path):
+        return pool_rows(path)
     if is_sections_file(path):
         return section_rows(path)
     try:

@@ -120,7 +120,7 @@ def _write(field: MovingField, out: Path, calibrated: bool) -> None:
     write_pool(out, field)
     pool, process, metal = measure_pool(field), field.process, field.material
     title = f"{metal.name}, {process.power_w:g} W, {process.speed_m_s:g} m/s, {field.kind} field"
-    rows = _describe(field, pool)
+    rows = describe_pool(field, pool)
     console.print_table(title, rows)
     if calibrated:
         console.out.print(f"fitted: --absorptivity {process.absorptivity:.4g} --depth {process.depth_um:.4g}")
@@ -135,8 +135,21 @@ def _write(field: MovingField, out: Path, calibrated: bool) -> None:
     console.out.print(f"wrote {out.with_suffix('.png')}")
 
 
-def _describe(field: MovingField, pool: Pool) -> dict[str, str]:
-    """What a pool is, in words."""
+def describe_pool(field: MovingField, pool: Pool) -> dict[str, str]:
+    """What a pool is, in words.
+
+    Parameters
+    ----------
+    field
+        What was computed.
+    pool
+        Of this field.
+
+    Returns
+    -------
+    dict of str to str
+        Values by their names, to be printed.
+    """
     process, balance = field.process, field.balance
     rows = {"source": f"absorptivity {process.absorptivity:.3g}, depth {process.depth_um:.3g} µm, beam "
                       f"{process.beam_radius_um:g} µm"}  # fmt: skip
