@@ -9,7 +9,7 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.pattern_centre import parse_centre
-from microrun.cli.simulate import meltpool, sections, solidify, volumes
+from microrun.cli.simulate import experiment, meltpool, sections, solidify, volumes
 from microrun.runtime.errors import OutputError, ScanError
 from microrun.runtime.maps.orientation_file import read_orientations
 from microrun.runtime.scans.scan import parse_grid
@@ -20,6 +20,7 @@ app.command("am")(volumes.am)
 app.command("meltpool")(meltpool.meltpool)
 app.command("solidify")(solidify.solidify)
 app.command("sections")(sections.sections)
+app.command("experiment")(experiment.experiment)
 ELECTRONS = {"low": 38_400.0, "medium": 9_600.0, "high": 2_400.0}  # per pixel of a 120-pixel pattern
 SHADING = 0.018  # a third of the patterns' variance is then smooth, as in real ones of nickel
 

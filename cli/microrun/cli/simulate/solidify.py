@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,14 +11,28 @@ from microrun.cli import console
 from microrun.runtime.errors import MicrorunError, OutputError
 
 if TYPE_CHECKING:
+    from microrun.training.simulate.melt_pool.process import Process
     from microrun.training.simulate.solidify.build import Part
+    from microrun.training.simulate.solidify.plan import Plan
+    from microrun.training.simulate.solidify.temperature_files import Temperatures
 
 WORRYING = 0.03  # of the melted cells that never solidified
 
 
 def solidify(
-    pool: Annotated[Path, typer.Argument(help="The melt pool, from `microrun simulate meltpool`.")],
     out: Annotated[Path, typer.Option(help="The .h5 file to make; sections and a picture go beside it.")],
+    pool: Annotated[Path | None, typer.Argument(help="The melt pool, from `microrun simulate meltpool`.")] = None,
+    temperature: Annotated[
+        Path | None, typer.Option(help="Temperatures of another program instead: .vti, .nc, ExaCA's .csv, .catemp.")
+    ] = None,
+    power: Annotated[float | None, typer.Option(help="That --temperature was made with, in W.")] = None,
+    speed: Annotated[float | None, typer.Option(help="Likewise, in m/s.")] = None,
+    array: Annotated[str | None, typer.Option(help="Name of the temperature in a .vti or .nc file.")] = None,
+    temperature_unit: Annotated[Literal["K", "C"] | None, typer.Option(help="If the file states none.")] = None,
+    length_unit: Annotated[Literal["m", "mm", "um"] | None, typer.Option(help="If the file states none.")] = None,
+    travel: Annotated[
+        Literal["+x", "-x", "+y", "-y"], typer.Option(help="Where the laser moves to in a .vti or .nc file.")
+    ] = "+x",
     layers: Annotated[int, typer.Option(min=1, help="Layers upon each other.")] = 8,
     tracks: Annotated[int, typer.Option(min=1, help="Tracks side by side, every other one backwards.")] = 3,
     length: Annotated[float, typer.Option(help="Of the part along the tracks, in µm; tracks have no ends.")] = 250.0,
@@ -37,30 +51,49 @@ def solidify(
     is hotter than 1,200 K. After each track the state is kept in a file
     beside OUT: the same command goes on from there, to the same part.
     """
-    from microrun.training.simulate.melt_pool.store import read_pool
-    from microrun.training.simulate.solidify.build import build_part
+    from microrun.training.simulate.melt_pool.material import STEEL_316L
     from microrun.training.simulate.solidify.plan import Plan
+    from microrun.training.simulate.solidify.temperature_files import Stated, read_temperatures
 
     plan = Plan(layers, tracks, length, hatch, layer, substrate, cell, dt, seed)
     paths = _name_files(out)
     for path in paths:
         if path.exists() and not overwrite:
             raise OutputError(f"{path}: exists; replace it with --overwrite, or choose another --out")
+    if (pool is None) == (temperature is None):
+        raise MicrorunError("expected a melt pool or --temperature FILE, one of the two")
+    stated = Stated(_state_process(power, speed), STEEL_316L, array, temperature_unit, length_unit, travel)
+    given = read_temperatures(temperature or pool or Path(), stated)
+    for note in given.notes:
+        console.out.print(note, markup=False)
     checkpoint = out.with_suffix(".part.h5")
+    part = _build(given, plan, threads, checkpoint)
+    _write(part, paths)
+    checkpoint.unlink(missing_ok=True)
+    _report(part, paths)
+
+
+def _build(given: Temperatures, plan: Plan, threads: int | None, checkpoint: Path) -> Part:
+    from microrun.training.simulate.solidify.temperature_files import build_from_temperatures
+
     try:
         with console.progress_bar("solidifying", "steps") as bar:
-            part = console.watch(build_part(read_pool(pool), plan, threads=threads, checkpoint=checkpoint), bar)
+            return console.watch(build_from_temperatures(given, plan, threads=threads, checkpoint=checkpoint), bar)
     except KeyboardInterrupt:
         kept = f"; finished tracks are kept in {checkpoint}: the same command goes on" if checkpoint.exists() else ""
         console.error_line(f"interrupted{kept}")
         raise typer.Exit(130) from None
     except MemoryError:
-        raise MicrorunError(
-            "the part does not fit into memory: take fewer layers or tracks, or less --length"
-        ) from None
-    _write(part, paths)
-    checkpoint.unlink(missing_ok=True)
-    _report(part, paths)
+        raise MicrorunError("the part does not fit into memory: take fewer layers, tracks, or less --length") from None
+
+
+def _state_process(power: float | None, speed: float | None) -> Process | None:
+    """What the user says of the laser; nothing where the file says it."""
+    from microrun.training.simulate.melt_pool.process import Process
+
+    if (power is None) != (speed is None):
+        raise MicrorunError("expected --power and --speed together: they label the sections, and speed moves the field")
+    return None if power is None or speed is None else Process(power, speed)
 
 
 def _name_files(out: Path) -> tuple[Path, Path, Path]:
@@ -98,7 +131,7 @@ def _report(part: Part, paths: tuple[Path, Path, Path]) -> None:
             "cells (z, y, x)": " × ".join(map(str, shape)) + f" of {part.plan.cell_um:g} µm",
             "melted": f"{tally.molten:,} cells, remelting counted",
             "nuclei": f"{tally.nuclei:,}",
-            "never solidified": f"{tally.unsolidified:,} ({share:.2%} of the melted), filled from the nearest solid cell",
+            "never solidified": f"{tally.unsolidified:,} ({share:.2%}), filled from the nearest solid cell",
             "grains": f"{part.count_grains():,}",
         },
     )

@@ -103,3 +103,18 @@ def test_records_count_cases(tmp_path):
     with ThreadPoolExecutor(1) as executor:
         records = list(run_campaign(CAMPAIGN, CASES, tmp_path / "cases", executor))
     assert [(record.done, record.total) for record in records] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_workers_of_dask_change_nothing(tmp_path):
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        gather_sections(
+            finish(run_campaign(CAMPAIGN, CASES, tmp_path / "dask", client.get_executor())), tmp_path / "d.h5"
+        )
+    here, there = gathered(tmp_path / "here", "h.h5"), read_sections(tmp_path / "d.h5")
+    assert np.array_equal(here.orientation, there.orientation)
+    assert np.array_equal(here.grain, there.grain)
