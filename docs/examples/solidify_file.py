@@ -29,14 +29,14 @@ def rosenthal(power_w: float, speed_m_s: float, step_m: float = 4e-6) -> DataArr
 
 def main(folder: Path) -> tuple[Part, Part]:
     """Write both files into a folder, and build a part from each."""
-    stated = Stated(Process(power_w=60.0, speed_m_s=0.3))
-    rosenthal(60.0, 0.3).to_netcdf(folder / "field.nc")
+    stated = Stated(Process(power_w=50.0, speed_m_s=0.3))
+    rosenthal(50.0, 0.3).to_netcdf(folder / "field.nc")
     field = read_temperatures(folder / "field.nc", stated)
     print(*field.notes, sep="\n")
-    part = finish(build_from_temperatures(field, Plan(layers=1, tracks=1, length_um=40.0, cell_um=2.5)))
+    part = finish(build_from_temperatures(field, Plan(layers=1, tracks=1, length_um=30.0, cell_um=3.0)))
     write_part(folder / "part.h5", part)
 
-    write_exaca(folder / "events.csv", field.source, STEEL_LAWS, cell_um=2.5, length_um=40.0)
+    write_exaca(folder / "events.csv", field.source, STEEL_LAWS, cell_um=3.0, length_um=30.0)
     events = read_temperatures(folder / "events.csv", stated)
     again = finish(build_from_temperatures(events, Plan(layers=1)))
     write_part(folder / "again.h5", again)

@@ -13,7 +13,7 @@ def test_example(tmp_path, capsys):
     assert "half a pool: mirrored" in capsys.readouterr().out
     assert part.field.kind == "file"
     assert again.field.kind == "history"
-    assert again.plan.cell_um == 2.5
+    assert again.plan.cell_um == 3.0
     for name, made in (("part.h5", part), ("again.h5", again)):
         assert made.tally.molten > 0
         assert made.tally.unsolidified < 0.05 * made.tally.molten
