@@ -82,7 +82,7 @@ def test_another_program_s_temperatures(microrun, tmp_path):
         for z in range(4) for y in range(8) for x in range(12)
     )  # fmt: skip
     (tmp_path / "events.csv").write_text("x,y,z,tm,tl,cr\n" + rows)
-    options = ("--power", field.process.power_w, "--speed", 1.2, "--layers", 1, "--substrate", 10)
+    options = ("--power", field.process.power_w, "--speed", 1.2, "--substrate", 10)
     ran = microrun(
         "simulate", "solidify", "--temperature", tmp_path / "events.csv", *options, "--out", tmp_path / "p.h5"
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from microrun.training.simulate.solidify.plan import Plan
     from microrun.training.simulate.solidify.temperature_files import Temperatures
 
+LAYERS = 8  # as in the paper
 WORRYING = 0.03  # of the melted cells that never solidified
 
 
@@ -33,7 +34,10 @@ def solidify(
     travel: Annotated[
         Literal["+x", "-x", "+y", "-y"], typer.Option(help="Where the laser moves to in a .vti or .nc file.")
     ] = "+x",
-    layers: Annotated[int, typer.Option(min=1, help="Layers upon each other.")] = 8,
+    layers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Layers upon each other.", show_default="8; of melting events 1, which may hold many"),
+    ] = None,
     tracks: Annotated[int, typer.Option(min=1, help="Tracks side by side, every other one backwards.")] = 3,
     length: Annotated[float, typer.Option(help="Of the part along the tracks, in µm; tracks have no ends.")] = 250.0,
     hatch: Annotated[float, typer.Option(help="From track to track, in µm.")] = 100.0,
@@ -51,11 +55,11 @@ def solidify(
     is hotter than 1,200 K. After each track the state is kept in a file
     beside OUT: the same command goes on from there, to the same part.
     """
+    from microrun.training.simulate.melt_pool.field import MovingField
     from microrun.training.simulate.melt_pool.material import STEEL_316L
     from microrun.training.simulate.solidify.plan import Plan
     from microrun.training.simulate.solidify.temperature_files import Stated, read_temperatures
 
-    plan = Plan(layers, tracks, length, hatch, layer, substrate, cell, dt, seed)
     paths = _name_files(out)
     for path in paths:
         if path.exists() and not overwrite:
@@ -66,6 +70,10 @@ def solidify(
     given = read_temperatures(temperature or pool or Path(), stated)
     for note in given.notes:
         console.out.print(note, markup=False)
+    moving = isinstance(given.source, MovingField)
+    if not moving:
+        console.out.print("melting events: length, tracks, hatch and cells are those of the file, not of options")
+    plan = Plan(layers or (LAYERS if moving else 1), tracks, length, hatch, layer, substrate, cell, dt, seed)
     checkpoint = out.with_suffix(".part.h5")
     part = _build(given, plan, threads, checkpoint)
     _write(part, paths)
