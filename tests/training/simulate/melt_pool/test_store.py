@@ -139,6 +139,7 @@ def test_the_law_of_a_material_integrates_its_heat_capacity(start: float) -> Non
     [
         ({"power_w": 0.0}, "power is above 0; got 0 W"),
         ({"speed_m_s": -1.0}, "speed is above 0; got -1 m/s"),
+        ({"speed_m_s": 1e-3}, "between 0.01 and 100 m/s; got 0.001 m/s"),
         ({"power_w": math.nan}, "power is a number"),
         ({"beam_radius_um": 0.0}, "beam radius is above 0"),
         ({"absorptivity": 1.2}, "absorptivity is above 0 and at most 1"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from microrun.runtime.errors import MicrorunError
 
+SLOWEST_M_S, FASTEST_M_S = 0.01, 100.0  # below, heat spreads much faster than the laser moves: no moving frame
 COLDEST_K, WARMEST_K = 250.0, 1000.0  # of the plate: linear laws of 316L hold; and it is no casting
 
 
@@ -55,6 +56,10 @@ class Process:
         for name, unit in (("power_w", "W"), ("speed_m_s", "m/s"), ("beam_radius_um", "µm"), ("depth_um", "µm")):
             if getattr(self, name) <= 0:
                 raise MicrorunError(f"{_words(name)} is above 0; got {getattr(self, name):g} {unit}")
+        if not SLOWEST_M_S <= self.speed_m_s <= FASTEST_M_S:
+            raise MicrorunError(
+                f"speed lies between {SLOWEST_M_S:g} and {FASTEST_M_S:g} m/s; got {self.speed_m_s:g} m/s"
+            )
         if not 0 < self.absorptivity <= 1:
             raise MicrorunError(f"absorptivity is above 0 and at most 1; got {self.absorptivity:g}")
         if not 0 <= self.emissivity <= 1:
