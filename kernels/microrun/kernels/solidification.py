@@ -111,14 +111,11 @@ def advance_window(planes: Any, eta: Any, window: Any, place: Any, step: Any, nu
     for z in range(planes[0], planes[1]):
         down, up = max(z - 1, 0), min(z + 1, depth - 1)
         for y in range(width):
-            if window.stop[z, y] <= window.first[z, y]:
-                continue
             front, back = max(y - 1, 0), min(y + 1, width - 1)
             first, stop = window.first[z, y] + place.shift, window.stop[z, y] + place.shift
             if 1 <= first <= place.columns:
                 cooled = (first - 1) % ring
-                for o in range(ORIENTATIONS):
-                    out[z, y, cooled, o] = eta[z, y, cooled, o]
+                out[z, y, cooled] = eta[z, y, cooled]
             x = max(first, 0) % ring - 1
             for column in range(max(first, 0), min(stop, place.columns)):
                 w = column - place.shift
