@@ -23,7 +23,6 @@ from microrun.export.export import ExportRequest, export
 from microrun.export.graph import TOLERANCES, Exported, ParityError, save_model
 from microrun.export.step_graph import trace_step
 from microrun.runtime.engines.engine import EngineRequest
-from microrun.runtime.engines.nvidia.build_plan import BuildRequest
 from microrun.runtime.engines.open import open_denoiser, read_model_spec
 from microrun.runtime.errors import EngineError, OutputError, SpecError
 from microrun.runtime.progress import finish
@@ -187,14 +186,6 @@ def test_an_autoencoder_is_no_denoiser(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"vae\.safetensors: is an encoder; loading a U-Net needs a denoiser"):
         export_denoiser(path, tmp_path / "out.onnx")
     assert names_in(tmp_path) == ["vae.safetensors"]
-
-
-@pytest.mark.parametrize("library", ["tensorrt", "tensorrt_rtx"])
-def test_no_plan_is_made(checkpoint: Path, library: Literal["tensorrt", "tensorrt_rtx"]) -> None:
-    request = ExportRequest(checkpoint, checkpoint.with_name("out.plan"), build=BuildRequest(library))
-    with pytest.raises(EngineError, match=r"tiny\.safetensors: is a denoiser, .*take --to onnx$"):
-        finish(export(request))
-    assert names_in(checkpoint.parent) == ["tiny.safetensors"]
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])

@@ -48,11 +48,12 @@ class Moment:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A function of arrays on addresses of the card."""
+    """A function of arrays on addresses of the card, the last of which it makes; all are float32 but those named."""
 
-    function: Callable[[Float32], Float32]
-    addresses: tuple[int, int]
-    shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    function: Callable[..., Float32]
+    addresses: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    whole_numbers: frozenset[int] = frozenset()  # places of int32
 
 
 @dataclass(frozen=True)
@@ -246,11 +247,15 @@ class FakeCuda:
         sizes = [math.prod(shape) * 4 for shape in kernel.shapes]
 
         def work() -> None:
-            given = self._bytes("memory", kernel.addresses[0], sizes[0]).view(np.float32)
+            given = [
+                self._bytes("memory", address, size).view(np.int32 if n in kernel.whole_numbers else np.float32)
+                for n, (address, size) in enumerate(zip(kernel.addresses[:-1], sizes, strict=False))
+            ]
             self._locate("memory", scratch, 1)
-            made = np.ascontiguousarray(kernel.function(given.reshape(kernel.shapes[0]).copy()), np.float32)
-            assert made.shape == kernel.shapes[1]
-            self._bytes("memory", kernel.addresses[1], sizes[1])[:] = made.reshape(-1).view(np.uint8)
+            arrays = [array.reshape(shape).copy() for array, shape in zip(given, kernel.shapes, strict=False)]
+            made = np.ascontiguousarray(kernel.function(*arrays), np.float32)
+            assert made.shape == kernel.shapes[-1]
+            self._bytes("memory", kernel.addresses[-1], sizes[-1])[:] = made.reshape(-1).view(np.uint8)
 
         ranges = [*zip(kernel.addresses, sizes, strict=True), (scratch, 1)]
         needs = frozenset(self._locate("memory", *place) for place in ranges)

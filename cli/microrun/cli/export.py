@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from microrun.cli import console
-from microrun.runtime.engines.nvidia.build_plan import DEFAULT_BATCH, BuildRequest
+from microrun.runtime.engines.nvidia.build_plan import DEFAULT_BATCHES, BuildRequest
 from microrun.runtime.engines.nvidia.tensorrt_library import TITLES
 from microrun.runtime.errors import EngineError
 from microrun.runtime.scans.open import open_scan
@@ -30,7 +30,11 @@ HeldOut = Annotated[
 ]
 Background = Annotated[str, typer.Option(help="Of these scans: auto (their mean), none, or a .npy/.up1/.up2 file.")]
 Batch = Annotated[
-    int | None, typer.Option(help=f"Largest batch of a plan, and the one it is fastest at; {DEFAULT_BATCH}.")
+    int | None,
+    typer.Option(
+        help="Largest batch of a plan, and the one it is fastest at.",
+        show_default=f"{DEFAULT_BATCHES['encoder']}, of denoisers {DEFAULT_BATCHES['denoiser']}",
+    ),
 ]
 ComputeCapability = Annotated[
     list[str] | None, typer.Option(help="TensorRT-RTX: build for these cards only, such as 7.5 for Turing.")
@@ -72,8 +76,7 @@ def export(
             raise EngineError("options of plans need --to tensorrt or tensorrt_rtx")
         build = None
     else:
-        size = DEFAULT_BATCH if batch is None else batch
-        build = BuildRequest(to, size, targets, workspace, timing_cache, version_compatible, hardware_compatible)
+        build = BuildRequest(to, batch, targets, workspace, timing_cache, version_compatible, hardware_compatible)
     from microrun.export.export import ExportRequest
     from microrun.export.export import export as export_model
 

@@ -146,11 +146,9 @@ def _from_checkpoint(request: ExportRequest) -> Job[list[Path]]:
 def _denoiser(request: ExportRequest) -> Path:
     from microrun.export.denoiser_to_onnx import export_denoiser
 
-    if request.build is not None:
-        raise EngineError(f"{request.source}: is a denoiser, which runs from .onnx, not from plans; take --to onnx")
     if request.precision == "int8":
         raise EngineError(f"{request.source}: is a denoiser; only encoders are quantised. Leave out --precision int8")
-    return export_denoiser(request.source, request.out, request.precision or "f16").path
+    return export_denoiser(request.source, request.onnx, request.precision or "f16").path
 
 
 def _from_onnx(request: ExportRequest) -> Job[list[Path]]:

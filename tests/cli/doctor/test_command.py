@@ -28,7 +28,7 @@ from microrun.cli.doctor.machine import (
 )
 from microrun.runtime.engines.catalogue import find_model
 from microrun.runtime.engines.known_answers import check_inputs, sample_outputs
-from microrun.runtime.engines.nvidia import tensorrt_engine as engine_tensorrt
+from microrun.runtime.engines.nvidia import tensorrt_plan
 from microrun.runtime.engines.nvidia.build_plan import BuildRequest, build_plan
 from microrun.runtime.engines.nvidia.cuda import Card
 from microrun.runtime.engines.nvidia.plan import PlanRecord, Profile, read_record, sidecar_of, write_record
@@ -363,8 +363,8 @@ def test_a_plan_runs_on_its_card(
     with clean_card() as device:
         trt = FakeTensorrt(device)
         insert(device.card)
-        monkeypatch.setattr(engine_tensorrt, "import_library", lambda library: trt)
-        monkeypatch.setattr(engine_tensorrt, "Cuda", trt.ask)
+        monkeypatch.setattr(tensorrt_plan, "import_library", lambda library: trt)
+        monkeypatch.setattr(tensorrt_plan, "Cuda", trt.ask)
         write_linear(path)
         said = section(microrun("doctor", path), "linear.plan")
         assert f"here is {device.card.capability_text}, {device.card.name}" in said

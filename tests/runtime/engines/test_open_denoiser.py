@@ -121,15 +121,17 @@ def test_a_graph_of_another_condition(opener: Callable[[Path], Denoiser], tmp_pa
     one_line(error, path)
 
 
-def test_plans_of_denoisers_are_refused(denoiser: Path, tmp_path: Path) -> None:
+def test_plans_of_denoisers_run_on_cards_only(denoiser: Path, tmp_path: Path) -> None:
     plan = tmp_path / "tiny.plan"
     plan.write_bytes(b"plan")
     for path, request in ((plan, EngineRequest()), (denoiser, EngineRequest(build=True))):
-        with pytest.raises(EngineError, match=r"denoisers run from \.onnx files, not from plans") as error:
-            open_denoiser(path, "auto", request)
-        one_line(error, path)
-        with pytest.raises(EngineError, match="a plan runs on NVIDIA cards only"):
+        with pytest.raises(EngineError, match="a plan runs on NVIDIA cards only") as error:
             open_denoiser(path, "cpu", request)
+        one_line(error, path)
+    with pytest.raises(EngineError, match=r"tiny\.plan\.json is missing beside it"):
+        open_denoiser(plan)
+    with pytest.raises(EngineError, match="no card"):
+        open_denoiser(denoiser, "auto", EngineRequest(build=True))
 
 
 def test_a_denoiser_that_is_not_there(tmp_path: Path) -> None:

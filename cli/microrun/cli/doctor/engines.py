@@ -17,10 +17,12 @@ from microrun.runtime.engines.nvidia.build_plan import BuildRequest, build_plan
 from microrun.runtime.engines.nvidia.cuda import Card
 from microrun.runtime.engines.nvidia.onnx_cuda import OnnxCudaEngine
 from microrun.runtime.engines.nvidia.plan import Library, PlanRecord, read_record, sidecar_of
+from microrun.runtime.engines.nvidia.tensorrt_denoiser import TensorrtDenoiser
 from microrun.runtime.engines.nvidia.tensorrt_engine import TensorrtEngine
 from microrun.runtime.engines.nvidia.tensorrt_library import RTX_CARDS, RTX_TURING, TITLES, covers, import_library
 from microrun.runtime.engines.onnx_cpu import OnnxEngine
 from microrun.runtime.engines.openvino_cpu import OpenvinoEngine
+from microrun.runtime.spec import ModelSpec
 
 ONNX_CUDA = "ONNX Runtime, cuda"
 
@@ -69,7 +71,7 @@ def plan_rows(path: Path, machine: Machine) -> dict[str, object]:
     rows: dict[str, object] = {}
     with suppress(Exception):  # what is wrong with a sidecar, opening the plan says
         rows = _describe(path, read_record(path), machine.card)
-    return rows | {"here": _guard(lambda: _run(TensorrtEngine(path)))}
+    return rows | {"here": _guard(lambda: _run_plan(path))}
 
 
 def _guard(check: Callable[[], Outcome]) -> Outcome:
@@ -77,6 +79,14 @@ def _guard(check: Callable[[], Outcome]) -> Outcome:
         return check()
     except Exception as error:  # a broken installation fails in ways of its own, and this command is to tell
         return Outcome(False, f"does not run: {one_line(error)}")
+
+
+def _run_plan(path: Path) -> Outcome:
+    if read_record(path).spec.diffusion is None:
+        return _run(TensorrtEngine(path))
+    with TensorrtDenoiser(path) as denoiser:  # it has run steps to be compared
+        info = denoiser.info
+        return Outcome(True, f"runs ({info.library}, {info.lanes} lanes), error {denoiser.check_error:.1e}")
 
 
 def _run(engine: Engine) -> Outcome:
@@ -106,12 +116,16 @@ def _describe(path: Path, record: PlanRecord, card: Card | None) -> dict[str, ob
     error = record.parity_error
     return {
         "file": f"is the one that {sidecar_of(path).name} describes (SHA-256 {record.plan_sha256[:12]}…)",
-        "model": f"{spec.name}, {spec.kind}, D = {spec.latent_size}, {spec.precision}",
+        "model": f"{spec.name}, {spec.kind}, {_size_text(spec)}, {spec.precision}",
         "built by": f"{TITLES[record.library]} {record.version}; here is {_version_here(record.library)}",
         "cards": f"compute capability {', '.join(record.compute_capabilities)}; here is {here}",
         "batches": f"{profile.min} to {profile.max}, fastest at {profile.opt}",
         "parity error": f"{error:.1e}" if error is not None else "not measured: built without such a card",
     }
+
+
+def _size_text(spec: ModelSpec) -> str:
+    return f"samples of {'×'.join(map(str, spec.input_shape))}" if spec.diffusion else f"D = {spec.latent_size}"
 
 
 def _version_here(library: Library) -> str:

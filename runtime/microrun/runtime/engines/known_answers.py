@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32
-from microrun.runtime.spec import ModelSpec
+from microrun.runtime.engines.denoiser import StepLane
+from microrun.runtime.engines.ports import COEFFICIENTS, CONDITION, KNOWN, MASK, NOISE, TIMESTEP, X
+from microrun.runtime.spec import Diffusion, ModelSpec
 
 CHECKED = 256  # numbers that are kept of the reference's outputs
 CHECK_INPUTS = 2
@@ -21,7 +25,7 @@ def check_inputs(spec: ModelSpec) -> Float32:
     Parameters
     ----------
     spec
-        Of an encoder: bands across the detector, in [−1, 1]. Of anything else: waves of amplitude 1.
+        Of an encoder: bands across the detector, in [−1, 1]. Of a decoder: waves of amplitude 1.
 
     Returns
     -------
@@ -41,6 +45,43 @@ def check_inputs(spec: ModelSpec) -> Float32:
     return (np.stack(images)[:, None] - 1).clip(-1, 1).astype(np.float32)
 
 
+def check_steps(diffusion: Diffusion) -> dict[str, NDArray[Any]]:
+    """What one step of a denoiser is given, in closed form, by names of ports: `CHECK_INPUTS` samples.
+
+    Half of the cells or so are known, timesteps are in the middle of the way, and the network's output counts most.
+    """
+    count, shape = int(np.prod(diffusion.sample_shape)), (CHECK_INPUTS, *diffusion.sample_shape)
+
+    def waves(pace: float) -> Float32:
+        phases = np.arange(CHECK_INPUTS)[:, None] + pace * np.arange(count)
+        return np.sin(phases).astype(np.float32).reshape(shape)
+
+    steps = diffusion.schedule.training_steps
+    given: dict[str, NDArray[Any]] = {
+        X: waves(1.7), KNOWN: waves(0.3), MASK: (waves(0.05) > 0).astype(np.float32), NOISE: waves(2.9),
+        TIMESTEP: np.array([steps // 2, steps // 4], np.int32),
+        COEFFICIENTS: np.tile(np.array([1, 0.5, 0.5, 1, 0.25], np.float32), (CHECK_INPUTS, 1)),
+    }  # fmt: skip
+    if diffusion.conditions:
+        numbers = np.arange(CHECK_INPUTS * len(diffusion.conditions)).reshape(CHECK_INPUTS, -1)
+        given[CONDITION] = np.sin(1.3 * numbers + 0.4).astype(np.float32)
+    return given
+
+
+def run_check(lane: StepLane, diffusion: Diffusion) -> Float32:
+    """What a lane makes of `check_steps`, (CHECK_INPUTS, *sample_shape); its slots are idle before and after."""
+    given, made = check_steps(diffusion), []
+    for number in range(CHECK_INPUTS):
+        one = {name: array[number] for name, array in given.items()}
+        lane.load(0, one[X], one[KNOWN], one[MASK] > 0, one.get(CONDITION))
+        rows = (np.tile(one[name], (lane.batch, *[1] * one[name].ndim)) for name in (TIMESTEP, COEFFICIENTS, NOISE))
+        timesteps, coefficients, noise = (np.ascontiguousarray(array) for array in rows)
+        lane.step(timesteps.reshape(lane.batch), coefficients, noise)
+        made.append(lane.read(0))
+        lane.free(0)
+    return np.stack(made)
+
+
 def sample_outputs(outputs: Float32) -> Float32:
     """The first `CHECKED` of a spread over all outputs, as the sidecar keeps them."""
     flat = outputs.reshape(-1)
@@ -49,7 +90,7 @@ def sample_outputs(outputs: Float32) -> Float32:
 
 
 def check_error(outputs: Float32, expected: Sequence[float]) -> float:
-    """Relative L2 error of outputs of `check_inputs` against those that a record keeps."""
+    """Relative L2 error of outputs of `check_inputs`, or of `run_check`, against those that a record keeps."""
     reference = np.array(expected, np.float32)
     if len(reference) != len(sample_outputs(outputs)):
         return float("inf")

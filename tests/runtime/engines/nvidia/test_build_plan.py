@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from make_denoisers import write_denoiser
+from make_denoisers import write_denoiser, write_section_denoiser
 from make_models import decoder_graph, encoder_graph, save_model, tiny_spec, write_decoder, write_encoder
 
 from microrun.runtime.engines.catalogue import MODELS, find_model, list_models
 from microrun.runtime.engines.engine import EngineRequest
-from microrun.runtime.engines.known_answers import check_inputs, sample_outputs
+from microrun.runtime.engines.known_answers import check_inputs, run_check, sample_outputs
 from microrun.runtime.engines.nvidia import build_plan as build_plan_module
 from microrun.runtime.engines.nvidia.build_plan import BuildRequest, build_cached, build_plan, cache_folder
 from microrun.runtime.engines.nvidia.cuda import Card
 from microrun.runtime.engines.nvidia.plan import Profile, read_record, sidecar_of
 from microrun.runtime.engines.nvidia.tensorrt_library import RTX_CARDS, choose_library, covers, import_library
-from microrun.runtime.engines.open import find_decoder_of, open_engine
+from microrun.runtime.engines.open import find_decoder_of, open_denoiser, open_engine, read_model_spec
 from microrun.runtime.errors import EngineError, OutputError, SpecError
 from microrun.runtime.files.hashes import hash_file
 
@@ -98,6 +98,18 @@ def test_a_decoder(out: Path, tmp_path: Path) -> None:
     assert record.spec.kind == "decoder" and len(record.check_outputs) == 256
 
 
+@pytest.mark.parametrize("write", [write_denoiser, write_section_denoiser], ids=["volumes", "sections"])
+def test_a_denoiser(write: Callable[[Path], Path], out: Path, tmp_path: Path) -> None:
+    onnx_file = write(tmp_path / "drawn.onnx")
+    record = build_plan(onnx_file, out, BuildRequest("tensorrt_rtx"))
+    assert record.spec == read_model_spec(onnx_file) and record.profile == Profile(1, 16, 16)
+    with open_denoiser(onnx_file, "cpu", EngineRequest("f32", batch=3)) as reference:
+        expected = sample_outputs(run_check(reference.lane(), reference.diffusion))
+    np.testing.assert_allclose(record.check_outputs, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(EngineError, match="no card"):
+        open_denoiser(out)
+
+
 def test_turing_wants_half(encoder: Path, out: Path) -> None:
     request = dataclasses.replace(RTX, compute_capabilities=("7.5",))
     refused(encoder, out, "tiny.onnx", "is in f32", "export it in f16", request=request)
@@ -160,17 +172,6 @@ def test_a_plan_is_replaced_whole(encoder: Path, out: Path) -> None:
 
 
 # --- what is refused
-
-
-def test_a_denoiser_is_refused_before_any_library_is_looked_for(
-    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write_denoiser(tmp_path / "grains.onnx")
-    monkeypatch.setattr(build_plan_module, "import_library", lambda library: pytest.fail("it is built"))
-    for library in ("tensorrt", "tensorrt_rtx"):
-        with pytest.raises(SpecError, match=r"grains\.onnx: is a denoiser; this needs an encoder or a decoder"):
-            build_plan(path, out, BuildRequest(library))
-    assert [file.name for file in tmp_path.iterdir()] == ["grains.onnx"]
 
 
 @pytest.mark.parametrize(

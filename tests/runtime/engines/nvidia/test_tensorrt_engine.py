@@ -30,12 +30,12 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.known_answers import check_inputs, sample_outputs
 from microrun.runtime.engines.lanes import run_all
-from microrun.runtime.engines.nvidia import cuda_lane
-from microrun.runtime.engines.nvidia import tensorrt_engine as engine_tensorrt
+from microrun.runtime.engines.nvidia import cuda_lane, tensorrt_plan
 from microrun.runtime.engines.nvidia.cuda import Card
 from microrun.runtime.engines.nvidia.plan import PlanRecord, Profile, sidecar_of, write_record
-from microrun.runtime.engines.nvidia.tensorrt_engine import MEMORY_SHARE, TensorrtEngine
+from microrun.runtime.engines.nvidia.tensorrt_engine import TensorrtEngine
 from microrun.runtime.engines.nvidia.tensorrt_library import last_error, make_logger
+from microrun.runtime.engines.nvidia.tensorrt_plan import MEMORY_SHARE
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import EngineError
 from microrun.runtime.files.hashes import hash_file
@@ -69,8 +69,8 @@ class Workplace(NamedTuple):
         write_record(self.path, PlanRecord(**values | changes))
 
     def install(self, trt: FakeTensorrt) -> None:
-        self.monkeypatch.setattr(engine_tensorrt, "import_library", lambda library: trt)
-        self.monkeypatch.setattr(engine_tensorrt, "Cuda", trt.ask)
+        self.monkeypatch.setattr(tensorrt_plan, "import_library", lambda library: trt)
+        self.monkeypatch.setattr(tensorrt_plan, "Cuda", trt.ask)
 
 
 @pytest.fixture
@@ -142,12 +142,14 @@ def test_rtx_compiles_for_the_batch_before_it_is_captured(place: Workplace) -> N
     with TensorrtEngine(place.path) as engine:
         assert engine.info.library == "TensorRT-RTX 1.7.1.116"
         assert_array_equal(run_all(engine, patterns), FakePlan().compute(patterns))
-        assert len(engine._engine.caches) == 1 and None not in engine._engine.caches  # lanes share what was compiled
+        assert (
+            len(engine._plan._engine.caches) == 1 and None not in engine._plan._engine.caches
+        )  # lanes share what was compiled
 
 
 def test_a_closed_engine_keeps_nothing_and_makes_nothing(place: Workplace) -> None:
     engine = TensorrtEngine(place.path)
-    lane, plan = engine.lane(), weakref.ref(engine._engine)
+    lane, plan = engine.lane(), weakref.ref(engine._plan._engine)
     engine.close()
     engine.close()
     gc.collect()
@@ -179,7 +181,7 @@ def test_without_a_driver_the_library_is_not_touched(place: Workplace) -> None:
     def ask() -> FakeCuda:
         raise EngineError("CUDA finds no card here")
 
-    place.monkeypatch.setattr(engine_tensorrt, "Cuda", ask)
+    place.monkeypatch.setattr(tensorrt_plan, "Cuda", ask)
     with pytest.raises(EngineError, match=r"^CUDA finds no card here$"):
         TensorrtEngine(place.path)
 
@@ -207,7 +209,7 @@ def test_a_plan_that_is_not_what_its_sidecar_says_is_never_loaded(place: Workpla
     def import_library(library: str) -> Any:
         raise AssertionError("the plan is code that must not run")
 
-    place.monkeypatch.setattr(engine_tensorrt, "import_library", import_library)
+    place.monkeypatch.setattr(tensorrt_plan, "import_library", import_library)
     damage(place.path)
     refused(place, said, "again")
 

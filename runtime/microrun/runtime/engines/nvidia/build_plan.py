@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from microrun.runtime.engines.cpu import open_reference, read_onnx_spec
-from microrun.runtime.engines.known_answers import check_inputs, sample_outputs
+from microrun.runtime.engines.cpu import known_answer, read_onnx_spec
+from microrun.runtime.engines.known_answers import sample_outputs
 from microrun.runtime.engines.nvidia.build_monitor import Tell, make_monitor
 from microrun.runtime.engines.nvidia.cuda import Card, find_card
 from microrun.runtime.engines.nvidia.plan import Library, PlanRecord, Profile, read_record, sidecar_of, write_record
+from microrun.runtime.engines.nvidia.tensorrt_denoiser import TensorrtDenoiser
 from microrun.runtime.engines.nvidia.tensorrt_engine import TensorrtEngine
 from microrun.runtime.engines.nvidia.tensorrt_library import (
     RTX_CARDS,
@@ -26,12 +27,13 @@ from microrun.runtime.engines.nvidia.tensorrt_library import (
     last_error,
     make_logger,
 )
-from microrun.runtime.engines.ports import check_shapes
+from microrun.runtime.engines.ports import check_ports
 from microrun.runtime.errors import EngineError, MicrorunError
 from microrun.runtime.files.hashes import hash_file
 from microrun.runtime.files.output import write_whole, written_beside
+from microrun.runtime.spec import Kind
 
-DEFAULT_BATCH = 256
+DEFAULT_BATCHES: dict[Kind, int] = {"encoder": 256, "decoder": 256, "denoiser": 16}
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class BuildRequest:
     library
         "tensorrt" builds for the card in this machine; "tensorrt_rtx" for all RTX cards from Ampere on.
     batch
-        The largest batch, which it is made fastest for; every smaller one runs, too.
+        The largest batch, which it is made fastest for; every smaller one runs, too. None for what suits the model.
     compute_capabilities
         TensorRT-RTX only: build for these instead, such as ("7.5",) for Turing.
     workspace_mb
@@ -55,7 +57,7 @@ class BuildRequest:
     """
 
     library: Library
-    batch: int = DEFAULT_BATCH
+    batch: int | None = None
     compute_capabilities: tuple[str, ...] = ()
     workspace_mb: int | None = None
     timing_cache: Path | None = None
@@ -63,7 +65,7 @@ class BuildRequest:
     hardware_compatible: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.batch <= 4096:
+        if self.batch is not None and not 1 <= self.batch <= 4096:
             raise EngineError(f"batch must be 1 to 4096; got {self.batch}")
         if self.workspace_mb is not None and self.workspace_mb < 1:
             raise EngineError(f"the workspace must be at least 1 MB; got {self.workspace_mb}")
@@ -104,19 +106,19 @@ def build_plan(
         If the library or a card that it needs is missing, it cannot build the model, or the plan does not compute
         what the model does; then nothing is written.
     SpecError
-        If the file carries no spec, or that of a denoiser.
+        If the file carries no spec, or one that does not fit its graph.
     OutputError
         If a file cannot be written.
     """
     spec = read_onnx_spec(onnx)
-    spec.require("encoder", "decoder", source=onnx, task="this")
+    size = request.batch or DEFAULT_BATCHES[spec.kind]
+    request = dataclasses.replace(request, batch=size)
     trt = import_library(request.library)
     card = _find_card(request.library)
     started = time.perf_counter()
     plan, precision = _build(trt, onnx, request, tell)
     spec = dataclasses.replace(spec, precision=precision)
-    with open_reference(onnx) as reference:
-        expected = sample_outputs(reference.lane().run(check_inputs(spec)))
+    expected = sample_outputs(known_answer(onnx))
     with written_beside(out) as beside:
         write_whole(beside, plan)
         record = PlanRecord(
@@ -126,7 +128,7 @@ def build_plan(
             library=request.library,
             version=trt.__version__,
             compute_capabilities=_targets(request, card),
-            profile=Profile(1, request.batch, request.batch),
+            profile=Profile(1, size, size),
             version_compatible=request.version_compatible,
             build_s=round(time.perf_counter() - started, 2),
             check_outputs=tuple(float(f"{value:.6g}") for value in expected),
@@ -147,7 +149,7 @@ def build_cached(onnx: Path, batch: int | None = None) -> Path:
     """
     card = find_card()
     library = choose_library(card)
-    version, size = import_library(library).__version__, batch or DEFAULT_BATCH
+    version, size = import_library(library).__version__, batch or DEFAULT_BATCHES[read_onnx_spec(onnx).kind]
     folder, target = cache_folder(), f"{library}-{version}-sm{card.capability_text}"
     path = folder / f"{onnx.stem}-{hash_file(onnx)[:16]}-{target}-batch{size}.plan"
     if not _is_kept(path):
@@ -207,8 +209,9 @@ def _build(trt: Any, onnx: Path, request: BuildRequest, tell: Tell) -> tuple[Any
     precision = built_precision(trt, network)
     if RTX_TURING in request.compute_capabilities and precision != "f16":
         raise EngineError(f"{onnx}: is in {precision}; Turing cards ({RTX_TURING}) want half: export it in f16")
-    ports = network.get_input(0), network.get_output(0)
-    check_shapes(onnx, spec, *(tuple(port.shape)[1:] for port in ports))
+    inputs = [network.get_input(number) for number in range(network.num_inputs)]
+    outputs = [network.get_output(number) for number in range(network.num_outputs)]
+    check_ports(onnx, spec, *({port.name: tuple(port.shape)[1:] for port in ports} for ports in (inputs, outputs)))
     config = _configure(trt, builder, network, request)
     config.progress_monitor = monitor = make_monitor(trt, tell)
     if request.timing_cache:
@@ -289,7 +292,7 @@ def _measure(plan: Path, record: PlanRecord) -> float:
     """Relative L2 error of a plan on this machine's card, opened as users open it: by its record beside it."""
     write_record(plan, record)
     try:
-        with TensorrtEngine(plan) as engine:
-            return float(f"{engine.check_error:.3g}")
+        with TensorrtDenoiser(plan) if record.spec.diffusion is not None else TensorrtEngine(plan) as opened:
+            return float(f"{opened.check_error:.3g}")
     finally:
         sidecar_of(plan).unlink(missing_ok=True)
