@@ -7,50 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from microrun.runtime.convert.chosen_features import ChosenFeatures
+from microrun.runtime.scans.ang import AngGrid
+from microrun.runtime.scans.ang_head import COLUMNS, AngPhase, format_head
 
-COLUMNS = (
-    "phi1", "Phi", "phi2", "x", "y", "image_quality", "confidence_index", "phase_id", "detector_signal", "pattern_fit",
-)  # fmt: skip
-HEADER = """\
-# TEM_PIXperUM          1.000000
-# WorkingDistance       0.000000
-#
-# Phase 1
-# MaterialName  unknown
-# Formula       unknown
-# Info
-# Symmetry              1
-# LatticeConstants      1.000 1.000 1.000  90.000  90.000  90.000
-# NumberFamilies        0
-#
-# GRID: {grid}
-# XSTEP: {step_x:.6f}
-# YSTEP: {step_y:.6f}
-# NCOLS_ODD: {odd}
-# NCOLS_EVEN: {even}
-# NROWS: {rows}
-#
-# OPERATOR: microrun
-#
-# SAMPLEID:
-#
-# SCANID:
-#
-# NOTES: Start
-# Latents of {name}. Orientations and phase are not known: all are written as 0 0 0, of phase 1.
-# The confidence index is -1 where there is no pattern yet, or one without information; elsewhere 0.
-{step_note}# NOTES: End
-#
-# Column names: {columns}
-#
-"""
-STEP_NOTE = "# The step is not known: positions count in steps, not in micrometres.\n"
+UNKNOWN_STEP = "The step is not known: positions count in steps, not in micrometres."
 
 
 def write_ang(features: ChosenFeatures, path: Path) -> None:
     """Write one line for each pattern of the scan, written or not.
-
-    Rows count from 1 in .ang files: its odd rows, those that are not shifted, are the even rows of the map.
 
     Parameters
     ----------
@@ -77,16 +41,12 @@ def write_ang(features: ChosenFeatures, path: Path) -> None:
 
 def _ang_head(features: ChosenFeatures) -> str:
     scan = features.scan
-    rows, cols = scan.nav_shape
     step_x, step_y = (step or 1.0 for step in scan.step_um)
-    return HEADER.format(
-        grid="HexGrid" if scan.grid == "hexagonal" else "SqrGrid",
-        step_x=step_x,
-        step_y=step_y,
-        odd=cols,
-        even=cols - scan.alternating,
-        rows=rows,
-        name=" ".join(features.latents.path.name.split()),
-        step_note="" if all(scan.step_um) else STEP_NOTE,
-        columns=", ".join([*COLUMNS, *features.names]),
-    )
+    grid = AngGrid(scan.nav_shape, (step_x, step_y), scan.grid, not scan.alternating)
+    notes = [
+        f"Latents of {' '.join(features.latents.path.name.split())}. Orientations and phase are not known: all are "
+        "written as 0 0 0, of phase 1.",
+        "The confidence index is -1 where there is no pattern yet, or one without information; elsewhere 0.",
+        *([] if all(scan.step_um) else [UNKNOWN_STEP]),
+    ]
+    return format_head(grid, AngPhase(), notes, [*COLUMNS, *features.names])
