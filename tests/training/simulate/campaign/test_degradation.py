@@ -151,5 +151,5 @@ def test_rotations_as_scipy_has_them() -> None:
 
 @pytest.mark.parametrize("wrong", [{"unindexed": 1.0}, {"on_boundaries": -0.1}, {"bend_deg": 10.0}, {"noise_deg": -1}])
 def test_flaws_that_are_not_possible(wrong: dict[str, float]) -> None:
-    with pytest.raises(MicrorunError, match="lie between|are 0 to 10"):
+    with pytest.raises(MicrorunError, match=r"lie between|are 0 to 10"):
         Flaws(**wrong)

@@ -235,7 +235,7 @@ def build_potts(build: Build, seed: int, threads: int | None = None) -> Iterator
     """
     spins = np.arange(np.prod(build.shape), dtype=np.int32).reshape(build.shape)
     mobility = build.pool.mobility()
-    reach = np.array([mobility.shape[0], mobility.shape[1] // 2, mobility.shape[2] // 2])
+    reach = np.array([mobility.shape[0], mobility.shape[1] // 2, mobility.shape[2] // 2], np.int64)
     with Workers(threads) as workers:
         sweeps = PoolSweeps(seed, chances(build.temperature), workers)
         for number, centre in enumerate(build.path()):

@@ -236,18 +236,18 @@ def write_table(path: Path, experiment: Experiment, cases: Sequence[Case]) -> in
 def _measure(experiment: Experiment, case: Case, plan: PottsPlan, spins: Spins) -> Iterator[Measured]:
     generator = np.random.default_rng([experiment.case_seed(case), 1])
     found, grains = np.unique(spins, return_inverse=True)
-    grains = np.ascontiguousarray(grains.reshape(spins.shape)[::-1], np.int32)  # the surface comes first
+    downwards: NDArray[np.int32] = grains.reshape(spins.shape)[::-1].astype(np.int32)  # the surface comes first
     orientations = random_orientations(len(found), generator)
     step = STEPS_UM[case.number % len(STEPS_UM)]
     for number in range(experiment.maps):
-        x = int((number + 0.5) * grains.shape[2] / experiment.maps)
+        x = int((number + 0.5) * downwards.shape[2] / experiment.maps)
         raster = _place("across", plan.middle(plan.tracks // 2), step, plan, generator)
-        seen = resample_grains(grains[:, :, x], raster)
+        seen = resample_grains(downwards[:, :, x], raster)
         yield Measured(
             f"across_{number:03}", "across", measure_map(seen, orientations, step, experiment.flaws, generator)
         )
     for number in range(math.ceil(experiment.maps / ACROSS_PER_ALONG)):
-        seen = _see_along(number, grains, step, plan, generator)
+        seen = _see_along(number, downwards, step, plan, generator)
         yield Measured(
             f"along_{number:03}", "along", measure_map(seen, orientations, step, experiment.flaws, generator)
         )
