@@ -14,6 +14,7 @@ from training_runs import CONFIG
 from microrun.runtime.errors import MicrorunError, OutputError, SpecError
 from microrun.runtime.files.output import write_whole
 from microrun.runtime.spec import SPEC_KEY, ModelSpec, Training
+from microrun.training.loop.checkpoint import find_checkpoint
 from microrun.training.loop.state import KEYS, load_state, save_state
 from microrun.training.vae.checkpoint import load_checkpoint, save_checkpoint
 from microrun.training.vae.network import VAE
@@ -41,6 +42,12 @@ def test_checkpoint_round_trip(tmp_path: Path) -> None:
     assert found == spec
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_checkpoint_is_named_by_its_file_its_run_or_as_built_in(tmp_path: Path) -> None:
+    assert find_checkpoint(tmp_path) == tmp_path / "checkpoint.safetensors"
+    assert find_checkpoint(tmp_path / "one.safetensors") == tmp_path / "one.safetensors"
+    assert find_checkpoint(Path("vae32")).is_file()
 
 
 def test_bad_checkpoints(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def read_start(path: Path) -> Start:
     Parameters
     ----------
     path
-        A .safetensors file, or the name of a built-in model.
+        A .safetensors file, the folder of a run, or the name of a built-in model.
 
     Raises
     ------

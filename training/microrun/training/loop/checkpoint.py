@@ -14,14 +14,19 @@ from microrun.runtime.files.output import write_whole
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
 
 
+CHECKPOINT = "checkpoint.safetensors"  # its name in the folder of a run
+
+
 def find_checkpoint(path: Path) -> Path:
-    """Checkpoint file of this path, or of the built-in model of this name.
+    """Checkpoint file of this path, of the run in this folder, or of the built-in model of this name.
 
     Parameters
     ----------
     path
         What a user gave.
     """
+    if path.is_dir():
+        return path / CHECKPOINT
     built_in = MODELS / f"{path}.safetensors"
     return built_in if not path.exists() and built_in.is_file() else path
 

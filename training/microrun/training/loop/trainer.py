@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.output import write_text
+from microrun.training.loop.checkpoint import CHECKPOINT
 from microrun.training.loop.distributed import Processes
 from microrun.training.loop.ema import Average
 from microrun.training.loop.schedules import rate_share
@@ -219,7 +220,7 @@ class Trainer(ABC, Generic[ReportT]):
             "data": self.identity,
         }
         save_state(self.folder, state)
-        self.save(self.folder / "checkpoint.safetensors", report)
+        self.save(self.folder / CHECKPOINT, report)
         append_metrics(self.folder / "metrics.csv", report)
         return report
 
