@@ -44,11 +44,16 @@ def draw_part(orientation: NDArray[np.int8], euler: Float64, step_um: float, row
     tall = (WIDE - 1) * max(depth, width) / sum(ratios) + 0.9
     figure = Figure((WIDE, min(max(tall, 2.6), 9)), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
     axes = figure.subplots(1, 4, width_ratios=ratios)
-    planes = {"across the tracks": (across, "y"), "along a track": (along, "x"), "from above": (above, "x")}
-    for axis, (name, (plane, first)) in zip(axes[:3], planes.items(), strict=True):
+    planes = {
+        "across the tracks": (across, "y", "depth"),
+        "along a track": (along, "x", "depth"),
+        "from above": (above, "x", "y"),
+    }
+    for axis, (name, (plane, right, down)) in zip(axes[:3], planes.items(), strict=True):
         _show_plane(axis, paint_orientations(plane, euler), step_um)
         axis.set_title(name, fontsize=9)
-        axis.set_xlabel(f"{first}, µm", fontsize=8)
+        axis.set_xlabel(f"{right}, µm", fontsize=8)
+        axis.set_ylabel(f"{down}, µm", fontsize=8)
     draw_colour_key(axes[3])
     figure.suptitle(title, fontsize=10)
     return figure
