@@ -17,7 +17,7 @@ LIKELIEST = 0.95  # chance that a point on a boundary is not indexed: not all of
 
 @dataclass(frozen=True)
 class Flaws:
-    """Flaws of a map, as large as a map of printed metal showed them.
+    """Flaws of a map. The share that is not indexed is that of a map of printed metal; the other defaults are choices.
 
     Parameters
     ----------
