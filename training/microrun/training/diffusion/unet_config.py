@@ -102,8 +102,8 @@ GRAIN_UNET = UnetConfig(
 # For sections of 20 orientations, as 5 bits each, or in 3 colours: one for two cores, and the published one, whose
 # hashing of conditions is left out: trained on 8 cases, it errs by the whole spread of what lies between them.
 SMALL_SECTION_UNET = UnetConfig(
-    dims=2, channels=(32, 64, 96), in_channels=5, out_channels=5, blocks=1, attention_levels=(2,), head_size=32,
-    groups=8, patch=2, condition_size=2,
+    dims=2, channels=(48, 96), in_channels=5, out_channels=5, blocks=1, attention_levels=(1,), head_size=32,
+    groups=8, patch=4, condition_size=2,
 )  # fmt: skip
 PUBLISHED_SECTION_UNET = UnetConfig(
     dims=2, channels=(32, 64, 128, 256, 512), in_channels=3, out_channels=3, attention_levels=(1, 3), condition_size=2
