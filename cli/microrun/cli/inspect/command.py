@@ -93,6 +93,8 @@ def _pattern_rows(spec: ModelSpec) -> dict[str, object]:
 def _sample_rows(diffusion: Diffusion) -> dict[str, object]:
     channels, *sides = diffusion.sample_shape
     code = "one value each" if channels == 1 else f"{channels} bits each"
+    if diffusion.palette:
+        code = "by IPF-Z"
     schedule = diffusion.schedule
     end = "pure noise" if schedule.zero_terminal_snr else "nearly pure noise"
     rows: dict[str, object] = {
