@@ -52,4 +52,4 @@ def nearest_colours(values: Float32, n_colours: int) -> NDArray[np.int8]:
 def nearest_codes(values: Float32, codes: Float32) -> NDArray[np.int8]:
     """Turn (channels, …) values into the nearest of (n, channels) codes, (…) int8; the first of several as near."""
     gain = np.tensordot(codes, values, 1) - (np.square(codes).sum(axis=1) / 2).reshape(-1, *[1] * (values.ndim - 1))
-    return gain.argmax(axis=0).astype(np.int8)
+    return np.asarray(gain.argmax(axis=0), np.int8)

@@ -42,7 +42,7 @@ HeldOut = Annotated[int | None, typer.Option(help="Cases to hold out.", show_def
 Patience = Annotated[
     int | None, typer.Option(help="Stop after so many steps without a lower held-out loss.", show_default="never")
 ]
-From = Annotated[Path | None, typer.Option("--from", help="Run, checkpoint (.safetensors) or built-in model to begin from.")]
+From = Annotated[Path | None, typer.Option("--from", help="Run, checkpoint or built-in model to begin from.")]
 FineTune = Annotated[
     str | None, typer.Option(help="What of it is trained: all, up, last, or a number of up blocks.", show_default="all")
 ]

@@ -52,7 +52,7 @@ PatternsPerScan = Annotated[
 ]
 Grid = Annotated[str | None, typer.Option(help="ROWSxCOLS, for scans whose header has no grid.")]
 Seed = Annotated[int | None, typer.Option(help="Of weights, selection, order and noise.", show_default="0")]
-Start = Annotated[Path | None, typer.Option("--from", help="Run, checkpoint (.safetensors) or built-in model to fine-tune.")]
+Start = Annotated[Path | None, typer.Option("--from", help="Run, checkpoint or built-in model to fine-tune.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")]
 
 app = typer.Typer(no_args_is_help=True, help="Train models on scans, volumes or sections.")

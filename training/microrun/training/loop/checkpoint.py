@@ -13,7 +13,6 @@ from microrun.runtime.errors import SpecError
 from microrun.runtime.files.output import write_whole
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
 
-
 CHECKPOINT = "checkpoint.safetensors"  # its name in the folder of a run
 
 
