@@ -49,6 +49,8 @@ def test_threads_and_seeds(microrun, pool, tmp_path):
         (("--layer", 1), "layer_um must be at least one cell"),
         (("--length", 0), "length_um must be above 0"),
         (("--temperature", "f.nc"), "one of the two"),
+        (("--travel", "-x"), "are for .vti and .nc files"),
+        (("--length-unit", "m"), "are for .vti and .nc files"),
         (("--power", 100), "--power and --speed together"),
         (("--power", 100, "--speed", 1), "holds power and speed itself"),
     ],

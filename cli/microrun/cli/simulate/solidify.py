@@ -66,10 +66,13 @@ def solidify(
             raise OutputError(f"{path}: exists; replace it with --overwrite, or choose another --out")
     if (pool is None) == (temperature is None):
         raise MicrorunError("expected a melt pool or --temperature FILE, one of the two")
+    _refuse_needless(temperature or pool, array, temperature_unit, length_unit, travel)
     stated = Stated(_state_process(power, speed), STEEL_316L, array, temperature_unit, length_unit, travel)
     given = read_temperatures(temperature or pool or Path(), stated)
     for note in given.notes:
         console.out.print(note, markup=False)
+    if given.source.material != STEEL_316L:
+        console.warning_line(f"grains of {given.source.material.name} are grown by the laws of 316L")
     moving = isinstance(given.source, MovingField)
     if not moving:
         console.out.print("melting events: length, tracks, hatch and cells are those of the file, not of options")
@@ -93,6 +96,12 @@ def _build(given: Temperatures, plan: Plan, threads: int | None, checkpoint: Pat
         raise typer.Exit(130) from None
     except MemoryError:
         raise MicrorunError("the part does not fit into memory: take fewer layers, tracks, or less --length") from None
+
+
+def _refuse_needless(path: Path | None, *options: str | None) -> None:
+    """Refuse what only grids of other programs need."""
+    if path and path.suffix.lower() not in (".vti", ".nc") and options != (None, None, None, "+x"):
+        raise MicrorunError(f"{path}: --array, --temperature-unit, --length-unit, --travel are for .vti and .nc files")
 
 
 def _state_process(power: float | None, speed: float | None) -> Process | None:

@@ -221,7 +221,7 @@ def test_part_is_stored_and_cut_like_any_other(tmp_path, fine_grains):
         ({}, {"layer_um": 1.0}, "at least one cell"),
         ({"rate": np.full(192, 1e-3)}, {}, "time steps"),
         ({"step_um": 0.5}, {}, "stay stable"),
-        ({"material": dataclasses.replace(STEEL_316L, solidus_k=800.0, liquidus_k=900.0)}, {}, "solid below 900 K"),
+        ({"material": dataclasses.replace(STEEL_316L, solidus_k=800.0, liquidus_k=900.0)}, {}, "liquidus at 900 K"),
         ({}, {"layers": 10**6, "layer_um": 1000.0}, "cells"),
     ],
 )

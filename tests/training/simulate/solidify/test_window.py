@@ -70,3 +70,19 @@ def test_what_melts_is_what_is_above_the_liquidus_somewhere_on_the_way():
 def test_fields_that_cannot_be_used_are_refused(change, said):
     with pytest.raises(MicrorunError, match=said):
         cut_window(dataclasses.replace(make_small_pool(), **change), STEEL_LAWS, 2.0)
+
+
+def test_what_melts_only_in_the_coarse_field_is_refused():
+    temperature = make_small_pool().temperature.copy()
+    temperature[temperature > 1700] = 1700
+    temperature[-1, temperature.shape[1] // 2, 25] = 1724
+    with pytest.raises(MicrorunError, match="nothing melts"):
+        cut_window(dataclasses.replace(make_small_pool(), temperature=temperature), STEEL_LAWS, 2.0)
+
+
+@pytest.mark.parametrize("liquidus_k", [870.0, 2200.0])
+def test_alloys_that_solidify_elsewhere_are_refused(liquidus_k):
+    field = make_small_pool()
+    metal = dataclasses.replace(field.material, name="other", solidus_k=liquidus_k - 60, liquidus_k=liquidus_k)
+    with pytest.raises(MicrorunError, match="other has its liquidus at"):
+        cut_window(dataclasses.replace(field, material=metal), STEEL_LAWS, 2.0)

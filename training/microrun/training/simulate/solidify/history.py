@@ -148,11 +148,7 @@ def fit_plan(history: History, plan: Plan, laws: Laws) -> Plan:
         boundaries move.
     """
     liquidus_k = history.material.liquidus_k
-    if liquidus_k <= laws.hot_k:
-        raise MicrorunError(
-            f"{history.material.name} is solid below {liquidus_k:g} K, but the laws of solidification hold above "
-            f"{laws.hot_k:g} K only"
-        )
+    laws.check_liquidus(history.material.name, liquidus_k)
     cell_um = history.step_um
     plan = dataclasses.replace(
         plan, tracks=1, cell_um=cell_um, length_um=(history.shape[2] + 2 * SIDE) * cell_um,

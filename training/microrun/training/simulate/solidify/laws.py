@@ -68,6 +68,27 @@ class Laws:
         if self.wetting_deg > 180:
             raise MicrorunError(f"wetting_deg is an angle up to 180°; got {self.wetting_deg:g}")
 
+    def check_liquidus(self, name: str, liquidus_k: float) -> None:
+        """Refuse an alloy that solidifies where the laws do not hold.
+
+        Parameters
+        ----------
+        name
+            Of the alloy.
+        liquidus_k
+            Its liquidus.
+
+        Raises
+        ------
+        MicrorunError
+            If that is not between `hot_k` and `hottest_k`.
+        """
+        if not self.hot_k < liquidus_k < self.hottest_k:
+            raise MicrorunError(
+                f"{name} has its liquidus at {liquidus_k:g} K; the laws of solidification, which are those of 316L, "
+                f"hold for one between {self.hot_k:g} and {self.hottest_k:g} K"
+            )
+
     def mobility_at(self, temperature: Float64) -> Float64:
         """Mobility L (Eq. 12).
 

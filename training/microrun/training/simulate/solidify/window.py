@@ -64,23 +64,28 @@ def cut_window(field: MovingField, laws: Laws, cell_um: float) -> MovingWindow:
         If nothing melts, the field's box cuts through the hot part, or the cells are wider than the field's.
     """
     where = f"{field.kind} field of {field.process.power_w:g} W and {field.process.speed_m_s:g} m/s"
-    peak = float(field.temperature.max())
     liquidus = field.material.liquidus_k
-    if peak < liquidus:
-        raise MicrorunError(
-            f"{where}: reaches {peak:,.0f} K, below the liquidus of {liquidus:,.0f} K: nothing melts, so that nothing "
-            "solidifies; take more power or less speed"
-        )
+    laws.check_liquidus(field.material.name, liquidus)
     if cell_um > field.step_um:
         raise MicrorunError(f"{where}: its cells are {field.step_um:g} µm; those of the phase field are not to be wider"
                             f", but {cell_um:g} µm")  # fmt: skip
     hot = field.temperature > laws.hot_k
+    _check_molten(float(field.temperature.max()), liquidus, where)
     _check_whole(hot, where, laws.hot_k)
     temperature = _refine(_crop(field.temperature, hot), field.step_um / cell_um)
+    _check_molten(float(temperature.max()), liquidus, where)  # between cells the peak is lower
     first, stop = _find_spans(temperature > laws.hot_k)
     mobility = laws.mobility_at(temperature.astype(np.float64)).astype(np.float32)
     molten: NDArray[np.bool_] = np.any(temperature > liquidus, axis=2)
     return MovingWindow(Window(temperature, mobility, first, stop), molten, field.process.speed_m_s, liquidus)
+
+
+def _check_molten(peak_k: float, liquidus_k: float, where: str) -> None:
+    if peak_k <= liquidus_k:
+        raise MicrorunError(
+            f"{where}: reaches {peak_k:,.0f} K, not above the liquidus of {liquidus_k:,.0f} K: nothing melts, so that "
+            "nothing solidifies; take more power or less speed"
+        )
 
 
 def _check_whole(hot: NDArray[np.bool_], where: str, hot_k: float) -> None:
