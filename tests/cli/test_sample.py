@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command_line import Microrun, check_refused, run_here
+from command_line import Microrun, Ran, check_refused, run_here
 from make_denoisers import write_denoiser, write_section_denoiser
 from numpy.testing import assert_array_equal
 
@@ -16,10 +16,15 @@ from microrun.runtime.sections.section_set import read_sections
 
 @pytest.fixture
 def sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Microrun:
-    """`microrun sample` with a tiny model, on the CPU."""
+    """`microrun sample` with a tiny model, on the CPU, in four steps unless in all."""
     model = write_section_denoiser(tmp_path / "tiny.onnx")
-    given = ("--model", model, "--device", "cpu", "--steps", 4, "--precision", "f32")
-    return lambda *arguments: run_here(capsys, "sample", *given, *arguments)
+    given = ("--model", model, "--device", "cpu", "--precision", "f32")
+
+    def run(*arguments: object) -> Ran:
+        few = () if {"--steps", "--ddpm"} & set(arguments) else ("--steps", 4)
+        return run_here(capsys, "sample", *given, *few, *arguments)
+
+    return run
 
 
 def test_sections_are_drawn_with_a_picture(sample: Microrun, tmp_path: Path) -> None:
@@ -54,12 +59,36 @@ def test_bad_input_is_refused_in_one_line(sample: Microrun, tmp_path: Path) -> N
     check_refused(sample("--power", 0, *speed), "power_w must be more than 0")
     check_refused(sample("--power", "much", *speed), "--power is a number, several with commas, or LOW:HIGH:STEP")
     check_refused(sample("--power", "120:180:25", *speed), "steps of 25 from 120 do not end at 180")
-    check_refused(sample("--power", "100:200:0.1", *speed), "are more than 400 pairs")
+    check_refused(sample("--power", "100:200:0.1", *speed), "--power: 1001 values are more than 400")
+    check_refused(sample("--power", "100:200:4", "--speed", "0.5:1:0.02", "--out", out), "are more than 400 pairs")
+    check_refused(sample("--power", "150,150", *speed), "--power: 150 is there twice")
+    check_refused(
+        sample("--power", "100,200", "--count", 50_001, *speed), "50001 sections of each of 2 conditions",
+        "more than 100,000", "a smaller --count, 50,000 at most",
+    )  # fmt: skip
+    check_refused(sample("--power", 150, "--ddpm", "--steps", 4, *speed), "--ddpm visits all timesteps: leave out")
     check_refused(sample("--power", 150, "--steps", 99, *speed), "24")
     grains = write_denoiser(tmp_path / "grains.onnx")
     check_refused(sample("--power", 150, "--model", grains, *speed), grains, "draws no sections")
     assert not out.exists() and not out.with_suffix(".png").exists()
     assert sample("--power", 250, "--extrapolate", "--count", 1, *speed).code == 0
+
+
+@pytest.mark.parametrize("name", ["sections.png", "sections.npy", "sections"])
+def test_sections_are_written_as_hdf5_alone(sample: Microrun, tmp_path: Path, name: str) -> None:
+    out = tmp_path / name
+    ran = sample("--power", 150, "--speed", 0.9, "--count", 1, "--overwrite", "--out", out)
+    check_refused(ran, out, "sections are written as .h5", code=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
+
+
+def test_a_picture_is_not_replaced_unasked_and_no_model_is_opened_for_it(sample: Microrun, tmp_path: Path) -> None:
+    picture = tmp_path / "sections.png"
+    picture.write_bytes(b"mine")
+    asked = ("--power", 150, "--speed", 0.9, "--count", 1, "--out", tmp_path / "sections.h5")
+    check_refused(sample(*asked, "--model", tmp_path / "none.onnx"), picture, "exists; replace it with", code=1)
+    assert picture.read_bytes() == b"mine" and not (tmp_path / "sections.h5").exists()
+    assert sample(*asked, "--overwrite").code == 0 and picture.read_bytes() != b"mine"
 
 
 def test_sections_do_not_grow_volumes(sample: Microrun, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -81,7 +110,20 @@ def test_values_are_read(text: str, values: list[float]) -> None:
     assert parse_values("--power", text) == values
 
 
-@pytest.mark.parametrize("text", ["", "a", "1:2", "1:2:0", "2:1:1", "1:2:-1", "1:inf:1", "1:2:3", "1:2:3:4"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "a", "1:2", "1:2:0", "2:1:1", "1:2:-1", "1:inf:1", "-inf:2:1", "1:2:inf", "nan:2:1", "1:2:3", "1:2:3:4",
+        "100:200:1e-9", "100:200:1e-320", "-1e308:1e308:1", "1,1.0", "0.5:0.5000000002:1e-10",
+        ",".join(map(str, range(401))),
+    ],
+)  # fmt: skip
 def test_what_is_no_value_is_refused(text: str) -> None:
-    with pytest.raises(MicrorunError, match="--power"):
+    with pytest.raises(MicrorunError, match="--power") as error:
         parse_values("--power", text)
+    assert len(str(error.value)) < 200
+
+
+def test_as_many_values_as_there_may_be() -> None:
+    assert len(parse_values("--power", "1:400:1")) == 400
+    assert len(parse_values("--power", ",".join(map(str, range(400))))) == 400

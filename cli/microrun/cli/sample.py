@@ -21,6 +21,8 @@ from microrun.runtime.sections.section_set import SectionSet, write_sections
 
 DEFAULT_MODEL = "sections"
 MOST_POINTS = 400
+MOST_SECTIONS = 100_000  # a gigabyte of cells; more would be asked for by mistake
+STEPS = 25
 
 
 def sample(
@@ -29,7 +31,7 @@ def sample(
     out: Annotated[Path, typer.Option(help="The .h5 file to make; a .png of the same name comes beside it.")],
     count: Annotated[int, typer.Option(min=1, help="Sections of each power and speed.")] = 16,
     model: Annotated[str, typer.Option(help="An .onnx file, or the name of a built-in model.")] = DEFAULT_MODEL,
-    steps: Annotated[int, typer.Option(min=1, help="Timesteps visited.")] = 25,
+    steps: Annotated[int | None, typer.Option(min=1, help="Timesteps visited.", show_default=str(STEPS))] = None,
     ddpm: Annotated[bool, typer.Option("--ddpm", help="Visit all timesteps, with noise added at each.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same sections.")] = 0,
     extrapolate: Annotated[
@@ -38,24 +40,22 @@ def sample(
     device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
     batch: Annotated[int | None, typer.Option(help="Sections that a worker of the engine draws at once.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out and its picture.")] = False,
 ) -> None:
     """Draw sections of printed metal for a laser power and speed.
 
     Several powers and speeds make a process map in one picture. A section is
     the same whatever the batch, and whichever others are drawn beside it.
     """
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
-    powers, speeds = parse_values("--power", power), parse_values("--speed", speed)
-    if len(powers) * len(speeds) > MOST_POINTS:
-        raise MicrorunError(f"{len(powers)} powers and {len(speeds)} speeds are more than {MOST_POINTS} pairs")
-    points = tuple((w, v) for w in powers for v in speeds)
+    _check_files(out, overwrite)
+    if ddpm and steps is not None:
+        raise MicrorunError("--ddpm visits all timesteps: leave out --steps, or leave out --ddpm")
+    points = _pair(parse_values("--power", power), parse_values("--speed", speed), count)
     with console.err.status("opening the model"):
         denoiser = open_denoiser(model, device, EngineRequest(precision, batch=batch))
     with denoiser:
         diffusion = check_model(denoiser)
-        sampling = Sampling(diffusion.schedule.training_steps) if ddpm else Sampling(steps, eta=0.0)
+        sampling = Sampling(diffusion.schedule.training_steps) if ddpm else Sampling(steps or STEPS, eta=0.0)
         request = SampleRequest(points, count, seed, sampling, extrapolate)
         scale_points(diffusion, request)
         console.out.print(f"engine   {denoiser.info}")
@@ -64,6 +64,27 @@ def sample(
     write_sections(out, [drawn])
     save_figure(draw_process_map(drawn), out.with_suffix(".png"))
     _print(drawn, request, out)
+
+
+def _check_files(out: Path, overwrite: bool) -> None:
+    if out.suffix.lower() not in (".h5", ".hdf5"):
+        raise OutputError(f"{out}: sections are written as .h5")
+    for path in (out, out.with_suffix(".png")):
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path}: exists; replace it with --overwrite, or choose another --out")
+
+
+def _pair(powers: list[float], speeds: list[float], count: int) -> tuple[tuple[float, float], ...]:
+    """All powers with all speeds."""
+    pairs = len(powers) * len(speeds)
+    if pairs > MOST_POINTS:
+        raise MicrorunError(f"{len(powers)} powers and {len(speeds)} speeds are more than {MOST_POINTS} pairs")
+    if pairs * count > MOST_SECTIONS:
+        raise MicrorunError(
+            f"{count} sections of each of {pairs} conditions are more than {MOST_SECTIONS:,} in all; ask for a smaller "
+            f"--count, {MOST_SECTIONS // pairs:,} at most"
+        )
+    return tuple((w, v) for w in powers for v in speeds)
 
 
 def _print(drawn: SectionSet, request: SampleRequest, out: Path) -> None:
@@ -87,17 +108,32 @@ def parse_values(option: str, text: str) -> list[float]:
     Raises
     ------
     MicrorunError
-        If it is neither, or the steps do not end at HIGH.
+        If it is neither, the steps do not end at HIGH, or the values are more than `MOST_POINTS` or not all different.
     """
     try:
-        if ":" not in text:
-            return [float(part) for part in text.split(",")]
-        low, high, step = map(float, text.split(":"))
+        numbers = [float(part) for part in text.split(":" if ":" in text else ",")]
     except ValueError:
-        raise MicrorunError(f"{option} is a number, several with commas, or LOW:HIGH:STEP; got {text!r}") from None
-    if not (step > 0 and low <= high < math.inf):
-        raise MicrorunError(f"{option} rises from LOW to HIGH in steps above 0; got {text}")
+        numbers = []
+    if not numbers or (":" in text and len(numbers) != 3):
+        raise MicrorunError(f"{option} is a number, several with commas, or LOW:HIGH:STEP; got {text!r}")
+    values = _fill_range(option, *numbers) if ":" in text else numbers
+    _check_number(option, len(values))
+    if twice := [value for place, value in enumerate(values) if value in values[:place]]:
+        raise MicrorunError(f"{option}: {twice[0]:g} is there twice; give each value once")
+    return values
+
+
+def _fill_range(option: str, low: float, high: float, step: float) -> list[float]:
+    """The values of a range, both ends among them."""
+    if not (0 < step < math.inf and -math.inf < low <= high < math.inf):
+        raise MicrorunError(f"{option} rises from LOW to HIGH in steps above 0; got {low:g}:{high:g}:{step:g}")
+    _check_number(option, (high - low) / step + 1)
     count = round((high - low) / step)
     if abs(low + count * step - high) > 1e-6 * step:
         raise MicrorunError(f"{option}: steps of {step:g} from {low:g} do not end at {high:g}")
     return [float(value) for value in np.linspace(low, high, count + 1).round(9)]
+
+
+def _check_number(option: str, count: float) -> None:
+    if count > MOST_POINTS + 0.5:
+        raise MicrorunError(f"{option}: {count:.4g} values are more than {MOST_POINTS}; take larger steps, or fewer")
