@@ -30,12 +30,15 @@ def experiment(
     those to judge by; microrun convert turns both into sections.
     """
     from microrun.training.simulate.campaign.cases import read_cases
-    from microrun.training.simulate.campaign.experiment import TABLES, Experiment, run_experiment, write_table
+    from microrun.training.simulate.campaign.experiment import TABLES, Experiment, run_experiment
+    from microrun.training.simulate.campaign.experiment_table import check_table, write_table
     from microrun.training.simulate.campaign.run import local_processes
 
     tables = TABLES if cases is None else {"labels.csv": read_cases(cases)}
     chosen = [case for table in tables.values() for case in table]
     settings = Experiment(maps=maps, seed=seed)
+    for name, named in tables.items():
+        check_table(out / name, settings, named)
     try:
         with local_processes() as executor, console.progress_bar("simulating", "cases") as bar:
             console.watch(run_experiment(settings, chosen, out, executor), bar)

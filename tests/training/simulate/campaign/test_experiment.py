@@ -23,8 +23,8 @@ from microrun.training.simulate.campaign.experiment import (
     REFINING,
     Experiment,
     run_experiment,
-    write_table,
 )
+from microrun.training.simulate.campaign.experiment_table import check_table, write_table
 from microrun.training.simulate.campaign.potts_part import PottsPlan
 
 PLAN = PottsPlan(
@@ -137,3 +137,20 @@ def test_experiments_that_are_not_possible() -> None:
         Experiment(maps=0)
     with pytest.raises(MicrorunError, match="a seed is 0"):
         Experiment(seed=-1)
+
+
+def test_a_table_of_ours_may_be_replaced_and_no_other(made: Path, tmp_path: Path) -> None:
+    check_table(tmp_path / "labels.csv", SMALL, CASES)
+    path = made / "labels.csv"
+    check_table(path, SMALL, CASES)
+    check_table(path, SMALL, (*CASES, Case(4, 130.0, 1.0)))  # cases were added
+    other = tmp_path / "labels.csv"
+    for text in ("", "file,power_w,speed_m_s\nmine.ang,150,0.9\n", path.read_text().replace("across_001", "mine")):
+        other.write_text(text)
+        with pytest.raises(OutputError, match=r"labels.csv: is no table of .* rename it"):
+            check_table(other, SMALL, CASES)
+    for settings, cases in ((dataclasses.replace(SMALL, maps=3), CASES), (SMALL, CASES[:1])):
+        with pytest.raises(OutputError, match="is no table"):
+            check_table(path, settings, cases)
+    with pytest.raises(OutputError, match="is no table"):
+        check_table(tmp_path, SMALL, CASES)

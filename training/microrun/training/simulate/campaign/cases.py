@@ -81,26 +81,37 @@ def read_cases(path: Path) -> list[Case]:
     Parameters
     ----------
     path
-        A CSV file with the columns power_w and speed_m_s, in W and m/s; others are not looked at.
+        A CSV file, with commas between and decimal points, that has the columns power_w and speed_m_s, in W and m/s;
+        others are not looked at.
 
     Raises
     ------
     MicrorunError
-        If a column is missing, a value is no number above 0, or there is no case.
+        If a column is missing or stands twice, a line has too few or too many values, a value is no number above 0,
+        or there is no case.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            titles, rows = list(reader.fieldnames or []), [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MicrorunError(f"{path}: cannot be read as a table ({error})") from None
+    if titles and any(titles.count(column) != 1 for column in COLUMNS):
+        raise MicrorunError(
+            f"{path}: its first line names each of the columns {','.join(COLUMNS)} once, with commas between; "
+            f"got {', '.join(titles)}"
+        )
     if not rows:
         raise MicrorunError(f"{path}: holds no case; expected lines below the titles {','.join(COLUMNS)}")
-    missing = [column for column in COLUMNS if column not in rows[0]]
-    if missing:
-        raise MicrorunError(f"{path}: has no column {' and '.join(missing)}; its titles are {', '.join(rows[0])}")
+    for line, row in rows:
+        if None in row or None in row.values():  # the keys and values of what is too much, and of what is missing
+            raise MicrorunError(
+                f"{path}, line {line}: has not {len(titles)} values, one a column; commas stand between values, "
+                "decimals take a point"
+            )
     try:
-        return [Case(number, *(float(row[column]) for column in COLUMNS)) for number, row in enumerate(rows)]
-    except (TypeError, ValueError) as error:
+        return [Case(number, *(float(row[column]) for column in COLUMNS)) for number, (_, row) in enumerate(rows)]
+    except ValueError as error:
         raise MicrorunError(f"{path}: a power or a speed is no number ({error})") from None
     except MicrorunError as error:
         raise MicrorunError(f"{path}: {error}") from None

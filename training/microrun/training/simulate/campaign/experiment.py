@@ -7,15 +7,14 @@ the phase field meets something that differs in all of it.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import math
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.errors import MicrorunError, OutputError
-from microrun.runtime.files.output import cannot_write, name_beside, write_text
-from microrun.runtime.progress import Job, Progress, finish
+from microrun.runtime.files.output import cannot_write, name_beside
+from microrun.runtime.progress import Job, finish
 from microrun.runtime.scans.ang_head import AngPhase
 from microrun.runtime.sections.ang_map import write_ang_map
 from microrun.runtime.sections.cut_maps import SIDES
@@ -40,6 +39,7 @@ from microrun.training.simulate.campaign.degradation import (
 )
 from microrun.training.simulate.campaign.potts_part import PottsPlan, grow_part
 from microrun.training.simulate.campaign.run import SEEDS_APART
+from microrun.training.simulate.campaign.work import work_off
 from microrun.training.simulate.melt_pool.field import FieldKind
 from microrun.training.simulate.melt_pool.process import Process
 from microrun.training.simulate.melt_pool.solve import compute_field
@@ -56,7 +56,6 @@ REFINING = tuple(
 )
 HELD_OUT = (Case(6, 150.0, 0.7), Case(7, 175.0, 0.8))
 TABLES = {"labels.csv": REFINING, "held_out.csv": HELD_OUT}
-COLUMNS = ("file", "power_w", "speed_m_s", "plane", "case", "origin", "hatch_um")
 SETTINGS = "settings.json"
 
 SPACING_UM = 10.0  # from one map across to the next: closer ones are nearly the same
@@ -111,6 +110,13 @@ class Experiment:
     def describe(self, case: Case) -> str:
         """All that a case's maps follow from, as JSON."""
         return json.dumps({**dataclasses.asdict(self), "case": dataclasses.asdict(case)}, sort_keys=True, indent=1)
+
+    @property
+    def names(self) -> dict[str, Plane]:
+        """Names of a case's maps, in their order, and the plane of each."""
+        along = math.ceil(self.maps / ACROSS_PER_ALONG)
+        counts: dict[Plane, int] = {"across": self.maps, "along": along}
+        return {f"{plane}_{number:03}": plane for plane, count in counts.items() for number in range(count)}
 
     def case_seed(self, case: Case) -> int:
         """Seed of a case."""
@@ -169,68 +175,17 @@ def run_experiment(experiment: Experiment, cases: Sequence[Case], folder: Path, 
     Raises
     ------
     MicrorunError
-        If a case cannot be simulated: the others are finished first, and kept.
+        If a case cannot be simulated, or a worker dies: the others are finished first, and kept.
     OutputError
         If the folder holds a case of another experiment, or a file cannot be written.
     """
     places = {case: folder / case.name for case in cases}
     missing = [case for case, place in places.items() if not _is_done(place, experiment.describe(case))]
-    done, failed = len(cases) - len(missing), []
-    yield Progress(done, len(cases))
-    futures = {executor.submit(measure_case, experiment, case): case for case in missing}
-    try:
-        for future in as_completed(futures):
-            case = futures[future]
-            try:
-                _write_case(places[case], experiment, case, future.result())
-            except OutputError:
-                raise
-            except MicrorunError as error:
-                failed.append(str(error))
-            done += 1
-            yield Progress(done, len(cases), f"{len(failed)} failed" if failed else "")
-    finally:
-        for future in futures:
-            future.cancel()
-    if failed:
-        raise MicrorunError(f"{len(failed)} of {len(cases)} cases cannot be simulated; the first: {sorted(failed)[0]}")
+    make = partial(measure_case, experiment)
+    yield from work_off(
+        executor, make, lambda case, maps: _write_case(places[case], experiment, case, maps), missing, len(cases)
+    )
     return list(places.values())
-
-
-def write_table(path: Path, experiment: Experiment, cases: Sequence[Case]) -> int:
-    """Write the table that turns maps into sections, as `read_map_table` takes it.
-
-    Parameters
-    ----------
-    path
-        The CSV file, beside the cases' folders.
-    experiment
-        Its distance of tracks is stated.
-    cases
-        Whose maps it names.
-
-    Returns
-    -------
-    int
-        Number of maps.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    count = 0
-    for case in cases:
-        for file in sorted((path.parent / case.name).glob("*.ang")):
-            plane = file.stem.split("_")[0]
-            settings = (f"{case.power_w:g}", f"{case.speed_m_s:g}", plane, case.name, ORIGIN)
-            writer.writerow((f"{case.name}/{file.name}", *settings, f"{experiment.plan.hatch_um:g}"))
-            count += 1
-    write_text(path, lines.getvalue())
-    return count
 
 
 def _measure(experiment: Experiment, case: Case, plan: PottsPlan, spins: Spins) -> Iterator[Measured]:
@@ -239,18 +194,15 @@ def _measure(experiment: Experiment, case: Case, plan: PottsPlan, spins: Spins) 
     downwards: NDArray[np.int32] = grains.reshape(spins.shape)[::-1].astype(np.int32)  # the surface comes first
     orientations = random_orientations(len(found), generator)
     step = STEPS_UM[case.number % len(STEPS_UM)]
-    for number in range(experiment.maps):
-        x = int((number + 0.5) * downwards.shape[2] / experiment.maps)
-        raster = _place("across", plan.middle(plan.tracks // 2), step, plan, generator)
-        seen = resample_grains(downwards[:, :, x], raster)
-        yield Measured(
-            f"across_{number:03}", "across", measure_map(seen, orientations, step, experiment.flaws, generator)
-        )
-    for number in range(math.ceil(experiment.maps / ACROSS_PER_ALONG)):
-        seen = _see_along(number, downwards, step, plan, generator)
-        yield Measured(
-            f"along_{number:03}", "along", measure_map(seen, orientations, step, experiment.flaws, generator)
-        )
+    for name, plane in experiment.names.items():
+        number = int(name.removeprefix(f"{plane}_"))
+        if plane == "across":
+            x = int((number + 0.5) * downwards.shape[2] / experiment.maps)
+            raster = _place(plane, plan.middle(plan.tracks // 2), step, plan, generator)
+            seen = resample_grains(downwards[:, :, x], raster)
+        else:
+            seen = _see_along(number, downwards, step, plan, generator)
+        yield Measured(name, plane, measure_map(seen, orientations, step, experiment.flaws, generator))
 
 
 def _see_along(

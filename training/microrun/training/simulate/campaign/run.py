@@ -6,9 +6,10 @@ import dataclasses
 import json
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import numpy as np
 
 from microrun.runtime.cores import count_cores
 from microrun.runtime.errors import MicrorunError, OutputError
-from microrun.runtime.progress import Job, Progress, finish
+from microrun.runtime.progress import Job, finish
 from microrun.runtime.sections.section_set import PLANES, SectionSet, read_sections, write_sections
 from microrun.training.simulate.campaign.cases import Case
+from microrun.training.simulate.campaign.work import work_off
 from microrun.training.simulate.melt_pool.field import FieldKind
 from microrun.training.simulate.melt_pool.material import STEEL_316L, Material
 from microrun.training.simulate.melt_pool.process import Process
@@ -108,30 +110,15 @@ def run_campaign(campaign: Campaign, cases: Sequence[Case], folder: Path, execut
     Raises
     ------
     MicrorunError
-        If a case cannot be simulated: the others are finished first, and kept.
+        If a case cannot be simulated, or a worker dies: the others are finished first, and kept.
     OutputError
         If the folder holds a case of another campaign, or a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = {case: folder / f"{case.name}.h5" for case in cases}
     missing = [case for case, path in paths.items() if not _is_done(path, campaign.describe(case))]
-    done, failed = len(cases) - len(missing), []
-    yield Progress(done, len(cases))
-    futures = {executor.submit(simulate_case, campaign, case): case for case in missing}
-    try:
-        for future in as_completed(futures):
-            try:
-                write_sections(paths[futures[future]], future.result())
-            except OutputError:
-                raise
-            except MicrorunError as error:
-                failed.append(str(error))
-            done += 1
-            yield Progress(done, len(cases), f"{len(failed)} failed" if failed else "")
-    finally:
-        _cancel(futures)
-    if failed:
-        raise MicrorunError(f"{len(failed)} of {len(cases)} cases cannot be simulated; the first: {sorted(failed)[0]}")
+    make = partial(simulate_case, campaign)
+    yield from work_off(executor, make, lambda case, made: write_sections(paths[case], made), missing, len(cases))
     return list(paths.values())
 
 
@@ -192,8 +179,3 @@ def _join(sets: Sequence[SectionSet]) -> SectionSet:
     names = ("orientation", "grain", "power_w", "speed_m_s", "case")
     arrays: dict[str, Any] = {name: np.concatenate([getattr(one, name) for one in sets]) for name in names}
     return dataclasses.replace(first, **arrays, details={SETTINGS: json.dumps(details)})
-
-
-def _cancel(futures: dict[Future[list[SectionSet]], Case]) -> None:
-    for future in futures:
-        future.cancel()
