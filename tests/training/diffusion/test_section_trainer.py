@@ -135,6 +135,21 @@ def test_frozen_weights_stay_to_the_last_bit_and_free_ones_do_not(
             assert torch.equal(held[name], first) != is_free, name
 
 
+def test_fine_tuning_goes_on_as_it_began_without_the_model_that_it_began_from(
+    sections: SectionSet, start: Start, tmp_path: Path
+) -> None:
+    config = tuned(start, free="last")
+    train(sections, tmp_path / "whole", config, start)
+    train(sections, tmp_path / "parts", config, start, stop_after=1)
+    rest = train(sections, tmp_path / "parts", config, start=None)
+    assert [report.step for report in rest] == [4, 6]
+    whole, parts = (torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "parts"))
+    for name, first in start.unet.state_dict().items():
+        for kind in ("network", "average"):
+            assert torch.equal(parts[kind][name], whole[kind][name]), name
+            assert torch.equal(parts[kind][name], first) != name.startswith(("norm.", "head.")), name
+
+
 def test_what_is_free_must_be_known(start: Start) -> None:
     for free in ("none", "0", "3", "-1", ""):
         with pytest.raises(ValueError, match="all, up, last, or 1 to 2 up blocks"):

@@ -6,6 +6,8 @@ import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.sections.section_set import SectionSet, find_hatch
 from microrun.runtime.spec import ModelSpec, Training
@@ -13,6 +15,7 @@ from microrun.training.diffusion.denoiser_trainer import Data, DenoiserTrainer, 
 from microrun.training.diffusion.section_config import SectionConfig
 from microrun.training.diffusion.sections import SectionDraws, identify_sections, split_cases
 from microrun.training.diffusion.start import Start, free_weights
+from microrun.training.diffusion.unet import UNet
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.loop.patience import Patience
 from microrun.training.loop.trainer import Report
@@ -87,11 +90,9 @@ class SectionTrainer(DenoiserTrainer[SectionReport]):
             identify_sections(sections),
             source,
         )
-        network, teacher = None, None
-        if start is not None:
-            network = copy.deepcopy(start.unet)
-            free_weights(network, config.free)
-            teacher = Teacher(start.unet.to(processes.device), config.distil) if config.distil else None
+        network = _begin(config, start)
+        free_weights(network, config.free)  # also without a model: what is resumed has its weights in its state
+        teacher = Teacher(start.unet.to(processes.device), config.distil) if start and config.distil else None
         super().__init__(config, data, folder, processes, network, teacher)
         self._patience = Patience(config.patience)
 
@@ -131,6 +132,14 @@ class SectionTrainer(DenoiserTrainer[SectionReport]):
         return ModelSpec(
             NAME, "denoiser", training=training, diffusion=replace(config.diffusion, hatch_um=self._hatch_um)
         )
+
+
+def _begin(config: SectionConfig, start: Start | None) -> UNet:
+    """A network of its own: a copy of what is begun from, or a new one."""
+    if start is not None:
+        return copy.deepcopy(start.unet)
+    torch.manual_seed(config.seed)
+    return UNet(config.unet)
 
 
 def check_fit(config: SectionConfig, sections: SectionSet, start: Start | None = None) -> None:
