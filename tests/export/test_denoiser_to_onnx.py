@@ -199,15 +199,16 @@ def test_eight_bits_are_for_encoders(checkpoint: Path, suffix: str) -> None:
     assert "\n" not in str(error.value) and names_in(checkpoint.parent) == before
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_denoiser_of_sections_is_exported_with_its_condition(tmp_path: Path, precision: Weights) -> None:
-    for embedding in ("perceptron", "fourier"):
-        unet = a_unet(dataclasses.replace(TINY_SECTIONS, condition_embedding=embedding))
-        spec = ModelSpec("sections", "denoiser", diffusion=SECTIONS)
-        save_denoiser(tmp_path / "s.safetensors", unet.state_dict(), unet.config, spec)
-        made = export_denoiser(tmp_path / "s.safetensors", tmp_path / "s.onnx", precision)
-        assert read_model_spec(made.path).diffusion == SECTIONS
-        assert made.spec.parity_error is not None and made.spec.parity_error < TOLERANCES[precision] / 3
+@pytest.mark.parametrize(("precision", "embedding"), [("f32", "perceptron"), ("f16", "fourier")])
+def test_a_denoiser_of_sections_is_exported_with_its_condition(
+    tmp_path: Path, precision: Weights, embedding: Literal["perceptron", "fourier"]
+) -> None:
+    unet = a_unet(dataclasses.replace(TINY_SECTIONS, condition_embedding=embedding))
+    spec = ModelSpec("sections", "denoiser", diffusion=SECTIONS)
+    save_denoiser(tmp_path / "s.safetensors", unet.state_dict(), unet.config, spec)
+    made = export_denoiser(tmp_path / "s.safetensors", tmp_path / "s.onnx", precision)
+    assert read_model_spec(made.path).diffusion == SECTIONS
+    assert made.spec.parity_error is not None and made.spec.parity_error < TOLERANCES[precision] / 3
     with torch.no_grad():
         unet.condition[0].weight.mul_(-1)  # type: ignore[index,operator,union-attr]
     assert measure_denoiser_parity(unet, made.path) > 3 * made.spec.parity_error  # the condition is compared, too
