@@ -42,6 +42,9 @@ def test_sections_are_drawn_with_a_picture(sample: Microrun, tmp_path: Path) -> 
     assert sample(*asked, "--ddpm", "--seed", 3, "--overwrite", "--out", out).code == 0
     drawn = read_sections(out)
     assert (drawn.details["steps"], drawn.details["eta"], drawn.details["seed"]) == ("24", "1", "3")
+    assert sample(*asked, "--ddim", "--smoothing", 0, "--overwrite", "--out", out).code == 0
+    drawn = read_sections(out)
+    assert (drawn.details["eta"], drawn.details["smoothing"], float(drawn.details["smoothed_cells"])) == ("0", "0", 0)
 
 
 def test_ranges_make_a_process_map(sample: Microrun, tmp_path: Path) -> None:
@@ -66,7 +69,9 @@ def test_bad_input_is_refused_in_one_line(sample: Microrun, tmp_path: Path) -> N
         sample("--power", "100,200", "--count", 50_001, *speed), "50001 sections of each of 2 conditions",
         "more than 100,000", "a smaller --count, 50,000 at most",
     )  # fmt: skip
-    check_refused(sample("--power", 150, "--ddpm", "--steps", 4, *speed), "--ddpm visits all timesteps: leave out")
+    check_refused(sample("--power", 150, "--ddpm", "--steps", 4, *speed), "--ddpm visits all timesteps")
+    check_refused(sample("--power", 150, "--ddpm", "--ddim", *speed), "--ddpm visits all timesteps")
+    check_refused(sample("--power", 150, "--smoothing", 101, *speed), "smoothed 0 to 100 times")
     check_refused(sample("--power", 150, "--steps", 99, *speed), "24")
     grains = write_denoiser(tmp_path / "grains.onnx")
     check_refused(sample("--power", 150, "--model", grains, *speed), grains, "draws no sections")

@@ -16,13 +16,20 @@ from microrun.runtime.errors import MicrorunError, OutputError
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.pictures.panels import save_figure
 from microrun.runtime.pictures.sections import draw_process_map
-from microrun.runtime.sections.sample import SampleRequest, check_model, sample_sections, scale_points
+from microrun.runtime.sections.sample import (
+    SAMPLING,
+    SMOOTHING,
+    SampleRequest,
+    check_model,
+    sample_sections,
+    scale_points,
+)
 from microrun.runtime.sections.section_set import SectionSet, write_sections
 
 DEFAULT_MODEL = "sections"
 MOST_POINTS = 400
 MOST_SECTIONS = 100_000  # a gigabyte of cells; more would be asked for by mistake
-STEPS = 25
+STEPS, DDIM_STEPS = SAMPLING.count, 25
 
 
 def sample(
@@ -31,8 +38,14 @@ def sample(
     out: Annotated[Path, typer.Option(help="The .h5 file to make; a .png of the same name comes beside it.")],
     count: Annotated[int, typer.Option(min=1, help="Sections of each power and speed.")] = 16,
     model: Annotated[str, typer.Option(help="An .onnx file, or the name of a built-in model.")] = DEFAULT_MODEL,
-    steps: Annotated[int | None, typer.Option(min=1, help="Timesteps visited.", show_default=str(STEPS))] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Timesteps visited.", show_default=f"{STEPS}, with --ddim {DDIM_STEPS}")
+    ] = None,
+    ddim: Annotated[bool, typer.Option("--ddim", help="Add no noise between timesteps.")] = False,
     ddpm: Annotated[bool, typer.Option("--ddpm", help="Visit all timesteps, with noise added at each.")] = False,
+    smoothing: Annotated[
+        int, typer.Option(min=0, help="Passes in which cells take what most around them have; 0 as drawn.")
+    ] = SMOOTHING,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same sections.")] = 0,
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Allow power and speed outside the window of training.")
@@ -48,15 +61,16 @@ def sample(
     the same whatever the batch, and whichever others are drawn beside it.
     """
     _check_files(out, overwrite)
-    if ddpm and steps is not None:
-        raise MicrorunError("--ddpm visits all timesteps: leave out --steps, or leave out --ddpm")
+    if ddpm and (steps is not None or ddim):
+        raise MicrorunError("--ddpm visits all timesteps and adds noise: leave out --steps and --ddim, or --ddpm")
     points = _pair(parse_values("--power", power), parse_values("--speed", speed), count)
     with console.err.status("opening the model"):
         denoiser = open_denoiser(model, device, EngineRequest(precision, batch=batch))
     with denoiser:
         diffusion = check_model(denoiser)
-        sampling = Sampling(diffusion.schedule.training_steps) if ddpm else Sampling(steps or STEPS, eta=0.0)
-        request = SampleRequest(points, count, seed, sampling, extrapolate)
+        count_steps = diffusion.schedule.training_steps if ddpm else steps or (DDIM_STEPS if ddim else STEPS)
+        sampling = Sampling(count_steps, eta=0.0 if ddim else 1.0)
+        request = SampleRequest(points, count, seed, sampling, extrapolate, smoothing)
         scale_points(diffusion, request)
         console.out.print(f"engine   {denoiser.info}")
         with console.progress_bar("drawing", "evaluations") as bar:
@@ -90,6 +104,8 @@ def _pair(powers: list[float], speeds: list[float], count: int) -> tuple[tuple[f
 def _print(drawn: SectionSet, request: SampleRequest, out: Path) -> None:
     unclear = float(drawn.details["unclear_cells"])
     console.out.print(f"drew     {len(drawn):,} sections, {request.count} of each of {len(request.points)} conditions")
+    smoothed = float(drawn.details["smoothed_cells"])
+    console.out.print(f"smoothed {smoothed:.1%} of the cells took the orientation of most around them")
     console.out.print(f"unclear  {unclear:.2%} of the cells are near no orientation, and got the nearest")
     console.out.print(f"wrote    {out} and {out.with_suffix('.png').name}")
     console.out.print(f"next     microrun sections {out}")

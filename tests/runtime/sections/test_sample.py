@@ -35,6 +35,7 @@ from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.progress import finish
 from microrun.runtime.sections.sample import SampleRequest, sample_sections
 from microrun.runtime.sections.section_set import SectionSet
+from microrun.runtime.sections.smoothing import smooth_orientations
 from microrun.runtime.spec import ModelSpec
 from microrun.training.diffusion.bits import BitOdds
 
@@ -56,7 +57,7 @@ def denoiser(model: Path) -> Iterator[Denoiser]:
 
 
 def draw(denoiser: Denoiser, **changes: Any) -> SectionSet:
-    request = SampleRequest(POINTS, 3, seed=7, sampling=DDIM)
+    request = SampleRequest(POINTS, 3, seed=7, sampling=DDIM, smoothing=0)
     return finish(sample_sections(denoiser, dataclasses.replace(request, **changes)))
 
 
@@ -107,6 +108,18 @@ def test_a_section_does_not_know_of_others(denoiser: Denoiser) -> None:
     assert_array_equal(fewer.orientation, whole.orientation[[0, 1, 3, 4]])
     assert not np.array_equal(draw(denoiser, seed=8).orientation, whole.orientation)
     assert not np.array_equal(whole.orientation[:3], whole.orientation[3:])  # the condition counts
+
+
+def test_what_was_drawn_is_smoothed_and_that_is_told(denoiser: Denoiser) -> None:
+    raw, smooth = draw(denoiser), draw(denoiser, smoothing=2)
+    assert_array_equal(smooth.orientation, smooth_orientations(raw.orientation, 2))
+    changed = float((smooth.orientation != raw.orientation).mean())
+    assert float(smooth.details["smoothed_cells"]) == pytest.approx(changed, abs=1e-5)
+    assert smooth.details["smoothing"] == "2"
+    assert float(raw.details["smoothed_cells"]) == 0
+    for passes in (-1, 101):
+        with pytest.raises(SectionsError, match="smoothed 0 to 100 times"):
+            SampleRequest(POINTS, smoothing=passes)
 
 
 def test_the_set_tells_what_was_drawn(denoiser: Denoiser) -> None:

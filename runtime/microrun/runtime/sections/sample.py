@@ -25,10 +25,13 @@ from microrun.runtime.generation.sampling import Sampling, tabulate_steps
 from microrun.runtime.progress import Job, Progress
 from microrun.runtime.sections.orientations import TABLE_1
 from microrun.runtime.sections.section_set import HATCH, SectionSet
+from microrun.runtime.sections.smoothing import smooth_orientations
 from microrun.runtime.spec import Diffusion
 
 POLL_S = 0.2
-DDIM = Sampling(25, eta=0.0)
+MOST_PASSES = 100
+SAMPLING = Sampling(50)
+SMOOTHING = 3  # passes; chosen, as SAMPLING, on cases of the simulation that were held out
 CONDITIONS = ("power_w", "speed_m_s")  # what a denoiser of sections is conditioned on
 
 
@@ -46,6 +49,8 @@ class SampleRequest:
         The same seed gives the same sections.
     sampling
         How; the network is evaluated ``sampling.count`` times a section.
+    smoothing
+        Passes of `smooth_orientations` over what was drawn.
     extrapolate
         Whether powers and speeds may lie outside the window that the model was trained in.
 
@@ -58,12 +63,15 @@ class SampleRequest:
     points: tuple[tuple[float, float], ...]
     count: int = 16
     seed: int = 0
-    sampling: Sampling = DDIM
+    sampling: Sampling = SAMPLING
     extrapolate: bool = False
+    smoothing: int = SMOOTHING
 
     def __post_init__(self) -> None:
         if not self.points or self.count < 1:
             raise SectionsError(f"at least one section of one power and speed must be drawn; got {self.count}")
+        if not 0 <= self.smoothing <= MOST_PASSES:
+            raise SectionsError(f"sections are smoothed 0 to {MOST_PASSES} times; got {self.smoothing}")
         if not 0 <= self.seed < 1 << 64:
             raise SectionsError(f"seed must be 0 to 2^64 - 1; got {self.seed}")
 
@@ -138,7 +146,8 @@ def sample_sections(denoiser: Denoiser, request: SampleRequest) -> Job[SectionSe
     -------
     SectionSet
         ``count`` sections of the first point, then of the next; ``case`` is the number of the point. The share of
-        cells whose values name no orientation at once, and got the nearest, is in ``details``.
+        cells whose values name no orientation at once, and got the nearest, is in ``details``, and that of the cells
+        which smoothing has changed.
 
     Raises
     ------
@@ -153,9 +162,14 @@ def sample_sections(denoiser: Denoiser, request: SampleRequest) -> Job[SectionSe
     assert diffusion.plane != ""
     points = np.array(request.points, np.float64).repeat(request.count, axis=0)
     case = np.arange(len(request.points), dtype=np.int32).repeat(request.count)
+    smooth = smooth_orientations(team.drawn, request.smoothing)
+    noted = {
+        **_details(denoiser, request, team.unclear / team.drawn.size),
+        "smoothed_cells": f"{float((smooth != team.drawn).mean()):.5f}",
+    }
     return SectionSet(
-        team.drawn, None, points[:, 0].copy(), points[:, 1].copy(), case, TABLE_1.copy(), diffusion.plane,
-        diffusion.step_um, "sample", _details(denoiser, request, team.unclear / team.drawn.size),
+        smooth, None, points[:, 0].copy(), points[:, 1].copy(), case, TABLE_1.copy(), diffusion.plane,
+        diffusion.step_um, "sample", noted,
     )  # fmt: skip
 
 
@@ -234,6 +248,7 @@ def _details(denoiser: Denoiser, request: SampleRequest, unclear: float) -> dict
         "seed": str(request.seed),
         "steps": str(sampling.count),
         "eta": f"{sampling.eta:g}",
+        "smoothing": str(request.smoothing),
         "extrapolated": "yes" if request.extrapolate else "no",
         "unclear_cells": f"{unclear:.5f}",
     }
