@@ -98,8 +98,9 @@ def test_denoisers_are_listed_below_the_encoders(microrun: Microrun, models: Pat
     (at,) = (number for number, line in enumerate(lines) if line[0] == "denoiser")
     assert lines[at] == ["denoiser", "block", "colours", "timesteps", "size"]
     assert lines[at + 1][:4] == ["grains", BLOCK, str(DIFFUSION.n_colours), "24"]
-    assert "grains 104,000 blocks, 13,000 steps, CC BY 4.0 trained on 24 Potts volumes kl_volume 0.053" in ran.said
-    (models / "grains.onnx").unlink()
+    assert "grains 104,000 samples, 13,000 steps, CC BY 4.0 trained on 24 Potts volumes kl_volume 0.053" in ran.said
+    for name in ("grains", "sections"):
+        (models / f"{name}.onnx").unlink()
     assert "denoiser" not in microrun("models").said
 
 

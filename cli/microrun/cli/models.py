@@ -28,7 +28,7 @@ def models() -> None:
         console.out.print()
         console.print_rows(("denoiser", "block", "colours", "timesteps", "size"), list(map(_denoiser_row, denoisers)))
     for path in denoisers:
-        _print_training(path, "blocks")
+        _print_training(path, "samples")
         metrics = read_model_spec(path).training.metrics
         console.out.print("  " + ", ".join(f"{name} {value:g}" for name, value in metrics.items()))
 
