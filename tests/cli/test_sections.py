@@ -68,6 +68,19 @@ def test_sections_are_compared(microrun: Microrun, sections: Path, reference: Pa
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_what_is_of_one_case_is_said_of_its_side(microrun: Microrun, sections: Path, tmp_path: Path) -> None:
+    one_each = write(tmp_path / "one.h5", 1, origin="measured", case=np.repeat([0, 1], 6).astype(np.int32))
+    said = microrun("sections", sections, "--reference", one_each).said
+    assert "reference of one case in 2 of 2 conditions: their intervals are too narrow, and what chance" in said
+    assert "sections of one case" not in said
+    said = microrun("sections", one_each, "--reference", sections).said
+    assert "sections of one case in 2 of 2 conditions: their intervals are too narrow" in said
+    assert "reference of one case" not in said
+    drawn = write(tmp_path / "drawn_once.h5", 1, origin="sample", case=np.repeat([0, 1], 6).astype(np.int32))
+    assert "of one case" not in microrun("sections", drawn).said  # each is drawn for itself
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_conditions_of_one_side_are_named(microrun: Microrun, sections: Path, tmp_path: Path) -> None:
     other = write(tmp_path / "other.h5", 2, power_w=np.repeat([150.0, 180.0], 6))
     ran = microrun("sections", sections, "--reference", other)

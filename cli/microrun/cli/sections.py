@@ -88,9 +88,7 @@ def _print(report: Report, network: NetworkDistance | None) -> None:
             console.out.print(f"{title:<9} {_summary(side)}")
     by = "grain ids" if report.by_id else "orientations (of twenty random ones, every twentieth border is not seen)"
     console.out.print(f"grains    told apart by {by}")
-    alone = sum(one.cases == 1 < one.sections for one in report.conditions)
-    if alone and report.own.sections.origin != "sample":
-        console.out.print(f"intervals of {alone} conditions are of the sections of one case, and thus too narrow")
+    _print_alone(report)
     if report.unmatched:
         left_out = "; ".join(map(str, report.unmatched))
         console.warning_line(f"on one side only, and left out of the comparison: {left_out}")
@@ -104,6 +102,19 @@ def _print(report: Report, network: NetworkDistance | None) -> None:
         _print_network(network)
     if report.own.sections.plane == "across" and report.hatch_um is None:
         console.warning_line("the lean needs the distance of the tracks, which no file states; give --hatch-um")
+
+
+def _print_alone(report: Report) -> None:
+    """Say where intervals and what chance gives are of the sections of one case."""
+    for title, side, too in (
+        ("sections", report.own, "intervals are too narrow"),
+        ("reference", report.reference, "intervals are too narrow, and what chance gives is too little"),
+    ):
+        if side is not None:
+            used = set(side.conditions()) - (set(report.unmatched) if side is report.reference else set())
+            alone = sum(map(side.alone, used))
+            if alone:
+                console.out.print(f"{title:<9} of one case in {alone} of {len(used)} conditions: their {too}")
 
 
 def _kid(report: Report) -> str:

@@ -13,6 +13,7 @@ from microrun.runtime.sections.inclination import find_borders
 from microrun.runtime.sections.kid import (
     STEPS,
     Distance,
+    average_distance,
     describe_sections,
     frechet_distance,
     kernel_distance,
@@ -29,7 +30,7 @@ def describe(n_seeds: int, seed: int, sections: int = 60) -> Float64:
 
 
 def distance(own: Float64, reference: Float64) -> Distance:
-    return kernel_distance(*scale_features(own, reference))
+    return kernel_distance(*scale_features(own, reference), np.arange(len(reference)))
 
 
 def test_discrepancies_by_the_definition() -> None:
@@ -58,6 +59,7 @@ def test_equal_structures_are_near_and_others_far() -> None:
     assert abs(near.value) < near.floor
     assert far.value > 10 * near.floor
     assert near.subset_size == 50
+    assert near.spread > 0
     assert distance(describe(40, 1), reference) == near
 
 
@@ -66,6 +68,23 @@ def test_too_few_sections_have_no_distance() -> None:
     few = distance(describe(9, 0, 6), describe(9, 1, 6))
     assert np.isfinite(few.value)
     assert np.isnan(few.floor)
+    assert np.isnan(few.spread)  # of subsets that are all there is
+
+
+def test_cases_stay_in_one_half() -> None:
+    generator = np.random.default_rng(5)
+    case = np.repeat(np.arange(6), 8)
+    reference = generator.normal(size=(6, 3))[case] + 0.1 * generator.normal(size=(48, 3))
+    floors = [kernel_distance(reference, reference, groups).floor for groups in (case, np.arange(48))]
+    assert floors[0] > 5 * abs(floors[1])
+    assert np.isnan(kernel_distance(reference, reference, np.zeros(48, int)).floor)
+
+
+def test_spreads_and_floors_that_are_not_known_do_not_hide_those_that_are() -> None:
+    nothing = float("nan")
+    mean = average_distance([Distance(1, 0.2, 50, nothing), Distance(3, nothing, 20, 4)])
+    assert mean == Distance(2, 0.2, 20, 4)
+    assert average_distance([Distance(nothing, nothing, 0, nothing)]) is None
 
 
 def test_frechet_distances_are_those_of_the_closed_form() -> None:

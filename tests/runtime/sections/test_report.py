@@ -144,3 +144,13 @@ def test_one_seed_gives_the_same_report(compared: Report) -> None:
     own = make_sections((40, 15, 40), (100, 150, 200))
     reference = make_sections((40, 40, 40), (150, 100.0000001, 300), seed=50)
     assert to_csv(finish(report_sections(own, reference))) == to_csv(compared)
+
+
+@pytest.mark.parametrize(("origin", "shrinks"), [("sample", 1.0), ("simulation", 0.5**0.5)])
+def test_samples_of_one_number_are_drawn_together(origin: str, shrinks: float) -> None:
+    cells = draw_cells((8, 24, 24))
+    power = np.repeat([100.0, 150.0], 8)
+    own = make_set(np.concatenate([cells, cells]), power_w=power, origin=origin)
+    report = finish(report_sections(own, make_set(np.concatenate([cells, cells]), power_w=power)))
+    alone = report.conditions[0].compared["area_um2"].draws.mean.std()
+    assert report.overall["area_um2"].draws.mean.std() == pytest.approx(shrinks * alone, rel=0.1)

@@ -128,7 +128,9 @@ def choose_groups(case: NDArray[np.int32]) -> Groups:
     return case if len(np.unique(case)) > 1 else np.arange(len(case))
 
 
-def compare_samples(name: str, own: Side, reference: Side, step_um: float, seed: int = 0) -> Compared:
+def compare_samples(
+    name: str, own: Side, reference: Side, step_um: float, seed: int = 0, own_seed: int | None = None
+) -> Compared:
     """Compare one measure of sections with that of a reference.
 
     Parameters
@@ -141,6 +143,9 @@ def compare_samples(name: str, own: Side, reference: Side, step_um: float, seed:
         Edge of a cell in µm.
     seed
         Of the draws; one seed always gives the same intervals.
+    own_seed
+        Of the draws of `own`, where they are to be those of other conditions, with as many groups; by default they
+        are independent.
 
     Returns
     -------
@@ -151,12 +156,13 @@ def compare_samples(name: str, own: Side, reference: Side, step_um: float, seed:
     ours, theirs = (_contribute(side, measure, points, lattice) for side in (own, reference))
     widths = np.diff(points) * lattice
     generator = np.random.default_rng([seed, list(MEASURES).index(name)])
-    drawn = [draw_groups(side.groups, generator) for side in (own, reference)]
+    shared = generator if own_seed is None else np.random.default_rng([own_seed, list(MEASURES).index(name), 1])
+    drawn = draw_groups(own.groups, shared), draw_groups(reference.groups, generator)
     halves = halve_groups(reference.groups, generator)
     compared = theirs.bins.sum(axis=0)
     return Compared(
         _score(ours, theirs, widths, (np.ones((1, len(own.groups))), np.ones((1, len(reference.groups))))),
-        _score(ours, theirs, widths, (drawn[0], drawn[1])),
+        _score(ours, theirs, widths, drawn),
         _score(theirs, theirs, widths, halves),
         int((compared == 0).sum()),
     )
@@ -196,7 +202,7 @@ def draw_groups(groups: Groups, generator: np.random.Generator) -> Float64:
     return np.asarray(times[:, member], np.float64)
 
 
-def halve_groups(groups: Groups, generator: np.random.Generator) -> tuple[Float64, Float64]:
+def halve_groups(groups: Groups, generator: np.random.Generator, count: int = HALVINGS) -> tuple[Float64, Float64]:
     """Random halves of the groups.
 
     Parameters
@@ -205,16 +211,18 @@ def halve_groups(groups: Groups, generator: np.random.Generator) -> tuple[Float6
         (n,) whole numbers.
     generator
         Of the draws.
+    count
+        Of halvings.
 
     Returns
     -------
-    one, other : (HALVINGS, n) float64
+    one, other : (count, n) float64
         1 for the sections of each half; no rows if there is one group only.
     """
     found, member = np.unique(groups, return_inverse=True)
     if len(found) < 2:
         return np.empty((0, len(groups))), np.empty((0, len(groups)))
-    order = generator.permuted(np.tile(np.arange(len(found)), (HALVINGS, 1)), axis=1)
+    order = generator.permuted(np.tile(np.arange(len(found)), (count, 1)), axis=1)
     half = len(found) // 2
     one = (order < half)[:, member]
     other = ((order >= half) & (order < 2 * half))[:, member]
@@ -239,7 +247,7 @@ def estimate(value: float, draws: Float64) -> Estimate:
 
 
 def average(compared: Sequence[Compared]) -> Compared:
-    """Mean over conditions of all numbers; their draws are independent of each other.
+    """Mean over conditions of all numbers, draw by draw.
 
     Parameters
     ----------

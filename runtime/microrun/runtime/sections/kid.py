@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from microrun.runtime.array_types import Float64
+from microrun.runtime.sections.distributions import Groups, halve_groups
 from microrun.runtime.sections.grains import Labels, SectionGrains
 from microrun.runtime.sections.inclination import Borders
 from microrun.runtime.sections.measures import Sample, mean_by_section
@@ -31,12 +32,14 @@ class Distance:
 
     Parameters
     ----------
-    value, spread
-        Mean and standard deviation over subsets; NaN where there are too few sections.
+    value
+        Mean over subsets; NaN where there are too few sections.
+    spread
+        Standard deviation over subsets; NaN where these are all sections of a side, which then adds nothing to it.
     subset_size
         Sections of either side in each subset.
     floor
-        What 95 % of random halves of the reference stay below among themselves; NaN where it is too small.
+        What 95 % of random halves of the reference's groups stay below among themselves; NaN where it is too small.
     """
 
     value: float
@@ -90,15 +93,17 @@ def share_in_one(labels: Labels, axis: int, step: int) -> Float64:
     return shares
 
 
-def kernel_distance(own: Float64, reference: Float64, seed: int = 0) -> Distance:
+def kernel_distance(own: Float64, reference: Float64, groups: Groups, seed: int = 0) -> Distance:
     """Kernel distance between two sets of features.
 
     Parameters
     ----------
     own, reference
         (n, d), (m, d) float64.
+    groups
+        (m,) whole numbers: sections of the reference of one group stay in one half.
     seed
-        Of the subsets.
+        Of the subsets and halves.
 
     Returns
     -------
@@ -112,16 +117,19 @@ def kernel_distance(own: Float64, reference: Float64, seed: int = 0) -> Distance
         squared_discrepancy(generator.permutation(own)[:size], generator.permutation(reference)[:size])
         for _ in range(SUBSETS)
     ]
-    half = len(reference) // 2
-    floor = float("nan")
-    if half >= FEWEST:
-        orders = [generator.permutation(reference) for _ in range(SUBSETS)]
-        floor = float(np.quantile([squared_discrepancy(one[:half], one[half : 2 * half]) for one in orders], LEVEL))
-    return Distance(float(np.mean(values)), float(np.std(values)), size, floor)
+    spread = float(np.std(values)) if size < min(len(own), len(reference)) else float("nan")
+    halves = zip(*halve_groups(groups, generator, SUBSETS), strict=True)
+    floors = [
+        squared_discrepancy(reference[one > 0], reference[other > 0])
+        for one, other in halves
+        if min(one.sum(), other.sum()) >= FEWEST
+    ]
+    floor = float(np.quantile(floors, LEVEL)) if floors else float("nan")
+    return Distance(float(np.mean(values)), spread, size, floor)
 
 
 def average_distance(distances: Sequence[Distance]) -> Distance | None:
-    """Mean of distances that are known, and of their floors; None if none is.
+    """Mean of distances that are known, and of their spreads and floors; None if none is.
 
     Parameters
     ----------
@@ -131,13 +139,11 @@ def average_distance(distances: Sequence[Distance]) -> Distance | None:
     known = [one for one in distances if np.isfinite(one.value)]
     if not known:
         return None
-    floors = [one.floor for one in known if np.isfinite(one.floor)]
-    return Distance(
-        float(np.mean([one.value for one in known])),
-        float(np.mean([one.spread for one in known])),
-        min(one.subset_size for one in known),
-        float(np.mean(floors)) if floors else float("nan"),
+    value, spread, floor = (
+        float(np.mean(finite)) if (finite := [x for x in values if np.isfinite(x)]) else float("nan")
+        for values in zip(*((one.value, one.spread, one.floor) for one in known), strict=True)
     )
+    return Distance(value, spread, min(one.subset_size for one in known), floor)
 
 
 def scale_features(own: Float64, reference: Float64) -> tuple[Float64, Float64]:

@@ -102,7 +102,9 @@ def read_map_table(path: Path) -> list[Entry]:
         if not any(cell.strip() for cell in row):
             continue
         if len(row) != len(titles):
-            raise SectionsError(f"{path}, line {number}: has {len(row)} values for {len(titles)} columns")
+            raise SectionsError(
+                f"{path}, line {number}: has {len(row)} values for {len(titles)} columns; decimals take a point"
+            )
         values = dict(zip(titles, (cell.strip() for cell in row), strict=True))
         entries.append(_read_entry(path.parent, values, f"{path}, line {number}"))
     if not entries:
@@ -211,7 +213,8 @@ def _positive(text: str, where: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise SectionsError(f"{where} is a number more than 0; got {text!r}")
+        decimals = "; decimals take a point" if "," in text else ""
+        raise SectionsError(f"{where} is a number more than 0; got {text!r}{decimals}")
     return value
 
 

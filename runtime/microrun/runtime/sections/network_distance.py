@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.engines.features import compute_features
+from microrun.runtime.sections.distributions import halve_groups
 from microrun.runtime.sections.kid import Distance, frechet_distance, kernel_distance
 from microrun.runtime.sections.orientations import paint_orientations
 from microrun.runtime.sections.report import Measured, Report
@@ -29,7 +30,7 @@ class NetworkDistance:
     features
         Number of features; of fewer sections than these, FID is mostly bias.
     fid, fid_floor
-        Fréchet distance, and the mean of it between halves of the reference.
+        Fréchet distance, and the mean of it between halves of the reference's cases.
     kid
         Kernel distance of the same features.
     """
@@ -73,14 +74,16 @@ def measure_by_network(report: Report, path: Path, seed: int = 0) -> NetworkDist
     )
     ours, theirs = own.features, reference.features
     generator = np.random.default_rng([seed, 6])
-    half = len(theirs) // 2
-    orders = [generator.permutation(theirs) for _ in range(HALVINGS)] if half > 1 else []
-    floors = [frechet_distance(one[:half], one[half : 2 * half]) for one in orders]
+    groups = report.reference.groups(report.shared(report.reference))
+    halves = zip(*halve_groups(groups, generator, HALVINGS), strict=True)
+    floors = [
+        frechet_distance(theirs[one > 0], theirs[other > 0]) for one, other in halves if min(one.sum(), other.sum()) > 1
+    ]
     return NetworkDistance(
         path, own.sha256, len(ours), len(theirs), ours.shape[1],
         frechet_distance(ours, theirs) if min(len(ours), len(theirs)) > 1 else float("nan"),
         float(np.mean(floors)) if floors else float("nan"),
-        kernel_distance(ours, theirs, seed),
+        kernel_distance(ours, theirs, groups, seed),
     )  # fmt: skip
 
 

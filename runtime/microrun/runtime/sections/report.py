@@ -41,6 +41,7 @@ from microrun.runtime.sections.kid import (
 from microrun.runtime.sections.measures import MEASURES, Sample, measure_sections
 from microrun.runtime.sections.section_set import SectionSet
 
+SAMPLE = "sample"  # origin of what a model drew
 SMALLEST = 16  # cells of a side, below which nothing is measured
 POWER_DIGITS, SPEED_DIGITS = 3, 5  # to which conditions are the same
 
@@ -94,6 +95,14 @@ class Measured:
         number[chosen] = np.arange(len(chosen))
         inside = number[sample.section] >= 0
         return Side(Sample(sample.values[inside], number[sample.section[inside]]), self.groups(chosen))
+
+    def alone(self, condition: Condition) -> bool:
+        """Whether the sections of a condition are several of one case, which resemble each other.
+
+        Samples do not: each is drawn for itself.
+        """
+        case = self.sections.case[self.conditions()[condition]]
+        return self.sections.origin != SAMPLE and len(case) > 1 and len(np.unique(case)) == 1
 
     def groups(self, chosen: NDArray[np.int64]) -> Groups:
         """Which of some sections are drawn together."""
@@ -277,7 +286,9 @@ class _Pair:
 
 
 def _report_condition(condition: Condition, pair: _Pair, hatch_um: float | None, seed: int) -> ConditionReport:
-    ours, chosen, seed = pair.ours, pair.chosen, condition.seed(seed)
+    ours, chosen = pair.ours, pair.chosen
+    # samples of one number begin from the same noise in every condition: they are drawn together
+    own_seed, seed = seed if ours.sections.origin == SAMPLE else None, condition.seed(seed)
     sections, groups, borders = ours.sections, ours.groups(chosen), ours.borders.take(chosen)
     leaning = measure_along(borders, groups, seed) if sections.plane == "along" else None
     if sections.plane == "across" and hatch_um is not None:
@@ -286,11 +297,13 @@ def _report_condition(condition: Condition, pair: _Pair, hatch_um: float | None,
     if pair.theirs is not None and pair.expected is not None:
         theirs, expected = pair.theirs, pair.expected
         compared = {
-            name: compare_samples(name, ours.side(name, chosen), theirs.side(name, expected), sections.step_um, seed)
+            name: compare_samples(
+                name, ours.side(name, chosen), theirs.side(name, expected), sections.step_um, seed, own_seed
+            )
             for name in MEASURES
         }
         if min(len(chosen), len(expected)) >= FEWEST:
-            distance = kernel_distance(*_scale(pair, theirs, expected), seed)
+            distance = kernel_distance(*_scale(pair, theirs, expected), theirs.groups(expected), seed)
     depth = measure_depth(borders, groups, sections.step_um, seed)
     means = {name: estimate_mean(ours.side(name, chosen), seed) for name in MEASURES}
     cases = len(np.unique(sections.case[chosen]))
