@@ -30,7 +30,7 @@ def test_a_pool_is_written_with_its_picture_and_told(microrun: Microrun, tmp_pat
 
 def test_options_reach_the_process(microrun: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "pool.h5"
-    options = ("--field", "eagar-tsai", "--beam", 30, "--depth", 20, "--absorptivity", 0.5, "--preheat", 473)
+    options = ("--field", "conduction", "--beam", 30, "--depth", 20, "--absorptivity", 0.5, "--preheat", 473)
     assert microrun(*SMALL, *options, "--emissivity", 0.3, "--convection", 80, "--out", out).code == 0
     process = read_pool(out).process
     assert (process.beam_radius_um, process.depth_um, process.absorptivity) == (30, 20, 0.5)
@@ -96,6 +96,9 @@ def test_an_own_material(microrun: Microrun, tmp_path: Path) -> None:
         (("--fit", "width=3,width=4"), "--fit is width=UM,depth=UM"),
         (("--fit", "width=-3"), "above 0 µm"),
         (("--fit", "width=400,depth=5", "--field", "eagar-tsai"), "can be reached by the eagar-tsai field"),
+        (("--field", "eagar-tsai", "--convection", 80), "loses no heat from the surface; got convection 80 W/(m² K)"),
+        (("--field", "eagar-tsai", "--emissivity", 0.3), "and emissivity 0.3: leave them out"),
+        (("--field", "eagar-tsai", "--emissivity", 0.3, "--fit", "width=100"), "loses no heat from the surface"),
         (("--out", "pool.png"), "a melt pool is written as .h5"),
         (("--material", "none.toml"), "none.toml: cannot be read"),
     ],

@@ -16,7 +16,7 @@ from microrun.runtime.progress import finish
 from microrun.training.simulate.melt_pool import solve
 from microrun.training.simulate.melt_pool.box import Box, beam_shares, choose_box, depth_shares, hot_faces
 from microrun.training.simulate.melt_pool.conduction import MovingHeat
-from microrun.training.simulate.melt_pool.eagar_tsai import temperature_at
+from microrun.training.simulate.melt_pool.eagar_tsai import eagar_tsai, temperature_at
 from microrun.training.simulate.melt_pool.field import HOT_K
 from microrun.training.simulate.melt_pool.material import STEEL_316L, Material
 from microrun.training.simulate.melt_pool.measure import measure_pool
@@ -131,6 +131,19 @@ def test_a_box_that_is_too_small_grows(monkeypatch: pytest.MonkeyPatch) -> None:
         assert field.temperature[:, :, 0].max() < HOT_K and field.temperature[0].max() < HOT_K
     pool = measure_pool(finish(compute_field(SMALL, step_um=6.0)))
     assert pool.width_um == pytest.approx(expected.width_um, rel=0.02)
+
+
+@pytest.mark.parametrize("growths", [0, 1, 2])
+def test_the_laser_is_where_it_says_in_a_box_that_stays_too_small(
+    monkeypatch: pytest.MonkeyPatch, growths: int
+) -> None:
+    monkeypatch.setattr(solve, "choose_box", lambda process, material, step: Box((4, 4, 12), step, 4))
+    monkeypatch.setattr(solve, "GROWTHS", growths)
+    field = finish(compute_field(SMALL, kind="eagar-tsai", step_um=6.0))
+    assert any(hot_faces(field.temperature))
+    depth, rows, cols = field.temperature.shape
+    box = Box((depth, rows // 2, cols), 6.0, round(field.laser_um / 6.0))
+    assert_array_equal(field.temperature[:, rows // 2 :], eagar_tsai(box, SMALL, STEEL_316L))
 
 
 @pytest.mark.parametrize("power", [100.0, 200.0])

@@ -66,12 +66,10 @@ def compute_field(
     Raises
     ------
     MicrorunError
-        If the edge is no length, the plate is as hot as the solidus, or the box would become too large.
+        If the edge is no length, the plate is as hot as the solidus, the closed form is to have losses, or the box
+        would become too large.
     """
-    if not 0 < step_um < math.inf:
-        raise MicrorunError(f"the edge of a cell is above 0 µm; got {step_um:g}")
-    if process.preheat_k >= material.solidus_k:
-        raise MicrorunError(f"preheat {process.preheat_k:g} K is not below the solidus, {material.solidus_k:g} K")
+    _check(process, material, kind, step_um)
     box = choose_box(process, material, step_um)
     box.check()
     if kind == "eagar-tsai":
@@ -84,6 +82,18 @@ def compute_field(
         heat = _continue(type(heat), heat.box.finer(), heat)
         balance = yield from _settle(heat, FLOW if kind == "flow" else CONDUCTION)
         return MovingField(mirrored(heat.temperature), step_um, heat.box.laser_um, process, material, kind, balance)
+
+
+def _check(process: Process, material: Material, kind: FieldKind, step_um: float) -> None:
+    if not 0 < step_um < math.inf:
+        raise MicrorunError(f"the edge of a cell is above 0 µm; got {step_um:g}")
+    if process.preheat_k >= material.solidus_k:
+        raise MicrorunError(f"preheat {process.preheat_k:g} K is not below the solidus, {material.solidus_k:g} K")
+    if kind == "eagar-tsai" and (process.convection_w_m2k or process.emissivity):
+        raise MicrorunError(
+            f"the eagar-tsai field loses no heat from the surface; got convection {process.convection_w_m2k:g} "
+            f"W/(m² K) and emissivity {process.emissivity:g}: leave them out, or take the field conduction or flow"
+        )
 
 
 def mirrored(half: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -102,13 +112,14 @@ def mirrored(half: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _closed_form(box: Box, process: Process, material: Material) -> tuple[NDArray[np.float32], Box]:
-    for _ in range(GROWTHS + 1):
-        half = eagar_tsai(box, process, material)
+    half = eagar_tsai(box, process, material)
+    for _ in range(GROWTHS):
         faces = hot_faces(half)
         if not any(faces):
             break
         box = box.grown(*faces)
         box.check()
+        half = eagar_tsai(box, process, material)
     return half, box
 
 
