@@ -30,6 +30,9 @@ DEFAULT_MODEL = "sections"
 MOST_POINTS = 400
 MOST_SECTIONS = 100_000  # a gigabyte of cells; more would be asked for by mistake
 STEPS, DDIM_STEPS = SAMPLING.count, 25
+Extrapolate = Annotated[
+    bool, typer.Option("--extrapolate", help="Allow power and speed outside the window of training.")
+]
 
 
 def sample(
@@ -47,9 +50,7 @@ def sample(
         int, typer.Option(min=0, help="Passes in which cells take what most around them have; 0 as drawn.")
     ] = SMOOTHING,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same sections.")] = 0,
-    extrapolate: Annotated[
-        bool, typer.Option("--extrapolate", help="Allow power and speed outside the window of training.")
-    ] = False,
+    extrapolate: Extrapolate = False,
     device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
     batch: Annotated[int | None, typer.Option(help="Sections that a worker of the engine draws at once.")] = None,

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from microrun.training.simulate.campaign.cases import Case
 
 LAYERS, LENGTH_UM = 4, 150.0
+Scheduler = Annotated[str | None, typer.Option(help="A Dask scheduler, tcp://HOST:PORT; by default this machine.")]
+Field = Annotated[
+    Literal["conduction", "flow", "eagar-tsai"], typer.Option(help="Of the temperature, as simulate meltpool.")
+]
 
 
 def sections(
@@ -26,15 +30,11 @@ def sections(
     cases: Annotated[Path | None, typer.Option(help="A .csv of cases instead: columns power_w, speed_m_s.")] = None,
     layers: Annotated[int, typer.Option(min=1, help="Of each part.")] = LAYERS,
     length: Annotated[float, typer.Option(help="Of each part along the tracks, in µm.")] = LENGTH_UM,
-    field: Annotated[
-        Literal["conduction", "flow", "eagar-tsai"], typer.Option(help="Of the temperature, as simulate meltpool.")
-    ] = "conduction",
+    field: Field = "conduction",
     absorptivity: Annotated[float, typer.Option(help="Part of the power that is absorbed.")] = 0.4,
     depth: Annotated[float, typer.Option(help="Of the heat source, in µm.")] = 12.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same sections.")] = 0,
-    dask: Annotated[
-        str | None, typer.Option(help="A Dask scheduler, tcp://HOST:PORT; by default this machine.")
-    ] = None,
+    dask: Scheduler = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file; finished cases are kept.")] = False,
 ) -> None:
     """Simulate sections to train on: melt pool and solidification of many cases of power and speed.

@@ -18,26 +18,29 @@ if TYPE_CHECKING:
 
 LAYERS = 8  # as in the paper
 WORRYING = 0.03  # of the melted cells that never solidified
+File = Annotated[
+    Path | None, typer.Option(help="Temperatures of another program instead: .vti, .nc, ExaCA's .csv, .catemp.")
+]
+Towards = Annotated[
+    Literal["+x", "-x", "+y", "-y"], typer.Option(help="Where the laser moves to in a .vti or .nc file.")
+]
+Layers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Layers upon each other.", show_default="8; of melting events 1, which may hold many"),
+]
 
 
 def solidify(
     out: Annotated[Path, typer.Option(help="The .h5 file to make; sections and a picture go beside it.")],
     pool: Annotated[Path | None, typer.Argument(help="The melt pool, from `microrun simulate meltpool`.")] = None,
-    temperature: Annotated[
-        Path | None, typer.Option(help="Temperatures of another program instead: .vti, .nc, ExaCA's .csv, .catemp.")
-    ] = None,
+    temperature: File = None,
     power: Annotated[float | None, typer.Option(help="That --temperature was made with, in W.")] = None,
     speed: Annotated[float | None, typer.Option(help="Likewise, in m/s.")] = None,
     array: Annotated[str | None, typer.Option(help="Name of the temperature in a .vti or .nc file.")] = None,
     temperature_unit: Annotated[Literal["K", "C"] | None, typer.Option(help="If the file states none.")] = None,
     length_unit: Annotated[Literal["m", "mm", "um"] | None, typer.Option(help="If the file states none.")] = None,
-    travel: Annotated[
-        Literal["+x", "-x", "+y", "-y"], typer.Option(help="Where the laser moves to in a .vti or .nc file.")
-    ] = "+x",
-    layers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Layers upon each other.", show_default="8; of melting events 1, which may hold many"),
-    ] = None,
+    travel: Towards = "+x",
+    layers: Layers = None,
     tracks: Annotated[int, typer.Option(min=1, help="Tracks side by side, every other one backwards.")] = 3,
     length: Annotated[float, typer.Option(help="Of the part along the tracks, in µm; tracks have no ends.")] = 250.0,
     hatch: Annotated[float, typer.Option(help="From track to track, in µm.")] = 100.0,
@@ -56,23 +59,13 @@ def solidify(
     beside OUT: the same command goes on from there, to the same part.
     """
     from microrun.training.simulate.melt_pool.field import MovingField
-    from microrun.training.simulate.melt_pool.material import STEEL_316L
     from microrun.training.simulate.solidify.plan import Plan
-    from microrun.training.simulate.solidify.temperature_files import Stated, read_temperatures
 
-    paths = _name_files(out)
-    for path in paths:
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path}: exists; replace it with --overwrite, or choose another --out")
+    paths = _name_files(out, overwrite)
     if (pool is None) == (temperature is None):
         raise MicrorunError("expected a melt pool or --temperature FILE, one of the two")
     _refuse_needless(temperature or pool, array, temperature_unit, length_unit, travel)
-    stated = Stated(_state_process(power, speed), STEEL_316L, array, temperature_unit, length_unit, travel)
-    given = read_temperatures(temperature or pool or Path(), stated)
-    for note in given.notes:
-        console.out.print(note, markup=False)
-    if given.source.material != STEEL_316L:
-        console.warning_line(f"grains of {given.source.material.name} are grown by the laws of 316L")
+    given = _read(temperature or pool or Path(), (power, speed), array, (temperature_unit, length_unit), travel)
     moving = isinstance(given.source, MovingField)
     if not moving:
         console.out.print("melting events: length, tracks, hatch and cells are those of the file, not of options")
@@ -82,6 +75,21 @@ def solidify(
     _write(part, paths)
     checkpoint.unlink(missing_ok=True)
     _report(part, paths)
+
+
+def _read(
+    path: Path, laser: tuple[float | None, float | None], array: str | None,
+    units: tuple[str | None, str | None], travel: Literal["+x", "-x", "+y", "-y"],
+) -> Temperatures:  # fmt: skip
+    from microrun.training.simulate.melt_pool.material import STEEL_316L
+    from microrun.training.simulate.solidify.temperature_files import Stated, read_temperatures
+
+    given = read_temperatures(path, Stated(_state_process(*laser), STEEL_316L, array, *units, travel))
+    for note in given.notes:
+        console.out.print(note, markup=False)
+    if given.source.material != STEEL_316L:
+        console.warning_line(f"grains of {given.source.material.name} are grown by the laws of 316L")
+    return given
 
 
 def _build(given: Temperatures, plan: Plan, threads: int | None, checkpoint: Path) -> Part:
@@ -113,11 +121,15 @@ def _state_process(power: float | None, speed: float | None) -> Process | None:
     return None if power is None or speed is None else Process(power, speed)
 
 
-def _name_files(out: Path) -> tuple[Path, Path, Path]:
-    """The part, its sections, its picture."""
+def _name_files(out: Path, overwrite: bool) -> tuple[Path, Path, Path]:
+    """The part, its sections, its picture; OutputError if one is there and may not be replaced."""
     if out.suffix.lower() not in (".h5", ".hdf5"):
         raise OutputError(f"{out}: a part is written as .h5")
-    return out, out.with_suffix(".sections.h5"), out.with_suffix(".png")
+    paths = out, out.with_suffix(".sections.h5"), out.with_suffix(".png")
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path}: exists; replace it with --overwrite, or choose another --out")
+    return paths
 
 
 def _write(part: Part, paths: tuple[Path, Path, Path]) -> None:
