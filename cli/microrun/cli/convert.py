@@ -18,11 +18,13 @@ from microrun.runtime.sections.map_table import cut_maps
 from microrun.runtime.sections.section_set import write_sections
 from microrun.runtime.volumes.volume import open_volume
 
+Source = Annotated[
+    Path, typer.Argument(help="A latents file, finished or growing; labels of grains; or a table of maps.")
+]
+
 
 def convert(
-    source: Annotated[
-        Path, typer.Argument(help="A latents file, finished or growing; labels of grains; or a table of maps.")
-    ],
+    source: Source,
     to: Annotated[Literal[LatentsFormat, VolumeFormat, "sections"], typer.Option(help="The format to write.")],
     features: Annotated[
         str | None, typer.Option(help="Of latents: numbers of features, such as 3,17; by default all.")
