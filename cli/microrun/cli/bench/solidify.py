@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,13 +88,11 @@ class Stepper:
         nuclei = np.zeros(len(self.eta), np.int64)
         for _ in range(steps):
             now, after = self.eta, self._next
-            self._workers.run_parts(
-                lambda part, now=now, after=after: advance_window(  # type: ignore[misc]
-                    part, now, self._window, self._place, self._step, nuclei, after
-                ),
-                self._shares,
-            )
+            self._workers.run_parts(partial(self._advance_part, now, nuclei, after), self._shares)
             self.eta, self._next = after, now
+
+    def _advance_part(self, now: Eta, nuclei: NDArray[np.int64], after: Eta, part: NDArray[np.int64]) -> None:
+        advance_window(part, now, self._window, self._place, self._step, nuclei, after)
 
 
 def advance_numpy(eta: Float64, temperature: Float64) -> Float64:
@@ -136,7 +135,7 @@ def measure_solidification(threads: int, repeats: int, shape: tuple[int, int, in
             with Workers(count) as workers:
                 stepper = Stepper(box, workers)
                 stepper.advance(1)  # memory is touched now
-                seconds = seconds_of(lambda stepper=stepper: stepper.advance(STEPS)) / STEPS / box.cells  # type: ignore[misc]
+                seconds = seconds_of(partial(stepper.advance, STEPS)) / STEPS / box.cells
             table.note("speed", "Mcell/s", 1e-6 / seconds)
             table.note(NS, "ns", 1e9 * seconds * count, remark="(≤ 30)")
             table.note(PEER, "ns per cell", 1e9 * slow)
