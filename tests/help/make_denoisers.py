@@ -72,8 +72,9 @@ def write_block_denoiser(path: Path, coloured: bool = True) -> Path:
 # Sections of 10×10 cells, whose sides are odd at the second level.
 SECTION_SIDE = 10
 TINY_SECTIONS = UnetConfig(
-    dims=2, channels=(8, 16), in_channels=5, out_channels=5, blocks=1, head_size=4, groups=4, patch=2, condition_size=2
-)
+    dims=2, channels=(8, 16), in_channels=5, out_channels=5, blocks=1, head_size=4, groups=4, patch=2, detail=4,
+    condition_size=2,
+)  # fmt: skip
 SECTION_SCHEDULE = Schedule(24, zero_terminal_snr=True, prediction="bits")
 WINDOW = (Condition("power_w", 100, 200), Condition("speed_m_s", 0.5, 1.0))
 SECTIONS = Diffusion((5, SECTION_SIDE, SECTION_SIDE), SECTION_SCHEDULE, 20, WINDOW, "across", 2.0)

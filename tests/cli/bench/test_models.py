@@ -97,7 +97,7 @@ def test_random_encoders_are_made_in_the_precision_asked_for(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_random_denoisers_are_made_in_the_precision_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny = UnetConfig(dims=3, channels=(8, 8), blocks=1, head_size=4, groups=4, patch=4)
+    tiny = UnetConfig(dims=3, channels=(8, 8), in_channels=2, out_channels=2, blocks=1, head_size=4, groups=4, patch=4)
     monkeypatch.setattr(unet_config, "GRAIN_UNET", tiny)
     model = random_denoiser(tmp_path)
     assert model.name == "random weights"

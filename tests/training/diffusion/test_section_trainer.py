@@ -117,11 +117,11 @@ def test_the_checkpoint_is_that_of_the_best_weights(sections: SectionSet, tmp_pa
 @pytest.mark.parametrize(
     ("free", "parts"),
     [
-        ("last", {"norm", "head"}),
-        ("1", {"up.1", "norm", "head"}),
-        ("2", {"up.0", "up.1", "norm", "head"}),
-        ("up", {"up.0", "up.1", "norm", "head"}),
-        ("all", {"time", "condition", "stem", "down", "middle", "up.0", "up.1", "norm", "head"}),
+        ("last", {"norm", "head", "detail"}),
+        ("1", {"up.1", "norm", "head", "detail"}),
+        ("2", {"up.0", "up.1", "norm", "head", "detail"}),
+        ("up", {"up.0", "up.1", "norm", "head", "detail"}),
+        ("all", {"time", "condition", "stem", "down", "middle", "up.0", "up.1", "norm", "head", "detail"}),
     ],
 )
 def test_frozen_weights_stay_to_the_last_bit_and_free_ones_do_not(
@@ -147,7 +147,7 @@ def test_fine_tuning_goes_on_as_it_began_without_the_model_that_it_began_from(
     for name, first in start.unet.state_dict().items():
         for kind in ("network", "average"):
             assert torch.equal(parts[kind][name], whole[kind][name]), name
-            assert torch.equal(parts[kind][name], first) != name.startswith(("norm.", "head.")), name
+            assert torch.equal(parts[kind][name], first) != name.startswith(("norm.", "head.", "detail.")), name
 
 
 def test_what_is_free_must_be_known(start: Start) -> None:

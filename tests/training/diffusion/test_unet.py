@@ -215,9 +215,10 @@ def test_the_grain_network_costs_28_percent_of_grain_paints_small_one_and_fits_i
     assert 2 * count_parameters(unet) < 11e6  # bytes in half
 
 
-def test_a_new_network_returns_zeros_and_learns() -> None:
+@pytest.mark.parametrize("detail", [0, 4])
+def test_a_new_network_returns_zeros_and_learns(detail: int) -> None:
     torch.manual_seed(0)
-    unet = UNet(TINY)
+    unet = UNet(dataclasses.replace(TINY, detail=detail))
     x, timestep = sample(TINY, 8)
     assert not unet(x, timestep).any()
     optimiser = torch.optim.Adam(unet.parameters(), lr=3e-3)
@@ -236,6 +237,7 @@ def test_a_new_network_returns_zeros_and_learns() -> None:
         TINY,
         dataclasses.replace(TINY, dims=2, patch=1, condition_size=2),
         dataclasses.replace(TINY, dims=2, patch=1, condition_size=2, condition_embedding="fourier"),
+        dataclasses.replace(TINY, dims=2, patch=4, detail=3),
     ],
 )
 def test_every_weight_counts(config: UnetConfig) -> None:
@@ -246,6 +248,26 @@ def test_every_weight_counts(config: UnetConfig) -> None:
     unet(x, timestep, *condition).square().sum().backward()
     for name, parameter in unet.named_parameters():
         assert parameter.grad is not None and parameter.grad.any(), name
+
+
+def test_the_last_layer_sees_every_place_of_the_input() -> None:
+    """A place is seen two places away, even if the levels tell nothing."""
+    torch.manual_seed(0)
+    unet = randomise(UNet(dataclasses.replace(TINY, dims=2, patch=4, detail=4))).eval()
+    assert unet.detail is not None
+    x, found = torch.randn(1, 1, 8, 8), torch.randn(1, 4, 8, 8)
+    with torch.no_grad():
+        mixed = functional.conv2d(torch.cat((found, x), 1), unet.detail.mix.weight, unet.detail.mix.bias, padding=1)
+        expected = functional.conv2d(
+            mixed * torch.sigmoid(mixed), unet.detail.head.weight, unet.detail.head.bias, padding=1
+        )
+        torch.testing.assert_close(unet.detail(found, x), expected)
+        unet.head.weight.zero_()
+        unet.head.bias.zero_()
+        changed = x.clone()
+        changed[..., 3, 3] += 1
+        moved = (unet(changed, torch.zeros(1)) - unet(x, torch.zeros(1)))[0, 0] != 0
+    assert moved[1:6, 1:6].any() and not moved[6:].any() and not moved[:, 6:].any()
 
 
 def test_samples_of_a_batch_do_not_know_of_each_other() -> None:

@@ -102,7 +102,7 @@ def free_weights(unet: UNet, free: str) -> None:
         Changed: what is frozen asks for no gradient.
     free
         "all"; "up", all blocks on the way up, and the output; a number of them, the last ones, and the output; or
-        "last", the output alone: its normalisation and convolution.
+        "last", the output alone: its normalisation and convolutions.
 
     Raises
     ------
@@ -115,8 +115,9 @@ def free_weights(unet: UNet, free: str) -> None:
     unet.requires_grad_(False)
     count = {"up": len(unet.up), "last": 0}.get(free)
     first = len(unet.up) - (int(free) if count is None else count)
-    for part in (*unet.up[first:], unet.norm, unet.head):
-        part.requires_grad_(True)
+    for part in (*unet.up[first:], unet.norm, unet.head, unet.detail):
+        if part is not None:
+            part.requires_grad_(True)
 
 
 def _plane(diffusion: Diffusion) -> str:

@@ -87,6 +87,21 @@ class UpLevel(nn.Module):
         return result
 
 
+class Detail(nn.Module):
+    """What comes out at every place, from what the levels say of it and from the input around it."""
+
+    def __init__(self, config: UnetConfig) -> None:
+        super().__init__()
+        conv = CONVS[config.dims]
+        self.mix = conv(config.detail + config.in_channels, config.detail, 3, padding=1)
+        self.head = zeroed(conv(config.detail, config.out_channels, 3, padding=1))
+
+    def forward(self, found: Tensor, x: Tensor) -> Tensor:
+        """Map (batch, detail, …) and (batch, in_channels, …) to (batch, out_channels, …)."""
+        result: Tensor = self.head(functional.silu(self.mix(torch.cat((found, x), dim=1))))
+        return result
+
+
 class UNet(nn.Module):
     """The network. A new one returns zeros, and its blocks pass on what they get.
 
@@ -111,7 +126,9 @@ class UNet(nn.Module):
         self.middle = Middle(config)
         self.up = nn.ModuleList(UpLevel(config, level) for level in reversed(levels))
         self.norm = nn.GroupNorm(config.groups, first)
-        self.head = zeroed(conv(first, volume * config.out_channels, 3, padding=1))
+        head = conv(first, volume * (config.detail or config.out_channels), 3, padding=1)
+        self.head = head if config.detail else zeroed(head)
+        self.detail = Detail(config) if config.detail else None
 
     def forward(self, x: Tensor, timestep: Tensor, condition: Tensor | None = None) -> Tensor:
         """Estimate.
@@ -136,14 +153,15 @@ class UNet(nn.Module):
         """
         self.config.check_sides(x.shape[2:])
         embedding = functional.silu(self._embed(self.sinusoid(timestep).to(x.dtype), condition))
-        x = self.stem(gather_patches(x, self.config.patch))
-        kept = [x]
+        found = self.stem(gather_patches(x, self.config.patch))
+        kept = [found]
         for level in self.down:
-            x = level(x, embedding, kept)
-        x = self.middle(x, embedding)
+            found = level(found, embedding, kept)
+        found = self.middle(found, embedding)
         for level in self.up:
-            x = level(x, embedding, kept)
-        return spread_patches(self.head(functional.silu(self.norm(x))), self.config.patch)
+            found = level(found, embedding, kept)
+        found = spread_patches(self.head(functional.silu(self.norm(found))), self.config.patch)
+        return found if self.detail is None else self.detail(found, x)
 
     def _embed(self, features: Tensor, condition: Tensor | None) -> Tensor:
         embedding: Tensor = self.time(features)

@@ -31,6 +31,9 @@ class UnetConfig:
         Of the normalisation.
     patch
         Side of the patches that become channels at once: 2 halves the sides before the first level.
+    detail
+        Channels of each place in a last layer that sees the input again, whole: without it (0) nothing finer than a
+        patch passes but through the channels of the first level.
     condition_size
         Numbers that a sample is conditioned on, from −1 to 1 each; 0 without.
     condition_embedding
@@ -52,6 +55,7 @@ class UnetConfig:
     head_size: int = 8
     groups: int = 32
     patch: int = 1
+    detail: int = 0
     condition_size: int = 0
     condition_embedding: Embedding = "perceptron"
 
@@ -60,8 +64,10 @@ class UnetConfig:
             raise ValueError(f"dims must be 2 or 3; got {self.dims}")
         if not self.channels or min(self.in_channels, self.out_channels, self.blocks, self.patch) < 1:
             raise ValueError("a network needs at least one level, block, and channel in and out, and patches of 1 up")
-        if self.condition_size < 0:
-            raise ValueError(f"condition_size must not be negative; got {self.condition_size}")
+        if min(self.condition_size, self.detail) < 0:
+            raise ValueError(
+                f"condition_size and detail must not be negative; got {self.condition_size}, {self.detail}"
+            )
         if self.condition_embedding not in get_args(Embedding):
             raise ValueError(f"condition_embedding must be {' or '.join(get_args(Embedding))}")
         deepest = len(self.channels) - 1
@@ -103,7 +109,7 @@ GRAIN_UNET = UnetConfig(
 # hashing of conditions is left out: trained on 8 cases, it errs by the whole spread of what lies between them.
 SMALL_SECTION_UNET = UnetConfig(
     dims=2, channels=(48, 96), in_channels=5, out_channels=5, blocks=1, attention_levels=(1,), head_size=32,
-    groups=8, patch=4, condition_size=2,
+    groups=8, patch=4, detail=16, condition_size=2,
 )  # fmt: skip
 PUBLISHED_SECTION_UNET = UnetConfig(
     dims=2, channels=(32, 64, 128, 256, 512), in_channels=3, out_channels=3, attention_levels=(1, 3), condition_size=2
