@@ -194,6 +194,20 @@ def test_a_block_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes 
     one_line(error, path)
 
 
+@pytest.mark.parametrize("diffusion", [COLOURS, VALUES])
+def test_a_block_with_changed_bytes_is_not_used(tmp_path: Path, diffusion: Diffusion) -> None:
+    folder = open_folder(tmp_path, diffusion)
+    folder.store(0, random_blocks(folder, diffusion)[0])
+    path = tmp_path / "block-0000000.npy"
+    saved = path.read_bytes()
+    assert_array_equal(np.load(path), folder.load(0))
+    for start, stop in ((200, 20_000), (len(saved) - 6, len(saved) - 5), (len(saved) - 1, len(saved))):
+        path.write_bytes(saved[:start] + bytes(byte ^ 0x10 for byte in saved[start:stop]) + saved[stop:])
+        with pytest.raises(VolumeError, match="its checksum differs; delete it and run again") as error:
+            folder.load(0)
+        one_line(error, path)
+
+
 def test_threads_load_at_once_while_garbage_is_collected(tmp_path: Path) -> None:
     """NumPy's own reader fails here in Python 3.11: parsing is not reentrant where a collection lets go of the lock."""
     folder = open_folder(tmp_path, COLOURS)

@@ -14,6 +14,7 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.denoiser import UNIT, Denoiser, check_denoiser
 from microrun.runtime.engines.engine import Engine, EngineInfo, EngineRequest, Lane
+from microrun.runtime.engines.onnx_file import check_one_file
 from microrun.runtime.engines.ports import X_NEXT, check_ports
 from microrun.runtime.engines.slots import SlotLane
 from microrun.runtime.errors import EngineError, SpecError, first_line
@@ -162,6 +163,7 @@ def open_session(path: Path, options: Any, device: str, provider: Any = "CPUExec
     """
     import onnxruntime
 
+    check_one_file(path)
     options.log_severity_level = 4  # what goes wrong is raised, not printed
     try:
         return onnxruntime.InferenceSession(path, options, providers=[provider])

@@ -13,6 +13,7 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.denoiser import UNIT, Denoiser, check_denoiser
 from microrun.runtime.engines.engine import Engine, EngineInfo, EngineRequest, Lane
+from microrun.runtime.engines.onnx_file import check_one_file
 from microrun.runtime.engines.ports import X_NEXT, check_ports, step_inputs
 from microrun.runtime.engines.slots import SlotLane
 from microrun.runtime.errors import EngineError, SpecError
@@ -156,6 +157,7 @@ def read_model(path: Path) -> tuple[Any, ModelSpec]:
     """
     import openvino
 
+    check_one_file(path)
     try:
         model = openvino.Core().read_model(path)
     except RuntimeError as error:

@@ -11,6 +11,7 @@ import io
 import os
 import shutil
 import uuid
+import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from microrun.runtime.spec import Diffusion
 Stored = NDArray[np.int8] | Float32
 BLUEPRINT, PART = "blueprint.json", "part.npy"
 OUTSIDE = -1  # among colours
+CHECK_BYTES = 4  # a CRC-32 after the array, which readers of .npy files do not see
 
 
 class BlockFolder:
@@ -61,7 +63,7 @@ class BlockFolder:
         self._blank = np.zeros((BLOCK, BLOCK, BLOCK), dtype)
         saved = io.BytesIO()
         np.save(saved, self._blank)
-        self._file_bytes = saved.tell()
+        self._file_bytes = saved.tell() + CHECK_BYTES
         self._header = saved.getvalue()[: -self._blank.nbytes]
 
     @property
@@ -127,9 +129,9 @@ class BlockFolder:
         path = self._file(number)
         beside = path.with_name(f"{BESIDE}{uuid.uuid4().hex}-{path.name}")
         kept = nearest_colours(block, self._colours) if self._colours else block[0]
+        saved = self._header + np.asarray(kept, self.dtype).tobytes()
         try:
-            with beside.open("wb") as file:
-                np.save(file, kept)
+            beside.write_bytes(saved + _checksum(saved))
             beside.replace(path)
         except OSError as error:
             beside.unlink(missing_ok=True)
@@ -144,8 +146,10 @@ class BlockFolder:
             raise VolumeError(f"{path}: cannot be read ({error}); delete it and run again") from None
         if len(saved) != self._file_bytes or not saved.startswith(self._header):
             raise VolumeError(f"{path}: is no block of this volume; delete it and run again")
+        if _checksum(saved[:-CHECK_BYTES]) != saved[-CHECK_BYTES:]:
+            raise VolumeError(f"{path}: is damaged, its checksum differs; delete it and run again")
         # Not np.load: `ast`, which parses the header there, fails now and then in several threads of Python 3.11.
-        return np.frombuffer(saved, self.dtype, offset=len(self._header)).reshape(self._blank.shape)
+        return np.frombuffer(saved, self.dtype, self._blank.size, len(self._header)).reshape(self._blank.shape)
 
     def known(self, number: int) -> tuple[Float32, Mask]:
         """What earlier blocks give of a block.
@@ -250,6 +254,10 @@ def _holds_something(path: Path) -> bool:
     if not path.is_dir():
         return path.exists()
     return any(not entry.name.startswith(BESIDE) for entry in path.iterdir())
+
+
+def _checksum(saved: bytes) -> bytes:
+    return zlib.crc32(saved).to_bytes(CHECK_BYTES, "little")
 
 
 def _number_of(name: str) -> int | None:
