@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,15 @@ from microrun.runtime.encoding.stream import EncodeStream, encode_prepared
 from microrun.runtime.engines.engine import Engine
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.closing import Closing
+from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.origin import Background, LatentType, Origin
+from microrun.runtime.latents.probes import check_same_scan, hash_pattern, probe_numbers
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter
 from microrun.runtime.patterns.background import BLOCK, load_background, mean_background
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.open import ScanFile, fingerprint, open_scan
+from microrun.runtime.scans.up2 import ScanWarning
 from microrun.runtime.scans.up_source import FileSource, FollowingSource
 
 KEYWORDS: dict[str, Background] = {"running": "running", "none": "none"}
@@ -85,6 +89,7 @@ class EncodeRun(Closing):
     def __init__(self, source: ScanFile, stream: EncodeStream, writer: LatentsWriter) -> None:
         self.source = source
         self._stream, self._writer = stream, writer
+        self._probed = probe_numbers(source.scan.total)
         self._records = self._encode()
         self._final: Statistics | None = None
 
@@ -114,6 +119,7 @@ class EncodeRun(Closing):
             try:
                 for batch in stream:
                     writer.write(batch)
+                    self._keep_probes(batch)
                     yield stream.statistics
                     if not stream.ready(FLUSH_S):
                         writer.flush()
@@ -121,6 +127,11 @@ class EncodeRun(Closing):
                 stream.close()
                 self._final = stream.statistics
                 writer.replace_background(stream.background)
+
+    def _keep_probes(self, batch: EncodedBatch) -> None:
+        """Hash those patterns of a batch that tell the scan from others."""
+        for place in np.flatnonzero(np.isin(self._probed, batch.indices[~batch.flags])):
+            self._writer.keep_probe(int(place), hash_pattern(self.source, int(self._probed[place])))
 
 
 def encode_scan(request: EncodeRequest, engine: Engine) -> EncodeRun:
@@ -193,6 +204,7 @@ def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, b
         background=background,
         dtype=request.dtype,
         up_header=source.header.to_bytes().hex() if isinstance(source, FileSource) else "",
+        mean_of=source.available if background == "mean" else 0,
     )
 
 
@@ -200,6 +212,16 @@ def _open_writer(request: EncodeRequest, origin: Origin, source: ScanFile, prepr
     if not request.out.exists():
         background = _make_background(request, origin.background, source, preprocessor)
         return LatentsWriter.create(request.out, origin, background)
+    with open_latents(request.out) as old:
+        check_same_scan(old, source)
+        origin = replace(origin, mean_of=old.origin.mean_of)
+    if 0 < origin.mean_of < source.available:
+        warnings.warn(
+            f"{request.out}: keeps its background, the mean of {origin.mean_of:,} patterns; there are "
+            f"{source.available:,} now: for their mean encode them all, to another --out",
+            ScanWarning,
+            stacklevel=3,
+        )
     if origin.background != "file" or request.background == "auto":
         return LatentsWriter.resume(request.out, origin)
     background = load_background(Path(request.background), preprocessor)

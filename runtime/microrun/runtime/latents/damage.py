@@ -10,6 +10,7 @@ import h5py
 from microrun.runtime.errors import LatentsError, MicrorunError
 from microrun.runtime.files.hdf5 import reason_of
 from microrun.runtime.latents.origin import FORMAT, Origin
+from microrun.runtime.latents.probes import HASH_BYTES, probe_numbers
 from microrun.runtime.spec import ModelSpec
 
 SUPERBLOCK = struct.Struct("<8sB2xB16xQ")  # signature, version, marks, end of the file
@@ -80,6 +81,8 @@ def _check_arrays(path: Path, file: h5py.File, origin: Origin) -> None:
         "y_um": shape,
         "background": origin.spec.preprocessing.input_shape,
     }
+    if "probes" in file:
+        expected["probes"] = (len(probe_numbers(origin.scan.total)), HASH_BYTES)
     for name, wanted in expected.items():
         if file[name].shape != wanted:
             raise ValueError(f"{name} is {file[name].shape}, expected {wanted}")

@@ -35,6 +35,8 @@ class Origin:
         Type of the stored latents.
     up_header
         Header of the UP file in hexadecimal; empty for other sources.
+    mean_of
+        Patterns that there were when the background "mean" was made; 0 for others, and where it is not known.
     """
 
     scan: Scan
@@ -46,6 +48,7 @@ class Origin:
     background: Background
     dtype: LatentType = "float32"
     up_header: str = ""
+    mean_of: int = 0
 
     def to_json(self) -> str:
         """Encode all but the spec, which has an attribute of its own."""

@@ -2,8 +2,9 @@
 
 Data sets, with (rows, cols) the map: ``latents`` (rows, cols, D) float32 or float16, NaN where not written ·
 ``ranges`` (rows, cols, 2) float32 · ``flags`` and ``written`` (rows, cols) uint8 · ``x_um``, ``y_um``
-(rows, cols) float64 · ``background`` (H, W) float32. The attributes of the file hold spec, scan and engine. What
-was computed from the latents later is in groups of its own, such as ``analysis`` (`store_maps`).
+(rows, cols) float64 · ``background`` (H, W) float32 · ``probes`` (n, 32) uint8, hashes of some patterns. The attributes
+of the file hold spec, scan and engine. What was computed from the latents later is in groups of its own, such as
+``analysis`` (`store_maps`).
 
 While it is written the file is in HDF5's SWMR mode: readers open it with ``swmr=True``, as `open_latents` does.
 """
@@ -24,6 +25,7 @@ from microrun.runtime.files.hdf5 import reason_of
 from microrun.runtime.latents.damage import check_superblock, read_origin
 from microrun.runtime.latents.dataset import DIMENSIONS, make_dataset
 from microrun.runtime.latents.origin import Origin
+from microrun.runtime.latents.probes import HASH_BYTES, probe_numbers
 from microrun.runtime.latents.selection import select
 from microrun.runtime.latents.summary import summary_html, summary_line
 
@@ -119,6 +121,13 @@ class Latents(Closing):
         """(H, W) float32, as subtracted; of a running mean, the last."""
         return self.read("background")
 
+    @property
+    def probes(self) -> NDArray[np.uint8]:
+        """(n, 32) uint8: hashes of patterns all over the scan (`probe_numbers`), zeros where not known."""
+        if "probes" in self._file:
+            return self.read("probes")
+        return np.zeros((len(probe_numbers(self.origin.scan.total)), HASH_BYTES), np.uint8)  # of an older version
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -205,6 +214,7 @@ class Latents(Closing):
         for name in ("latents", "ranges", "flags", "written"):
             for piece in file[name].iter_chunks():
                 file[name][piece] = self.read(name, piece)
+        file["probes"][...] = self.probes
 
     def read(self, name: str, piece: Any = ()) -> NDArray[Any]:
         """One of the data sets, or a piece of it, as stored.

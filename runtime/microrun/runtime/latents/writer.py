@@ -10,6 +10,7 @@ from types import TracebackType
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import LatentsError, OutputError
@@ -20,6 +21,7 @@ from microrun.runtime.files.lock import FileLock
 from microrun.runtime.files.output import cannot_write, written_beside
 from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.origin import FORMAT, Origin
+from microrun.runtime.latents.probes import HASH_BYTES, probe_numbers
 from microrun.runtime.latents.reader import Latents, open_latents
 
 FLUSH_S = 0.25  # results wait at most this long in memory, as long as more arrive
@@ -44,6 +46,7 @@ class LatentsWriter(Closing):
         self.path, self._file, self.origin, self._held = path, file, origin, lock
         self._waiting: list[EncodedBatch] = []
         self._background: Float32 | None = None
+        self._probes: dict[int, NDArray[np.uint8]] = {}
         self._flushed_at = time.monotonic()
 
     @classmethod
@@ -100,11 +103,18 @@ class LatentsWriter(Closing):
         """Store another background, such as a running mean's last, with the next flush."""
         self._background = background
 
+    def keep_probe(self, place: int, probe: NDArray[np.uint8]) -> None:
+        """Store the hash of a pattern, by its place in `probe_numbers`, with the next flush."""
+        self._probes[place] = probe
+
     def flush(self) -> None:
-        """Bring all batches to the disk, and a background that was replaced."""
+        """Bring all batches to the disk, hashes of patterns, and a background that was replaced."""
         try:
             if self._background is not None:
                 self._file["background"][...] = self._background
+            for place, probe in self._probes.items():
+                self._file["probes"][place] = probe
+            self._probes.clear()
             if self._waiting:
                 self._store()
             self._file.flush()
@@ -231,3 +241,5 @@ def _make_arrays(file: h5py.File, origin: Origin, background: Float32) -> None:
     for row in range(origin.scan.nav_shape[0]):
         file["x_um"][row], file["y_um"][row] = origin.scan.row_positions_um(row)
     file.create_dataset("background", data=background)
+    unknown = np.zeros((len(probe_numbers(origin.scan.total)), HASH_BYTES), np.uint8)
+    file.create_dataset("probes", data=unknown)
