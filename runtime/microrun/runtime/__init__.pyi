@@ -22,9 +22,9 @@ from .pictures.latent_maps import draw_principal_colours as draw_principal_colou
 from .pictures.panels import save_figure as save_figure
 from .progress import Progress as Progress
 from .progress import finish as finish
+from .scans.following_source import FollowingSource as FollowingSource
 from .scans.open import open_scan as open_scan
 from .scans.scan import Scan as Scan
 from .scans.source import MemorySource as MemorySource
 from .scans.up_source import FileSource as FileSource
-from .scans.up_source import FollowingSource as FollowingSource
 from .volumes.volume import open_volume as open_volume

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from microrun.runtime.encoding.encode_scan import EncodeRequest, encode_scan
 from microrun.runtime.encoding.meter import Statistics
 from microrun.runtime.errors import ScanError
 from microrun.runtime.latents.reader import open_latents
-from microrun.runtime.scans.up_source import FollowingSource
+from microrun.runtime.scans.following_source import FollowingSource
 
 
 @pytest.mark.parametrize("background", ["none", "running", "file"])
@@ -128,3 +129,68 @@ def test_stop_does_not_wait_for_all_that_is_on_disk(tmp_path: Path, patterns: ND
 def test_following_needs_a_file_that_grows(nickel: Any, tmp_path: Path) -> None:
     with pytest.raises(ScanError, match=r"\.up1 or \.up2"):
         run(EncodeRequest(nickel.path, tmp_path / "out.h5", follow=True, idle_timeout_s=LONG_S), engine())
+
+
+@pytest.mark.parametrize("background", ["none", "running"])
+def test_room_that_is_taken_before_it_is_filled_is_not_encoded(
+    scan: Path, tmp_path: Path, patterns: NDArray[Any], background: str
+) -> None:
+    growing = write_up(tmp_path / "growing.up2", patterns[:100], HEADER)
+    os.truncate(growing, scan.stat().st_size)
+    request = EncodeRequest(growing, tmp_path / "out.h5", True, background=background, idle_timeout_s=0.2)
+    assert run(request, engine()).done == 100
+    growing.write_bytes(scan.read_bytes())
+    run(dataclasses.replace(request, resume=True), engine())
+    run(EncodeRequest(scan, tmp_path / "whole.h5", background=background), engine())
+    assert_same(request.out, tmp_path / "whole.h5")
+
+
+@pytest.mark.parametrize("follow", [True, False])
+@pytest.mark.parametrize("background", ["none", "running"])
+def test_what_was_encoded_of_blank_patterns_is_encoded_again_by_resume(
+    scan: Path, tmp_path: Path, patterns: NDArray[Any], background: str, follow: bool
+) -> None:
+    dark = patterns.copy()
+    dark[20:30], dark[90] = 0, 0
+    growing = write_up(tmp_path / "growing.up2", dark, HEADER)
+    request = EncodeRequest(growing, tmp_path / "out.h5", follow, background=background, idle_timeout_s=0.2)
+    assert run(request, engine()).flagged == 11
+    assert contents(request.out)["flags"].sum() == 11
+    growing.write_bytes(scan.read_bytes())
+    after = run(dataclasses.replace(request, resume=True), engine())
+    assert (after.flagged, after.done) == (0, 0)
+    found = contents(request.out)
+    assert not found["flags"].any() and found["written"].all()
+    if background == "none":
+        run(EncodeRequest(scan, tmp_path / "whole.h5", background="none"), engine())
+        assert_same(request.out, tmp_path / "whole.h5")
+
+
+def test_blank_patterns_that_are_filled_while_the_scan_grows_are_encoded_again(
+    scan: Path, tmp_path: Path, patterns: NDArray[Any]
+) -> None:
+    dark = patterns.copy()
+    dark[20:30] = 0
+    growing = write_up(tmp_path / "growing.up2", dark, HEADER)
+    request = EncodeRequest(growing, tmp_path / "out.h5", True, background="none", idle_timeout_s=LONG_S)
+
+    def fill(now: Statistics) -> None:
+        if now.done == COUNT:
+            with growing.open("r+b") as file:
+                file.write(scan.read_bytes())
+
+    after = run(request, engine(), fill)
+    assert (after.done, after.flagged) == (COUNT, 0)
+    run(EncodeRequest(scan, tmp_path / "whole.h5", background="none"), engine())
+    assert_same(request.out, tmp_path / "whole.h5")
+
+
+def test_a_grid_that_is_too_small_is_told_at_the_end_and_what_it_takes_is_kept(
+    scan: Path, tmp_path: Path, patterns: NDArray[Any]
+) -> None:
+    small = dataclasses.replace(HEADER, nav_shape=(5, 16))
+    growing = write_up(tmp_path / "growing.up2", patterns, small)
+    request = EncodeRequest(growing, tmp_path / "out.h5", True, background="none", idle_timeout_s=LONG_S)
+    with pytest.raises(ScanError, match="holds 160 patterns, and a grid of 5×16 takes 80"):
+        run(request, engine())
+    assert contents(request.out)["written"].all()

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from write_up2 import Header, make_patterns, write_up
 
 from microrun.runtime.errors import ScanError
+from microrun.runtime.scans.following_source import FollowingSource
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.source import MemorySource, Source
-from microrun.runtime.scans.up_source import FileSource, FollowingSource
+from microrun.runtime.scans.up_source import FileSource
 
 SCAN = Scan((2, 3), (4, 5))
 

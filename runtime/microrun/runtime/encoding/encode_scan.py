@@ -22,9 +22,10 @@ from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter
 from microrun.runtime.patterns.background import BLOCK, load_background, mean_background
 from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.scans.following_source import FollowingSource
 from microrun.runtime.scans.open import ScanFile, fingerprint, open_scan
 from microrun.runtime.scans.up2 import ScanWarning
-from microrun.runtime.scans.up_source import FileSource, FollowingSource
+from microrun.runtime.scans.up_source import FileSource
 
 KEYWORDS: dict[str, Background] = {"running": "running", "none": "none"}
 
@@ -245,6 +246,7 @@ def _make_background(request: EncodeRequest, kind: Background, source: ScanFile,
 def _open_stream(source: ScanFile, engine: Engine, preprocessor: Preprocessor, writer: LatentsWriter) -> EncodeStream:
     """Encode what the latents file lacks."""
     start = writer.done
+    source.revisit(writer.flagged)
     if writer.origin.background == "running":  # the mean needs all patterns; the first block its own, complete
         return encode_prepared(source, engine, preprocessor, "running", start if start >= BLOCK else 0)
     source.seek(start)

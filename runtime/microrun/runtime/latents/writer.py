@@ -88,6 +88,12 @@ class LatentsWriter(Closing):
         return int(np.argmin(written)) if not written.all() else written.size
 
     @property
+    def flagged(self) -> NDArray[np.int64]:
+        """Numbers of the patterns that were written, but carried no information."""
+        there = self.origin.scan.exists()
+        return np.flatnonzero((self._file["flags"][()] & self._file["written"][()])[there])
+
+    @property
     def background(self) -> Float32:
         """(H, W) float32, as stored."""
         stored: Float32 = self._file["background"][()]

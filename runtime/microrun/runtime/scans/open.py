@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from microrun.runtime.errors import ScanError
+from microrun.runtime.scans.following_source import FollowingSource
 from microrun.runtime.scans.kikuchipy_source import KikuchipySource
 from microrun.runtime.scans.up2 import PIXEL_TYPES
-from microrun.runtime.scans.up_source import FileSource, FollowingSource
+from microrun.runtime.scans.up_source import FileSource
 
 ScanFile = FileSource | KikuchipySource
 

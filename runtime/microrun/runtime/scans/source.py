@@ -26,10 +26,13 @@ class Claim:
         (n,) int64, ascending numbers of the patterns in the scan.
     slots
         The source's own note of where they lie.
+    again
+        They were claimed before, without information, and have some now.
     """
 
     indices: NDArray[np.int64]
     slots: tuple[int, ...] = ()
+    again: bool = False
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -104,6 +107,7 @@ class FinishedSource(ABC):
 
     def __init__(self, scan: Scan, start: int, stop: int) -> None:
         self._scan, self._next, self._stop = scan, start, stop
+        self._revisited: deque[int] = deque()
         self._claiming = threading.RLock()  # `stop` may come from a signal handler, at any moment
 
     @property
@@ -133,7 +137,11 @@ class FinishedSource(ABC):
         """Take the next patterns; None at the end."""
         with self._claiming:
             first, self._next = self._next, min(self._next + limit, self._stop)
-            return Claim(np.arange(first, self._next)) if self._next > first else None
+            return Claim(np.arange(first, self._next)) if self._next > first else self._claim_again(limit)
+
+    def revisit(self, numbers: NDArray[np.int64]) -> None:
+        """Claim these patterns again at the end, if they are more than zeros."""
+        self._revisited.extend(numbers.tolist())
 
     def seek(self, start: int) -> None:
         """Deliver from this pattern on."""
@@ -144,6 +152,17 @@ class FinishedSource(ABC):
         """Deliver nothing more."""
         with self._claiming:
             self._stop = self._next
+            self._revisited.clear()
+
+    def _claim_again(self, limit: int) -> Claim | None:
+        found: list[int] = []
+        pattern = np.empty((1, *self._scan.sig_shape), self._scan.dtype)
+        while self._revisited and len(found) < limit:
+            number = self._revisited.popleft()
+            self.read_patterns(np.array([number]), pattern)
+            if pattern.any():
+                found.append(number)
+        return Claim(np.array(found), again=True) if found else None
 
 
 class MemorySource:

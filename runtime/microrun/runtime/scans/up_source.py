@@ -1,9 +1,8 @@
-"""Patterns from a UP1 or UP2 file, finished or still growing."""
+"""Patterns from a finished UP1 or UP2 file."""
 
 from __future__ import annotations
 
 import threading
-import time
 import warnings
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Raw
 from microrun.runtime.errors import ScanError
 from microrun.runtime.scans.scan import Scan
-from microrun.runtime.scans.source import Claim, FinishedSource
-from microrun.runtime.scans.up2 import ScanWarning, count_patterns, pixel_type, read_header
+from microrun.runtime.scans.source import FinishedSource
+from microrun.runtime.scans.up2 import ScanWarning, count_patterns, read_header
 from microrun.runtime.scans.up_grid import check_finished, scan_of_file
 
 
@@ -115,126 +114,3 @@ class FileSource(FinishedSource):
             text = f"{self.path}: holds {count} of the {total} patterns that it promises"
             warnings.warn(text, ScanWarning, stacklevel=3)
         return min(count, total)
-
-
-class FollowingSource(FileSource):
-    """A UP file that another process still writes.
-
-    Parameters
-    ----------
-    path, grid, step_um, start
-        As for `FileSource`. The file may not exist yet, and its header may still say 0×0.
-    idle_timeout_s
-        The stream ends when nothing has been added for this long.
-    poll_s
-        Time between looks at the file.
-
-    Raises
-    ------
-    ScanError
-        If no usable header and grid appeared within the time-out.
-
-    Notes
-    -----
-    Only whole patterns are delivered. The stream ends when the scan is complete, after the idle time-out,
-    or by `stop`; `complete` then tells which.
-
-    Examples
-    --------
-    >>> from microrun.runtime import FollowingSource
-    >>> source = FollowingSource("scan.up1", idle_timeout_s=1)
-    >>> source.complete
-    True
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        grid: tuple[int, int] | None = None,
-        step_um: float | None = None,
-        start: int = 0,
-        *,
-        idle_timeout_s: float = 60.0,
-        poll_s: float = 0.02,
-    ) -> None:
-        self.idle_timeout_s = idle_timeout_s
-        self._poll_s = poll_s
-        self._stopped = threading.Event()
-        self._await_header(Path(path), grid)
-        super().__init__(path, grid, step_um, start)
-
-    @property
-    def available(self) -> int:
-        """Whole patterns on disk now; those delivered, once the file is gone."""
-        try:
-            return self._count()
-        except ScanError:
-            return self._next
-
-    @property
-    def complete(self) -> bool:
-        """True once all patterns of the scan are on disk."""
-        return self.available == self._scan.total
-
-    def claim(self, limit: int) -> Claim | None:
-        """Wait for whole patterns; None when the scan is complete, idle for too long, or stopped.
-
-        Raises
-        ------
-        ScanError
-            If the file vanished or became shorter than what was delivered.
-        """
-        with self._claiming:
-            if self._next >= self._scan.total:
-                return None
-            available = self.await_patterns(self._next + 1)
-            if available <= self._next or self._stopped.is_set():
-                return None
-            first, self._next = self._next, min(self._next + limit, available)
-            return Claim(np.arange(first, self._next))
-
-    def await_patterns(self, count: int) -> int:
-        """Wait until the file holds that many patterns; return how many it holds.
-
-        Fewer than ``count`` are returned after the idle time-out or `stop`.
-
-        Raises
-        ------
-        ScanError
-            If the file vanished or became shorter.
-        """
-        deadline = time.monotonic() + self.idle_timeout_s
-        while True:
-            available = self._count()
-            if available < self._next:
-                raise ScanError(f"{self.path}: became shorter while it was followed ({available} patterns left)")
-            if available >= count or self._stopped.is_set() or time.monotonic() > deadline:
-                return available
-            self._stopped.wait(self._poll_s)
-
-    def stop(self) -> None:
-        """End the stream after what was already delivered."""
-        self._stopped.set()
-
-    def _count(self) -> int:
-        return min(count_patterns(self.path, self.header), self._scan.total)
-
-    def _await_header(self, path: Path, grid: tuple[int, int] | None) -> None:
-        pixel_type(path)
-        deadline = time.monotonic() + self.idle_timeout_s
-        while True:
-            try:
-                header = read_header(path)
-                count_patterns(path, header)
-                told = grid or header.version == 1 or path.with_suffix(".ang").exists()
-                if told or 0 not in (header.nav_shape or (0, 0)):
-                    return
-                problem = ScanError(f"{path}: the header states no grid yet; give --grid ROWSxCOLS")
-            except ScanError as error:
-                problem = error
-            if time.monotonic() > deadline or path.is_dir():
-                raise problem
-            time.sleep(self._poll_s)
-
-    def _deliverable(self, scan: Scan, count: int) -> int:
-        return scan.total
