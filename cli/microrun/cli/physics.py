@@ -15,7 +15,6 @@ from microrun.cli.pattern_centre import (
     BackgroundOption,
     CentreOption,
     GeometryRequest,
-    PhaseOption,
     TiltOption,
     find_geometry,
 )
@@ -24,6 +23,7 @@ from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.maps.conventional import PhysicsMaps, map_orientations, map_patterns
 from microrun.runtime.maps.indexing import Indexer, check_phase
 from microrun.runtime.maps.orientation_file import load_orientations
+from microrun.runtime.maps.orientations import OrientedMap, point_group
 from microrun.runtime.maps.store import write_physics
 from microrun.runtime.pictures.panels import save_figure
 from microrun.runtime.pictures.physics_maps import draw_physics
@@ -41,7 +41,7 @@ def physics(
     latents: Annotated[Path | None, typer.Option(help="A latents file of the scan, drawn beside.")] = None,
     background: BackgroundOption = "auto",
     pc: CentreOption = None,
-    phase: PhaseOption = "fcc",
+    phase: Annotated[str | None, typer.Option(help="Crystal structure to index: fcc, bcc or diamond.")] = None,
     tilt: TiltOption = 70.0,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of picture and data; by default that of the scan.")] = None,
@@ -57,10 +57,13 @@ def physics(
     store = picture.with_suffix(".h5")
     if store.exists() and not overwrite:
         raise OutputError(f"{store}: exists; replace it with --overwrite, or choose another --out")
-    check_phase(phase)
+    if phase:
+        check_phase(phase)
     if latents:
         _check_shape(latents, source)
-    maps = _map_scan(source, orientations, index, background, GeometryRequest(pc, phase, tilt))
+    known = _load_known(orientations, source, phase) if orientations else None
+    request = GeometryRequest(pc, phase or "fcc", tilt) if index and not known else None
+    maps = _map_scan(source, known, background, request)
     with open_latents(latents) if latents else contextlib.nullcontext() as opened:
         figure = draw_physics(source.scan, maps, opened)
     write_physics(store, source.scan, maps)
@@ -77,21 +80,30 @@ def _check_shape(latents: Path, source: ScanFile) -> None:
         )
 
 
+def _load_known(path: Path, source: ScanFile, phase: str | None) -> OrientedMap:
+    known = load_orientations(path, source.scan, phase)
+    groups = (f"phase {number} as {point_group(symmetry).name}" for number, symmetry in known.symmetries.items())
+    count = np.count_nonzero(known.valid)
+    share = count / source.scan.total
+    console.out.print(f"indexed    {share:.1%} of the points of {path.name}: {', '.join(groups) or 'no phase'}")
+    if not count:
+        console.warning_line(f"{path}: none of its points is indexed; there are no orientations")
+    return known
+
+
 def _map_scan(
-    source: ScanFile, orientations: Path | None, index: bool, background: str, request: GeometryRequest
+    source: ScanFile, known: OrientedMap | None, background: str, request: GeometryRequest | None
 ) -> PhysicsMaps:
-    """Maps of the patterns, and of orientations from a file or indexed here."""
-    known, indexer = None, None
-    if orientations:
-        known = load_orientations(orientations, source.scan)
-    elif index:
+    """Maps of the patterns; and of orientations that are known, or else that are indexed here where asked."""
+    indexer = None
+    if request:
         geometry = find_geometry(source, background, request)
         indexer = Indexer(geometry, source.scan.sig_shape, Preprocessing().input_shape)
     with console.progress_bar("indexing" if indexer else "reading") as bar:
         maps = console.watch(map_patterns(source, background, indexer), bar)
     if known:
-        return map_orientations(maps, *known, source.scan, request.phase)
-    if maps.grains is not None:
+        return map_orientations(maps, known, source.scan)
+    if request and maps.grains is not None:
         indexed = np.count_nonzero(maps.grains >= 0)
         console.out.print(f"indexed    {indexed / source.scan.total:.1%} of the patterns")
         if not indexed:

@@ -8,7 +8,7 @@ import pytest
 from convert_truth import SCANS, SIZE, Truth, convert
 from numpy.testing import assert_allclose, assert_array_equal
 
-from microrun.runtime.scans.ang import read_ang_grid
+from microrun.runtime.scans.ang import AngGrid, read_ang_grid
 
 
 # orix cannot read an .ang file of a single pattern.
@@ -33,7 +33,8 @@ def test_ang_states_the_grid(truth: Truth) -> None:
     path = convert(truth, "ang", [0])
     grid, scan = read_ang_grid(path), truth.scan
     assert grid is not None
-    assert grid == (scan.nav_shape, scan.step_um if all(scan.step_um) else (1, 1), scan.grid, not scan.alternating)
+    steps = scan.step_um if all(scan.step_um) else (1, 1)
+    assert grid == AngGrid(scan.nav_shape, steps, scan.grid, not scan.alternating)
     rows, cols = scan.nav_shape
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     for line in (

@@ -17,7 +17,7 @@ from write_up2 import Header, make_patterns, write_up
 from microrun.runtime.array_types import Raw
 from microrun.runtime.errors import ScanError
 from microrun.runtime.maps.conventional import PhysicsMaps, map_orientations, map_patterns, spread_over_map
-from microrun.runtime.maps.orientations import misorientation_angles
+from microrun.runtime.maps.orientations import OrientedMap, misorientation_angles
 from microrun.runtime.maps.pattern_quality import measure_image_quality, measure_sharpness
 from microrun.runtime.progress import Progress, finish
 from microrun.runtime.scans.scan import Scan
@@ -114,7 +114,9 @@ def test_a_scan_is_indexed_as_its_patterns_are(indexed: Indexed) -> None:
     valid = maps.grains >= 0
     assert_array_equal(valid.ravel(), indexed.orientations.indexed)
     assert_allclose(maps.rotations[valid], indexed.orientations.rotations[valid.ravel()], atol=1e-4)
-    expected = map_orientations(maps, maps.rotations, valid, indexed.source.scan, "fcc")
+    expected = map_orientations(
+        maps, OrientedMap(maps.rotations, np.where(valid, 0, -1), {0: "fcc"}), indexed.source.scan
+    )
     for name in ("colours", "grains", "kam_deg", "grod_deg"):
         assert_array_equal(getattr(maps, name), getattr(expected, name))
     assert seen == [Progress(60, 60)]
@@ -155,7 +157,7 @@ def test_orientations_become_grains_and_their_maps(grid: str) -> None:
     valid = np.ones((4, 6), bool)
     valid[2, 4] = False
     before = PhysicsMaps(*np.zeros((3, 4, 6)))
-    maps = map_orientations(before, rotations, valid, scan, "fcc")
+    maps = map_orientations(before, OrientedMap(rotations, np.where(valid, 0, -1), {0: "fcc"}), scan)
     assert maps.grains is not None and maps.kam_deg is not None and maps.grod_deg is not None
     assert maps.colours is not None
     assert_array_equal(maps.grains, np.where(valid, np.where(np.arange(6) < 3, 0, 1), -1))
@@ -172,3 +174,34 @@ def test_orientations_become_grains_and_their_maps(grid: str) -> None:
     assert maps.sharpness is before.sharpness
     angle = misorientation_angles(rotations[0, :1], rotations[0, 3:4], "fcc")[0]
     assert angle > 5  # or the two grains were one
+
+
+def make_oriented(rotations: Rotation, phase: list[int], symmetries: dict[int, str]) -> tuple[OrientedMap, Scan]:
+    """A map of one row."""
+    turned = rotations.as_quat(scalar_first=True)[None]
+    return OrientedMap(turned, np.array([phase]), symmetries), Scan((1, len(phase)), (8, 8))
+
+
+@pytest.mark.parametrize("symmetry", ["62", "622", "6/mmm"])
+def test_crystals_are_as_symmetric_as_their_file_says(symmetry: str) -> None:
+    """A turn by 60° about c is none for a hexagonal crystal, a large one for a cubic one; by 90° it is reverse."""
+    turns = Rotation.from_euler("z", [[0], [60], [90]], degrees=True)
+    before = PhysicsMaps(*np.zeros((3, 1, 3)))
+    hexagonal, cubic = (
+        map_orientations(before, *make_oriented(turns, [0, 0, 0], {0: name})) for name in (symmetry, "fcc")
+    )
+    assert_array_equal(hexagonal.grains, [[0, 0, 1]])
+    assert_array_equal(cubic.grains, [[0, 1, 2]])
+    assert hexagonal.colours is not None
+    assert_allclose(hexagonal.colours[0], [[1, 0, 0]] * 3, atol=1e-6)  # c points along the normal
+
+
+def test_neighbours_of_two_phases_have_no_misorientation() -> None:
+    same = Rotation.from_euler("z", [[10], [10], [10], [12], [12]], degrees=True)
+    oriented, scan = make_oriented(same, [1, 1, 2, 2, -1], {1: "43", 2: "62"})
+    maps = map_orientations(PhysicsMaps(*np.zeros((3, 1, 5))), oriented, scan)
+    assert_array_equal(maps.grains, [[0, 0, 1, 1, -1]])
+    assert maps.kam_deg is not None and maps.grod_deg is not None and maps.phase is not None
+    assert_allclose(maps.kam_deg, [[0, 0, 2, 2, np.nan]], atol=1e-6)
+    assert_allclose(maps.grod_deg, [[0, 0, 1, 1, np.nan]], atol=1e-6)
+    assert_array_equal(maps.phase, oriented.phase)

@@ -16,6 +16,7 @@ from write_ang import random_angles, write_ang
 from microrun.runtime.errors import ScanError
 from microrun.runtime.maps.orientation_file import load_orientations, read_orientations
 from microrun.runtime.scans.scan import Scan
+from microrun.runtime.scans.up2 import ScanWarning
 
 
 def write_orix(path: Path, shape: tuple[int, int], missing: Sequence[int] = ()) -> Path:
@@ -51,7 +52,8 @@ def test_orientations_are_read(
 ) -> None:
     path = WRITERS[suffix](tmp_path / f"scan{suffix}", (4, 5), missing)
     capsys.readouterr()
-    rotations, valid = read_orientations(path)
+    found = read_orientations(path)
+    rotations, valid = found.rotations, found.valid
     assert capsys.readouterr().out == ""
     assert rotations.shape == (4, 5, 4)
     assert_array_equal(np.flatnonzero(~valid), missing)
@@ -66,9 +68,9 @@ def test_orientations_are_read(
 )
 def test_single_rows_and_columns_are_read(tmp_path: Path, suffix: str, shape: tuple[int, int]) -> None:
     path = WRITERS[suffix](tmp_path / f"scan{suffix}", shape)
-    rotations, valid = load_orientations(path, Scan(shape, (8, 8)))
-    assert rotations.shape == (*shape, 4)
-    assert valid.all()
+    found = load_orientations(path, Scan(shape, (8, 8)))
+    assert found.rotations.shape == (*shape, 4)
+    assert found.valid.all()
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (4, 6), (1, 20)])
@@ -101,3 +103,34 @@ def test_what_orix_cannot_read(tmp_path: Path, name: str) -> None:
     with pytest.raises(ScanError) as error:
         read_orientations(path)
     assert str(error.value).startswith(f"{path}: ")
+
+
+# --- symmetries
+
+
+def test_the_symmetry_is_that_of_the_file(tmp_path: Path) -> None:
+    path = write_ang(tmp_path / "scan.ang", (4, 5))
+    path.write_text(path.read_text().replace("Symmetry          43", "Symmetry          62"))
+    assert read_orientations(path).symmetries == {1: "62"}
+    with pytest.raises(ScanError, match="its phase 1 has symmetry 62, which is not that of fcc"):
+        read_orientations(path, "fcc")
+
+
+def test_a_phase_of_the_same_symmetry_may_be_named(tmp_path: Path) -> None:
+    assert read_orientations(write_ang(tmp_path / "scan.ang", (4, 5)), "bcc").symmetries == {1: "43"}
+    assert read_orientations(write_orix(tmp_path / "scan.h5", (4, 5)), "fcc").symmetries == {0: "m-3m"}
+
+
+def test_a_symmetry_that_nobody_states_is_assumed_aloud(tmp_path: Path) -> None:
+    path = write_ang(tmp_path / "scan.ang", (4, 5))
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if "Symmetry" not in line))
+    with pytest.warns(ScanWarning, match="states no symmetry of its crystals; they are taken as fcc: give --phase"):
+        assert read_orientations(path).symmetries == {1: "fcc"}
+    assert read_orientations(path, "bcc").symmetries == {1: "bcc"}
+
+
+def test_a_symmetry_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = write_ang(tmp_path / "scan.ang", (4, 5))
+    path.write_text(path.read_text().replace("Symmetry          43", "Symmetry          99"))
+    with pytest.raises(ScanError, match="phase 1: symmetry '99' is no point group"):
+        read_orientations(path)

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from microrun.runtime.array_types import Float64
 from microrun.runtime.maps.orientation_file import read_orientations
-from microrun.runtime.scans.ang import read_ang_grid
+from microrun.runtime.scans.ang import AngGrid, read_ang_grid
 from microrun.runtime.scans.ang_head import AngPhase
 from microrun.runtime.sections.ang_map import write_ang_map
 from microrun.runtime.sections.grain_map import OrientationMap, to_quaternions
@@ -43,7 +43,7 @@ def test_a_map_comes_back(path: Path, measured: OrientationMap) -> None:
 
 def test_the_header_states_grid_phase_and_notes(path: Path) -> None:
     grid = read_ang_grid(path)
-    assert grid == ((5, 7), (1.5, 1.5), "square", True)
+    assert grid == AngGrid((5, 7), (1.5, 1.5), "square", True)
     head = path.read_text()
     assert f"\n# {NOTE}\n" in head
     assert "Symmetry              43\n" in head
@@ -51,7 +51,7 @@ def test_the_header_states_grid_phase_and_notes(path: Path) -> None:
 
 def test_orix_reads_the_same(path: Path, measured: OrientationMap) -> None:
     pytest.importorskip("orix")
-    rotations, valid = read_orientations(path)
+    rotations, valid = (found := read_orientations(path)).rotations, found.valid
     assert_array_equal(valid, measured.phase > 0)
     backwards = to_quaternions(measured.euler) * (1, -1, -1, -1)  # orix turns the sample into the crystal
     agreement = np.abs((rotations * backwards).sum(axis=-1))  # q and −q are one rotation

@@ -53,10 +53,10 @@ def scan(
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another name")
     if orientations:
-        rotations, valid = read_orientations(orientations)
-        if not valid.all():
-            raise ScanError(f"{orientations}: {(~valid).sum()} of its points are not indexed; a scan needs all")
-        sample = map_sample(rotations, seed, Recipe(blur_px=(0.8, 0.8), shading=SHADING))
+        found = read_orientations(orientations)
+        if not found.valid.all():
+            raise ScanError(f"{orientations}: {(~found.valid).sum()} of its points are not indexed; a scan needs all")
+        sample = map_sample(found.rotations, seed, Recipe(blur_px=(0.8, 0.8), shading=SHADING))
     else:
         sample = grow_sample(parse_grid(size), grains, seed, Recipe(particles=particles, shading=SHADING))
     electrons = ELECTRONS[noise] * (120 / detector) ** 2

@@ -11,6 +11,7 @@ from microrun.runtime.array_types import Float64
 from microrun.runtime.maps.indexing import Indexer
 from microrun.runtime.maps.orientations import (
     GRAIN_DEG,
+    OrientedMap,
     average_misorientation,
     colour_orientations,
     deviate_from_grains,
@@ -45,6 +46,8 @@ class PhysicsMaps:
         (rows, cols) int64, numbered from 0; −1 where not indexed.
     kam_deg, grod_deg
         (rows, cols) float64, kernel average misorientation, and deviation from the mean orientation of the grain.
+    phase
+        (rows, cols) int64, number of the phase, −1 where not indexed; None where there is one phase only.
     """
 
     image_quality: Float64
@@ -55,6 +58,7 @@ class PhysicsMaps:
     grains: NDArray[np.int64] | None = None
     kam_deg: Float64 | None = None
     grod_deg: Float64 | None = None
+    phase: NDArray[np.int64] | None = None
 
 
 def map_patterns(source: IndexedSource, background: str = "auto", indexer: Indexer | None = None) -> Job[PhysicsMaps]:
@@ -110,26 +114,23 @@ def map_patterns(source: IndexedSource, background: str = "auto", indexer: Index
     valid = spread_over_map(np.concatenate(indexed).astype(np.float64), scan) == 1
     columns = [spread_over_map(column, scan) for column in np.concatenate(rotations).T]
     turned = np.where(valid[..., None], np.stack(columns, axis=-1), (1.0, 0.0, 0.0, 0.0))
-    return map_orientations(maps, turned, valid, scan, indexer.geometry.phase)
+    oriented = OrientedMap(turned, np.where(valid, 0, -1), {0: indexer.geometry.phase})
+    return map_orientations(maps, oriented, scan)
 
 
-def map_orientations(
-    maps: PhysicsMaps, rotations: Float64, valid: NDArray[np.bool_], scan: Scan, phase: str
-) -> PhysicsMaps:
+def map_orientations(maps: PhysicsMaps, found: OrientedMap, scan: Scan) -> PhysicsMaps:
     """Add the maps that follow from orientations.
+
+    Neighbours of two phases have no misorientation: they belong to two grains, and neither counts for the other.
 
     Parameters
     ----------
     maps
         What the patterns themselves say.
-    rotations
-        (rows, cols, 4) float64 unit quaternions, scalar first, sample to crystal.
-    valid
-        (rows, cols) bool, True where there is an orientation.
+    found
+        Orientations and phases.
     scan
         Geometry.
-    phase
-        One of `PHASES`, for the symmetry.
 
     Returns
     -------
@@ -137,15 +138,24 @@ def map_orientations(
         With all maps.
     """
     pairs = neighbour_pairs(scan)
-    angles = measure_pair_angles(rotations, valid, phase, pairs)
-    grains = connect(pairs[angles < GRAIN_DEG], valid)
+    angles = np.full(len(pairs), np.inf)
+    colours, grod = np.ones((*scan.nav_shape, 3)), np.full(scan.nav_shape, np.nan)
+    for number, symmetry in found.symmetries.items():
+        inside = found.phase == number
+        angles = np.minimum(angles, measure_pair_angles(found.rotations, inside, symmetry, pairs))
+        colours[inside] = colour_orientations(found.rotations, inside, symmetry)[inside]
+    grains = connect(pairs[angles < GRAIN_DEG], found.valid)
+    for number, symmetry in found.symmetries.items():
+        own = np.where(found.phase == number, grains, -1)
+        grod = np.fmin(grod, deviate_from_grains(found.rotations, own, symmetry))
     return replace(
         maps,
-        rotations=rotations,
-        colours=colour_orientations(rotations, valid, phase),
+        rotations=found.rotations,
+        colours=colours,
         grains=grains,
         kam_deg=average_misorientation(angles, pairs, scan.nav_shape),
-        grod_deg=deviate_from_grains(rotations, grains, phase),
+        grod_deg=grod,
+        phase=found.phase if len(found.symmetries) > 1 else None,
     )
 
 

@@ -1,18 +1,45 @@
-"""Conventional maps to hold latent maps against: of the patterns themselves, and of their orientations."""
+"""What follows from orientations: misorientation of neighbours, KAM, GROD, colours."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
+from microrun.runtime.errors import ScanError
 from microrun.runtime.maps.indexing import PHASES
 from microrun.runtime.scans.lattice import Pairs, mean_over_pairs
 
 GRAIN_DEG = 5.0  # neighbours below this angle belong to one grain
 KAM_LIMIT_DEG = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class OrientedMap:
+    """Orientations of a map, each of a phase.
+
+    Parameters
+    ----------
+    rotations
+        (rows, cols, 4) float64 unit quaternions, scalar first, sample to crystal; identity where not indexed.
+    phase
+        (rows, cols) int64, number of the phase; −1 where not indexed.
+    symmetries
+        By the number of the phase, what `point_group` takes.
+    """
+
+    rotations: Float64
+    phase: NDArray[np.int64]
+    symmetries: Mapping[int, str]
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(rows, cols) bool, True where there is an orientation."""
+        return self.phase >= 0
 
 
 def measure_pair_angles(rotations: Float64, valid: NDArray[np.bool_], phase: str, pairs: Pairs) -> Float64:
@@ -25,7 +52,7 @@ def measure_pair_angles(rotations: Float64, valid: NDArray[np.bool_], phase: str
     valid
         (rows, cols) bool, True where there is an orientation.
     phase
-        One of `PHASES`, for its symmetry.
+        Its symmetry, as `point_group` takes it.
     pairs
         (pairs, 2) from `neighbour_pairs`.
 
@@ -33,9 +60,11 @@ def measure_pair_angles(rotations: Float64, valid: NDArray[np.bool_], phase: str
     -------
     (pairs,) float64 in degrees, infinite where an orientation is missing
     """
-    one, other = (rotations.reshape(-1, 4)[side] for side in pairs.T)
     both = valid.ravel()[pairs].all(axis=1)
-    return np.where(both, misorientation_angles(one, other, phase), np.inf)
+    one, other = (rotations.reshape(-1, 4)[side] for side in pairs[both].T)
+    angles = np.full(len(pairs), np.inf)
+    angles[both] = misorientation_angles(one, other, phase)
+    return angles
 
 
 def average_misorientation(
@@ -69,9 +98,9 @@ def deviate_from_grains(rotations: Float64, grains: NDArray[np.int64], phase: st
     rotations
         (rows, cols, 4) unit quaternions.
     grains
-        (rows, cols) int64, −1 outside grains, from `connect`.
+        (rows, cols) int64, negative outside grains, from `connect`.
     phase
-        One of `PHASES`, for its symmetry.
+        Its symmetry, as `point_group` takes it.
 
     Returns
     -------
@@ -81,8 +110,8 @@ def deviate_from_grains(rotations: Float64, grains: NDArray[np.int64], phase: st
     inside = grains >= 0
     if not inside.any():
         return deviation
-    labels, points = grains[inside], rotations[inside]
-    first = np.unique(labels, return_index=True)[1]
+    points = rotations[inside]
+    _, first, labels = np.unique(grains[inside], return_index=True, return_inverse=True)
     near = nearest_equivalents(points, points[first][labels], phase)
     total = np.stack([np.bincount(labels, near[:, i]) for i in range(4)], axis=1).astype(np.float64)
     mean = total / np.linalg.norm(total, axis=1, keepdims=True)
@@ -98,7 +127,7 @@ def misorientation_angles(one: Float64, other: Float64, phase: str) -> Float64:
     one, other
         (…, 4) unit quaternions, scalar first, sample to crystal.
     phase
-        One of `PHASES`.
+        Its symmetry, as `point_group` takes it.
 
     Returns
     -------
@@ -118,7 +147,7 @@ def nearest_equivalents(rotations: Float64, references: Float64, phase: str) -> 
     rotations, references
         (…, 4) unit quaternions, scalar first, sample to crystal.
     phase
-        One of `PHASES`.
+        Its symmetry, as `point_group` takes it.
 
     Returns
     -------
@@ -126,7 +155,7 @@ def nearest_equivalents(rotations: Float64, references: Float64, phase: str) -> 
     """
     from orix.quaternion import Rotation
 
-    group, turned = _point_group(phase), Rotation(rotations)
+    group, turned = point_group(phase), Rotation(rotations)
     best, closest = np.zeros(rotations.shape), np.full(rotations.shape[:-1], -1.0)
     for operation in group[~group.improper]:
         candidate = (operation * turned).data
@@ -148,7 +177,7 @@ def colour_orientations(rotations: Float64, valid: NDArray[np.bool_], phase: str
     valid
         (rows, cols) bool, True where there is an orientation.
     phase
-        One of `PHASES`, for its symmetry.
+        Its symmetry, as `point_group` takes it.
 
     Returns
     -------
@@ -157,15 +186,37 @@ def colour_orientations(rotations: Float64, valid: NDArray[np.bool_], phase: str
     from orix.plot import IPFColorKeyTSL
     from orix.quaternion import Orientation
 
-    symmetry = _point_group(phase)
+    symmetry = point_group(phase)
     colours = np.ones((*valid.shape, 3))
     if valid.any():
         orientations = Orientation(rotations[valid], symmetry=symmetry)
-        colours[valid] = IPFColorKeyTSL(symmetry.laue).orientation2color(orientations)
+        colours[valid] = IPFColorKeyTSL(symmetry).orientation2color(orientations)
     return colours
 
 
-def _point_group(phase: str) -> Any:
+def point_group(symmetry: str) -> Any:
+    """Laue group of crystals, which is all that patterns show of their symmetry.
+
+    Parameters
+    ----------
+    symmetry
+        One of `PHASES`, a point group such as 6/mmm, or EDAX's number of one, such as 62.
+
+    Returns
+    -------
+    orix.quaternion.Symmetry
+
+    Raises
+    ------
+    ScanError
+        If it is none of these.
+    """
+    from orix.crystal_map import Phase
     from orix.quaternion.symmetry import get_point_group
 
-    return get_point_group(PHASES[phase][0])
+    if symmetry in PHASES:
+        return get_point_group(PHASES[symmetry][0]).laue
+    try:
+        return Phase(point_group=symmetry).point_group.laue
+    except ValueError:
+        raise ScanError(f"symmetry {symmetry!r} is no point group") from None

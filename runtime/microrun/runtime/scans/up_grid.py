@@ -35,7 +35,7 @@ def scan_of_file(path: Path, header: UpHeader, count: int, grid: tuple[int, int]
     full_rows = header.full_rows
     stated = nav_shape is not None and 0 not in nav_shape
     if not stated and not grid and (companion := read_ang_grid(path.with_suffix(".ang"))):
-        nav_shape, steps, kind, full_rows = companion
+        nav_shape, steps, kind, full_rows = companion[:4]
     if grid and stated and grid != nav_shape:
         asked, there = (f"{rows}×{cols}" for rows, cols in (grid, header.nav_shape or (0, 0)))
         text = f"{path}: the header states a grid of {there}; {asked} is used as asked"

@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
-from microrun.runtime.errors import SectionsError, first_line
+from microrun.runtime.errors import ScanError, SectionsError, first_line
+from microrun.runtime.scans.ang_points import read_ang_map
 from microrun.runtime.sections.grain_map import OrientationMap
 
 ENCODING = "latin-1"
-NOT_SOLVED = 4 * np.pi - 0.01  # what OIM writes as angles of points that it could not index
 CUBIC_ANG = ("43", "m-3m", "m3m", "432")
 CUBIC_CTF = "11"  # Laue group m-3m
-ANG_COLUMNS = "phi1, Phi, phi2, x, y, IQ, CI, phase"
 CTF_COLUMNS = ("phase", "x", "y", "euler1", "euler2", "euler3")
 CTF_HEADER = 100  # lines; Channel writes about fifteen
 
@@ -33,9 +32,7 @@ class _Points(NamedTuple):
 
 
 def read_ang(path: Path) -> OrientationMap:
-    """Read the first eight columns of an .ang file: phi1, Phi, phi2, x, y, IQ, CI, phase.
-
-    A point is not indexed where its confidence index is negative, its angles are 4π, or all of them are 0.
+    """Read the first eight columns of an .ang file, as `read_ang_map` does.
 
     Parameters
     ----------
@@ -47,26 +44,18 @@ def read_ang(path: Path) -> OrientationMap:
     SectionsError
         If it cannot be read, is no full square grid, or a phase in it is not cubic.
     """
-    symmetries: dict[int, str] = {}
-    phase = 0
-    for line in _lines(path):
-        if not line.startswith("#"):
-            break
-        words = line[1:].split()
-        if words[:1] == ["Phase"] and len(words) == 2 and words[1].isdigit():
-            phase = int(words[1])
-        elif words[:1] == ["Symmetry"] and len(words) > 1:
-            symmetries[phase] = words[1]
-        elif words[:1] == ["GRID:"] and words[1:] and words[1].lower().startswith("hex"):
-            raise SectionsError(f"{path}: is on a hexagonal grid; export the map on a square grid")
-    table = _load(path, _lines(path), tuple(range(8)), ANG_COLUMNS)
-    euler, found = table[:, :3], table[:, 7].astype(np.int32)
-    missing = (table[:, 6] < 0) | (euler >= NOT_SOLVED).all(axis=1) | (euler == 0).all(axis=1)
-    for number in np.unique(found[~missing]):
-        # A map of one phase numbers its points 0, or 1 as its header does.
-        stated = symmetries.get(int(number), next(iter(symmetries.values()), None) if number == 0 else None)
-        _check_cubic(path, int(number), stated, CUBIC_ANG)
-    return _to_grid(path, _Points(euler, table[:, 3:5], np.where(missing, -1, found).astype(np.int32)))
+    try:
+        found = read_ang_map(path)
+    except ScanError as error:
+        raise SectionsError(str(error)) from None
+    if found.header.hexagonal:
+        raise SectionsError(f"{path}: is on a hexagonal grid; export the map on a square grid")
+    step_x, step_y = found.grid.step_um
+    if not step_x:
+        raise SectionsError(f"{path}: a single column of points is no square grid")
+    for number, symmetry in found.symmetries.items():
+        _check_cubic(path, number, symmetry, CUBIC_ANG)
+    return OrientationMap(found.euler, found.phase, (step_x, step_y or step_x))
 
 
 def read_ctf(path: Path) -> OrientationMap:
