@@ -26,6 +26,7 @@ from microrun.runtime.encoding.meter import Statistics
 from microrun.runtime.errors import ScanError
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.scans.following_source import FollowingSource
+from microrun.runtime.scans.up2 import ScanWarning
 
 
 @pytest.mark.parametrize("background", ["none", "running", "file"])
@@ -194,3 +195,21 @@ def test_a_grid_that_is_too_small_is_told_at_the_end_and_what_it_takes_is_kept(
     with pytest.raises(ScanError, match="holds 160 patterns, and a grid of 5×16 takes 80"):
         run(request, engine())
     assert contents(request.out)["written"].all()
+
+
+@pytest.mark.parametrize("background", ["none", "running"])
+def test_a_hexagonal_scan_whose_rows_turn_out_equally_long_lies_where_it_does_offline(
+    tmp_path: Path, patterns: NDArray[Any], background: str
+) -> None:
+    hexagonal = dataclasses.replace(HEADER, hexagonal=1)  # without the flag for rows that are equally long
+    whole = write_up(tmp_path / "whole.up2", patterns, hexagonal)
+    run(EncodeRequest(whole, tmp_path / "offline.h5", background=background), engine())
+    growing = write_up(tmp_path / "growing.up2", patterns[:100], hexagonal)
+    request = EncodeRequest(growing, tmp_path / "live.h5", True, background=background, idle_timeout_s=LONG_S)
+    writer = in_pieces(growing, patterns[100:])
+    with pytest.warns(ScanWarning, match="all rows of the hexagonal grid of 10×16 are equally long"):
+        assert run(request, engine()).done == COUNT
+    writer.join(LONG_S)
+    assert_same(request.out, tmp_path / "offline.h5")
+    with open_latents(request.out) as live, open_latents(tmp_path / "offline.h5") as offline:
+        assert live.origin.scan == offline.origin.scan and (live.probes == offline.probes).all()

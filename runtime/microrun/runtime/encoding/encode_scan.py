@@ -22,7 +22,7 @@ from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter
 from microrun.runtime.patterns.background import BLOCK, load_background, mean_background
 from microrun.runtime.patterns.preprocess import Preprocessor
-from microrun.runtime.scans.following_source import FollowingSource
+from microrun.runtime.scans.following_source import FollowingSource, FullRowsError
 from microrun.runtime.scans.open import ScanFile, fingerprint, open_scan
 from microrun.runtime.scans.up2 import ScanWarning
 from microrun.runtime.scans.up_source import FileSource
@@ -87,10 +87,10 @@ class EncodeRun(Closing):
         The scan.
     """
 
-    def __init__(self, source: ScanFile, stream: EncodeStream, writer: LatentsWriter) -> None:
+    def __init__(self, source: ScanFile, engine: Engine, preprocessor: Preprocessor, writer: LatentsWriter) -> None:
         self.source = source
-        self._stream, self._writer = stream, writer
-        self._probed = probe_numbers(source.scan.total)
+        self._engine, self._preprocessor, self._writer = engine, preprocessor, writer
+        self._stream = _open_stream(source, engine, preprocessor, writer)
         self._records = self._encode()
         self._final: Statistics | None = None
 
@@ -116,7 +116,17 @@ class EncodeRun(Closing):
         return next(self._records)
 
     def _encode(self) -> Generator[Statistics, None, None]:
-        with self._writer as writer, self._stream as stream:
+        with self._writer:
+            try:
+                yield from self._encode_all()
+            except FullRowsError as error:
+                warnings.warn(f"{error}: all are encoded again, in their right places", ScanWarning, stacklevel=3)
+                self._restart(FileSource(self.source.path))
+                yield from self._encode_all()
+
+    def _encode_all(self) -> Generator[Statistics, None, None]:
+        writer = self._writer
+        with self._stream as stream:
             try:
                 for batch in stream:
                     writer.write(batch)
@@ -129,10 +139,17 @@ class EncodeRun(Closing):
                 self._final = stream.statistics
                 writer.replace_background(stream.background)
 
+    def _restart(self, source: FileSource) -> None:
+        """Encode a scan that has ended anew: its geometry is another than was thought."""
+        self._writer.restart(source.scan)
+        self.source, self._final = source, None
+        self._stream = _open_stream(source, self._engine, self._preprocessor, self._writer)
+
     def _keep_probes(self, batch: EncodedBatch) -> None:
         """Hash those patterns of a batch that tell the scan from others."""
-        for place in np.flatnonzero(np.isin(self._probed, batch.indices[~batch.flags])):
-            self._writer.keep_probe(int(place), hash_pattern(self.source, int(self._probed[place])))
+        numbers = probe_numbers(self.source.scan.total)
+        for place in np.flatnonzero(np.isin(numbers, batch.indices[~batch.flags])):
+            self._writer.keep_probe(int(place), hash_pattern(self.source, int(numbers[place])))
 
 
 def encode_scan(request: EncodeRequest, engine: Engine) -> EncodeRun:
@@ -170,7 +187,7 @@ def encode_scan(request: EncodeRequest, engine: Engine) -> EncodeRun:
     kind = _choose_background(request)
     writer = _open_writer(request, _describe_origin(request, source, engine, kind), source, preprocessor)
     try:
-        return EncodeRun(source, _open_stream(source, engine, preprocessor, writer), writer)
+        return EncodeRun(source, engine, preprocessor, writer)
     except BaseException:
         writer.close()
         raise

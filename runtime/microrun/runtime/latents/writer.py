@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -23,6 +24,7 @@ from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.origin import FORMAT, Origin
 from microrun.runtime.latents.probes import HASH_BYTES, probe_numbers
 from microrun.runtime.latents.reader import Latents, open_latents
+from microrun.runtime.scans.scan import Scan
 
 FLUSH_S = 0.25  # results wait at most this long in memory, as long as more arrive
 CHUNK_BYTES = 1 << 18
@@ -112,6 +114,15 @@ class LatentsWriter(Closing):
     def keep_probe(self, place: int, probe: NDArray[np.uint8]) -> None:
         """Store the hash of a pattern, by its place in `probe_numbers`, with the next flush."""
         self._probes[place] = probe
+
+    def restart(self, scan: Scan) -> None:
+        """Begin again with another geometry of the same scan; what was written is dropped."""
+        background = self.background
+        self._waiting.clear()
+        self._probes.clear()
+        self._file.close()
+        self.origin = replace(self.origin, scan=scan)
+        self._file = _start(self.path, self.origin, background, None)
 
     def flush(self) -> None:
         """Bring all batches to the disk, hashes of patterns, and a background that was replaced."""

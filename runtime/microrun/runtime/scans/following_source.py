@@ -17,6 +17,10 @@ from microrun.runtime.scans.up2 import count_patterns, pixel_type, read_header
 from microrun.runtime.scans.up_source import FileSource
 
 
+class FullRowsError(ScanError):
+    """A hexagonal scan whose rows were taken to alternate, and turned out to be equally long."""
+
+
 class FollowingSource(FileSource):
     """A UP file that another process still writes.
 
@@ -148,6 +152,11 @@ class FollowingSource(FileSource):
 
     def _surplus(self, count: int) -> ScanError:
         rows, cols = self._scan.nav_shape
+        if self._scan.alternating and count == rows * cols:
+            return FullRowsError(
+                f"{self.path}: all rows of the hexagonal grid of {rows}×{cols} are equally long, as its {count:,} "
+                "patterns show at the end only; they were taken to alternate"
+            )
         now = read_header(self.path).nav_shape
         changed = f"; its header says {now[0]}×{now[1]} now" if now and now != self.header.nav_shape else ""
         return ScanError(
