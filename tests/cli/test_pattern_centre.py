@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 from scan_files import copy_with_truth
+from write_up2 import Header, make_patterns, write_up
 
+from microrun.cli import pattern_centre
 from microrun.cli.pattern_centre import USUAL_CENTRE, GeometryRequest, find_geometry, parse_centre
 from microrun.runtime.errors import ScanError
 from microrun.runtime.maps.indexing import Geometry, crop_centre
+from microrun.runtime.scans.up2 import ScanWarning
 from microrun.runtime.scans.up_source import FileSource
+
+ASKED = GeometryRequest(None, "fcc", 70.0)
 
 
 @pytest.fixture
@@ -56,6 +61,26 @@ def test_without_any_word_the_centre_is_fitted(
     assert (found.phase, found.sample_tilt) == ("fcc", 65.0)
     assert fitted[0] == ((24, 120, 120), -1, 1, 65.0, crop_centre(USUAL_CENTRE, (120, 120)))
     assert "0.4300,0.7800,0.5100 fitted; give it as --pc next time" in capsys.readouterr().out
+
+
+def test_blank_frames_are_not_fitted_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patterns = make_patterns(60, (120, 120))
+    patterns[10:] = 0
+    header = Header(sig_shape=(120, 120), nav_shape=(6, 10))
+    fitted: list[int] = []
+
+    def fit(patterns: Any, geometry: Geometry, sig_shape: tuple[int, int]) -> tuple[float, float, float]:
+        fitted.append(len(patterns))
+        return 0.5, 0.5, 0.5
+
+    monkeypatch.setattr(pattern_centre, "fit_pattern_centre", fit)
+    with pytest.warns(ScanWarning, match=r"carry no information; left out of the fit of the pattern centre"):
+        find_geometry(FileSource(write_up(tmp_path / "a.up2", patterns, header)), "auto", ASKED)
+    assert fitted == [10]
+    patterns[:10] = 65535
+    blank = FileSource(write_up(tmp_path / "b.up2", patterns, header))
+    with pytest.warns(ScanWarning), pytest.raises(ScanError, match=r"b\.up2: no pattern carries information"):
+        find_geometry(blank, "auto", ASKED)
 
 
 @pytest.mark.parametrize("text", ["", "1,2", "1,2,3,4", "a,b,c", "0.5;0.7;0.6", "5,0.5,0.5", "0.5,0.5,0", "inf,0,1"])

@@ -103,10 +103,21 @@ def rescale_tolerance(largest: float, value_range: tuple[float, float], relative
     return 1e-6 + 6 * relative * largest / (value_range[1] - value_range[0])
 
 
-def running_backgrounds(binned: Image) -> Float:
-    """Background of each of (n, H, W) patterns: the mean before its block; in the first, its own."""
-    backgrounds = np.empty(binned.shape)
-    for n in range(len(binned)):
-        before = n // BLOCK * BLOCK or min(BLOCK, len(binned))
-        backgrounds[n] = binned[:before].astype(np.float64).mean(axis=0)
+def running_backgrounds(binned: Image, informative: NDArray[np.bool_] | None = None) -> Float:
+    """Background of each of (n, H, W) patterns: the informative ones' mean before its block; in the first, its own.
+
+    The first block is as long as it takes to hold 32 of them; blocks without any at the start have no background.
+    """
+    count = len(binned)
+    good = np.ones(count, bool) if informative is None else informative
+    begin = 0
+    while begin < count and not good[begin : begin + BLOCK].any():
+        begin += BLOCK
+    end = begin + BLOCK
+    while end < count and good[:end].sum() < BLOCK // 2:
+        end += BLOCK
+    backgrounds = np.zeros(binned.shape)
+    for n in range(begin, count):
+        before = np.arange(count) < (n // BLOCK * BLOCK if n >= end else end)
+        backgrounds[n] = binned[good & before].astype(np.float64).mean(axis=0)
     return backgrounds

@@ -12,7 +12,7 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import ScanError
 from microrun.runtime.maps.indexing import FIT_PATTERNS, Geometry, fit_pattern_centre, stated_centre
 from microrun.runtime.patterns.background import static_background
-from microrun.runtime.patterns.prepared import prepare_patterns
+from microrun.runtime.patterns.informative import sample_informative, say_left_out
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.open import ScanFile
 from microrun.runtime.scans.truth import load_truth
@@ -64,7 +64,7 @@ def find_geometry(source: ScanFile, background: str, request: GeometryRequest) -
     Raises
     ------
     ScanError
-        If the centre is no centre, or the phase cannot be indexed.
+        If the centre is no centre, the phase cannot be indexed, or there is nothing to fit to.
     """
     centre, phase, tilt = request
     truth = load_truth(source.path)
@@ -84,10 +84,16 @@ def find_geometry(source: ScanFile, background: str, request: GeometryRequest) -
 
 def _prepare_some(source: ScanFile, choice: str) -> Float32:
     preprocessor = Preprocessor(Preprocessing(), source.scan.sig_shape)
-    indices = np.unique(np.linspace(0, source.available - 1, FIT_PATTERNS).round().astype(np.int64))
     background = static_background(choice, source, preprocessor)
-    batches = prepare_patterns(source, preprocessor, background, indices)
-    return np.concatenate([batch.patterns[~batch.flags] for batch in batches])
+    batches = list(sample_informative(source, preprocessor, FIT_PATTERNS))
+    binned = np.concatenate([batch.binned for batch in batches])
+    blank = sum(batch.blank for batch in batches)
+    out, ranges, flags = np.empty_like(binned), np.empty((len(binned), 2), np.float32), np.empty(len(binned), bool)
+    preprocessor.rescale(binned, background, out, ranges, flags)
+    if flags.all():
+        raise ScanError(f"{source.path}: no pattern carries information to fit the pattern centre to; give --pc X,Y,Z")
+    say_left_out(source, blank, blank + len(binned), "the fit of the pattern centre")
+    return out[~flags]
 
 
 def parse_centre(text: str) -> tuple[float, float, float]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import ScanError
 from microrun.runtime.patterns.background import static_background
+from microrun.runtime.patterns.informative import say_left_out
 from microrun.runtime.patterns.prepared import prepare_patterns
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.open import ScanFile
@@ -163,6 +164,7 @@ def _prepare(rows: Rows, numbers: NDArray[np.int64], background: str, preprocess
     informative = ~np.concatenate([batch.flags for batch in batches])
     if not informative.any():
         raise ScanError(f"{rows}: all patterns are constant after the mask: nothing to calibrate or judge on")
+    say_left_out(rows.source, int((~informative).sum()), len(informative), f"rows {rows.first + 1} to {rows.last}")
     prepared = np.concatenate([batch.patterns[~batch.flags] for batch in batches])
     row, col = rows.scan.locate(numbers[informative])
     return Patterns(rows, row * rows.scan.nav_shape[1] + col, prepared[:, None])

@@ -125,8 +125,36 @@ def test_the_running_mean_is_that_of_the_blocks_before(
     fed = drain(feed, source, limit)
     np.testing.assert_array_equal(fed.indices, np.arange(150))
     binned = np.array([oracles.bin_whole(pattern, 2) for pattern in patterns])
-    check(fed, patterns, oracles.running_backgrounds(binned))
+    check(fed, patterns, oracles.running_backgrounds(binned, np.ptp(patterns, axis=(1, 2)) > 0))
     np.testing.assert_array_equal(feed.background, fed.backgrounds[-1])
+
+
+BLANK_PARTS = {
+    "shutter closed at first": slice(0, 70),
+    "a few before the shutter closed": slice(3, 100),
+    "one good pattern in the first block": slice(1, 64),
+    "an aborted scan": slice(90, 150),
+    "every other": slice(0, 150, 2),
+    "all": slice(0, 150),
+}
+
+
+@pytest.mark.parametrize("blank", BLANK_PARTS.values(), ids=BLANK_PARTS)
+@pytest.mark.parametrize(("value", "limit"), [(0, 7), (65535, 64)])
+def test_blank_patterns_stay_out_of_the_running_mean(
+    tmp_path: Path, preprocessor: Preprocessor, blank: slice, value: int, limit: int
+) -> None:
+    patterns = make_patterns(150, SIG_SHAPE, seed=4)
+    patterns[blank] = value
+    source = FileSource(write_up(tmp_path / "a.up2", patterns, Header(sig_shape=SIG_SHAPE, nav_shape=NAV_SHAPE)))
+    fed = drain(RunningFeed(source, preprocessor), source, limit)
+    np.testing.assert_array_equal(fed.indices, np.arange(150))
+    good = np.ones(150, bool)
+    good[blank] = False
+    np.testing.assert_array_equal(fed.flags, ~good)
+    binned = np.array([oracles.bin_whole(pattern, 2) for pattern in patterns])
+    expected = oracles.running_backgrounds(binned, good)
+    np.testing.assert_allclose(fed.backgrounds[good], expected[good], rtol=1e-6)
 
 
 @pytest.mark.parametrize("start", [0, 1, 63, 64, 65, 149])

@@ -37,6 +37,7 @@ from microrun.runtime.maps.judge_table import PAPER, RATIOS, to_csv, to_json, to
 from microrun.runtime.maps.orientations import misorientation_angles
 from microrun.runtime.pictures.reconstructions import draw_differences
 from microrun.runtime.progress import Progress, finish
+from microrun.runtime.scans.up2 import ScanWarning
 from microrun.runtime.scans.up_source import FileSource
 from microrun.runtime.spec import Training
 
@@ -91,7 +92,10 @@ def test_patterns_without_information_are_left_out(indexed: Indexed, tmp_path: P
     raw[3] = 5
     source = FileSource(write_up(tmp_path / "scan.up2", raw, Header(sig_shape=(120, 120), nav_shape=(2, 4))))
     truth = np.arange(32.0).reshape(8, 4)
-    seen, found = watch(load_judged(JudgeRequest(source, "none", 2000, truth), SPEC, indexed.indexer))
+    with pytest.warns(
+        ScanWarning, match=r"scan\.up2: 1 of 8 patterns carries no information; left out of what is judged"
+    ):
+        seen, found = watch(load_judged(JudgeRequest(source, "none", 2000, truth), SPEC, indexed.indexer))
     assert len(found.patterns) == 7
     assert found.truth is not None
     assert_array_equal(found.truth, np.delete(truth, 3, axis=0))

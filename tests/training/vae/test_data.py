@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from training_runs import CONFIG, prepare, write_bands
+from write_up2 import Header, write_up
 
 from microrun.runtime.errors import OutputError, ScanError
 from microrun.runtime.progress import Progress
 from microrun.runtime.scans.scan import Scan
-from microrun.runtime.scans.up2 import UpWriter
+from microrun.runtime.scans.up2 import ScanWarning, UpWriter
 from microrun.runtime.scans.up_source import FileSource
 from microrun.runtime.spec import Preprocessing
 from microrun.training.vae.data import Prepared, Selection, describe_data, identity_of, prepare_scans
@@ -147,6 +149,22 @@ def test_patterns_without_information_are_left_out(tmp_path: Path) -> None:
         assert len(data.patterns) == 12 and data.count + len(data.held_out) == 10
         used = np.concatenate([*data.training, data.held_out])
         assert (np.ptp(data.patterns[used], axis=(1, 2)) == 2).all()
+
+
+@pytest.mark.parametrize("value", [0, 65535])
+def test_blank_frames_change_nothing_in_what_is_learned_from(tmp_path: Path, value: int) -> None:
+    patterns = np.random.default_rng(0).integers(1000, 60_000, (12, 60, 60)).astype(np.uint16)
+    patterns[9:] = value
+    header = Header(sig_shape=(60, 60), nav_shape=(3, 4))
+    paths = (write_up(tmp_path / f"{n}.up2", patterns[:n], replace(header, nav_shape=(3, n // 3))) for n in (12, 9))
+    blank, good = map(FileSource, paths)
+    with pytest.warns(ScanWarning, match=r"12\.up2: 3 of 12 patterns carry no information; left out of training"):
+        found = prepare([blank], tmp_path)
+    (tmp_path / "good").mkdir()
+    expected = prepare([good], tmp_path / "good")
+    used = [data.patterns[np.concatenate([*data.training, data.held_out])] for data in (found, expected)]
+    assert_array_equal(*(np.sort(one, axis=0) for one in used))
+    assert found.moments() == pytest.approx(expected.moments(), abs=0.1)
 
 
 def test_a_scan_without_any_information_is_refused(tmp_path: Path) -> None:

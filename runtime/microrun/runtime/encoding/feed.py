@@ -181,14 +181,13 @@ class RunningFeed(Feed[Binned]):
         self._start = start
         self._running = RunningBackground(preprocessor.input_shape)
         self._rest: Binned | None = None
-        self._primed = False
         self._raw = np.empty((1, *source.scan.sig_shape), source.scan.dtype)
         self.background = np.zeros(preprocessor.input_shape, np.float32)
 
     def take(self, limit: int) -> Binned | None:
         """Wait for the next batch; None at the end."""
         while True:
-            batch = self._rest or (self._next(limit) if self._primed else self._first_block())
+            batch = self._rest or (self._next(limit) if self._running.known else self._first_block())
             if batch is None:
                 return None
             self._rest = batch.part(slice(limit, None)) if len(batch.indices) > limit else None
@@ -205,6 +204,19 @@ class RunningFeed(Feed[Binned]):
         )
 
     def _first_block(self) -> Binned | None:
+        """Take blocks until the mean is known, which is theirs, too; blank ones at the start need not wait for it."""
+        blocks: list[Binned] = []
+        while not self._running.known and (block := self._read_block()) is not None:
+            blocks.append(block)
+            if len(block.indices) < BLOCK or not self._running.informative:
+                break
+        if not blocks:
+            return None
+        indices, binned = ([getattr(block, name) for block in blocks] for name in ("indices", "binned"))
+        return Binned(np.concatenate(indices), self.background, np.concatenate(binned))
+
+    def _read_block(self) -> Binned | None:
+        """Wait for a whole block, or what is left of the scan."""
         indices: list[NDArray[np.int64]] = []
         binned: list[Float32] = []
         count = 0
@@ -212,7 +224,6 @@ class RunningFeed(Feed[Binned]):
             indices.append(claim.indices)
             binned.append(self._bin(claim))
             count += len(claim)
-        self._primed = True
         return self._add(np.concatenate(indices), np.concatenate(binned)) if indices else None
 
     def _next(self, limit: int) -> Binned | None:
@@ -220,7 +231,7 @@ class RunningFeed(Feed[Binned]):
         return None if claim is None else self._add(claim.indices, self._bin(claim))
 
     def _add(self, indices: NDArray[np.int64], binned: Float32) -> Binned:
-        self.background = self._running.update(binned)
+        self.background = self._running.update(binned, ~self._preprocessor.find_blank(binned))
         return Binned(indices, self.background, binned)
 
     def _bin(self, claim: Claim) -> Float32:

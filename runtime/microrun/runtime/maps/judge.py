@@ -16,6 +16,7 @@ from microrun.runtime.maps.indexing import Indexer, Orientations, index_all
 from microrun.runtime.maps.orientations import misorientation_angles
 from microrun.runtime.maps.pattern_quality import measure_sharpness
 from microrun.runtime.patterns.background import static_background
+from microrun.runtime.patterns.informative import say_left_out
 from microrun.runtime.patterns.prepared import prepare_patterns
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.progress import Job
@@ -143,6 +144,7 @@ def load_judged(request: JudgeRequest, spec: ModelSpec, indexer: Indexer) -> Job
     informative = ~np.concatenate([batch.flags for batch in batches])
     if not informative.any():
         raise ScanError("all patterns are constant after the mask: there is nothing to judge")
+    say_left_out(source, int((~informative).sum()), len(informative), "what is judged")
     patterns = np.concatenate([batch.patterns for batch in batches])[informative]
     keep = preprocessor.pixel_keep
     orientations = yield from index_all(indexer, patterns, "indexing originals")

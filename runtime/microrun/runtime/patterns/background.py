@@ -10,18 +10,19 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import ScanError
+from microrun.runtime.patterns.informative import sample_informative, say_left_out
 from microrun.runtime.patterns.preprocess import Preprocessor
-from microrun.runtime.scans.source import IndexedSource, require_indexed
+from microrun.runtime.scans.source import IndexedSource
 from microrun.runtime.scans.up2 import PIXEL_TYPES, count_patterns, read_header
 from microrun.runtime.scans.up_source import FileSource
 
 SUBSET = 512  # patterns that a mean over a finished scan takes
 BLOCK = 64  # patterns after which a running mean is renewed
-_CHUNK = 8
+LEAST = BLOCK // 2  # informative patterns that make a mean: of fewer, each would be subtracted from itself
 
 
 def mean_background(source: IndexedSource, preprocessor: Preprocessor, subset: int = SUBSET) -> Float32:
-    """Mean over an evenly spaced, bounded subset of a finished scan.
+    """Mean over an evenly spaced, bounded subset of a finished scan, of the patterns that carry information.
 
     Parameters
     ----------
@@ -30,11 +31,16 @@ def mean_background(source: IndexedSource, preprocessor: Preprocessor, subset: i
     preprocessor
         For its binning.
     subset
-        Patterns to read at most.
+        Patterns to read; up to eight times as many where most carry no information.
 
     Returns
     -------
-    (H, W) float32, binned
+    (H, W) float32, binned; zeros where no pattern carries information
+
+    Warns
+    -----
+    ScanWarning
+        If patterns without information were left out; it says how many.
 
     Raises
     ------
@@ -50,18 +56,18 @@ def mean_background(source: IndexedSource, preprocessor: Preprocessor, subset: i
     >>> mean_background(source, preprocessor).shape
     (120, 120)
     """
-    require_indexed(source)
-    count = min(source.available, source.scan.total)
-    indices = np.unique(np.linspace(0, count - 1, min(subset, count)).round().astype(np.int64))
-    raw = np.empty((_CHUNK, *source.scan.sig_shape), source.scan.dtype)
-    binned = np.empty((_CHUNK, *preprocessor.input_shape), np.float32)
-    total = np.zeros(preprocessor.input_shape)
-    for first in range(0, len(indices), _CHUNK):
-        n = min(_CHUNK, len(indices) - first)
-        source.read_patterns(indices[first : first + n], raw[:n])
-        preprocessor.bin(raw[:n], binned[:n])
-        total += binned[:n].sum(axis=0, dtype=np.float64)
-    return (total / len(indices)).astype(np.float32)
+    mean, blank, looked_at = _average(source, preprocessor, subset)
+    say_left_out(source, blank, looked_at, "the mean background")
+    return mean
+
+
+def _average(source: IndexedSource, preprocessor: Preprocessor, subset: int) -> tuple[Float32, int, int]:
+    """Mean of the informative patterns of a subset, how many others it has, and of how many; zeros for no mean."""
+    total, blank, informative = np.zeros(preprocessor.input_shape), 0, 0
+    for batch in sample_informative(source, preprocessor, subset):
+        total += batch.binned.sum(axis=0, dtype=np.float64)
+        informative, blank = informative + len(batch.binned), blank + batch.blank
+    return (total / max(1, informative)).astype(np.float32), blank, blank + informative
 
 
 def static_background(choice: str, source: IndexedSource, preprocessor: Preprocessor) -> Float32:
@@ -122,7 +128,11 @@ def load_background(path: Path, preprocessor: Preprocessor) -> Float32:
         if source.scan.sig_shape != preprocessor.sig_shape:
             expected = f"the detector's shape {preprocessor.sig_shape}"
             raise ScanError(f"{path}: a background must have {expected}; got {source.scan.sig_shape}")
-        return mean_background(source, preprocessor)
+        mean, blank, looked_at = _average(source, preprocessor, SUBSET)
+        if blank == looked_at:
+            raise ScanError(f"{path}: none of its patterns carries information: it is no background")
+        say_left_out(source, blank, looked_at, "the mean background")
+        return mean
     if not path.exists():
         raise ScanError(f"{path}: no such file; a background is auto, running, none, or a file")
     try:
@@ -142,9 +152,11 @@ def load_background(path: Path, preprocessor: Preprocessor) -> Float32:
 
 
 class RunningBackground:
-    """Mean over all patterns before the current block of 64; the first block uses its own mean.
+    """Mean over the informative patterns before the current block of 64; the first block uses its own mean.
 
-    It depends on the order of the patterns alone, not on how they are batched: call it in that order.
+    Where less than half of the first block carries information, the blocks after it belong to it, until there are
+    32 informative patterns. It depends on the order of the patterns alone, not on how they are batched: call it in
+    that order.
 
     Parameters
     ----------
@@ -155,33 +167,43 @@ class RunningBackground:
     def __init__(self, shape: tuple[int, int]) -> None:
         self._sum = np.zeros(shape)
         self._count = 0
+        self.informative = 0  # patterns in the mean
+
+    @property
+    def known(self) -> bool:
+        """True once later patterns cannot change the mean that the first block uses."""
+        return self.informative >= LEAST
 
     @property
     def room(self) -> int:
         """Patterns until the next block starts; a batch must not cross it."""
         return BLOCK - self._count % BLOCK
 
-    def update(self, binned: NDArray[np.float32]) -> Float32:
+    def update(self, binned: NDArray[np.float32], informative: NDArray[np.bool_] | None = None) -> Float32:
         """Add the next patterns and return the background to subtract from them.
 
         Parameters
         ----------
         binned
-            (n, H, W) float32, n at most `room`; the whole first block at once, unless the scan ends in it.
+            (n, H, W) float32, n at most `room`; whole blocks until `known`, unless the scan ends before.
+        informative
+            (n,) bool, True for patterns that the mean takes in; None for all.
 
         Returns
         -------
-        (H, W) float32
+        (H, W) float32; zeros while no pattern has carried information
         """
-        first_block = self._count < BLOCK
+        first_block = not self.known
         if self._count % BLOCK == 0 and not first_block:
             self._renew()
-        for pattern in binned:  # one by one, so that rounding cannot depend on the batches
+        taken = binned if informative is None else binned[informative]
+        for pattern in taken:  # one by one, so that rounding cannot depend on the batches
             self._sum += pattern
         self._count += len(binned)
+        self.informative += len(taken)
         if first_block:
             self._renew()
         return self._mean
 
     def _renew(self) -> None:
-        self._mean: Float32 = (self._sum / self._count).astype(np.float32)
+        self._mean: Float32 = (self._sum / max(1, self.informative)).astype(np.float32)

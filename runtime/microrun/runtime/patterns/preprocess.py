@@ -123,6 +123,25 @@ class Preprocessor:
         """Do the rest of `prepare` on patterns that `bin` made; arguments as there."""
         rescale_patterns(binned, background, self._keep, out, ranges, flags)
 
+    def find_blank(self, binned: Float32) -> NDArray[np.bool_]:
+        """Find patterns without information: constant inside the mask, as those of a blanked or saturated camera are.
+
+        No mean, fit or training takes them in, and `prepare` flags them whatever the background.
+
+        Parameters
+        ----------
+        binned
+            (n, H, W) float32 that `bin` made.
+
+        Returns
+        -------
+        (n,) bool, True for those without information
+        """
+        flags = np.empty(len(binned), bool)
+        nothing = np.zeros(self.input_shape, np.float32)
+        self.rescale(binned, nothing, np.empty_like(binned), np.empty((len(binned), 2), np.float32), flags)
+        return flags
+
     def warm(self, dtype: str) -> None:
         """Compile all that a stream of this pixel type needs."""
         for count in (1, 2):  # a crop of several patterns is laid out differently

@@ -18,7 +18,7 @@ from microrun.runtime.progress import Job
 
 Fill = Callable[[NDArray[np.float16]], Job[NDArray[np.bool_]]]
 
-_FORMAT = 1  # to be raised whenever the same scans would be prepared to other numbers
+_FORMAT = 2  # to be raised whenever the same scans would be prepared to other numbers
 
 
 def open_cache(cache: Path, record: dict[str, Any]) -> tuple[NDArray[np.float16], NDArray[np.bool_]] | None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float32, Raw
 from microrun.runtime.errors import ScanError
 from microrun.runtime.patterns.background import mean_background
+from microrun.runtime.patterns.informative import say_left_out
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.progress import Job, Progress
 from microrun.runtime.scans.source import IndexedSource
@@ -264,11 +265,13 @@ def _number(
     held_out: list[NDArray[np.int64]] = []
     done = 0
     for scan, pair in zip(scans, chosen, strict=True):
+        taken = informative[done : done + sum(map(len, pair))]
         for numbers, parts in zip(pair, (training, held_out), strict=True):
             parts.append(done + np.flatnonzero(informative[done : done + len(numbers)]))
             done += len(numbers)
         if not len(training[-1]):
             raise ScanError(f"{_name(scan)}: none of its patterns carries information; leave it out")
+        say_left_out(scan, int((~taken).sum()), len(taken), "training")
     return tuple(training), np.concatenate(held_out)
 
 
