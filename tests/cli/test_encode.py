@@ -189,7 +189,7 @@ def test_engines_by_a_name_that_is_none(microrun: Microrun, scan: Path) -> None:
 
 
 def test_no_card(microrun: Microrun, scan: Path, engine: Path) -> None:
-    from microrun.runtime.engines.onnx_cpu import offers_cuda
+    from microrun.runtime.engines.libraries import offers_cuda
 
     if offers_cuda():
         pytest.skip("ONNX Runtime is built for CUDA here")

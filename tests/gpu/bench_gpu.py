@@ -28,10 +28,10 @@ from microrun.cli.bench.measurement import Table, print_tables, write_tables
 from microrun.cli.bench.models import Model, Subject
 from microrun.export.vae_to_onnx import MeanEncoder, export_checkpoint
 from microrun.runtime.engines.engine import Engine, EngineRequest
+from microrun.runtime.engines.libraries import offers_cuda
 from microrun.runtime.engines.nvidia.build_plan import BuildRequest, build_plan
 from microrun.runtime.engines.nvidia.cuda import Cuda, driver_version, find_cards
 from microrun.runtime.engines.nvidia.tensorrt_library import choose_library
-from microrun.runtime.engines.onnx_cpu import offers_cuda
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.spec import ModelSpec

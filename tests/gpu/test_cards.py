@@ -20,10 +20,10 @@ from microrun.runtime.encoding.encode_scan import EncodeRequest, encode_scan
 from microrun.runtime.engines.cpu import open_reference
 from microrun.runtime.engines.engine import Engine, EngineRequest
 from microrun.runtime.engines.lanes import run_all
+from microrun.runtime.engines.libraries import offers_cuda
 from microrun.runtime.engines.nvidia.build_plan import BuildRequest, build_plan
 from microrun.runtime.engines.nvidia.cuda import Cuda, find_cards
 from microrun.runtime.engines.nvidia.tensorrt_library import choose_library
-from microrun.runtime.engines.onnx_cpu import offers_cuda
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import EngineError
 from microrun.runtime.latents.reader import open_latents

@@ -14,8 +14,8 @@ from microrun.export.graph import save_model
 from microrun.export.step_graph import trace_step
 from microrun.runtime.engines.denoiser import Denoiser
 from microrun.runtime.engines.engine import EngineRequest
+from microrun.runtime.engines.libraries import offers_cuda
 from microrun.runtime.engines.nvidia.cuda import find_cards
-from microrun.runtime.engines.onnx_cpu import offers_cuda
 from microrun.runtime.engines.open import open_denoiser
 from microrun.runtime.errors import EngineError
 from microrun.runtime.schedule import Schedule

@@ -21,7 +21,9 @@ def leave_installed(monkeypatch: pytest.MonkeyPatch, *libraries: str) -> None:
 
 
 def offer_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make ONNX Runtime say that it was built for CUDA, as it says also where there is no card."""
-    import onnxruntime
+    """Make ONNX Runtime seem built for CUDA, as it may be where there is no card."""
+    from microrun.runtime.engines import open as opening
+    from microrun.runtime.engines.nvidia import onnx_cuda
 
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    for module in (opening, onnx_cuda):
+        monkeypatch.setattr(module, "offers_cuda", lambda: True)

@@ -23,6 +23,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from microrun.export.called_back import Tell, follow
 from microrun.runtime.array_types import Float32
+from microrun.runtime.engines.libraries import load_onnxruntime
 from microrun.runtime.errors import EngineError
 from microrun.runtime.progress import Job, Progress
 
@@ -94,7 +95,7 @@ def quantise_model(model: ModelProto, patterns: Float32) -> Job[ModelProto]:
         If ONNX Runtime, which does it, is not installed.
     """
     try:
-        import onnxruntime.quantization  # noqa: F401
+        load_onnxruntime()
     except ModuleNotFoundError:
         raise EngineError("quantising needs ONNX Runtime; pip install 'microrun[cpu]'") from None
     return follow(partial(_quantise, model, patterns))

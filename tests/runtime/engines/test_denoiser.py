@@ -20,8 +20,9 @@ from samplers import Known, sample_repaint
 from microrun.kernels.noise import normal_noise
 from microrun.runtime.engines.denoiser import Denoiser, StepLane
 from microrun.runtime.engines.engine import EngineRequest
+from microrun.runtime.engines.libraries import offers_cuda
 from microrun.runtime.engines.nvidia.onnx_cuda import BoundLane
-from microrun.runtime.engines.onnx_cpu import OnnxDenoiser, offers_cuda, read_spec
+from microrun.runtime.engines.onnx_cpu import OnnxDenoiser, read_spec
 from microrun.runtime.engines.open import open_denoiser
 from microrun.runtime.engines.openvino_cpu import OpenvinoDenoiser
 from microrun.runtime.engines.slots import SlotLane

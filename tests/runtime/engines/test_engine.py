@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.catalogue import MODELS, find_model, list_models
 from microrun.runtime.engines.engine import Engine, EngineRequest, EngineWarning
-from microrun.runtime.engines.onnx_cpu import OnnxEngine, offers_cuda, read_spec
+from microrun.runtime.engines.libraries import offers_cuda
+from microrun.runtime.engines.onnx_cpu import OnnxEngine, read_spec
 from microrun.runtime.engines.open import find_decoder_of, open_engine, read_model_spec
 from microrun.runtime.engines.openvino_cpu import OpenvinoEngine
 from microrun.runtime.errors import EngineError, SpecError

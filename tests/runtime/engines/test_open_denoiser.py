@@ -14,8 +14,9 @@ from make_models import encoder_graph, save_model, write_encoder
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.denoiser import Denoiser
 from microrun.runtime.engines.engine import EngineRequest
+from microrun.runtime.engines.libraries import offers_cuda
 from microrun.runtime.engines.nvidia import onnx_cuda as denoiser_onnx_cuda
-from microrun.runtime.engines.onnx_cpu import OnnxDenoiser, offers_cuda, read_spec
+from microrun.runtime.engines.onnx_cpu import OnnxDenoiser, read_spec
 from microrun.runtime.engines.open import open_denoiser, open_engine, read_model_spec
 from microrun.runtime.engines.openvino_cpu import OpenvinoDenoiser
 from microrun.runtime.errors import EngineError, SpecError

@@ -12,6 +12,7 @@ from typing import get_args
 
 from microrun.cli.console import size_text
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE, MODELS
+from microrun.runtime.engines.libraries import load_onnxruntime
 from microrun.runtime.engines.nvidia.cuda import Card, driver_version, find_cards
 from microrun.runtime.engines.nvidia.plan import Library
 from microrun.runtime.engines.nvidia.tensorrt_library import import_library
@@ -126,7 +127,7 @@ def _look_for_cards() -> tuple[str | None, tuple[Card, ...], str]:
 
 def _onnxruntime_cuda() -> str:
     try:
-        import onnxruntime
+        onnxruntime = load_onnxruntime()
 
         return str(onnxruntime.cuda_version)
     except Exception:  # why it cannot be imported, its engines say

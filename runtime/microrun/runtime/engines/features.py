@@ -9,6 +9,7 @@ import numpy as np
 
 from microrun.runtime.array_types import Float32, Float64
 from microrun.runtime.cores import count_cores
+from microrun.runtime.engines.libraries import load_onnxruntime
 from microrun.runtime.engines.onnx_cpu import open_session, plain_errors
 from microrun.runtime.errors import EngineError
 from microrun.runtime.files.hashes import hash_file
@@ -55,7 +56,7 @@ def compute_features(path: Path, pictures: Float32) -> PictureFeatures:
     EngineError
         If the file is missing or no such network, or its features are not finite.
     """
-    import onnxruntime
+    onnxruntime = load_onnxruntime()
 
     if not path.is_file():
         raise EngineError(f"{path}: no such file; none is downloaded: give an Inception network as .onnx")

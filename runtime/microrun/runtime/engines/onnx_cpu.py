@@ -14,6 +14,7 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.denoiser import UNIT, Denoiser, check_denoiser
 from microrun.runtime.engines.engine import Engine, EngineInfo, EngineRequest, Lane
+from microrun.runtime.engines.libraries import load_onnxruntime
 from microrun.runtime.engines.onnx_file import check_one_file
 from microrun.runtime.engines.ports import X_NEXT, check_ports
 from microrun.runtime.engines.slots import SlotLane
@@ -43,7 +44,7 @@ class OnnxEngine(Engine):
     """
 
     def __init__(self, path: Path, request: EngineRequest = EngineRequest()) -> None:
-        import onnxruntime
+        onnxruntime = load_onnxruntime()
 
         lanes = request.lanes or count_cores()
         options = onnxruntime.SessionOptions()
@@ -96,7 +97,7 @@ class OnnxDenoiser(Denoiser):
     """
 
     def __init__(self, path: Path, request: EngineRequest = EngineRequest()) -> None:
-        import onnxruntime
+        onnxruntime = load_onnxruntime()
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # with more it sums a convolution in another order
@@ -132,23 +133,16 @@ class OnnxStep:
             self._session.run_with_iobinding(self._binding)
 
 
-def offers_cuda() -> bool:
-    """Whether the installed ONNX Runtime was built for CUDA; a card may still be missing."""
-    import onnxruntime
-
-    return CUDA in onnxruntime.get_available_providers()
-
-
 def library_name() -> str:
     """Name and version of what is installed."""
-    import onnxruntime
+    onnxruntime = load_onnxruntime()
 
     return f"ONNX Runtime {onnxruntime.__version__}"
 
 
 def read_spec(path: Path) -> ModelSpec:
     """Read the spec inside an .onnx file; errors as in `open_engine`."""
-    import onnxruntime
+    onnxruntime = load_onnxruntime()
 
     return spec_of(path, open_session(path, onnxruntime.SessionOptions(), "cpu"))
 
@@ -161,7 +155,7 @@ def open_session(path: Path, options: Any, device: str, provider: Any = "CPUExec
     EngineError
         If it cannot; the message names the device.
     """
-    import onnxruntime
+    onnxruntime = load_onnxruntime()
 
     check_one_file(path)
     options.log_severity_level = 4  # what goes wrong is raised, not printed

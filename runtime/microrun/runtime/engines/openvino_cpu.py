@@ -13,6 +13,7 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.denoiser import UNIT, Denoiser, check_denoiser
 from microrun.runtime.engines.engine import Engine, EngineInfo, EngineRequest, Lane
+from microrun.runtime.engines.libraries import load_openvino
 from microrun.runtime.engines.onnx_file import check_one_file
 from microrun.runtime.engines.ports import X_NEXT, check_ports, step_inputs
 from microrun.runtime.engines.slots import SlotLane
@@ -44,7 +45,7 @@ class OpenvinoEngine(Engine):
     """
 
     def __init__(self, path: Path, request: EngineRequest = EngineRequest()) -> None:
-        import openvino
+        openvino = load_openvino()
 
         model, spec = read_model(path)
         spec.require("encoder", "decoder", source=path, task="this")
@@ -76,7 +77,7 @@ class OpenvinoLane(Lane):
     """One inference request on buffers that it shares with NumPy."""
 
     def __init__(self, compiled: Any, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
-        import openvino
+        openvino = load_openvino()
 
         self.inputs = np.zeros(input_shape, np.float32)
         self._outputs = np.empty(output_shape, np.float32)
@@ -109,7 +110,7 @@ class OpenvinoDenoiser(Denoiser):
     """
 
     def __init__(self, path: Path, request: EngineRequest = EngineRequest()) -> None:
-        import openvino
+        openvino = load_openvino()
 
         model, spec = read_model(path)
         diffusion = check_denoiser(path, spec)
@@ -140,7 +141,7 @@ class OpenvinoStep:
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]], x_next: Float32) -> None:
         """Run one step."""
-        import openvino
+        openvino = load_openvino()
 
         for name, array in {**inputs, X_NEXT: x_next}.items():
             self._request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
@@ -155,7 +156,7 @@ def read_model(path: Path) -> tuple[Any, ModelSpec]:
     EngineError, SpecError
         As `open_engine`.
     """
-    import openvino
+    openvino = load_openvino()
 
     check_one_file(path)
     try:
@@ -212,7 +213,7 @@ def run_request(request: Any) -> None:
 
 def library_name() -> str:
     """Name and version of what is installed."""
-    import openvino
+    openvino = load_openvino()
 
     return f"OpenVINO {openvino.__version__.split('-')[0]}"
 

@@ -18,13 +18,13 @@ from microrun.runtime.engines.cpu import read_onnx_spec
 from microrun.runtime.engines.denoiser import UNIT, Denoiser, check_denoiser
 from microrun.runtime.engines.engine import EngineInfo, EngineRequest
 from microrun.runtime.engines.known_answers import CHECK_TOLERANCES, check_inputs, sample_outputs
+from microrun.runtime.engines.libraries import load_onnxruntime, offers_cuda
 from microrun.runtime.engines.nvidia.cuda import Cuda
 from microrun.runtime.engines.nvidia.cuda_lane import LEAST_LANES, CudaEngine
 from microrun.runtime.engines.onnx_cpu import (
     CUDA,
     check_precision,
     library_name,
-    offers_cuda,
     open_session,
     plain_errors,
     spec_of,
@@ -69,7 +69,7 @@ class OnnxCudaEngine(CudaEngine):
     captured = False  # by ONNX Runtime itself, which would capture inside our capture
 
     def __init__(self, path: Path, request: EngineRequest = EngineRequest()) -> None:
-        import onnxruntime
+        onnxruntime = load_onnxruntime()
 
         device = prepare_card()
         on_cpu = open_session(path, onnxruntime.SessionOptions(), "cpu")
@@ -113,7 +113,7 @@ class OnnxCudaCompute:
     """
 
     def __init__(self, bind: Callable[[], tuple[Any, Any]]) -> None:
-        import onnxruntime
+        onnxruntime = load_onnxruntime()
 
         self._options = onnxruntime.RunOptions()
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")  # the lane waits, asleep
@@ -250,7 +250,7 @@ class BoundLane:
 
 
 def _to_device(array: NDArray[Any], device: str) -> Any:
-    import onnxruntime
+    onnxruntime = load_onnxruntime()
 
     return onnxruntime.OrtValue.ortvalue_from_numpy(array, device, 0)
 
@@ -263,7 +263,7 @@ def prepare_card() -> Cuda:
     EngineError
         If there is no card, or ONNX Runtime was built without CUDA.
     """
-    import onnxruntime
+    onnxruntime = load_onnxruntime()
 
     if not offers_cuda():
         raise EngineError("the installed ONNX Runtime has no CUDA; pip install 'microrun[gpu]' instead of [cpu]")
@@ -290,7 +290,7 @@ def open_on_card(path: Path, batch: int, settings: Mapping[str, str]) -> Any:
     EngineError
         If it cannot, or would run on the CPU.
     """
-    import onnxruntime
+    onnxruntime = load_onnxruntime()
 
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
