@@ -26,6 +26,7 @@ SCANS = {
     "square": Scan((6, 7), (8, 8), step_um=STEPS),
     "hexagonal": Scan((7, 6), (8, 8), step_um=STEPS, grid="hexagonal"),
     "alternating": Scan((7, 6), (8, 8), step_um=STEPS, grid="hexagonal", alternating=True),
+    "short first": Scan((7, 6), (8, 8), "uint16", "hexagonal", STEPS, alternating=True, first_shifted=True),
     "without step": Scan((6, 7), (8, 8)),
     "one row": Scan((1, 9), (8, 8), step_um=STEPS),
     "one column": Scan((9, 1), (8, 8), step_um=STEPS),
@@ -63,10 +64,11 @@ def make_truth(path: Path, scan: Scan, count: int) -> Truth:
     shape, (step_x, step_y) = scan.nav_shape, (step or 1.0 for step in scan.step_um)
     batch = make_batch(range(count))
     row, col = np.indices(shape)
+    shifted = (row % 2 == (0 if scan.first_shifted else 1)) & (scan.grid == "hexagonal")
     truth = Truth(
         path, scan, np.full((*shape, SIZE), np.nan, np.float32), np.full((*shape, 2), np.nan, np.float32),
-        np.zeros(shape, bool), np.zeros(shape, bool), ~((row % 2 == 1) & (col == shape[1] - 1) & scan.alternating),
-        (col + 0.5 * (row % 2) * (scan.grid == "hexagonal")) * step_x, row * step_y,
+        np.zeros(shape, bool), np.zeros(shape, bool), ~(shifted & (col == shape[1] - 1) & scan.alternating),
+        (col + 0.5 * shifted) * step_x, row * step_y,
     )  # fmt: skip
     places = [(r, c) for r in range(shape[0]) for c in range(shape[1]) if truth.exists[r, c]]
     for number, place in enumerate(places[:count]):

@@ -34,12 +34,13 @@ def test_ang_states_the_grid(truth: Truth) -> None:
     grid, scan = read_ang_grid(path), truth.scan
     assert grid is not None
     steps = scan.step_um if all(scan.step_um) else (1, 1)
-    assert grid == AngGrid(scan.nav_shape, steps, scan.grid, not scan.alternating)
+    assert grid == AngGrid(scan.nav_shape, steps, scan.grid, not scan.alternating, scan.first_shifted)
     rows, cols = scan.nav_shape
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     for line in (
-        f"# GRID: {'SqrGrid' if scan.grid == 'square' else 'HexGrid'}", f"# NROWS: {rows}", f"# NCOLS_ODD: {cols}",
-        f"# NCOLS_EVEN: {cols - 1 if scan.alternating else cols}",
+        f"# GRID: {'SqrGrid' if scan.grid == 'square' else 'HexGrid'}", f"# NROWS: {rows}",
+        f"# NCOLS_ODD: {cols - (scan.alternating and scan.first_shifted)}",
+        f"# NCOLS_EVEN: {cols - (scan.alternating and not scan.first_shifted)}",
     ):  # fmt: skip
         assert line in header
     said = "\n".join(header)

@@ -172,6 +172,8 @@ def test_hexagonal_rows_are_shifted_by_half_a_step() -> None:
     found = to_square_pixels(np.array([[1.0, 2], [3, 4], [5, 6]]), hexagonal=True)
     nan = np.nan
     assert_array_equal(found, [[1, 1, 2, 2, nan], [nan, 3, 3, 4, 4], [5, 5, 6, 6, nan]])
+    found = to_square_pixels(np.array([[1.0, 2], [3, 4], [5, 6]]), hexagonal=True, first_shifted=True)
+    assert_array_equal(found, [[nan, 1, 1, 2, 2], [3, 3, 4, 4, nan], [nan, 5, 5, 6, 6]])
     colours = np.random.default_rng(0).random((3, 2, 3))
     wide = to_square_pixels(colours, hexagonal=True)
     assert wide.shape == (3, 5, 3)

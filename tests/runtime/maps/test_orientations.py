@@ -38,6 +38,7 @@ SCANS = {
     "square": Scan((5, 6), (8, 8)),
     "hexagonal": Scan((5, 6), (8, 8), grid="hexagonal"),
     "alternating": Scan((5, 6), (8, 8), grid="hexagonal", alternating=True),
+    "short first": Scan((5, 6), (8, 8), grid="hexagonal", alternating=True, first_shifted=True),
 }
 
 

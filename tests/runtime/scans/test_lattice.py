@@ -14,7 +14,7 @@ from microrun.runtime.scans.lattice import connect, mean_over_pairs, neighbour_p
 from microrun.runtime.scans.scan import Scan
 
 HEIGHT = np.sqrt(3) / 2  # of a row of equilateral triangles
-GRIDS = ("square", "hexagonal", "alternating")
+GRIDS = ("square", "hexagonal", "alternating", "first shifted", "short first")
 shapes = st.tuples(st.integers(1, 6), st.integers(1, 6))
 grids = st.sampled_from(GRIDS)
 
@@ -23,7 +23,8 @@ def make_scan(grid: str, shape: tuple[int, int]) -> Scan:
     """Scan whose nearest neighbours are all at a distance of one."""
     if grid == "square":
         return Scan(shape, (8, 8), step_um=(1.0, 1.0))
-    return Scan(shape, (8, 8), grid="hexagonal", step_um=(1.0, HEIGHT), alternating=grid == "alternating")
+    alternating, first_shifted = grid in ("alternating", "short first"), grid in ("first shifted", "short first")
+    return Scan(shape, (8, 8), "uint16", "hexagonal", (1.0, HEIGHT), alternating, first_shifted)
 
 
 def points_at_one_step(scan: Scan) -> set[tuple[int, int]]:
@@ -66,8 +67,9 @@ def test_neighbours_are_the_points_at_one_step(shape: tuple[int, int], grid: str
     assert pairs.dtype == np.int64
 
 
-@pytest.mark.parametrize(("grid", "expected"), [("square", 4), ("hexagonal", 6), ("alternating", 6)])
-def test_points_inside_have_all_their_neighbours(grid: str, expected: int) -> None:
+@pytest.mark.parametrize("grid", GRIDS)
+def test_points_inside_have_all_their_neighbours(grid: str) -> None:
+    expected = 4 if grid == "square" else 6
     counts = np.bincount(neighbour_pairs(make_scan(grid, (7, 8))).ravel(), minlength=56).reshape(7, 8)
     assert (counts[1:-1, 1:-2] == expected).all()
 

@@ -16,13 +16,13 @@ from microrun.runtime.scans.scan import MAX_PATTERNS, MAX_SIDE, Scan, parse_grid
 SIDES = st.integers(1, 9)
 
 
-def hexagonal(rows: int, cols: int, alternating: bool) -> Scan:
-    return Scan((rows, cols), (2, 2), grid="hexagonal", alternating=alternating)
+def hexagonal(rows: int, cols: int, alternating: bool, first_shifted: bool = False) -> Scan:
+    return Scan((rows, cols), (2, 2), grid="hexagonal", alternating=alternating, first_shifted=first_shifted)
 
 
-@given(SIDES, SIDES, st.booleans())
-def test_patterns_fill_the_map_in_order(rows: int, cols: int, alternating: bool) -> None:
-    scan = hexagonal(rows, cols, alternating)
+@given(SIDES, SIDES, st.booleans(), st.booleans())
+def test_patterns_fill_the_map_in_order(rows: int, cols: int, alternating: bool, first_shifted: bool) -> None:
+    scan = hexagonal(rows, cols, alternating, first_shifted)
     places = scan.locate(np.arange(scan.total))
     assert_array_equal(places, np.nonzero(scan.exists()))
     assert scan.exists().sum() == scan.total
@@ -35,6 +35,17 @@ def test_alternating_rows_by_hand() -> None:
     assert_array_equal(rows, [0, 0, 0, 1, 1, 2, 2, 2, 3, 3])
     assert_array_equal(cols, [0, 1, 2, 0, 1, 0, 1, 2, 0, 1])
     assert_array_equal(scan.exists()[:, 2], [True, False, True, False])
+
+
+def test_a_shorter_first_row_by_hand() -> None:
+    scan = hexagonal(3, 3, alternating=True, first_shifted=True)
+    assert scan.total == 2 + 3 + 2
+    rows, cols = scan.locate(np.arange(7))
+    assert_array_equal(rows, [0, 0, 1, 1, 1, 2, 2])
+    assert_array_equal(cols, [0, 1, 0, 1, 2, 0, 1])
+    assert_array_equal(scan.exists()[:, 2], [False, True, False])
+    x, _ = scan.positions_um()
+    assert_array_equal(x[:, 0], [0.5, 0, 0.5])
 
 
 def test_full_rows_are_counted_like_square_ones() -> None:
@@ -78,6 +89,8 @@ def test_unknown_steps_count_as_one() -> None:
         ({"nav_shape": (0, 4)}, "got 0×4"),
         ({"nav_shape": (-1, -4)}, "got -1×-4"),
         ({"nav_shape": (MAX_PATTERNS, 2)}, f"at most {MAX_PATTERNS}"),
+        ({"alternating": True}, "rows of a square grid are equally long"),
+        ({"first_shifted": True}, "none is shifted"),
         ({"step_um": (-1.0, 1.0)}, "finite and not negative"),
         ({"step_um": (1.0, float("nan"))}, "finite and not negative"),
         ({"step_um": (float("inf"), 1.0)}, "finite and not negative"),

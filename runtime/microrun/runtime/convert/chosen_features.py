@@ -141,7 +141,7 @@ class ChosenFeatures:
         values[~written] = np.nan
         exists = np.ones_like(written)
         if self.scan.alternating:
-            exists[(rows.start + 1) % 2 :: 2, -1] = False
+            exists[not self.scan.is_shifted(rows.start) :: 2, -1] = False
         return Piece(
             rows,
             values,

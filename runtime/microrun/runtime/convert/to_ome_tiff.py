@@ -11,6 +11,7 @@ import numpy as np
 from microrun.runtime.array_types import Float32
 from microrun.runtime.convert.chosen_features import ChosenFeatures, Piece
 from microrun.runtime.scans.lattice import to_square_pixels
+from microrun.runtime.scans.scan import Scan
 
 CLASSIC_BYTES = (1 << 32) - (1 << 25)  # where offsets of 32 bits end, less room for what is not pixels
 
@@ -46,17 +47,16 @@ def write_ome_tiff(features: ChosenFeatures, path: Path) -> None:
         )
     with path.open("r+b") as file:
         for piece in features.pieces():
-            image = _shift_odd_rows(piece) if hexagonal else piece.informative
+            image = _shift_rows(piece, features.scan) if hexagonal else piece.informative
             for channel in range(count):
                 file.seek(start + (channel * rows + piece.rows.start) * shape[2] * pixel.itemsize)
                 file.write(np.ascontiguousarray(image[..., channel]).data)
 
 
-def _shift_odd_rows(piece: Piece) -> Float32:
+def _shift_rows(piece: Piece, scan: Scan) -> Float32:
     """Place rows of a hexagonal grid, (r, 2·cols + 1, n); a piece may begin with an odd one."""
-    odd = piece.rows.start % 2
-    from_even = np.pad(piece.informative.astype(np.float64), ((odd, 0), (0, 0), (0, 0)))
-    return to_square_pixels(from_even, hexagonal=True)[odd:].astype(np.float32)
+    values = piece.informative.astype(np.float64)
+    return to_square_pixels(values, hexagonal=True, first_shifted=scan.is_shifted(piece.rows.start)).astype(np.float32)
 
 
 def _describe_image(features: ChosenFeatures) -> dict[str, Any]:

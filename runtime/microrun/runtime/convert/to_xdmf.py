@@ -81,7 +81,7 @@ def _write_points(file: h5py.File, scan: Scan) -> None:
     cells = file.create_dataset(CELLS, (scan.total, 1), "i8")
     done = 0
     for row in range(scan.nav_shape[0]):
-        count = scan.nav_shape[1] - (scan.alternating and row % 2)
+        count = scan.nav_shape[1] - (scan.alternating and scan.is_shifted(row))
         x, y = (positions[:count] for positions in scan.row_positions_um(row))
         points[done : done + count] = np.column_stack([x, y, np.zeros(count)])
         cells[done : done + count, 0] = np.arange(done, done + count)

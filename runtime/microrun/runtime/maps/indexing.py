@@ -16,7 +16,7 @@ from microrun.kernels.compiling import kept_cache
 from microrun.runtime.array_types import Float32, Float64
 from microrun.runtime.errors import ScanError
 from microrun.runtime.progress import Job, Progress
-from microrun.runtime.scans.ang import read_ang_pattern_centre
+from microrun.runtime.scans.ang import find_companion, read_ang_pattern_centre
 
 # Space group, and families of planes with strong bands. Hough indexing uses angles only, so that in cubic
 # crystals the lattice parameter is of no matter.
@@ -251,7 +251,7 @@ def stated_centre(scan: Path) -> tuple[float, float, float] | None:
     scan
         The scan's file; the companion has its name, and ends in .ang.
     """
-    return read_ang_pattern_centre(scan.with_suffix(".ang"))
+    return read_ang_pattern_centre(find_companion(scan))
 
 
 def crop_centre(centre: tuple[float, float, float], sig_shape: tuple[int, int]) -> tuple[float, float, float]:

@@ -75,8 +75,8 @@ def load_orientations(path: Path, scan: Scan, phase: str | None = None) -> Orien
     kind = grid.grid if grid else "square"
     if kind != scan.grid:
         raise ScanError(f"{path}: is on a {kind} grid; the scan's is {scan.grid}")
-    if grid and kind == "hexagonal" and grid.full_rows == scan.alternating:
-        raise ScanError(f"{path}: its rows and those of the scan are not of the same lengths")
+    if grid and grid[3:] != (not scan.alternating, scan.first_shifted):
+        raise ScanError(f"{path}: its rows and those of the scan are not of the same lengths, or not shifted alike")
     return found
 
 

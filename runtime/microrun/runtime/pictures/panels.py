@@ -177,7 +177,7 @@ def show(axis: Axes, scan: Scan, image: Float64, **style: Any) -> Any:
     matplotlib's image
     """
     height, width = _size_um(scan)
-    pixels = to_square_pixels(image, scan.grid == "hexagonal")
+    pixels = to_square_pixels(image, scan.grid == "hexagonal", scan.first_shifted)
     if pixels.ndim == 3:
         pixels = np.nan_to_num(pixels, nan=1.0)
     return axis.imshow(pixels, extent=(0, width, height, 0), interpolation="nearest", **style)

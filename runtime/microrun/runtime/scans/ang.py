@@ -98,6 +98,18 @@ class AngHeader:
         return None if x is None or y is None or z is None or z <= 0 else (x, y, z)
 
 
+def find_companion(scan: Path) -> Path:
+    """The .ang file that belongs to a scan, which need not exist: NAME.ang beside it, or NAME.ANG.
+
+    Parameters
+    ----------
+    scan
+        The scan's file.
+    """
+    names = [scan.with_suffix(ending) for ending in (".ang", ".ANG")]
+    return next((path for path in names if path.is_file()), names[0])
+
+
 def read_ang_header(path: Path) -> AngHeader:
     """Read the lines before the points.
 

@@ -69,7 +69,7 @@ def format_head(grid: AngGrid, phase: AngPhase, notes: Sequence[str], columns: S
     Parameters
     ----------
     grid
-        Of the points. Rows count from 1 in .ang files: odd rows, those that are not shifted, are even ones of the map.
+        Of the points. Rows count from 1 in .ang files: odd rows there are even ones of the map.
     phase
         What number 1 stands for.
     notes
@@ -78,14 +78,15 @@ def format_head(grid: AngGrid, phase: AngPhase, notes: Sequence[str], columns: S
         Names of the values of a point.
     """
     rows, cols = grid.nav_shape
+    shorter = cols - (not grid.full_rows)
     return HEAD.format(
         phase=phase,
         edge=phase.edge_angstrom,
         kind="HexGrid" if grid.grid == "hexagonal" else "SqrGrid",
         step_x=grid.step_um[0],
         step_y=grid.step_um[1],
-        odd=cols,
-        even=cols - (not grid.full_rows),
+        odd=shorter if grid.first_shifted else cols,
+        even=cols if grid.first_shifted else shorter,
         rows=rows,
         notes="".join(f"# {note}\n" for note in notes),
         columns=", ".join(columns),

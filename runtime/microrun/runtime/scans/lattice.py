@@ -27,9 +27,11 @@ def neighbour_pairs(scan: Scan) -> Pairs:
     exists = scan.exists()
     numbers = np.arange(exists.size).reshape(exists.shape)
     pairs = [_pair(numbers[:, :-1], numbers[:, 1:]), _pair(numbers[:-1], numbers[1:])]
-    if scan.grid == "hexagonal":  # odd rows lie half a step to the right
-        pairs.append(_pair(numbers[:-1:2, 1:], numbers[1::2, :-1]))
-        pairs.append(_pair(numbers[1:-1:2, :-1], numbers[2::2, 1:]))
+    if scan.grid == "hexagonal":  # a shifted row's point touches the next column of the rows above and below
+        shifted, other = slice(None, -1), slice(1, None)
+        even, odd = (shifted, other) if scan.first_shifted else (other, shifted)
+        pairs.append(_pair(numbers[:-1:2, even], numbers[1::2, odd]))
+        pairs.append(_pair(numbers[1:-1:2, odd], numbers[2::2, even]))
     joined = np.concatenate(pairs)
     return joined[exists.ravel()[joined].all(axis=1)]
 
@@ -90,8 +92,8 @@ def _pair(one: NDArray[np.int64], other: NDArray[np.int64]) -> Pairs:
     return np.stack([one.ravel(), other.ravel()], axis=1)
 
 
-def to_square_pixels(image: Float64, hexagonal: bool) -> Float64:
-    """Image whose pixels show a hexagonal grid at its true positions: odd rows half a step to the right.
+def to_square_pixels(image: Float64, hexagonal: bool, first_shifted: bool = False) -> Float64:
+    """Image whose pixels show a hexagonal grid at its true positions.
 
     Parameters
     ----------
@@ -99,6 +101,8 @@ def to_square_pixels(image: Float64, hexagonal: bool) -> Float64:
         (rows, cols) or (rows, cols, channels).
     hexagonal
         False returns the image as it is.
+    first_shifted
+        Even rows lie half a step to the right, in place of odd ones.
 
     Returns
     -------
@@ -109,6 +113,7 @@ def to_square_pixels(image: Float64, hexagonal: bool) -> Float64:
     rows, cols = image.shape[:2]
     wide = np.full((rows, 2 * cols + 1, *image.shape[2:]), np.nan)
     doubled = np.repeat(image, 2, axis=1)
-    wide[0::2, :-1] = doubled[0::2]
-    wide[1::2, 1:] = doubled[1::2]
+    left, right = (slice(first_shifted, None, 2), slice(not first_shifted, None, 2))
+    wide[left, :-1] = doubled[left]
+    wide[right, 1:] = doubled[right]
     return wide

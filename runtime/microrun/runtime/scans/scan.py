@@ -30,11 +30,13 @@ class Scan:
     dtype
         Pixel type, "uint8" or "uint16".
     grid
-        "square", or "hexagonal": odd rows are shifted by half a step.
+        "square", or "hexagonal": odd rows are shifted by half a step to the right.
     step_um
         (x, y) step in µm; 0 where it is not known.
     alternating
-        True for a hexagonal grid whose odd rows are one pattern shorter.
+        True for a hexagonal grid whose shifted rows are one pattern shorter.
+    first_shifted
+        True for a hexagonal grid whose even rows, the first among them, are the shifted ones.
 
     Raises
     ------
@@ -55,12 +57,15 @@ class Scan:
     grid: Grid = "square"
     step_um: tuple[float, float] = (0.0, 0.0)
     alternating: bool = False
+    first_shifted: bool = False
 
     def __post_init__(self) -> None:
         if self.dtype not in ("uint8", "uint16"):
             raise ScanError(f"pixel type must be uint8 or uint16; got {self.dtype}")
         if self.grid not in ("square", "hexagonal"):
             raise ScanError(f"grid must be square or hexagonal; got {self.grid}")
+        if self.grid == "square" and (self.alternating or self.first_shifted):
+            raise ScanError("rows of a square grid are equally long, and none is shifted")
         if not all(1 <= side <= MAX_SIDE for side in self.sig_shape):
             raise ScanError(f"a pattern must have 1 to {MAX_SIDE} rows and columns; got {self.sig_shape}")
         rows, cols = self.nav_shape
@@ -73,7 +78,7 @@ class Scan:
     def total(self) -> int:
         """Number of patterns of the finished scan."""
         rows, cols = self.nav_shape
-        return rows * cols - (rows // 2 if self.alternating else 0)
+        return rows * cols - ((rows + self.first_shifted) // 2 if self.alternating else 0)
 
     @property
     def pattern_bytes(self) -> int:
@@ -95,16 +100,21 @@ class Scan:
         cols = self.nav_shape[1]
         if not self.alternating:
             return indices // cols, indices % cols
-        pair, rest = np.divmod(indices, 2 * cols - 1)  # a long and a short row
-        odd = rest >= cols
-        return 2 * pair + odd, rest - odd * cols
+        pair, rest = np.divmod(indices, 2 * cols - 1)  # a long and a short row, or a short and a long one
+        first = cols - self.first_shifted
+        odd = rest >= first
+        return 2 * pair + odd, rest - odd * first
 
     def exists(self) -> NDArray[np.bool_]:
         """Map points that have a pattern, (rows, cols) bool."""
         points = np.ones(self.nav_shape, bool)
         if self.alternating:
-            points[1::2, -1] = False
+            points[1 - self.first_shifted :: 2, -1] = False
         return points
+
+    def is_shifted(self, row: int) -> bool:
+        """Whether a row of the map lies half a step to the right."""
+        return self.grid == "hexagonal" and row % 2 != self.first_shifted
 
     def positions_um(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Positions on the sample.
@@ -121,7 +131,7 @@ class Scan:
         """Positions of one row of the map; x and y, (cols,) float64, as in `positions_um`."""
         step_x, step_y = (step or 1.0 for step in self.step_um)
         cols = self.nav_shape[1]
-        shift = 0.5 if self.grid == "hexagonal" and row % 2 else 0.0
+        shift = 0.5 if self.is_shifted(row) else 0.0
         return (np.arange(cols, dtype=np.float64) + shift) * step_x, np.full(cols, row * step_y, np.float64)
 
 

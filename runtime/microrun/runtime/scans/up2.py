@@ -205,6 +205,10 @@ class UpWriter(Closing):
         if pixel_type(self.path) != scan.dtype:
             raise ScanError(f"{self.path}: {scan.dtype} patterns go into .up1 (uint8) or .up2 (uint16)")
         self.written = 0
+        if scan.first_shifted and version != 1:
+            version = 1
+            text = "no UP header can say that the first row is the shifted one: the file states no grid"
+            warnings.warn(f"{text}; put the .ang of the scan beside it, under its name", ScanWarning, stacklevel=2)
         full_rows = scan.grid == "hexagonal" and not scan.alternating
         offset = _V1.size if version == 1 else _V3.size
         header = UpHeader(version, scan.sig_shape, offset, scan.nav_shape, scan.grid, scan.step_um, full_rows)

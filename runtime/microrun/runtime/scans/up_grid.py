@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from microrun.runtime.errors import ScanError
-from microrun.runtime.scans.ang import read_ang_grid
+from microrun.runtime.scans.ang import AngGrid, find_companion, read_ang_grid
 from microrun.runtime.scans.scan import PixelType, Scan
 from microrun.runtime.scans.up2 import ScanWarning, UpHeader, pixel_type
 
@@ -18,7 +18,8 @@ def scan_of_file(path: Path, header: UpHeader, count: int, grid: tuple[int, int]
     Parameters
     ----------
     path
-        The scan; NAME.ang beside it is read where the header states no grid.
+        The scan; NAME.ang beside it is read where the header states no grid, or a hexagonal one, of which it cannot
+        say which rows are shifted.
     header
         From `read_header`.
     count
@@ -31,32 +32,46 @@ def scan_of_file(path: Path, header: UpHeader, count: int, grid: tuple[int, int]
     ScanError
         If nothing states the grid.
     """
-    nav_shape, steps, kind = header.nav_shape, header.step_um, header.grid
-    full_rows = header.full_rows
-    stated = nav_shape is not None and 0 not in nav_shape
-    if not stated and not grid and (companion := read_ang_grid(path.with_suffix(".ang"))):
-        nav_shape, steps, kind, full_rows = companion[:4]
-    if grid and stated and grid != nav_shape:
-        asked, there = (f"{rows}×{cols}" for rows, cols in (grid, header.nav_shape or (0, 0)))
+    own = AngGrid(header.nav_shape or (0, 0), header.step_um, header.grid, header.full_rows)
+    nav_shape, steps, kind, full_rows, first_shifted = own if grid else _ask_companion(path, own)
+    if grid and 0 not in own.nav_shape and grid != own.nav_shape:
+        asked, there = (f"{rows}×{cols}" for rows, cols in (grid, own.nav_shape))
         text = f"{path}: the header states a grid of {there}; {asked} is used as asked"
         warnings.warn(text, ScanWarning, stacklevel=3)
     if grid:
         nav_shape = grid
     if step_um is not None:
         steps = (step_um, step_um)
-    if not nav_shape or 0 in nav_shape:
+    if 0 in nav_shape:
         raise ScanError(
             f"{path}: the header (version {header.version}) states no grid for its {count} patterns; "
             f"give --grid ROWSxCOLS, or put {path.stem}.ang beside it"
         )
     dtype = pixel_type(path)
     try:
-        scan = Scan(nav_shape, header.sig_shape, dtype, kind, steps, kind == "hexagonal" and not full_rows)
+        alternating = kind == "hexagonal" and not full_rows
+        scan = Scan(nav_shape, header.sig_shape, dtype, kind, steps, alternating, first_shifted)
     except ScanError as error:
         raise ScanError(f"{path}: {error}") from None
-    if scan.alternating and count == nav_shape[0] * nav_shape[1]:
+    if header.version != 1 and scan.alternating and count == nav_shape[0] * nav_shape[1]:
         scan = replace(scan, alternating=False)  # the flag is not always set; the file's size decides
     return scan
+
+
+def _ask_companion(path: Path, own: AngGrid) -> AngGrid:
+    """The header's own grid, or that of the .ang file beside the scan."""
+    if 0 in own.nav_shape:
+        return read_ang_grid(find_companion(path)) or own
+    if own.grid == "square":
+        return own
+    try:
+        other = read_ang_grid(find_companion(path))
+    except ScanError:  # it states less than the header, which is enough
+        return own
+    rows, cols = own.nav_shape
+    # Of rows of two lengths, the header states one.
+    alike = other and other.grid == own.grid and other.nav_shape[0] == rows and abs(other.nav_shape[1] - cols) <= 1
+    return other._replace(step_um=own.step_um) if other and alike and other.first_shifted else own
 
 
 def check_finished(path: Path, header: UpHeader, scan: Scan, count: int, asked: bool) -> None:
