@@ -9,15 +9,16 @@ from typing import Annotated, Literal
 import typer
 
 from microrun.cli import console
+from microrun.cli.scan_name import ScanNameOption
 from microrun.runtime.encoding.encode_scan import EncodeRequest, EncodeRun, encode_scan
 from microrun.runtime.encoding.meter import Statistics
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
 from microrun.runtime.engines.engine import Device, Engine, EngineRequest, Precision
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import ScanError
+from microrun.runtime.scans.following_source import FollowingSource
 from microrun.runtime.scans.open import ScanFile
 from microrun.runtime.scans.scan import parse_grid
-from microrun.runtime.scans.up_source import FollowingSource
 
 SUFFIX = ".latents.h5"
 ModelName = Annotated[str, typer.Option(help="A .plan or .onnx file, or the name of a built-in model.")]
@@ -34,6 +35,7 @@ def encode(
     follow: Annotated[bool, typer.Option("--follow", help="Go on while the scan is being acquired.")] = False,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
     step: Annotated[float | None, typer.Option(help="Step in µm, where the file does not tell.")] = None,
+    scan_name: ScanNameOption = None,
     background: Annotated[
         str,
         typer.Option(help="auto (mean of the scan; running with --follow), running, none, or a .npy/.up1/.up2 file."),
@@ -63,6 +65,7 @@ def encode(
         resume=resume,
         idle_timeout_s=idle_timeout,
         dtype=latents_type,
+        scan_name=scan_name,
     )
     if not scan.exists():  # before minutes of building a plan
         raise ScanError(f"{scan}: no such file")
@@ -115,11 +118,8 @@ class _Interrupt:
 def _describe(source: ScanFile) -> str:
     scan = source.scan
     rows, cols = scan.nav_shape
-    state = (
-        f"{source.available:,} of {scan.total:,} patterns"
-        if isinstance(source, FollowingSource)
-        else f"{scan.total:,} patterns"
-    )
+    whole = source.available == scan.total and not isinstance(source, FollowingSource)
+    state = f"{scan.total:,} patterns" if whole else f"{source.available:,} of {scan.total:,} patterns"
     step = f", step {scan.step_um[0]:g} µm" if scan.step_um[0] else ""
     return f"{rows}×{cols} {scan.grid} map{step}, {state} of {scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}"
 
@@ -137,7 +137,10 @@ def _print_summary(request: EncodeRequest, statistics: Statistics) -> None:
         console.out.print(f"lag      {statistics.mean_lag:.1f} patterns on average, {statistics.worst_lag:,} at worst")
     console.out.print(f"wrote    {request.out} ({console.size_text(request.out.stat().st_size)})")
     if statistics.flagged:
-        console.warning_line(f"{statistics.flagged:,} patterns are constant after the mask: they carry no information")
+        console.warning_line(
+            f"{statistics.flagged:,} patterns are constant after the mask: they carry no information, "
+            f"and no mean of the scan takes them in"
+        )
     missing = statistics.total - statistics.done
     if missing > 0 and request.follow:
         console.warning_line(f"{missing:,} patterns of the scan are missing; --resume adds them once they are there")

@@ -18,6 +18,7 @@ from microrun.cli.pattern_centre import (
     TiltOption,
     find_geometry,
 )
+from microrun.cli.scan_name import ScanNameOption
 from microrun.runtime.array_types import Float32, Float64
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
 from microrun.runtime.engines.engine import Engine, EngineRequest, Precision
@@ -54,6 +55,7 @@ def evaluate(
     phase: PhaseOption = "fcc",
     tilt: TiltOption = 70.0,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
+    scan_name: ScanNameOption = None,
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
 ) -> None:
     """Judge models by indexing what they reconstruct: Table 1 of Calvat et al.
@@ -61,7 +63,7 @@ def evaluate(
     Indexes the patterns of a scan and their reconstructions with PyEBSDIndex, and writes the comparison as
     Markdown, CSV and JSON, beside a picture of originals, reconstructions and differences.
     """
-    source = open_scan(scan, parse_grid(grid) if grid else None)
+    source = open_scan(scan, parse_grid(grid) if grid else None, scan_name=scan_name)
     names = engine or [DEFAULT_ENGINE]
     pairs = [_open_pair(name, precision) for name in dict.fromkeys(names)]
     encoders = [encoder for encoder, _ in pairs]

@@ -18,6 +18,7 @@ from microrun.cli.pattern_centre import (
     TiltOption,
     find_geometry,
 )
+from microrun.cli.scan_name import ScanNameOption
 from microrun.runtime.errors import LatentsError, OutputError
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.maps.conventional import PhysicsMaps, map_orientations, map_patterns
@@ -44,6 +45,7 @@ def physics(
     phase: Annotated[str | None, typer.Option(help="Crystal structure to index: fcc, bcc or diamond.")] = None,
     tilt: TiltOption = 70.0,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
+    scan_name: ScanNameOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder of picture and data; by default that of the scan.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run made.")] = False,
 ) -> None:
@@ -52,7 +54,7 @@ def physics(
     Image quality, sharpness and mean intensity of the patterns; and of orientations, from a file or indexed
     here, inverse pole figure colours, KAM and GROD. The maps are kept in SCAN.physics.h5.
     """
-    source = open_scan(scan, parse_grid(grid) if grid else None)
+    source = open_scan(scan, parse_grid(grid) if grid else None, scan_name=scan_name)
     picture = name_picture(scan, out, "physics")
     store = picture.with_suffix(".h5")
     if store.exists() and not overwrite:

@@ -171,6 +171,44 @@ def test_a_renamed_file_is_recognised(tmp_path: Path) -> None:
         FileSource(write_up(tmp_path / "b.up1", sixteen))
 
 
+def smooth(count: int, top: float) -> NDArray[Any]:
+    """Patterns like a camera's: noise on bands on a slope, up to ``top``."""
+    y, x = np.mgrid[:24, :20]
+    bands = 0.4 + 0.2 * np.sin(x / 3 + y / 5) + 0.01 * y
+    return (bands + np.random.default_rng(0).normal(0, 0.03, (count, 24, 20))) * top
+
+
+@pytest.mark.parametrize("top", [200, 4000, 16_000, 60_000])
+def test_a_scan_that_stopped_at_half_is_unfinished(tmp_path: Path, top: int) -> None:
+    patterns = smooth(30, top).astype(np.uint16)
+    path = write_up(tmp_path / "a.up2", patterns[:15], Header(sig_shape=(24, 20), nav_shape=(5, 6)))
+    with pytest.warns(ScanWarning, match="holds 15 of the 30 patterns that it promises"):
+        source = FileSource(path)
+    assert_array_equal(read_all(source), patterns[:15])
+
+
+def test_a_half_scan_that_was_stretched_from_8_bits_is_unfinished(tmp_path: Path) -> None:
+    for factor in (256, 257):
+        patterns = smooth(15, 200).astype(np.uint16) * factor
+        path = write_up(tmp_path / "a.up2", patterns, Header(sig_shape=(24, 20), nav_shape=(5, 6)))
+        with pytest.warns(ScanWarning, match="holds 15 of the 30 patterns"):
+            FileSource(path)
+
+
+def test_half_a_scan_of_blank_frames_is_unfinished(tmp_path: Path) -> None:
+    patterns = np.zeros((15, 24, 20), np.uint16)
+    with pytest.warns(ScanWarning, match="holds 15 of the 30 patterns"):
+        FileSource(write_up(tmp_path / "a.up2", patterns, Header(sig_shape=(24, 20), nav_shape=(5, 6))))
+
+
+@pytest.mark.parametrize("top", [60, 120, 200])
+def test_a_renamed_file_is_recognised_by_its_pixels(tmp_path: Path, top: int) -> None:
+    patterns = smooth(30, top).astype(np.uint8)
+    path = write_up(tmp_path / "a.up2", patterns, Header(sig_shape=(24, 20), nav_shape=(5, 6)))
+    with pytest.raises(ScanError, match=r"30 patterns of uint8; was a \.up1 file renamed"):
+        FileSource(path)
+
+
 EXTREMES = st.sampled_from([0, 1, 2, 3, 4, 5, 16, 41, 42, 43, MAX_SIDE, MAX_SIDE + 1, 1 << 31, (1 << 32) - 1])
 NUMBERS = st.one_of(st.integers(0, 64), EXTREMES, st.integers(0, (1 << 32) - 1))
 PAIRS = st.tuples(NUMBERS, NUMBERS)

@@ -15,6 +15,7 @@ from microrun.runtime.engines.catalogue import find_model
 from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.errors import LatentsError, ScanError
 from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.scans.h5ebsd import scan_names
 from microrun.runtime.scans.open import open_scan
 from microrun.runtime.scans.up2 import PIXEL_TYPES, count_patterns, pixel_type, read_header
 from microrun.runtime.sections.section_set import is_sections_file
@@ -125,11 +126,16 @@ def _hdf5_rows(path: Path) -> dict[str, object]:
 
 
 def _vendor_rows(path: Path) -> dict[str, object]:
-    scan = open_scan(path).scan
+    names = scan_names(path)
+    if len(names) > 1:
+        return {"kind": "pattern scans, read through kikuchipy", "scans": ", ".join(names)}
+    source = open_scan(path)
+    scan = source.scan
     rows, cols = scan.nav_shape
+    there = f"{scan.total:,}" if source.available == scan.total else f"{source.available:,} of {scan.total:,}"
     return {
         "kind": "pattern scan, read through kikuchipy",
-        "patterns": f"{scan.total:,} of {scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}",
+        "patterns": f"{there} of {scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}",
         "grid": f"{rows}×{cols}, {scan.grid}",
         "step": f"{scan.step_um[0]:g} × {scan.step_um[1]:g} µm" if any(scan.step_um) else "not stated",
         "size": console.size_text(path.stat().st_size),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from microrun.cli import console
+from microrun.cli.scan_name import ScanNameOption
 from microrun.cli.train.diffusion import diffusion
 from microrun.cli.train.runs import DRAW_S, Clock, check_run, joined, only_run
 from microrun.cli.train.sections import sections
@@ -68,6 +69,7 @@ class Request:
     folder: Path
     settings: dict[str, Any]
     grid: tuple[int, int] | None
+    scan_name: str | None
     start: Path | None
     hours: float
 
@@ -95,6 +97,7 @@ def vae(
     contrastive: IsContrastive = False,
     patterns_per_scan: PatternsPerScan = None,
     grid: Grid = None,
+    scan_name: ScanNameOption = None,
     seed: Seed = None,
     start: Start = None,
     resume: Resume = False,
@@ -124,7 +127,7 @@ def vae(
         "seed": seed,
     }
     settings = {name: value for name, value in asked.items() if value is not None}
-    request = Request(scans, out, settings, parse_grid(grid) if grid else None, start, hours)
+    request = Request(scans, out, settings, parse_grid(grid) if grid else None, scan_name, start, hours)
     check_run(out, hours, resume)
     with joined(out) as processes:
         _run(request, processes)
@@ -136,7 +139,7 @@ def _run(request: Request, processes: Processes) -> None:
 
     folder = request.folder
     config, model, preprocessing = _configure(request)
-    sources = [open_scan(scan, request.grid) for scan in request.scans]
+    sources = [open_scan(scan, request.grid, scan_name=request.scan_name) for scan in request.scans]
     record = describe_data(sources, preprocessing, config.selection)
     load_state(folder, config, identity_of(record))  # refuses before anything is prepared
     folder.mkdir(parents=True, exist_ok=True)

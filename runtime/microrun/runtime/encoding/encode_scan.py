@@ -53,6 +53,8 @@ class EncodeRequest:
         When a growing scan counts as ended.
     dtype
         Of the stored latents.
+    scan_name
+        Which scan of an HDF5 file that holds several.
 
     Examples
     --------
@@ -70,6 +72,7 @@ class EncodeRequest:
     resume: bool = False
     idle_timeout_s: float = 60.0
     dtype: LatentType = "float32"
+    scan_name: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("scan", "out"):
@@ -197,7 +200,7 @@ def _open_source(request: EncodeRequest) -> ScanFile:
     if request.follow:
         timeout = request.idle_timeout_s
         return FollowingSource(request.scan, request.grid, request.step_um, idle_timeout_s=timeout)
-    return open_scan(request.scan, request.grid, request.step_um)
+    return open_scan(request.scan, request.grid, request.step_um, request.scan_name)
 
 
 def _choose_background(request: EncodeRequest) -> Background:

@@ -12,8 +12,18 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Raw
 from microrun.runtime.errors import ScanError
+from microrun.runtime.scans.h5ebsd import choose_scan, count_stored
+from microrun.runtime.scans.said import said_as_ours
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.source import FinishedSource
+from microrun.runtime.scans.up2 import ScanWarning
+
+_IMAGE = "an image"
+NO_SCANS = {
+    **dict.fromkeys((".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".gif"), _IMAGE),
+    ".txt": "a text file",
+    ".npz": "an archive of arrays",
+}
 
 
 class KikuchipySource(FinishedSource):
@@ -29,18 +39,33 @@ class KikuchipySource(FinishedSource):
         Step in µm, in place of the file's own.
     start
         First pattern to deliver.
+    scan_name
+        Which scan of a file that holds several.
 
     Raises
     ------
     ScanError
-        If kikuchipy is not installed or cannot read the file, or its patterns are not uint8 or uint16.
+        If kikuchipy is not installed or cannot read the file, it is no scan or holds several, or its patterns are
+        not uint8 or uint16.
+
+    Warns
+    -----
+    ScanWarning
+        If it holds fewer patterns than it promises, and for what kikuchipy warns of.
     """
 
     def __init__(
-        self, path: str | Path, grid: tuple[int, int] | None = None, step_um: float | None = None, start: int = 0
+        self,
+        path: str | Path,
+        grid: tuple[int, int] | None = None,
+        step_um: float | None = None,
+        start: int = 0,
+        scan_name: str | None = None,
     ) -> None:
         self.path = Path(path)
-        signal = _load(self.path)
+        _check_kind(self.path)
+        name = choose_scan(self.path, scan_name)
+        signal = _load(self.path, name)
         sig_shape = signal.data.shape[-2:]
         self._patterns = signal.data.reshape(-1, *sig_shape)
         nav_shape = grid or (1, 1, *signal.data.shape[:-2])[-2:]
@@ -54,8 +79,18 @@ class KikuchipySource(FinishedSource):
             scan = Scan(nav_shape, sig_shape, str(signal.data.dtype), "square", steps)  # type: ignore[arg-type]
         except ScanError as error:
             raise ScanError(f"{path}: {error}") from None
-        super().__init__(scan, start, scan.total)
+        super().__init__(scan, start, scan.total if name is None else self._count(name, scan))
         self._reading = threading.Lock()
+
+    def _count(self, name: str, scan: Scan) -> int:
+        """Patterns that are there: kikuchipy makes up for those that are missing by zeros."""
+        stored = min(count_stored(self.path, name, scan.sig_shape), scan.total)
+        if stored == 0:
+            raise ScanError(f"{self.path}: holds no pattern; its header promises {scan.total}")
+        if stored < scan.total:
+            text = f"{self.path}: holds {stored} of the {scan.total} patterns that it promises"
+            warnings.warn(text, ScanWarning, stacklevel=3)
+        return stored
 
     def read_patterns(self, indices: NDArray[np.int64], out: Raw) -> None:
         """Copy the patterns of these numbers into ``out``; ScanError if they cannot be read."""
@@ -67,20 +102,33 @@ class KikuchipySource(FinishedSource):
                 raise ScanError(f"{self.path}: cannot be read ({error})") from None
 
 
-def _load(path: Path) -> Any:
+def _check_kind(path: Path) -> None:
+    """Refuse what is there but is no scan, though kikuchipy would make one of it."""
     if not path.is_file():
         raise ScanError(f"{path}: no such file")
+    if path.suffix.lower() in NO_SCANS:
+        raise ScanError(
+            f"{path}: is {NO_SCANS[path.suffix.lower()]}, no scan; expected one file with all patterns, "
+            f"such as .up1, .up2, .h5, .h5oina, .ebsp or .dat"
+        )
+
+
+def _load(path: Path, name: str | None) -> Any:
     try:
         import kikuchipy
     except ModuleNotFoundError:
         raise ScanError(f"{path}: is read through kikuchipy; pip install 'microrun[demo]'") from None
+    named = {} if name is None else {"scan_group_names": name}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of readers that try and fail
-            loaded = kikuchipy.load(path, lazy=True)
+        with said_as_ours(path, "kikuchipy", known="zero padding"):  # what is missing is counted
+            loaded = kikuchipy.load(path, lazy=True, **named)
     except Exception as error:  # its readers raise whatever their libraries raise
         raise ScanError(f"{path}: neither a .up1/.up2 file nor one that kikuchipy reads ({error})") from None
-    return loaded[0] if isinstance(loaded, list) else loaded
+    if isinstance(loaded, list):
+        raise ScanError(f"{path}: holds {len(loaded)} scans; expected one")
+    if not isinstance(loaded, kikuchipy.signals.EBSD):
+        raise ScanError(f"{path}: is a {type(loaded).__name__.removeprefix('Lazy')}, no scan")
+    return loaded
 
 
 def _steps_um(signal: Any) -> tuple[float, float]:

@@ -25,7 +25,12 @@ def fingerprint(source: ScanFile) -> str:
     return hashlib.sha256(first.tobytes()).hexdigest()
 
 
-def open_scan(path: str | Path, grid: tuple[int, int] | None = None, step_um: float | None = None) -> ScanFile:
+def open_scan(
+    path: str | Path,
+    grid: tuple[int, int] | None = None,
+    step_um: float | None = None,
+    scan_name: str | None = None,
+) -> ScanFile:
     """Open a finished scan: UP1 and UP2 files by microrun's own reader, all others through kikuchipy.
 
     Parameters
@@ -36,6 +41,8 @@ def open_scan(path: str | Path, grid: tuple[int, int] | None = None, step_um: fl
         (rows, cols) of the map, where the file does not tell.
     step_um
         Step in µm, likewise.
+    scan_name
+        Which scan of an HDF5 file that holds several.
 
     Returns
     -------
@@ -45,7 +52,7 @@ def open_scan(path: str | Path, grid: tuple[int, int] | None = None, step_um: fl
     Raises
     ------
     ScanError
-        If the file is no scan, or has no grid.
+        If the file is no scan, has no grid, or holds several scans of which none is named.
 
     Examples
     --------
@@ -55,5 +62,7 @@ def open_scan(path: str | Path, grid: tuple[int, int] | None = None, step_um: fl
     """
     path = Path(path)
     if path.suffix.lower() in PIXEL_TYPES or path.is_dir():
+        if scan_name is not None:
+            raise ScanError(f"{path}: holds one scan, without a name; leave out --scan-name")
         return FileSource(path, grid, step_um)
-    return KikuchipySource(path, grid, step_um)
+    return KikuchipySource(path, grid, step_um, scan_name=scan_name)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from microrun.runtime.errors import ScanError
 from microrun.runtime.scans.ang import AngGrid, find_companion, read_ang_grid
+from microrun.runtime.scans.pixel_bytes import looks_eight_bit
 from microrun.runtime.scans.scan import PixelType, Scan
 from microrun.runtime.scans.up2 import ScanWarning, UpHeader, pixel_type
 
@@ -90,7 +91,8 @@ def check_finished(path: Path, header: UpHeader, scan: Scan, count: int, asked: 
     ------
     ScanError
         If the grid does not multiply to the count of a version 1 file, which states no grid itself; if the
-        user's has fewer points than the file patterns; or the file holds the bytes of the other pixel type.
+        user's has fewer points than the file patterns; or the file holds the bytes of the other pixel type, and
+        does not look like half of a scan.
     """
     if (header.version == 1 and count != scan.total) or (asked and count > scan.total):
         rows, cols = scan.nav_shape
@@ -99,5 +101,7 @@ def check_finished(path: Path, header: UpHeader, scan: Scan, count: int, asked: 
     other: PixelType = "uint8" if scan.dtype == "uint16" else "uint16"
     stored = path.stat().st_size - header.offset
     if stored == replace(scan, dtype=other).pattern_bytes * scan.total and stored != scan.pattern_bytes * scan.total:
+        if other == "uint8" and not looks_eight_bit(path, header.offset):
+            return  # a scan that stopped at half
         right = ".up1" if other == "uint8" else ".up2"
         raise ScanError(f"{path}: holds exactly {scan.total} patterns of {other}; was a {right} file renamed?")
