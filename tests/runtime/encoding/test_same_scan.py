@@ -20,8 +20,9 @@ from write_up2 import write_up
 
 from microrun.runtime.encoding.encode_scan import EncodeRequest
 from microrun.runtime.errors import LatentsError
-from microrun.runtime.latents.probes import PROBES, check_same_scan, probe_numbers
+from microrun.runtime.latents.probes import PROBES, probe_numbers
 from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.latents.same_scan import check_same_scan
 from microrun.runtime.scans.up2 import ScanWarning
 from microrun.runtime.scans.up_source import FileSource
 

@@ -144,7 +144,7 @@ def _set_attribute(name: str, value: object) -> Callable[[h5py.File], None]:
         (_put("across/power_w", np.array([b"a", b"b", b"c"])), "not of numbers"),
         (_put("across/power_w", np.array([1.0, 2.0])), "for each of 3 sections"),
         (_put("across", 1), "damaged"),
-        (_claim_much, "at most"),
+        (_claim_much, "claims 10,485,760,000 bytes and has 0 on disk"),
         (_set_attribute("details", "{"), "damaged"),
         (_set_attribute("details", "[1]"), "no table"),
         (_set_attribute("step_um", "two"), "damaged"),

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
-
 from microrun.cli import console
 from microrun.cli.simulate.meltpool import describe_pool
+from microrun.runtime.files.hdf5 import open_hdf5
 
 
 def is_pool_file(path: Path) -> bool:
     """Whether a file says that it holds a melt pool; nothing that takes long is imported for that."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             return str(file.attrs.get("format")).startswith("microrun melt pool")
     except (OSError, RuntimeError, ValueError):
         return False

@@ -7,10 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from microrun.cli import console
 from microrun.runtime.errors import VolumeError
+from microrun.runtime.files.hdf5 import open_hdf5
 from microrun.runtime.files.npy import map_array
 from microrun.runtime.volumes.volume import LABELS, open_volume
 
@@ -60,7 +59,7 @@ def volume_rows(path: Path) -> dict[str, object]:
 def _simulated_rows(path: Path) -> dict[str, object]:
     from microrun.training.simulate.volumes import FORMAT
 
-    with h5py.File(path) as file:
+    with open_hdf5(path) as file:
         if file.attrs.get("format") != FORMAT:
             return {}
         volumes = [file[name] for name in sorted(file)]
@@ -79,7 +78,7 @@ def _simulated_rows(path: Path) -> dict[str, object]:
 def _grains_rows(path: Path) -> dict[str, object]:
     """Rows about grains as `generate` and `segment` write them."""
     with open_volume(path, LABELS) as volume:
-        with h5py.File(path) as file:
+        with open_hdf5(path) as file:
             options, blueprint = (_decode(file[LABELS].attrs.get(name)) for name in ("options", "blueprint"))
         grains = 1 + max(int(volume.read(z, z + 1).max()) for z in range(volume.shape[0]))
         return {

@@ -17,8 +17,9 @@ from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.origin import Background, LatentType, Origin
-from microrun.runtime.latents.probes import check_same_scan, hash_pattern, probe_numbers
+from microrun.runtime.latents.probes import hash_pattern, probe_numbers
 from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.latents.same_scan import check_same_scan
 from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter
 from microrun.runtime.patterns.background import BLOCK, load_background, mean_background
 from microrun.runtime.patterns.preprocess import Preprocessor

@@ -77,7 +77,7 @@ class Binned(Taken):
 
     binned: Float32 = field(repr=False)
 
-    def part(self, part: slice) -> Binned:
+    def part(self, part: slice | NDArray[np.bool_]) -> Binned:
         """Some of its patterns."""
         return replace(self, indices=self.indices[part], binned=self.binned[part])
 
@@ -181,6 +181,7 @@ class RunningFeed(Feed[Binned]):
         self._start = start
         self._running = RunningBackground(preprocessor.input_shape)
         self._rest: Binned | None = None
+        self._again: list[int] = []  # patterns that are taken for a second time
         self._raw = np.empty((1, *source.scan.sig_shape), source.scan.dtype)
         self.background = np.zeros(preprocessor.input_shape, np.float32)
 
@@ -192,7 +193,7 @@ class RunningFeed(Feed[Binned]):
                 return None
             self._rest = batch.part(slice(limit, None)) if len(batch.indices) > limit else None
             batch = batch.part(slice(None, limit))
-            batch = batch.part(slice(int(np.searchsorted(batch.indices, self._start)), None))
+            batch = batch.part((batch.indices >= self._start) | np.isin(batch.indices, self._again))
             if len(batch.indices):
                 return batch
 
@@ -220,15 +221,21 @@ class RunningFeed(Feed[Binned]):
         indices: list[NDArray[np.int64]] = []
         binned: list[Float32] = []
         count = 0
-        while count < BLOCK and (claim := self._source.claim(BLOCK - count)) is not None:
+        while count < BLOCK and (claim := self._claim(BLOCK - count)) is not None:
             indices.append(claim.indices)
             binned.append(self._bin(claim))
             count += len(claim)
         return self._add(np.concatenate(indices), np.concatenate(binned)) if indices else None
 
     def _next(self, limit: int) -> Binned | None:
-        claim = self._source.claim(min(limit, self._running.room))
+        claim = self._claim(min(limit, self._running.room))
         return None if claim is None else self._add(claim.indices, self._bin(claim))
+
+    def _claim(self, limit: int) -> Claim | None:
+        claim = self._source.claim(limit)
+        if claim is not None and claim.again:
+            self._again.extend(claim.indices.tolist())
+        return claim
 
     def _add(self, indices: NDArray[np.int64], binned: Float32) -> Binned:
         self.background = self._running.update(binned, ~self._preprocessor.find_blank(binned))

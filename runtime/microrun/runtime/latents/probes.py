@@ -1,4 +1,4 @@
-"""Which scan latents belong to: hashes of patterns all over it, kept in the latents file."""
+"""Hashes of patterns all over a scan, which tell it from others."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.runtime.errors import LatentsError
-
 if TYPE_CHECKING:
-    from microrun.runtime.latents.reader import Latents
     from microrun.runtime.scans.open import ScanFile
 
 PROBES = 64
@@ -48,36 +45,3 @@ def hash_pattern(source: ScanFile, number: int) -> NDArray[np.uint8]:
     if pattern.min() == pattern.max():
         return np.zeros(HASH_BYTES, np.uint8)
     return np.frombuffer(hashlib.sha256(pattern.tobytes()).digest(), np.uint8)
-
-
-def check_same_scan(latents: Latents, source: ScanFile) -> None:
-    """Refuse a scan that latents were not made from.
-
-    Parameters
-    ----------
-    latents
-        With hashes of the patterns that were encoded.
-    source
-        The scan, as far as it exists.
-
-    Raises
-    ------
-    LatentsError
-        If the map has another shape, or one of these patterns differs.
-    ScanError
-        If the scan cannot be read.
-    """
-    found, wanted = latents.origin.scan.nav_shape, source.scan.nav_shape
-    if found != wanted:
-        raise LatentsError(
-            f"{latents.path}: is of a map of {found[0]}×{found[1]}; {source.path} has {wanted[0]}×{wanted[1]}"
-        )
-    for number, known in zip(probe_numbers(source.scan.total), latents.probes, strict=True):
-        if not known.any() or number >= source.available:
-            continue
-        now = hash_pattern(source, int(number))
-        if (now != known).any():
-            raise LatentsError(
-                f"{latents.path}: is of another scan than {source.path}: pattern {number:,} was another when it was "
-                "encoded"
-            )

@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.closing import Closing
-from microrun.runtime.files.hdf5 import reason_of
+from microrun.runtime.files.hdf5 import open_hdf5, reason_of
 from microrun.runtime.latents.damage import check_superblock, read_origin
 from microrun.runtime.latents.dataset import DIMENSIONS, make_dataset
 from microrun.runtime.latents.origin import Origin
@@ -282,7 +282,7 @@ def open_latents(path: str | Path) -> Latents:
         raise LatentsError(f"{path}: no such latents file")
     growing = check_superblock(path)
     try:
-        file = h5py.File(path, "r", libver="latest", swmr=growing, locking=False)
+        file = open_hdf5(path, libver="latest", swmr=growing, locking=False)
     except OSError as error:
         raise LatentsError(f"{path}: is no latents file, or damaged ({reason_of(error)})") from None
     try:

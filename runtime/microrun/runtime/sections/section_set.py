@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import SectionsError
 from microrun.runtime.files.disk import check_room
-from microrun.runtime.files.hdf5 import hdf5_errors
+from microrun.runtime.files.hdf5 import hdf5_errors, open_hdf5
 from microrun.runtime.files.output import written_beside
 
 Plane = Literal["across", "along"]
@@ -187,7 +187,7 @@ def held_planes(path: Path) -> tuple[Plane, ...]:
 def is_sections_file(path: Path) -> bool:
     """Whether a file says that it holds sections."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             return bool(file.attrs.get("format") == FORMAT)
     except (OSError, RuntimeError, ValueError):
         return False
@@ -223,7 +223,7 @@ def _opened(path: Path) -> h5py.File:
     if not path.is_file():
         raise SectionsError(f"{path}: no such file")
     try:
-        file = h5py.File(path, "r")
+        file = open_hdf5(path)
         kind = file.attrs.get("format")
     except (OSError, RuntimeError) as error:
         raise SectionsError(f"{path}: is no HDF5 file, or a damaged one ({error})") from None

@@ -19,6 +19,7 @@ from microrun.kernels.grains import BOUNDARY, COLUMNS, FACES, FIRST, SECOND, VOX
 from microrun.runtime.array_types import Float64
 from microrun.runtime.cores import count_cores
 from microrun.runtime.errors import VolumeError
+from microrun.runtime.files.hdf5 import open_hdf5
 from microrun.runtime.files.npy import map_array
 
 Labels = NDArray[np.int32]
@@ -196,7 +197,7 @@ def measure_file(path: Path, voxel_um: float = 1.0) -> dict[str, Grains]:
 
 
 def _read_hdf5(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         names: list[str] = []
         file.visititems(lambda name, item: names.append(name) if _is_volume(item) else None)
         if not names:

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.closing import Closing
+from microrun.runtime.files.hdf5 import open_hdf5
 from microrun.runtime.files.npy import map_array
 
 Shape = tuple[int, int, int]
@@ -158,7 +159,7 @@ def open_volume(
     if not path.exists():
         raise VolumeError(f"{path}: no such file")
     try:
-        file = h5py.File(path, "r")
+        file = open_hdf5(path)
     except OSError as error:
         raise VolumeError(f"{path}: is no HDF5 file, or a damaged one ({error})") from None
     try:

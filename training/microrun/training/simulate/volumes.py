@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from microrun.kernels.colouring import label_grains
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.files.hdf5 import reason_of
+from microrun.runtime.files.hdf5 import open_hdf5, reason_of
 from microrun.runtime.files.output import written_beside
 from microrun.runtime.progress import Job, Progress
 from microrun.training.simulate.potts import Build, Growth, Spins, build_potts, grow_potts
@@ -129,7 +129,7 @@ def read_volumes(path: Path) -> list[SimulatedVolume]:
         If it is no such file.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             if file.attrs.get("format") != FORMAT:
                 raise MicrorunError(f"{path}: holds no volumes of `microrun simulate potts` or `am`")
             kind = file.attrs["kind"]

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.files.hdf5 import hdf5_errors
+from microrun.runtime.files.hdf5 import hdf5_errors, open_hdf5
 from microrun.runtime.files.output import written_beside
 from microrun.training.simulate.melt_pool.field import Balance, FieldKind, MovingField
 from microrun.training.simulate.melt_pool.material import Material
@@ -71,7 +71,7 @@ def read_pool(path: Path) -> MovingField:
         If it is no such file, or damaged.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             if file.attrs.get("format") != FORMAT:
                 raise MicrorunError(f"{path}: holds no melt pool of `microrun simulate meltpool`")
             return _read(file)

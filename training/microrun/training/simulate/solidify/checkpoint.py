@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from microrun.runtime.errors import OutputError
-from microrun.runtime.files.hdf5 import hdf5_errors
+from microrun.runtime.files.hdf5 import hdf5_errors, open_hdf5
 from microrun.runtime.files.output import written_beside
 from microrun.training.simulate.melt_pool.field import MovingField
 from microrun.training.simulate.solidify.grains import Grains
@@ -99,7 +99,7 @@ def read_checkpoint(path: Path, identity: str) -> Site:
     """
     advice = "remove it to begin anew, or choose another name for the part"
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             if file.attrs["format"] != FORMAT or file.attrs["identity"] != identity:
                 raise OutputError(f"{path}: is left of a part with other settings, or of another program; {advice}")
             grains = Grains(file["orientation"][()], file["grain_id"][()])
