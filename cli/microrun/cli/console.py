@@ -11,7 +11,9 @@ from typing import Protocol, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from microrun.cli.streams import prepare_streams
 from microrun.runtime.progress import Job, Result
 
 
@@ -23,19 +25,21 @@ class Update(Protocol):
 
 
 WIDE = 140  # columns where there is no terminal
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+prepare_streams()
+# Brackets are parts of names, not of a markup.
+out = Console(highlight=False, soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else WIDE)
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def error_line(text: object) -> None:
     """Print an error as one line."""
     one_line = " ".join(str(text).split())
-    err.print(f"[bold red]error:[/] {_escape(one_line)}")
+    err.print(Text.assemble(("error:", "bold red"), f" {one_line}"))
 
 
 def warning_line(text: object) -> None:
     """Print a warning as one line."""
-    err.print(f"[yellow]warning:[/] {_escape(str(text))}")
+    err.print(Text.assemble(("warning:", "yellow"), f" {text}"))
 
 
 def show_warnings_as_lines() -> None:
@@ -54,11 +58,11 @@ def show_warnings_as_lines() -> None:
 def progress_bar(title: str, unit: str = "patterns") -> Iterator[Update]:
     """Show a bar; yields what moves it."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
@@ -92,7 +96,7 @@ def print_table(title: str, rows: Mapping[str, object]) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(name, _escape(str(value)))
+        table.add_row(name, str(value))
     out.print(table)
 
 
@@ -102,7 +106,7 @@ def print_rows(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for number, title in enumerate(titles):
         table.add_column(title, justify="right" if number else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*map(_escape, row))
+        table.add_row(*row)
     out.print(table)
 
 
@@ -113,7 +117,3 @@ def size_text(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -67,7 +67,7 @@ def probe(
     write_text(out / "probes.md", text)
     write_text(out / "probes.json", _json(table))
     for question, rows in table.items():
-        console.out.print(f"\n[bold]{question}[/]")
+        console.out.print(f"\n{question}", style="bold")
         console.print_rows(("", *(f"{noise} noise" for noise in ELECTRONS)), _lines(rows))
     console.out.print(f"\nwrote {out / 'probes.md'} and {out / 'probes.json'}")
 

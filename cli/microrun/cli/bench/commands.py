@@ -229,7 +229,7 @@ def _report(heading: str, out: Path | None, *groups: list[Table]) -> None:
     """Print groups of tables, each side by side, and write all of them where that is asked for."""
     from microrun.cli.bench.measurement import print_tables, write_tables
 
-    console.out.print(f"[bold]{heading}[/]")
+    console.out.print(heading, style="bold")
     for tables in groups:
         print_tables(tables)
     if out:

@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from microrun.cli import console
 from microrun.runtime.files.output import write_text
 from microrun.runtime.progress import Job
@@ -98,7 +96,7 @@ def print_tables(tables: Sequence[Table]) -> None:
     """Print a line for every name and a column for every table, some tables side by side."""
     for table in tables:
         if table.detail:
-            console.out.print(f"{table.title}: {table.detail}", markup=False)
+            console.out.print(f"{table.title}: {table.detail}")
     filled = [table for table in tables if table.rows]
     for first in range(0, len(filled), ACROSS):
         some = filled[first : first + ACROSS]
@@ -119,7 +117,7 @@ def write_tables(out: Path, tables: Sequence[Table]) -> None:
         ],
     }
     write_text(out, json.dumps(numbers, indent=1, default=str) + "\n")
-    console.out.print(f"wrote {out}", markup=False)
+    console.out.print(f"wrote {out}")
 
 
 def _label(name: str, unit: str) -> str:
@@ -133,4 +131,4 @@ def _cell(table: Table, name: str) -> str:
 
 def _heading(title: str) -> str:
     lines = (line for part in title.split(", ") for line in textwrap.wrap(part, TITLE_WIDTH))
-    return escape("\n".join(lines))
+    return "\n".join(lines)

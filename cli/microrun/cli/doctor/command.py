@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from microrun.cli import console
 from microrun.cli.doctor.engines import engine_problems, plan_rows, try_engines
@@ -48,4 +48,4 @@ def _check_plan(path: Path) -> None:
 def _print_problems(problems: list[str]) -> None:
     console.out.print("" if problems else "\nnothing clashes")
     for problem in problems:
-        console.err.print(f"[yellow]problem:[/] {escape(problem)}")
+        console.err.print(Text.assemble(("problem:", "yellow"), f" {problem}"))

@@ -86,7 +86,7 @@ def _read(
 
     given = read_temperatures(path, Stated(_state_process(*laser), STEEL_316L, array, *units, travel))
     for note in given.notes:
-        console.out.print(note, markup=False)
+        console.out.print(note)
     if given.source.material != STEEL_316L:
         console.warning_line(f"grains of {given.source.material.name} are grown by the laws of 316L")
     return given
