@@ -22,6 +22,8 @@ def check_one_file(path: Path) -> None:
     EngineError
         If it has such weights, or cannot be read.
     """
+    if not path.is_file():  # opening a pipe would wait for its writer
+        raise EngineError(f"{path}: no such file")
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             apart = content.find(LOCATION) >= 0

@@ -50,6 +50,8 @@ def open_hdf5(path: Path, **options: Any) -> h5py.File:
         If it cannot be opened, is damaged, has links to other files, or data sets that lie in other files or are
         larger than any compression explains.
     """
+    if not path.is_file():  # opening a pipe would wait for its writer
+        raise OSError("no such file")
     with hdf5_errors():
         file = h5py.File(path, "r", **options)
         try:

@@ -14,7 +14,7 @@ from microrun.runtime.errors import VolumeError
 
 def map_array(path: Path) -> NDArray[Any]:
     """Map a .npy file into memory; VolumeError if it is missing or damaged."""
-    if not path.exists():
+    if not path.is_file():
         raise VolumeError(f"{path}: no such file")
     try:
         array = np.load(path, mmap_mode="c", allow_pickle=False)

@@ -108,6 +108,8 @@ def read_header(path: Path) -> UpHeader:
     """
     if path.is_dir():
         raise ScanError(f"{path}: expected a .up1 or .up2 file, got a directory")
+    if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
+        raise ScanError(f"{path}: expected a .up1 or .up2 file, got a pipe or a device")
     pixel_type(path)
     try:
         with path.open("rb") as file:
