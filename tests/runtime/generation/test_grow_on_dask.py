@@ -301,14 +301,21 @@ def test_engines_that_workers_cannot_open_are_refused(client: Any, tmp_path: Pat
         describe(client, RemoteEngine(str(write_encoder(tmp_path / "encoder.onnx")), "cpu"))
 
 
-@pytest.mark.parametrize("hangs_up", [False, True])
-def test_a_peer_that_is_no_scheduler_is_one_line(hangs_up: bool) -> None:
+@pytest.mark.parametrize("word", [None, b"", b"x"], ids=["silent", "hangs up", "half a greeting"])
+def test_a_peer_that_is_no_scheduler_is_one_line(word: bytes | None) -> None:
+    peers = []
+
+    def say() -> None:
+        for _ in range(2 if word else 1):  # that it is there, and the client's own
+            peers.append(silent.accept()[0])
+            peers[-1].sendall(word) if word else peers[-1].close()
+
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        if hangs_up:
-            threading.Thread(target=lambda: silent.accept()[0].close(), daemon=True).start()
+        if word is not None:
+            threading.Thread(target=say, daemon=True).start()
         with (
             pytest.raises(EngineError, match=r"no Dask scheduler answers there within 0\.5 s") as error,
             connect(address, 0.5),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from microrun.runtime.engines.engine import EngineInfo
@@ -40,9 +42,12 @@ def connect(address: str, timeout_s: float = TIMEOUT_S) -> Iterator[Any]:
 
     try:
         _hear(address, timeout_s)
-        client = Client(address, timeout=timeout_s, set_as_default=False)  # type: ignore[no-untyped-call]
+        open_client = partial(Client, address, timeout=timeout_s, set_as_default=False)
+        client = _within(2 * timeout_s, open_client)
     except (OSError, TimeoutError, ValueError) as error:
-        raise EngineError(f"{address}: no Dask scheduler answers there within {timeout_s:g} s ({error})") from None
+        raise EngineError(
+            f"{address}: no Dask scheduler answers there within {timeout_s:g} s ({error or 'half a greeting'})"
+        ) from None
     with client:
         try:
             client.wait_for_workers(1, timeout=timeout_s)
@@ -85,6 +90,20 @@ def plain_errors() -> Iterator[None]:
         raise EngineError(f"the Dask scheduler or a worker cannot read what it is given. {INSTALLED}") from None
     except (CancelledError, CommClosedError):
         raise EngineError("the Dask scheduler was lost; start it and run again to go on") from None
+
+
+def _within(timeout_s: float, work: Callable[[], Any]) -> Any:
+    """Do something in a thread, and give it up after a time: Dask waits without end for half a greeting."""
+    done: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return done.result(timeout_s)
 
 
 def _hear(address: str, timeout_s: float) -> None:
