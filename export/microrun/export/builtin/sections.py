@@ -26,8 +26,8 @@ from microrun.training.simulate.campaign.run import Campaign, gather_sections, l
 NAME = "sections"
 LICENCE = "BSD-3-Clause"
 CAMPAIGN = Campaign()
-CASES = 25
-CONFIG = SectionConfig(batch=8, steps=4763, held_out=3)
+CASES = 40
+CONFIG = SectionConfig(batch=8, steps=6500, held_out=4)
 
 
 def simulate(folder: Path, campaign: Campaign, cases: list[Case]) -> Path:
