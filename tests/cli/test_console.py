@@ -71,3 +71,10 @@ def test_names_with_brackets_are_shown_as_they_are(capsys: pytest.CaptureFixture
     console.warning_line(name)
     shown = capsys.readouterr()
     assert shown.out.count(name) == 6 and shown.err.splitlines() == [f"error: {name}", f"warning: {name}"]
+
+
+def test_long_errors_are_cut_and_stay_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    console.error_line("a file:\n" + "word " * 1000)
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: a file: word word") and shown.endswith(" …\n")
+    assert len(shown) < 1020 and shown.count("\n") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ class Update(Protocol):
         """Show what is done, and a note beside it."""
 
 
+MOST_CHARACTERS = 1000  # of an error, which may quote a damaged file
 WIDE = 140  # columns where there is no terminal
 prepare_streams()
 # Brackets are parts of names, not of a markup.
@@ -33,7 +35,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 def error_line(text: object) -> None:
     """Print an error as one line."""
-    one_line = " ".join(str(text).split())
+    one_line = textwrap.shorten(str(text), MOST_CHARACTERS, placeholder=" …")
     err.print(Text.assemble(("error:", "bold red"), f" {one_line}"))
 
 

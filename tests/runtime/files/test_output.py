@@ -12,6 +12,7 @@ import pytest
 from disk import full_disk
 
 from microrun.runtime.errors import OutputError
+from microrun.runtime.files import output
 from microrun.runtime.files.disk import check_room
 from microrun.runtime.files.hdf5 import hdf5_errors
 from microrun.runtime.files.output import write_text, written_beside
@@ -100,3 +101,27 @@ def test_a_failure_has_a_name_and_one_line(tmp_path: Path) -> None:
         raise RuntimeError("Can't write data (file write failed: errno = 28, error message = 'No space left', buf = 0)")
     text = f"{tmp_path / 'out'}: maps cannot be added (No space left); what it held before is still valid."
     assert str(error.value).startswith(text)
+
+
+@pytest.mark.parametrize("tries", [2, 100])
+def test_on_windows_a_file_that_a_viewer_holds_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    replace, failed = Path.replace, []
+
+    def held(self: Path, target: Path) -> Path:
+        if len(failed) < tries:
+            failed.append(self)
+            raise PermissionError(13, "Access is denied")
+        return replace(self, target)
+
+    monkeypatch.setattr(output, "WINDOWS", True)
+    monkeypatch.setattr(output, "PAUSES_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(Path, "replace", held)
+    if tries == 2:
+        write_text(tmp_path / "out", "new")
+        assert (tmp_path / "out").read_text(encoding="utf-8") == "new"
+    else:
+        with pytest.raises(OutputError, match=r"Access is denied.*Close the program that has it open and run again"):
+            write_text(tmp_path / "out", "new")
+        assert len(failed) == 4 and not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from microrun.runtime.files.hdf5 import reason_of
 
 BESIDE = ".part-"  # a name that nobody gives to a file of their own, and that keeps the suffix
 CANNOT_WRITE = "cannot be written"
+WINDOWS = os.name == "nt"
+PAUSES_S = (0.05, 0.2, 0.5, 1.0)  # between tries to replace a file that another program holds
 
 
 def name_beside(path: Path) -> Path:
@@ -41,7 +44,7 @@ def written_beside(path: Path, problem: str = CANNOT_WRITE) -> Iterator[Path]:
     beside = name_beside(path)
     try:
         yield beside
-        beside.replace(path)
+        _replace(beside, path)
     except OSError as error:
         raise cannot_write(path, error, problem) from None
     except OutputError as error:  # of a writer, which knows the name beside only
@@ -49,6 +52,17 @@ def written_beside(path: Path, problem: str = CANNOT_WRITE) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()
+
+
+def _replace(beside: Path, path: Path) -> None:
+    """Rename; on Windows a viewer that holds the old file is waited for a little."""
+    for pause_s in PAUSES_S if WINDOWS else ():
+        try:
+            beside.replace(path)
+            return
+        except PermissionError:
+            time.sleep(pause_s)
+    beside.replace(path)
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
@@ -81,6 +95,8 @@ def cannot_write(path: Path, error: OSError, problem: str = CANNOT_WRITE) -> Out
     """Say that a file could not be written, and what to do."""
     if not path.parent.is_dir():
         return OutputError(f"{path}: {problem}: there is no folder {path.parent}; make it first")
+    held = WINDOWS and isinstance(error, PermissionError)
+    advice = "Close the program that has it open" if held else "Make room"
     return OutputError(
-        f"{path}: {problem} ({reason_of(error)}); what it held before is still valid. Make room and run again"
+        f"{path}: {problem} ({reason_of(error)}); what it held before is still valid. {advice} and run again"
     )
