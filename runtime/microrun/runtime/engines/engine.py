@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Generic, Literal, TypeVar, get_args
 
 from microrun.runtime.array_types import Float32
+from microrun.runtime.engines.process import OwnProcess
 from microrun.runtime.errors import EngineError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.spec import ModelSpec
@@ -106,10 +107,11 @@ class Model(Closing, ABC, Generic[LaneT]):
 
     def __init__(self, spec: ModelSpec, info: EngineInfo) -> None:
         self.spec, self.info = spec, info
+        self.process = OwnProcess()
 
     @abstractmethod
     def lane(self) -> LaneT:
-        """Make a worker with buffers of its own."""
+        """Make a worker with buffers of its own; EngineError in a process that was forked since it was opened."""
 
 
 class Lane(ABC):

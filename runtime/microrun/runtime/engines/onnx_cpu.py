@@ -17,6 +17,7 @@ from microrun.runtime.engines.engine import Engine, EngineInfo, EngineRequest, L
 from microrun.runtime.engines.libraries import load_onnxruntime
 from microrun.runtime.engines.onnx_file import check_one_file
 from microrun.runtime.engines.ports import X_NEXT, check_ports
+from microrun.runtime.engines.process import OwnProcess
 from microrun.runtime.engines.slots import SlotLane
 from microrun.runtime.errors import EngineError, SpecError, first_line
 from microrun.runtime.files.hashes import hash_file
@@ -58,6 +59,7 @@ class OnnxEngine(Engine):
 
     def lane(self) -> OnnxLane:
         """Make a worker with a buffer of its own."""
+        self.process.check()
         return OnnxLane(self._session, (self.info.batch, *self.spec.input_shape))
 
     def close(self) -> None:
@@ -69,12 +71,13 @@ class OnnxLane(Lane):
     """A padded input buffer in front of a shared session."""
 
     def __init__(self, session: Any, input_shape: tuple[int, ...]) -> None:
-        self._session = session
+        self._session, self._process = session, OwnProcess()
         self.inputs = np.zeros(input_shape, np.float32)
         self._name = session.get_inputs()[0].name
 
     def compute(self, count: int) -> Float32:
         """Run the first rows of the inputs."""
+        self._process.check()
         with plain_errors():
             outputs: Float32 = self._session.run(None, {self._name: self.inputs})[0]
         return outputs[:count]
@@ -111,6 +114,7 @@ class OnnxDenoiser(Denoiser):
 
     def lane(self) -> SlotLane:
         """Make a worker with slots of its own, all idle."""
+        self.process.check()
         return SlotLane(self.info.batch, self.diffusion, OnnxStep(self._session))
 
     def close(self) -> None:
@@ -122,10 +126,11 @@ class OnnxStep:
     """A session bound to the arrays that it is given, which it reads and writes without copying them."""
 
     def __init__(self, session: Any) -> None:
-        self._session, self._binding = session, session.io_binding()
+        self._session, self._binding, self._process = session, session.io_binding(), OwnProcess()
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]], x_next: Float32) -> None:
         """Run one step."""
+        self._process.check()
         with plain_errors():
             for name, array in inputs.items():
                 self._binding.bind_cpu_input(name, array)

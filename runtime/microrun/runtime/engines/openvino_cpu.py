@@ -16,6 +16,7 @@ from microrun.runtime.engines.engine import Engine, EngineInfo, EngineRequest, L
 from microrun.runtime.engines.libraries import load_openvino
 from microrun.runtime.engines.onnx_file import check_one_file
 from microrun.runtime.engines.ports import X_NEXT, check_ports, step_inputs
+from microrun.runtime.engines.process import OwnProcess
 from microrun.runtime.engines.slots import SlotLane
 from microrun.runtime.errors import EngineError, SpecError
 from microrun.runtime.files.hashes import hash_file
@@ -65,6 +66,7 @@ class OpenvinoEngine(Engine):
 
     def lane(self) -> OpenvinoLane:
         """Make a worker with buffers of its own."""
+        self.process.check()
         batch = self.info.batch
         return OpenvinoLane(self._compiled, (batch, *self.spec.input_shape), (batch, *self.spec.output_shape))
 
@@ -79,6 +81,7 @@ class OpenvinoLane(Lane):
     def __init__(self, compiled: Any, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
         openvino = load_openvino()
 
+        self._process = OwnProcess()
         self.inputs = np.zeros(input_shape, np.float32)
         self._outputs = np.empty(output_shape, np.float32)
         self._request = compiled.create_infer_request()
@@ -87,6 +90,7 @@ class OpenvinoLane(Lane):
 
     def compute(self, count: int) -> Float32:
         """Run the first rows of the inputs."""
+        self._process.check()
         run_request(self._request)
         return self._outputs[:count]
 
@@ -126,6 +130,7 @@ class OpenvinoDenoiser(Denoiser):
 
     def lane(self) -> SlotLane:
         """Make a worker with slots of its own, all idle."""
+        self.process.check()
         return SlotLane(self.info.batch, self.diffusion, OpenvinoStep(self._compiled))
 
     def close(self) -> None:
@@ -137,12 +142,13 @@ class OpenvinoStep:
     """One inference request, which reads and writes the arrays that it is given without copying them."""
 
     def __init__(self, compiled: Any) -> None:
-        self._request = compiled.create_infer_request()
+        self._request, self._process = compiled.create_infer_request(), OwnProcess()
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]], x_next: Float32) -> None:
         """Run one step."""
         openvino = load_openvino()
 
+        self._process.check()
         for name, array in {**inputs, X_NEXT: x_next}.items():
             self._request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
         run_request(self._request)
