@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numba
 import pytest
 
-from microrun.kernels.compiling import CACHE, kept_cache
+from microrun.kernels import compiling
+from microrun.kernels.compiling import CACHE, exact_kernel, fast_kernel, kept_cache
 
 INDEXING = """
 import numpy as np
@@ -45,3 +48,27 @@ def test_indexing_runs_where_nothing_was_compiled_yet_and_again(tmp_path: Path) 
         environment = {**os.environ, CACHE: str(tmp_path / "numba")}
         done = subprocess.run([sys.executable, "-c", INDEXING], env=environment, timeout=300, capture_output=True)
         assert done.returncode == 0, done.stderr[-1000:]
+
+
+def double(number: float) -> float:
+    return 2 * number
+
+
+@pytest.mark.parametrize("kind", [fast_kernel, exact_kernel])
+def test_where_nothing_can_be_kept_kernels_are_compiled_all_the_same(
+    kind: Callable[[Callable[[float], float]], Callable[[float], float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where neither the installation nor the home can be written; numba raises then."""
+    njit = numba.njit
+
+    def without_cache(*functions: Any, **options: Any) -> Any:
+        if options.pop("cache", False):
+            return lambda function: (_ for _ in ()).throw(RuntimeError(f"cannot cache function {function.__name__!r}"))
+        return njit(*functions, **options)
+
+    monkeypatch.setattr(numba, "njit", without_cache)
+    compiling._say_not_kept.cache_clear()
+    with pytest.warns(UserWarning, match="compiled at every start.*NUMBA_CACHE_DIR") as said:
+        kernels = [kind(double), kind(double)]
+    assert len(said) == 1
+    assert [kernel(1.5) for kernel in kernels] == [3, 3]

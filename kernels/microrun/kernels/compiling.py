@@ -6,7 +6,9 @@ Functions that are called by kernels only are compiled the same way; LLVM decide
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
@@ -24,14 +26,28 @@ OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False}
 
 def fast_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile for threads with fast-math, but with respect for NaN and infinity; cached beside the source."""
-    compiled: Callable[P, R] = numba.njit(**OPTIONS, fastmath=FASTMATH)(function)
-    return compiled
+    return _compile(function, fastmath=FASTMATH)
 
 
 def exact_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile for threads without fast-math: every operation rounds as IEEE 754 says; cached beside the source."""
-    compiled: Callable[P, R] = numba.njit(**OPTIONS)(function)
+    return _compile(function)
+
+
+def _compile(function: Callable[P, R], **options: Any) -> Callable[P, R]:
+    compiled: Callable[P, R]
+    try:
+        compiled = numba.njit(**OPTIONS, **options)(function)
+    except RuntimeError:  # nothing can be written beside the source, nor in the user's folder
+        _say_not_kept()
+        compiled = numba.njit(**{**OPTIONS, "cache": False}, **options)(function)
     return compiled
+
+
+@functools.cache
+def _say_not_kept() -> None:
+    text = f"kernels are compiled at every start, which takes a minute: name a folder of your own in {CACHE}"
+    warnings.warn(text, stacklevel=4)
 
 
 @contextlib.contextmanager
