@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.errors import ScanError
+from microrun.runtime.scans.ang import find_companion
 from microrun.runtime.scans.growth import SETTLE_S, Growth
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.source import Claim
@@ -171,7 +172,7 @@ class FollowingSource(FileSource):
             try:
                 header = read_header(path)
                 count_patterns(path, header)
-                told = grid or header.version == 1 or path.with_suffix(".ang").exists()
+                told = grid or header.version == 1 or find_companion(path).is_file()
                 if told or 0 not in (header.nav_shape or (0, 0)):
                     return
                 problem = ScanError(f"{path}: the header states no grid yet; give --grid ROWSxCOLS")
