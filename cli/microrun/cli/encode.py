@@ -10,7 +10,7 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.scan_name import ScanNameOption
-from microrun.runtime.encoding.encode_scan import EncodeRequest, EncodeRun, encode_scan
+from microrun.runtime.encoding.encode_scan import BadPixels, EncodeRequest, EncodeRun, encode_scan
 from microrun.runtime.encoding.meter import Statistics
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
 from microrun.runtime.engines.engine import Device, Engine, EngineRequest, Precision
@@ -44,6 +44,9 @@ def encode(
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
     lanes: Annotated[int | None, typer.Option(help="Parallel workers; by default what suits the engine.")] = None,
     batch: Annotated[int | None, typer.Option(help="Patterns per run of the engine.")] = None,
+    bad_pixels: Annotated[
+        BadPixels, typer.Option(help="Fill pixels that are dead, hot or stuck over the scan, or keep them.")
+    ] = "fill",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     idle_timeout: Annotated[float, typer.Option(min=0, help="Seconds without new patterns that end --follow.")] = 60.0,
     latents_type: Annotated[
@@ -66,6 +69,7 @@ def encode(
         idle_timeout_s=idle_timeout,
         dtype=latents_type,
         scan_name=scan_name,
+        bad_pixels=bad_pixels,
     )
     if not scan.exists():  # before minutes of building a plan
         raise ScanError(f"{scan}: no such file")

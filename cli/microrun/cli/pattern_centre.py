@@ -12,8 +12,8 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import ScanError
 from microrun.runtime.maps.indexing import FIT_PATTERNS, Geometry, fit_pattern_centre, stated_centre
 from microrun.runtime.patterns.background import static_background
+from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.informative import sample_informative, say_left_out
-from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.open import ScanFile
 from microrun.runtime.scans.truth import load_truth
 from microrun.runtime.spec import Preprocessing
@@ -83,7 +83,7 @@ def find_geometry(source: ScanFile, background: str, request: GeometryRequest) -
 
 
 def _prepare_some(source: ScanFile, choice: str) -> Float32:
-    preprocessor = Preprocessor(Preprocessing(), source.scan.sig_shape)
+    preprocessor = preprocessor_for(source, Preprocessing())
     background = static_background(choice, source, preprocessor)
     batches = list(sample_informative(source, preprocessor, FIT_PATTERNS))
     binned = np.concatenate([batch.binned for batch in batches])

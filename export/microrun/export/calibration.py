@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import ScanError
 from microrun.runtime.patterns.background import static_background
+from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.informative import say_left_out
 from microrun.runtime.patterns.prepared import prepare_patterns
-from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.open import ScanFile
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.spec import Preprocessing
@@ -158,7 +158,7 @@ def _limit(rows: Rows) -> Rows:
 
 def _prepare(rows: Rows, numbers: NDArray[np.int64], background: str, preprocessing: Preprocessing) -> Patterns:
     """Prepare patterns of some rows, counted from their first."""
-    preprocessor = Preprocessor(preprocessing, rows.source.scan.sig_shape)
+    preprocessor = preprocessor_for(rows.source, preprocessing)
     image = static_background(background, rows.source, preprocessor)
     batches = list(prepare_patterns(rows.source, preprocessor, image, rows.start + numbers))
     informative = ~np.concatenate([batch.flags for batch in batches])

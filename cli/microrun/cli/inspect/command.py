@@ -152,6 +152,7 @@ def _latents_rows(path: Path) -> dict[str, object]:
             "step": f"{scan.step_um[0]:g} × {scan.step_um[1]:g} µm" if any(scan.step_um) else "not stated",
             "written": f"{written:,} of {scan.total:,} patterns, {int(latents.flags.sum())} without information",
             "patterns": f"{scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}, background: {origin.background}",
+            "bad pixels": f"{len(origin.bad_pixels):,} of {scan.sig_shape[0] * scan.sig_shape[1]:,}, filled",
             "engine": f"{origin.engine} in {origin.precision}, SHA-256 {origin.engine_sha256[:16]}…",
             "size": console.size_text(path.stat().st_size),
         }

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -22,12 +23,15 @@ from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.same_scan import check_same_scan
 from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter
 from microrun.runtime.patterns.background import BLOCK, load_background, mean_background
+from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.following_source import FollowingSource, FullRowsError
 from microrun.runtime.scans.open import ScanFile, fingerprint, open_scan
 from microrun.runtime.scans.up2 import ScanWarning
 from microrun.runtime.scans.up_source import FileSource
+from microrun.runtime.spec import Preprocessing
 
+BadPixels = Literal["fill", "keep"]
 KEYWORDS: dict[str, Background] = {"running": "running", "none": "none"}
 
 
@@ -56,6 +60,9 @@ class EncodeRequest:
         Of the stored latents.
     scan_name
         Which scan of an HDF5 file that holds several.
+    bad_pixels
+        "fill" those that a finished scan shows to be dead, hot or stuck, from the pixels around, or "keep" them, as
+        in the published method. A growing scan's are kept; a resumed run goes on as it began.
 
     Examples
     --------
@@ -74,6 +81,7 @@ class EncodeRequest:
     idle_timeout_s: float = 60.0
     dtype: LatentType = "float32"
     scan_name: str | None = None
+    bad_pixels: BadPixels = "fill"
 
     def __post_init__(self) -> None:
         for name in ("scan", "out"):
@@ -187,9 +195,9 @@ def encode_scan(request: EncodeRequest, engine: Engine) -> EncodeRun:
         raise LatentsError(f"{request.out}: exists; go on with --resume, or choose another --out")
     engine.spec.require("encoder", source=engine.info.path.name, task="encoding")
     source = _open_source(request)
-    preprocessor = Preprocessor(engine.spec.preprocessing, source.scan.sig_shape)
-    kind = _choose_background(request)
-    writer = _open_writer(request, _describe_origin(request, source, engine, kind), source, preprocessor)
+    preprocessor = _make_preprocessor(request, source, engine.spec.preprocessing)
+    origin = _describe_origin(request, source, engine, preprocessor)
+    writer = _open_writer(request, origin, source, preprocessor)
     try:
         return EncodeRun(source, engine, preprocessor, writer)
     except BaseException:
@@ -204,6 +212,18 @@ def _open_source(request: EncodeRequest) -> ScanFile:
     return open_scan(request.scan, request.grid, request.step_um, request.scan_name)
 
 
+def _make_preprocessor(request: EncodeRequest, source: ScanFile, preprocessing: Preprocessing) -> Preprocessor:
+    """With the bad pixels that the scan shows; a resumed run has those that it began with."""
+    sig_shape = source.scan.sig_shape
+    if request.bad_pixels == "keep":
+        return Preprocessor(preprocessing, sig_shape)
+    if request.resume and request.out.exists():
+        with open_latents(request.out) as old:
+            same = old.origin.scan.sig_shape == sig_shape  # else the run is refused
+            return Preprocessor(preprocessing, sig_shape, old.bad_pixels if same else None)
+    return Preprocessor(preprocessing, sig_shape) if request.follow else preprocessor_for(source, preprocessing)
+
+
 def _choose_background(request: EncodeRequest) -> Background:
     """What the request's background means; with "auto", a resumed run keeps what it had."""
     if request.background != "auto":
@@ -214,8 +234,8 @@ def _choose_background(request: EncodeRequest) -> Background:
     return "running" if request.follow else "mean"
 
 
-def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, background: Background) -> Origin:
-    info = engine.info
+def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, preprocessor: Preprocessor) -> Origin:
+    info, background = engine.info, _choose_background(request)
     return Origin(
         scan=source.scan,
         fingerprint=fingerprint(source),
@@ -227,6 +247,7 @@ def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, b
         dtype=request.dtype,
         up_header=source.header.to_bytes().hex() if isinstance(source, FileSource) else "",
         mean_of=source.available if background == "mean" else 0,
+        bad_pixels=tuple(np.flatnonzero(preprocessor.bad_pixels).tolist()),
     )
 
 

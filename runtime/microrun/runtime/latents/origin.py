@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,6 +38,8 @@ class Origin:
         Header of the UP file in hexadecimal; empty for other sources.
     mean_of
         Patterns that there were when the background "mean" was made; 0 for others, and where it is not known.
+    bad_pixels
+        Numbers, row · cols + col, of the detector's pixels that were filled from those around, ascending.
     """
 
     scan: Scan
@@ -49,6 +52,7 @@ class Origin:
     dtype: LatentType = "float32"
     up_header: str = ""
     mean_of: int = 0
+    bad_pixels: tuple[int, ...] = ()
 
     def to_json(self) -> str:
         """Encode all but the spec, which has an attribute of its own."""
@@ -64,7 +68,11 @@ class Origin:
         scan = values.pop("scan")
         for name in ("nav_shape", "sig_shape", "step_um"):
             scan[name] = tuple(scan[name])
-        return cls(scan=Scan(**scan), spec=spec, **values)
+        bad_pixels = tuple(values.pop("bad_pixels", ()))  # files of older versions have none
+        made = cls(scan=Scan(**scan), spec=spec, bad_pixels=bad_pixels, **values)
+        if not all(type(number) is int and 0 <= number < math.prod(made.scan.sig_shape) for number in bad_pixels):
+            raise ValueError("a bad pixel lies beside the detector")
+        return made
 
     def difference(self, other: Origin) -> str | None:
         """Say in words in what another origin differs, or None."""
@@ -76,8 +84,10 @@ class Origin:
             ("engine", "engine library or device"),
             ("background", "background"),
             ("dtype", "latents type"),
+            ("bad_pixels", "choice of bad pixels (--bad-pixels)"),
         ):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
-                return what if name in ("fingerprint", "engine_sha256") else f"{what}: {mine} there, {theirs} here"
+                long = name in ("fingerprint", "engine_sha256", "bad_pixels")
+                return what if long else f"{what}: {mine} there, {theirs} here"
         return None

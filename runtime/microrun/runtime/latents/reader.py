@@ -112,6 +112,13 @@ class Latents(Closing):
         return self.read("flags").astype(bool)
 
     @property
+    def bad_pixels(self) -> NDArray[np.bool_]:
+        """(detector rows, detector cols) bool: True for pixels that were filled, as dead, hot or stuck."""
+        bad = np.zeros(self.origin.scan.sig_shape, bool)
+        bad.flat[list(self.origin.bad_pixels)] = True
+        return bad
+
+    @property
     def positions_um(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """x and y, (rows, cols) float64 in µm, or in steps where the step is not known."""
         return self.read("x_um"), self.read("y_um")

@@ -19,8 +19,8 @@ from microrun.runtime.maps.orientations import (
 )
 from microrun.runtime.maps.pattern_quality import measure_image_quality, measure_sharpness
 from microrun.runtime.patterns.background import static_background
+from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.prepared import PreparedBatch, prepare_patterns
-from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.progress import Job, Progress
 from microrun.runtime.scans.lattice import connect, neighbour_pairs
 from microrun.runtime.scans.scan import Scan
@@ -95,7 +95,7 @@ def map_patterns(source: IndexedSource, background: str = "auto", indexer: Index
     ((3, 3), True)
     """
     scan = source.scan
-    preprocessor = Preprocessor(Preprocessing(), scan.sig_shape)
+    preprocessor = preprocessor_for(source, Preprocessing())
     image = static_background(background, source, preprocessor)
     measures, rotations, indexed = [], [], []
     done = 0

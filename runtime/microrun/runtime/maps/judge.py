@@ -16,9 +16,9 @@ from microrun.runtime.maps.indexing import Indexer, Orientations, index_all
 from microrun.runtime.maps.orientations import misorientation_angles
 from microrun.runtime.maps.pattern_quality import measure_sharpness
 from microrun.runtime.patterns.background import static_background
+from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.informative import say_left_out
 from microrun.runtime.patterns.prepared import prepare_patterns
-from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.progress import Job
 from microrun.runtime.scans.source import IndexedSource
 from microrun.runtime.spec import ModelSpec
@@ -136,7 +136,7 @@ def load_judged(request: JudgeRequest, spec: ModelSpec, indexer: Indexer) -> Job
         If no pattern carries information, or none can be indexed.
     """
     source = request.source
-    preprocessor = Preprocessor(spec.preprocessing, source.scan.sig_shape)
+    preprocessor = preprocessor_for(source, spec.preprocessing)
     count = min(request.count, source.available)
     indices = np.unique(np.linspace(0, source.available - 1, count).round().astype(np.int64))
     background = static_background(request.background, source, preprocessor)

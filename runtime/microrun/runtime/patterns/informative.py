@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.runtime.array_types import Float32
+from microrun.runtime.array_types import Float32, Raw
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.source import IndexedSource, require_indexed
 from microrun.runtime.scans.up2 import ScanWarning
@@ -31,6 +31,14 @@ class BinnedBatch(NamedTuple):
 
     binned: Float32
     blank: int
+
+
+class _Looked(NamedTuple):
+    """Patterns as they were read, valid until the next are; binned; and which carry information."""
+
+    raw: Raw
+    binned: Float32
+    informative: NDArray[np.bool_]
 
 
 def sample_informative(source: IndexedSource, preprocessor: Preprocessor, count: int) -> Iterator[BinnedBatch]:
@@ -57,6 +65,17 @@ def sample_informative(source: IndexedSource, preprocessor: Preprocessor, count:
     ScanError
         If the source gives each pattern once only, or cannot be read.
     """
+    for raw, binned, informative in _look(source, preprocessor, count):
+        yield BinnedBatch(binned[informative], len(raw) - int(informative.sum()))
+
+
+def sample_raw(source: IndexedSource, preprocessor: Preprocessor, count: int) -> Iterator[Raw]:
+    """Single patterns as they were recorded, (rows, cols), chosen as by `sample_informative`; arguments as there."""
+    for raw, _, informative in _look(source, preprocessor, count):
+        yield from raw[informative]
+
+
+def _look(source: IndexedSource, preprocessor: Preprocessor, count: int) -> Iterator[_Looked]:
     require_indexed(source)
     there = min(source.available, source.scan.total)
     raw = np.empty((_CHUNK, *source.scan.sig_shape), source.scan.dtype)
@@ -69,7 +88,7 @@ def sample_informative(source: IndexedSource, preprocessor: Preprocessor, count:
             preprocessor.bin(raw[: len(part)], binned)
             informative = ~preprocessor.find_blank(binned)
             found += int(informative.sum())
-            yield BinnedBatch(binned[informative], int((~informative).sum()))
+            yield _Looked(raw[: len(part)], binned, informative)
         if 2 * found >= min(count, there):
             return
 

@@ -10,6 +10,7 @@ from microrun.kernels.intensity import prepare_area, prepare_whole, rescale_patt
 from microrun.kernels.masking import circular_keep
 from microrun.runtime.array_types import Float32, Raw
 from microrun.runtime.errors import ScanError
+from microrun.runtime.patterns.pixel_filling import PixelFilling, PixelsT
 from microrun.runtime.spec import Preprocessing
 
 
@@ -22,6 +23,8 @@ class Preprocessor:
         From the engine's spec.
     sig_shape
         (rows, cols) of the detector.
+    bad_pixels
+        (rows, cols) bool, True for pixels to fill from those around before anything else; None for none.
 
     Raises
     ------
@@ -42,7 +45,9 @@ class Preprocessor:
     ((120, 120), 11304)
     """
 
-    def __init__(self, preprocessing: Preprocessing, sig_shape: tuple[int, int]) -> None:
+    def __init__(
+        self, preprocessing: Preprocessing, sig_shape: tuple[int, int], bad_pixels: NDArray[np.bool_] | None = None
+    ) -> None:
         self.preprocessing = preprocessing
         self.sig_shape = sig_shape
         self.input_shape = preprocessing.input_shape
@@ -53,6 +58,8 @@ class Preprocessor:
                 f"patterns of {sig_shape[0]}×{sig_shape[1]} are too small for an engine that takes "
                 f"{out_side}×{out_side}: expected at least {-(-out_side // 2)} pixels a side"
             )
+        self.bad_pixels = np.zeros(sig_shape, bool) if bad_pixels is None else bad_pixels
+        self._filling = PixelFilling(self.bad_pixels) if self.bad_pixels.any() else None
         top, left = ((size - side) // 2 for size in sig_shape)
         self._crop = (slice(None), slice(top, top + side), slice(left, left + side))
         whole = side % out_side == 0 and side // out_side <= 255  # the kernel sums in 32 bits
@@ -71,7 +78,7 @@ class Preprocessor:
         out
             (n, H, W) float32.
         """
-        for pattern, binned in zip(patterns[self._crop], out, strict=True):
+        for pattern, binned in zip(self._fill(patterns)[self._crop], out, strict=True):
             if self._factor:
                 bin_whole(pattern, self._factor, binned)
             else:
@@ -88,7 +95,8 @@ class Preprocessor:
         if image.shape != self.sig_shape:
             raise ScanError(f"a background must have the detector's shape {self.sig_shape}; got {image.shape}")
         out = np.empty(self.input_shape, np.float32)
-        cropped = np.ascontiguousarray(image[self._crop[1:]], np.float32)
+        filled = self._fill(np.asarray(image, np.float32)[None])
+        cropped = np.ascontiguousarray(filled[self._crop][0])
         bin_area(cropped, self._first, self._weights, self._first, self._weights, out)
         return out
 
@@ -110,7 +118,7 @@ class Preprocessor:
         flags
             (n,) bool: True for patterns without information, whose output is 0.
         """
-        cropped = patterns[self._crop]
+        cropped = self._fill(patterns)[self._crop]
         if self._factor:
             prepare_whole(cropped, self._factor, background, self._keep, out, ranges, flags)
         else:
@@ -122,6 +130,9 @@ class Preprocessor:
     ) -> None:
         """Do the rest of `prepare` on patterns that `bin` made; arguments as there."""
         rescale_patterns(binned, background, self._keep, out, ranges, flags)
+
+    def _fill(self, patterns: PixelsT) -> PixelsT:
+        return patterns if self._filling is None else self._filling.fill(patterns)
 
     def find_blank(self, binned: Float32) -> NDArray[np.bool_]:
         """Find patterns without information: constant inside the mask, as those of a blanked or saturated camera are.

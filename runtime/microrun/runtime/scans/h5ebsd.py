@@ -86,7 +86,8 @@ def count_stored(path: Path, name: str, sig_shape: tuple[int, int]) -> int:
     """
     with h5py.File(path, "r") as file:
         sets = [item for item in file[f"{name}/EBSD/Data"].values() if isinstance(item, h5py.Dataset)]
-        return min(item.size // math.prod(sig_shape) for item in sets if item.ndim > 2 and item.shape[-2:] == sig_shape)
+        patterns = [item for item in sets if item.ndim > 2 and item.shape[-2:] == sig_shape]
+        return min(int(item.size) // math.prod(sig_shape) for item in patterns)
 
 
 def _are_one(path: Path, names: list[str]) -> bool:
@@ -102,7 +103,7 @@ def _excerpt(scan: h5py.Group) -> dict[str, tuple[tuple[int, ...], bytes]]:
 
     def take(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset) and item.ndim:
-            places = np.unique(np.linspace(0, len(item) - 1, PLACES).astype(np.int64)) if len(item) else []
+            places = np.unique(np.linspace(0, len(item) - 1, PLACES).astype(np.int64)).tolist() if len(item) else []
             found[name] = (item.shape, b"".join(np.asarray(item[place]).tobytes() for place in places))
 
     for part in ("Header", "Data"):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float32, Raw
 from microrun.runtime.errors import ScanError
 from microrun.runtime.patterns.background import mean_background
+from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.informative import say_left_out
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.progress import Job, Progress
@@ -239,7 +240,7 @@ def _prepare(
     scan: IndexedSource, numbers: NDArray[np.int64], preprocessing: Preprocessing
 ) -> Iterator[tuple[int, Float32, NDArray[np.bool_]]]:
     """Prepare a scan's patterns: yield the first's place, some patterns, and which are without information."""
-    preprocessor = Preprocessor(preprocessing, scan.scan.sig_shape)
+    preprocessor = preprocessor_for(scan, preprocessing)
     background = mean_background(scan, preprocessor)
     raw = np.empty((_CHUNK, *scan.scan.sig_shape), scan.scan.dtype)
     prepared = np.empty((_CHUNK, *preprocessor.input_shape), np.float32)
