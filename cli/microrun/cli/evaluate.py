@@ -13,6 +13,7 @@ from microrun.cli import console
 from microrun.cli.pattern_centre import (
     BackgroundOption,
     CentreOption,
+    ElevationOption,
     GeometryRequest,
     PhaseOption,
     TiltOption,
@@ -52,8 +53,9 @@ def evaluate(
     patterns: Annotated[int, typer.Option(min=1, help="Patterns to judge, evenly spaced over the scan.")] = 2000,
     background: BackgroundOption = "auto",
     pc: CentreOption = None,
-    phase: PhaseOption = "fcc",
-    tilt: TiltOption = 70.0,
+    phase: PhaseOption = None,
+    tilt: TiltOption = None,
+    elevation: ElevationOption = None,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
     scan_name: ScanNameOption = None,
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
@@ -69,7 +71,7 @@ def evaluate(
     encoders = [encoder for encoder, _ in pairs]
     check_alike(encoders)
     spec = encoders[0].spec
-    geometry = find_geometry(source, background, GeometryRequest(pc, phase, tilt))
+    geometry = find_geometry(source, background, GeometryRequest(pc, phase, tilt, elevation))
     indexer = Indexer(geometry, source.scan.sig_shape, spec.preprocessing.input_shape)
     out.mkdir(parents=True, exist_ok=True)  # before an hour of indexing, not after
     request = JudgeRequest(source, background, patterns, _true_rotations(source))
@@ -79,7 +81,7 @@ def evaluate(
         for name, (encoder, decoder) in zip(name_engines(encoders), pairs, strict=True):
             row, reconstructed[name] = console.watch(judge_model(judged, encoder, decoder, indexer), bar)
             rows.append(replace(row, name=name))
-    about: dict[str, object] = {"scan": scan.name, "phase": phase, "pattern_centre": list(geometry.pattern_centre)}
+    about: dict[str, object] = {"scan": scan.name, **geometry.to_dict()}
     _write_results(out, scan.stem, rows, judged, reconstructed, about)
 
 

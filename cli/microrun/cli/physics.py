@@ -14,7 +14,9 @@ from microrun.cli.maps import name_picture
 from microrun.cli.pattern_centre import (
     BackgroundOption,
     CentreOption,
+    ElevationOption,
     GeometryRequest,
+    PhaseOption,
     TiltOption,
     find_geometry,
 )
@@ -22,7 +24,7 @@ from microrun.cli.scan_name import ScanNameOption
 from microrun.runtime.errors import LatentsError, OutputError
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.maps.conventional import PhysicsMaps, map_orientations, map_patterns
-from microrun.runtime.maps.indexing import Indexer, check_phase
+from microrun.runtime.maps.indexing import Geometry, Indexer, check_phase
 from microrun.runtime.maps.orientation_file import load_orientations
 from microrun.runtime.maps.orientations import OrientedMap, point_group
 from microrun.runtime.maps.store import write_physics
@@ -42,8 +44,9 @@ def physics(
     latents: Annotated[Path | None, typer.Option(help="A latents file of the scan, drawn beside.")] = None,
     background: BackgroundOption = "auto",
     pc: CentreOption = None,
-    phase: Annotated[str | None, typer.Option(help="Crystal structure to index: fcc, bcc or diamond.")] = None,
-    tilt: TiltOption = 70.0,
+    phase: PhaseOption = None,
+    tilt: TiltOption = None,
+    elevation: ElevationOption = None,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
     scan_name: ScanNameOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder of picture and data; by default that of the scan.")] = None,
@@ -64,11 +67,12 @@ def physics(
     if latents:
         _check_shape(latents, source)
     known = _load_known(orientations, source, phase) if orientations else None
-    request = GeometryRequest(pc, phase or "fcc", tilt) if index and not known else None
-    maps = _map_scan(source, known, background, request)
+    request = GeometryRequest(pc, phase, tilt, elevation)
+    geometry = find_geometry(source, background, request) if index and not known else None
+    maps = _map_scan(source, known, background, geometry)
     with open_latents(latents) if latents else contextlib.nullcontext() as opened:
         figure = draw_physics(source.scan, maps, opened)
-    write_physics(store, source.scan, maps)
+    write_physics(store, source.scan, maps, _describe(orientations, known, geometry))
     save_figure(figure, picture)
     console.out.print(f"wrote {picture}\nwrote {store}")
 
@@ -93,21 +97,24 @@ def _load_known(path: Path, source: ScanFile, phase: str | None) -> OrientedMap:
     return known
 
 
-def _map_scan(
-    source: ScanFile, known: OrientedMap | None, background: str, request: GeometryRequest | None
-) -> PhysicsMaps:
+def _describe(path: Path | None, known: OrientedMap | None, geometry: Geometry | None) -> dict[str, object]:
+    """What the maps were made with."""
+    if path and known:
+        symmetries = {str(number): symmetry for number, symmetry in known.symmetries.items()}
+        return {"orientations": {"file": path.name, "symmetries": symmetries}}
+    return {"geometry": geometry.to_dict()} if geometry else {}
+
+
+def _map_scan(source: ScanFile, known: OrientedMap | None, background: str, geometry: Geometry | None) -> PhysicsMaps:
     """Maps of the patterns; and of orientations that are known, or else that are indexed here where asked."""
-    indexer = None
-    if request:
-        geometry = find_geometry(source, background, request)
-        indexer = Indexer(geometry, source.scan.sig_shape, Preprocessing().input_shape)
+    indexer = Indexer(geometry, source.scan.sig_shape, Preprocessing().input_shape) if geometry else None
     with console.progress_bar("indexing" if indexer else "reading") as bar:
         maps = console.watch(map_patterns(source, background, indexer), bar)
     if known:
         return map_orientations(maps, known, source.scan)
-    if request and maps.grains is not None:
+    if geometry and maps.grains is not None:
         indexed = np.count_nonzero(maps.grains >= 0)
         console.out.print(f"indexed    {indexed / source.scan.total:.1%} of the patterns")
         if not indexed:
-            console.warning_line(f"nothing can be indexed as {request.phase}; check --phase, --pc and --tilt")
+            console.warning_line(f"nothing can be indexed as {geometry.phase}; check --phase, --pc and --tilt")
     return maps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from microrun.runtime.maps.indexing import (
     crop_centre,
     fit_pattern_centre,
     index_all,
-    stated_centre,
     uncrop_centre,
 )
 from microrun.runtime.maps.orientations import misorientation_angles
@@ -73,12 +71,6 @@ def test_the_cropped_square_sees_the_same_pattern(shape: tuple[int, int]) -> Non
 @given(st.tuples(*[st.floats(-1, 2)] * 2, st.floats(0.1, 5)), st.tuples(st.integers(60, 2000), st.integers(60, 2000)))
 def test_cropping_a_centre_can_be_undone(centre: tuple[float, float, float], shape: tuple[int, int]) -> None:
     assert uncrop_centre(crop_centre(centre, shape), shape) == pytest.approx(centre, abs=1e-9)
-
-
-def test_the_companion_file_states_the_centre(tmp_path: Path) -> None:
-    assert stated_centre(tmp_path / "scan.up2") is None
-    (tmp_path / "scan.ang").write_text("# x-star 0.42\n# y-star 0.79\n# z-star 0.5\n")
-    assert stated_centre(tmp_path / "scan.up2") == CENTRE
 
 
 # --- phases

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from microrun.runtime.errors import ScanError
-from microrun.runtime.scans.ang import AngGrid, read_ang_grid, read_ang_pattern_centre
+from microrun.runtime.scans.ang import AngGrid, read_ang_grid, read_ang_header
 
 TEXT = """\
 # HEADER: Start
@@ -105,7 +105,7 @@ CENTRE = "# x-star                0.413900\n# y-star                0.729100\n# 
 )
 def test_a_pattern_centre_is_read(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.ang").write_bytes(text.encode("latin-1"))
-    assert read_ang_pattern_centre(tmp_path / "a.ang") == (0.4139, 0.7291, 0.4862)
+    assert read_ang_header(tmp_path / "a.ang").pattern_centre == (0.4139, 0.7291, 0.4862)
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,4 @@ def test_a_pattern_centre_is_read(tmp_path: Path, text: str) -> None:
 )
 def test_no_pattern_centre_is_stated(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.ang").write_text(text)
-    assert read_ang_pattern_centre(tmp_path / "a.ang") is None
-
-
-def test_no_file_is_no_pattern_centre(tmp_path: Path) -> None:
-    assert read_ang_pattern_centre(tmp_path / "a.ang") is None
-    assert read_ang_pattern_centre(tmp_path) is None
+    assert read_ang_header(tmp_path / "a.ang").pattern_centre is None

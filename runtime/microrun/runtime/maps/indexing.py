@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from microrun.kernels.compiling import kept_cache
 from microrun.runtime.array_types import Float32, Float64
 from microrun.runtime.errors import ScanError
 from microrun.runtime.progress import Job, Progress
-from microrun.runtime.scans.ang import find_companion, read_ang_pattern_centre
 
 # Space group, and families of planes with strong bands. Hough indexing uses angles only, so that in cubic
 # crystals the lattice parameter is of no matter.
@@ -58,12 +57,18 @@ class Geometry:
     phase
         One of `PHASES`.
     sample_tilt, camera_tilt
-        In degrees.
+        In degrees; that of the camera is EDAX's camera elevation.
+    camera_azimuth, camera_twist
+        In degrees, about the detector's vertical and its normal, as kikuchipy's EBSDDetector counts them.
+    working_distance_mm
+        In mm, None where it is not known; nothing is computed with it.
+    sources
+        Where the others come from, by their names, for people; geometries that differ in these only are equal.
 
     Raises
     ------
     ScanError
-        If the phase is another.
+        If the phase is another, or an angle is not between −90° and 90°.
 
     Examples
     --------
@@ -76,9 +81,20 @@ class Geometry:
     phase: str = "fcc"
     sample_tilt: float = 70.0
     camera_tilt: float = 0.0
+    camera_azimuth: float = 0.0
+    camera_twist: float = 0.0
+    working_distance_mm: float | None = None
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         check_phase(self.phase)
+        for name in ("sample_tilt", "camera_tilt", "camera_azimuth", "camera_twist"):
+            if not abs(getattr(self, name)) <= 90:
+                raise ScanError(f"{name.replace('_', ' ')} must be between −90° and 90°; got {getattr(self, name):g}°")
+
+    def to_dict(self) -> dict[str, object]:
+        """All of it as JSON can hold it, with the convention of the pattern centre."""
+        return {**dataclasses.asdict(self), "convention": "edax", "sources": dict(self.sources)}
 
 
 @dataclass(frozen=True)
@@ -144,12 +160,12 @@ class Indexer:
         self.geometry, self.input_shape = geometry, input_shape
         group, planes = PHASES[geometry.phase]
         self._phases = PhaseList(Phase(geometry.phase, space_group=group))
-        detector = EBSDDetector(
-            input_shape,
-            pc=crop_centre(geometry.pattern_centre, sig_shape),
-            sample_tilt=geometry.sample_tilt,
-            tilt=geometry.camera_tilt,
-        )
+        centre = crop_centre(geometry.pattern_centre, sig_shape)
+        angles = {"sample_tilt": geometry.sample_tilt, "tilt": geometry.camera_tilt}
+        detector = EBSDDetector(input_shape, pc=centre, **angles)
+        turned = EBSDDetector(azimuthal=geometry.camera_azimuth, twist=geometry.camera_twist, **angles)
+        # PyEBSDIndex knows tilts only. What it finds in the detector's frame stays true, however that is turned.
+        self._turn = ~detector.sample_to_detector * turned.sample_to_detector
         with _silence():
             self._indexer: Any = detector.get_indexer(self._phases, [planes])
 
@@ -173,7 +189,8 @@ class Indexer:
         values = (np.where(there, found.prop["fit"], 180.0), found.prop["cm"], found.prop["pq"])
         fit, confidence, quality = (np.asarray(value, np.float64) for value in values)
         bands = np.where(there, found.prop["nmatch"], 0).astype(np.int64)
-        rotations = found.rotations.data.reshape(-1, 4)
+        rotations = (found.rotations * self._turn).data.reshape(-1, 4)
+        rotations[~there.reshape(-1)] = (1, 0, 0, 0)
         return Orientations(rotations, fit, confidence, quality, bands, self.geometry.phase)
 
 
@@ -241,17 +258,6 @@ def fit_pattern_centre(patterns: Float32, geometry: Geometry, sig_shape: tuple[i
             x, y, z = map(float, detector.pc_flattened.reshape(-1, 3)[0])
             start = (x, y, z)
     return uncrop_centre(start, sig_shape)
-
-
-def stated_centre(scan: Path) -> tuple[float, float, float] | None:
-    """Pattern centre that the scan's companion .ang file states, in EDAX's convention; None if there is none.
-
-    Parameters
-    ----------
-    scan
-        The scan's file; the companion has its name, and ends in .ang.
-    """
-    return read_ang_pattern_centre(find_companion(scan))
 
 
 def crop_centre(centre: tuple[float, float, float], sig_shape: tuple[int, int]) -> tuple[float, float, float]:

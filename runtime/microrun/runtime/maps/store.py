@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -17,7 +18,7 @@ from microrun.runtime.scans.scan import Scan
 FORMAT = "microrun physics 1"
 
 
-def write_physics(path: Path, scan: Scan, maps: PhysicsMaps) -> None:
+def write_physics(path: Path, scan: Scan, maps: PhysicsMaps, about: Mapping[str, object] | None = None) -> None:
     """Write all maps that there are, by their names, beside and renamed.
 
     Parameters
@@ -28,6 +29,8 @@ def write_physics(path: Path, scan: Scan, maps: PhysicsMaps) -> None:
         Geometry, kept as an attribute in JSON.
     maps
         Those that are None are left out.
+    about
+        What they were made with, such as the geometry; each is kept as an attribute in JSON.
 
     Raises
     ------
@@ -38,6 +41,7 @@ def write_physics(path: Path, scan: Scan, maps: PhysicsMaps) -> None:
         check_room(beside, sum(image.nbytes for image in vars(maps).values() if image is not None))
         with h5py.File(beside, "w") as file:
             file.attrs.update(format=FORMAT, scan=json.dumps(dataclasses.asdict(scan)))
+            file.attrs.update({name: json.dumps(value) for name, value in (about or {}).items()})
             for name, image in vars(maps).items():
                 if image is not None:
                     file.create_dataset(name, data=image)

@@ -177,20 +177,6 @@ def read_ang_grid(path: Path) -> AngGrid | None:
     return AngGrid((rows, max(odd, even)), steps, "hexagonal", odd == even, first_shifted)
 
 
-def read_ang_pattern_centre(path: Path) -> tuple[float, float, float] | None:
-    """Read the pattern centre (x*, y*, z*) that an .ang file states.
-
-    Returns
-    -------
-    tuple of float, or None
-        None if there is no such file, or it states none.
-    """
-    try:
-        return read_ang_header(path).pattern_centre
-    except OSError:
-        return None
-
-
 def find_shifted_rows(path: Path, lengths: tuple[int, int], starts: tuple[float, float] | None, step_x: float) -> bool:
     """Whether the first row of a hexagonal grid is one of those half a step to the right, rather than the second.
 

@@ -16,6 +16,7 @@ from microrun.runtime.scans.h5ebsd import choose_scan, count_stored
 from microrun.runtime.scans.said import said_as_ours
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.source import FinishedSource
+from microrun.runtime.scans.stated import state_signal
 from microrun.runtime.scans.up2 import ScanWarning
 
 _IMAGE = "an image"
@@ -42,6 +43,11 @@ class KikuchipySource(FinishedSource):
     scan_name
         Which scan of a file that holds several.
 
+    Attributes
+    ----------
+    stated : StatedGeometry
+        What the file says of where the patterns come from.
+
     Raises
     ------
     ScanError
@@ -66,6 +72,7 @@ class KikuchipySource(FinishedSource):
         _check_kind(self.path)
         name = choose_scan(self.path, scan_name)
         signal = _load(self.path, name)
+        self.stated = state_signal(signal, self.path.name)
         sig_shape = signal.data.shape[-2:]
         self._patterns = signal.data.reshape(-1, *sig_shape)
         nav_shape = grid or (1, 1, *signal.data.shape[:-2])[-2:]

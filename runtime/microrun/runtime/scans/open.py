@@ -10,6 +10,7 @@ import numpy as np
 from microrun.runtime.errors import ScanError
 from microrun.runtime.scans.following_source import FollowingSource
 from microrun.runtime.scans.kikuchipy_source import KikuchipySource
+from microrun.runtime.scans.stated import StatedGeometry, state_beside
 from microrun.runtime.scans.up2 import PIXEL_TYPES
 from microrun.runtime.scans.up_source import FileSource
 
@@ -23,6 +24,23 @@ def fingerprint(source: ScanFile) -> str:
         raise ScanError(f"{source.path}: no pattern arrived within {source.idle_timeout_s:g} s")
     source.read_patterns(np.zeros(1, np.int64), first)
     return hashlib.sha256(first.tobytes()).hexdigest()
+
+
+def state_geometry(source: ScanFile) -> list[StatedGeometry]:
+    """What files state of where a scan's patterns come from: its own first, then those beside it.
+
+    Parameters
+    ----------
+    source
+        The scan.
+
+    Raises
+    ------
+    ScanError
+        If a truth beside it is damaged.
+    """
+    own = [source.stated] if isinstance(source, KikuchipySource) else []
+    return [*own, *state_beside(source.path)]
 
 
 def open_scan(
