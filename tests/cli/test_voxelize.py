@@ -21,7 +21,15 @@ def test_a_part_becomes_a_mask(microrun: Microrun, box: Path, tmp_path: Path) ->
     out = tmp_path / "mask.npy"
     ran = microrun("voxelize", box, "--size", 20, "--out", out)
     assert (ran.code, ran.err) == (0, "")
-    for said in ("5 × 10 × 20 (z, y, x)", "each 0.2 wide", "1,000, 100.0% of the box", "0 of 350", f"wrote {out}"):
+    for said in (
+        "5 × 10 × 20 (z, y, x)",
+        "each 0.2 wide",
+        "1,000, 100.0% of the box",
+        "8, the mesh's 8, in the file's units",
+        "1, of them 0 cavities, in 1 pieces",
+        "0 of 350",
+        f"wrote {out}",
+    ):
         assert said in ran.said
     mask = np.load(out)
     assert (mask.dtype, mask.shape) == (np.bool_, (5, 10, 20))
@@ -43,6 +51,27 @@ def test_an_open_part_is_warned_of(microrun: Microrun, tmp_path: Path) -> None:
     assert "the mesh is open" in " ".join(ran.err.split())
     assert "two of three" in " ".join(ran.err.split())
     assert "odd rays 0 of" not in ran.said
+
+
+def test_bodies_that_overlap_and_walls_that_crumble_are_said(microrun: Microrun, tmp_path: Path) -> None:
+    path, out = tmp_path / "part.stl", tmp_path / "mask.npy"
+    one = trimesh.creation.box(bounds=((0, 0, 0), (20, 20, 20)))
+    (one + one.copy().apply_translation((10, 10, 10))).export(path)
+    ran = microrun("voxelize", path, "--size", 30, "--out", out)
+    assert ran.code == 0
+    assert "warning:" in ran.err and "1,000 voxels lie in more than one body" in ran.err
+    assert "15,000, 55.6% of the box" in ran.said and "2, of them 0 cavities, in 1 pieces" in ran.said
+    turn = trimesh.transformations.rotation_matrix(0.7, (1, 2, 3))
+    trimesh.creation.annulus(9.6, 10, 40).apply_transform(turn).export(path)
+    ran = microrun("voxelize", path, "--size", 40, "--out", out, "--overwrite")
+    assert "pieces" in ran.err and "take a larger --size, such as 80" in ran.err
+
+
+def test_a_plate_has_the_layers_that_its_thickness_has(microrun: Microrun, tmp_path: Path) -> None:
+    trimesh.creation.box((20, 20, 1.02)).export(tmp_path / "plate.stl")
+    ran = microrun("voxelize", tmp_path / "plate.stl", "--size", 100, "--out", tmp_path / "mask.npy")
+    assert (ran.code, ran.err) == (0, "")
+    assert "5 × 100 × 100" in ran.said and "400, the mesh's 408" in ran.said
 
 
 def test_parts_that_cannot_be_used(microrun: Microrun, box: Path, tmp_path: Path) -> None:

@@ -34,10 +34,10 @@ def sides_of_tetrahedron(corners: NDArray[np.int64], points: NDArray[np.int64]) 
     return found
 
 
-def voxel_centres(triangles: Float, shape: tuple[int, ...]) -> Float:
+def voxel_centres(triangles: Float, shape: tuple[int, ...], edge: float | None = None) -> Float:
     """Centres of a grid of cubes, (voxels, 3) as z, y, x, centred on the part and as large along its longest side."""
     low, high = triangles.min(axis=(0, 1)), triangles.max(axis=(0, 1))
-    edge = (high - low).max() / max(shape)
+    edge = edge or (high - low).max() / max(shape)
     start = (low + high) / 2 - np.array(shape) * edge / 2
     return start + (np.indices(shape).reshape(3, -1).T + 0.5) * edge
 

@@ -22,8 +22,8 @@ def voxelize(
 ) -> None:
     """Turn the surface of a part into a mask of cubic voxels, to grow grains in its shape.
 
-    A voxel is inside if at least two of three rays through its centre say so, which closes small holes. Faces may be
-    turned to either side.
+    A voxel is inside if at least two of three rays through its centre say so, which closes small holes. Bodies that
+    overlap become one. A body inside another is a cavity if its faces point inward. What is guessed is said.
     """
     if out.suffix.lower() != ".npy":
         raise OutputError(f"{out}: a mask is written as .npy")
@@ -32,10 +32,8 @@ def voxelize(
     made = load_part(part, size)
     with written_beside(out) as beside, beside.open("wb") as file:
         np.save(file, made.filled)
-    if made.odd_rays:
-        console.warning_line(
-            f"{part}: the mesh is open or crosses itself; where rays disagree, voxels follow two of three"
-        )
+    for said in made.remarks:
+        console.warning_line(f"{part}: {said}")
     depth, rows, cols = made.filled.shape
     filled = int(made.filled.sum())
     console.print_table(
@@ -43,6 +41,8 @@ def voxelize(
         {
             "voxels": f"{depth} × {rows} × {cols} (z, y, x), each {made.voxel_edge:.4g} wide in the file's units",
             "filled": f"{filled:,}, {filled / made.filled.size:.1%} of the box",
+            "volume": f"{made.volume:.6g}, the mesh's {made.mesh_volume:.6g}, in the file's units cubed",
+            "bodies": f"{made.bodies.total:,}, of them {made.bodies.cavities:,} cavities, in {made.pieces:,} pieces",
             "odd rays": f"{made.odd_rays:,} of {made.rays:,}",
         },
     )

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from microrun.cli.bench.measurement import Measuring, Table
 from microrun.cli.bench.timing import seconds_of
 from microrun.runtime.progress import Progress
-from microrun.runtime.volumes.parts import read_triangles, voxelize_triangles
+from microrun.runtime.volumes.parts import voxelize_triangles
+from microrun.runtime.volumes.stl import read_stl
 
 SPHERE_BANDS = 158  # 49,612 faces
 AIM = "(≥ 3)"  # how often faster than the peers we aim to be
@@ -25,7 +26,7 @@ Triangles = NDArray[np.float64]
 
 def load_part(stl: Path | None) -> tuple[str, Triangles]:
     """Read a part, or make a sphere; returns its name and triangles. VolumeError if the file holds none."""
-    return ("sphere", make_sphere(SPHERE_BANDS)) if stl is None else (stl.name, read_triangles(stl))
+    return ("sphere", make_sphere(SPHERE_BANDS)) if stl is None else (stl.name, read_stl(stl).triangles)
 
 
 def make_sphere(bands: int) -> Triangles:

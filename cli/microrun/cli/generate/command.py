@@ -120,8 +120,8 @@ def _load_stl(stl: Path, part: Path | None, size: str) -> Mask:
     if not size.isdecimal():
         raise VolumeError(f"--size is the longest side of the part in voxels, one number; got {size!r}")
     loaded = load_part(stl, int(size))
-    if loaded.odd_rays:
-        console.warning_line(f"{stl}: the mesh is open or crosses itself; see `microrun voxelize`")
+    for said in loaded.remarks:
+        console.warning_line(f"{stl}: {said}")
     return loaded.filled
 
 
