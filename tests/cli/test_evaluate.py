@@ -123,4 +123,6 @@ def test_a_scan_of_noise_cannot_be_judged_on(microrun: Microrun, engine: Path, t
     flat = np.full((4, 120, 120), 9, np.uint16)
     scan = write_up(tmp_path / "flat.up2", flat, Header(sig_shape=(120, 120), nav_shape=(2, 2)))
     ran = microrun("evaluate", scan, "--engine", engine, "--pc", "0.5,0.7,0.6", "--out", tmp_path / "out")
-    check_refused(ran, "nothing to judge")
+    warned, refused = ran.err.splitlines()
+    assert "4 of 4 patterns carry no information" in warned
+    check_refused(ran._replace(err=refused), "nothing to judge")

@@ -94,7 +94,7 @@ def _look(source: IndexedSource, preprocessor: Preprocessor, count: int) -> Iter
 
 
 def say_left_out(source: object, blank: int, total: int, purpose: str) -> None:
-    """Warn that patterns without information were left out, if any were; where all were, what follows says so.
+    """Warn that patterns without information were left out, if any were.
 
     Parameters
     ----------
@@ -108,9 +108,9 @@ def say_left_out(source: object, blank: int, total: int, purpose: str) -> None:
     Warns
     -----
     ScanWarning
-        If any were, but not all.
+        If any were.
     """
-    if 0 < blank < total:
+    if blank:
         name = getattr(source, "path", "the scan")
         carry = "carries" if blank == 1 else "carry"
         text = f"{name}: {blank:,} of {total:,} patterns {carry} no information; left out of {purpose}"
