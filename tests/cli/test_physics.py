@@ -121,6 +121,19 @@ def test_what_has_no_conventional_maps(microrun: Microrun, scan: Path, tmp_path:
     check_refused(microrun("physics", scan, "--no-index", "--out", tmp_path / "maps.png"), "maps.png", code=1)
 
 
+def test_latents_of_another_scan_of_the_same_size_are_refused(microrun: Microrun, scan: Path, tmp_path: Path) -> None:
+    engine, latents = write_encoder(tmp_path / "encoder.onnx"), tmp_path / "other.latents.h5"
+    content = bytearray(scan.read_bytes())
+    half = 42 + (len(content) - 42) // 2
+    content[half : half + 4000] = bytes(range(200)) * 20  # one of its patterns is another
+    other = tmp_path / "other.up2"
+    other.write_bytes(content)
+    assert microrun("encode", other, "--engine", engine, "--out", latents, "--background", "none").code == 0
+    said = "is of another scan than"
+    check_refused(microrun("physics", scan, "--no-index", "--latents", latents), said)
+    assert microrun("physics", other, "--no-index", "--latents", latents).code == 0
+
+
 def test_a_library_that_is_missing(microrun: Microrun, scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "pyebsdindex"]:
         monkeypatch.delitem(sys.modules, name)

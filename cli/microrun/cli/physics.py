@@ -21,8 +21,9 @@ from microrun.cli.pattern_centre import (
     find_geometry,
 )
 from microrun.cli.scan_name import ScanNameOption
-from microrun.runtime.errors import LatentsError, OutputError
+from microrun.runtime.errors import OutputError
 from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.latents.same_scan import check_same_scan
 from microrun.runtime.maps.conventional import PhysicsMaps, map_orientations, map_patterns
 from microrun.runtime.maps.indexing import Geometry, Indexer, check_phase
 from microrun.runtime.maps.orientation_file import load_orientations
@@ -65,7 +66,8 @@ def physics(
     if phase:
         check_phase(phase)
     if latents:
-        _check_shape(latents, source)
+        with open_latents(latents) as opened:
+            check_same_scan(opened, source)
     known = _load_known(orientations, source, phase) if orientations else None
     request = GeometryRequest(pc, phase, tilt, elevation)
     geometry = find_geometry(source, background, request) if index and not known else None
@@ -75,15 +77,6 @@ def physics(
     write_physics(store, source.scan, maps, _describe(orientations, known, geometry))
     save_figure(figure, picture)
     console.out.print(f"wrote {picture}\nwrote {store}")
-
-
-def _check_shape(latents: Path, source: ScanFile) -> None:
-    with open_latents(latents) as opened:
-        found, wanted = opened.origin.scan.nav_shape, source.scan.nav_shape
-    if found != wanted:
-        raise LatentsError(
-            f"{latents}: is of a map of {found[0]}×{found[1]}; {source.path} has {wanted[0]}×{wanted[1]}"
-        )
 
 
 def _load_known(path: Path, source: ScanFile, phase: str | None) -> OrientedMap:
