@@ -65,6 +65,23 @@ def test_a_followed_run_that_ended_early_is_resumed(
     assert_same(out, whole)
 
 
+@pytest.mark.parametrize(("blank", "held"), [(range(58), 100), (range(40), 70), (range(5, 60), 64), (range(0), 100)])
+def test_a_running_mean_that_was_not_known_yet_is_made_anew(
+    tmp_path: Path, patterns: NDArray[Any], blank: range, held: int
+) -> None:
+    """It is that of the first whole blocks with 32 patterns that carry information."""
+    dark = patterns.copy()
+    dark[blank] = 0
+    whole = write_up(tmp_path / "whole.up2", dark, HEADER)
+    growing, out = write_up(tmp_path / "growing.up2", dark[:held], HEADER), tmp_path / "out.h5"
+    request = EncodeRequest(growing, out, follow=True, idle_timeout_s=0.1)
+    assert run(request, engine()).done == held
+    write_up(growing, dark, HEADER)
+    run(dataclasses.replace(request, resume=True), engine())
+    run(EncodeRequest(whole, tmp_path / "whole.h5", background="running"), engine())
+    assert_same(out, tmp_path / "whole.h5")
+
+
 def test_a_run_that_is_left_keeps_its_running_background(scan: Path, tmp_path: Path) -> None:
     whole = tmp_path / "whole.h5"
     run(EncodeRequest(scan, whole, background="running"), engine())

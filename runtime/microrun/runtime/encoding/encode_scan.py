@@ -22,7 +22,7 @@ from microrun.runtime.latents.probes import hash_pattern, probe_numbers
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.same_scan import check_same_scan
 from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter
-from microrun.runtime.patterns.background import BLOCK, load_background, mean_background
+from microrun.runtime.patterns.background import BLOCK, LEAST, load_background, mean_background
 from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.following_source import FollowingSource, FullRowsError
@@ -287,9 +287,11 @@ def _make_background(request: EncodeRequest, kind: Background, source: ScanFile,
 
 def _open_stream(source: ScanFile, engine: Engine, preprocessor: Preprocessor, writer: LatentsWriter) -> EncodeStream:
     """Encode what the latents file lacks."""
-    start = writer.done
-    source.revisit(writer.flagged)
+    start, blank = writer.done, writer.flagged
+    source.revisit(blank)
     if writer.origin.background == "running":  # the mean needs all patterns; the first block its own, complete
-        return encode_prepared(source, engine, preprocessor, "running", start if start >= BLOCK else 0)
+        whole = start - start % BLOCK
+        known = whole - np.count_nonzero(blank < whole) >= LEAST
+        return encode_prepared(source, engine, preprocessor, "running", start if known else 0)
     source.seek(start)
     return encode_prepared(source, engine, preprocessor, writer.background, start)
