@@ -114,6 +114,8 @@ def test_what_has_no_conventional_maps(microrun: Microrun, scan: Path, tmp_path:
         (["--no-index", "--latents", tmp_path / "none.h5"], "none.h5"),
         (["--no-index", "--background", tmp_path / "none.npy"], "none.npy"),
         (["--no-index", "--grid", "15"], "ROWSxCOLS"),
+        (["--no-index", "--tilt", "60"], "--tilt: no patterns are indexed here"),
+        (["--orientations", right, "--pc", "0.5,0.7,0.6", "--elevation", "5"], "--pc, --elevation: no patterns are"),
     ):
         check_refused(microrun("physics", scan, *options), said)
         assert names_in(tmp_path, "scan.physics*") == []

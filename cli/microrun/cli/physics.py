@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from microrun.cli.pattern_centre import (
     find_geometry,
 )
 from microrun.cli.scan_name import ScanNameOption
-from microrun.runtime.errors import OutputError
+from microrun.runtime.errors import MicrorunError, OutputError
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.same_scan import check_same_scan
 from microrun.runtime.maps.conventional import PhysicsMaps, map_orientations, map_patterns
@@ -65,6 +66,8 @@ def physics(
         raise OutputError(f"{store}: exists; replace it with --overwrite, or choose another --out")
     if phase:
         check_phase(phase)
+    if orientations or not index:
+        _refuse_geometry({"--pc": pc, "--tilt": tilt, "--elevation": elevation})
     if latents:
         with open_latents(latents) as opened:
             check_same_scan(opened, source)
@@ -77,6 +80,12 @@ def physics(
     write_physics(store, source.scan, maps, _describe(orientations, known, geometry))
     save_figure(figure, picture)
     console.out.print(f"wrote {picture}\nwrote {store}")
+
+
+def _refuse_geometry(given: Mapping[str, object]) -> None:
+    useless = ", ".join(name for name, value in given.items() if value is not None)
+    if useless:
+        raise MicrorunError(f"{useless}: no patterns are indexed here: geometry has no part in it; leave it out")
 
 
 def _load_known(path: Path, source: ScanFile, phase: str | None) -> OrientedMap:
