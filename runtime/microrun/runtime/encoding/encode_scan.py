@@ -99,8 +99,11 @@ class EncodeRun(Closing):
         The scan.
     """
 
-    def __init__(self, source: ScanFile, engine: Engine, preprocessor: Preprocessor, writer: LatentsWriter) -> None:
-        self.source = source
+    def __init__(
+        self, request: EncodeRequest, source: ScanFile, engine: Engine, preprocessor: Preprocessor,
+        writer: LatentsWriter,
+    ) -> None:  # fmt: skip
+        self._request, self.source = request, source
         self._engine, self._preprocessor, self._writer = engine, preprocessor, writer
         self._stream = _open_stream(source, engine, preprocessor, writer)
         self._records = self._encode()
@@ -133,7 +136,7 @@ class EncodeRun(Closing):
                 yield from self._encode_all()
             except FullRowsError as error:
                 warnings.warn(f"{error}: all are encoded again, in their right places", ScanWarning, stacklevel=3)
-                self._restart(FileSource(self.source.path))
+                self._restart(FileSource(self.source.path, self._request.grid, self._request.step_um))
                 yield from self._encode_all()
 
     def _encode_all(self) -> Generator[Statistics, None, None]:
@@ -199,7 +202,7 @@ def encode_scan(request: EncodeRequest, engine: Engine) -> EncodeRun:
     origin = _describe_origin(request, source, engine, preprocessor)
     writer = _open_writer(request, origin, source, preprocessor)
     try:
-        return EncodeRun(source, engine, preprocessor, writer)
+        return EncodeRun(request, source, engine, preprocessor, writer)
     except BaseException:
         writer.close()
         raise
