@@ -89,7 +89,7 @@ def test_a_model_is_fine_tuned_and_distilled(train: Microrun, first: Path, tmp_p
     tuned, spec = load_denoiser(out / "checkpoint.safetensors")
     before = load_denoiser(first)[0].state_dict()
     changed = {name.split(".")[0] for name, one in tuned.state_dict().items() if not torch.equal(one, before[name])}
-    assert changed == {"norm", "head"}
+    assert changed == {"norm", "head", "detail"}
     assert "fine-tuned from sections (sha256 " in spec.training.data
 
     check_refused(train("--resume", "--out", out), "learns from a model, which it needs again: give it with --from")

@@ -63,7 +63,7 @@ class BlockFolder:
         self._blank = np.zeros((BLOCK, BLOCK, BLOCK), dtype)
         saved = io.BytesIO()
         np.save(saved, self._blank)
-        self._file_bytes = saved.tell() + CHECK_BYTES
+        self._file_bytes = (saved.tell() + CHECK_BYTES, saved.tell())  # older versions wrote no checksum
         self._header = saved.getvalue()[: -self._blank.nbytes]
 
     @property
@@ -95,14 +95,14 @@ class BlockFolder:
         with os.scandir(self.path) as entries:
             for entry in entries:
                 number = _number_of(entry.name)
-                if number is not None and number < len(found) and entry.stat().st_size == self._file_bytes:
+                if number is not None and number < len(found) and entry.stat().st_size in self._file_bytes:
                     found[number] = True
         return found
 
     def has(self, number: int) -> bool:
         """Whether a block's file is there, whole."""
         path = self._file(number)
-        return path.exists() and path.stat().st_size == self._file_bytes
+        return path.exists() and path.stat().st_size in self._file_bytes
 
     def store(self, number: int, block: Float32) -> None:
         """Keep a finished block; any number of workers may do so at once.
@@ -144,9 +144,9 @@ class BlockFolder:
             saved = path.read_bytes()
         except OSError as error:
             raise VolumeError(f"{path}: cannot be read ({error}); delete it and run again") from None
-        if len(saved) != self._file_bytes or not saved.startswith(self._header):
+        if len(saved) not in self._file_bytes or not saved.startswith(self._header):
             raise VolumeError(f"{path}: is no block of this volume; delete it and run again")
-        if _checksum(saved[:-CHECK_BYTES]) != saved[-CHECK_BYTES:]:
+        if len(saved) == self._file_bytes[0] and _checksum(saved[:-CHECK_BYTES]) != saved[-CHECK_BYTES:]:
             raise VolumeError(f"{path}: is damaged, its checksum differs; delete it and run again")
         # Not np.load: `ast`, which parses the header there, fails now and then in several threads of Python 3.11.
         return np.frombuffer(saved, self.dtype, self._blank.size, len(self._header)).reshape(self._blank.shape)

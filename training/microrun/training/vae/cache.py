@@ -38,7 +38,9 @@ def open_cache(cache: Path, record: dict[str, Any]) -> tuple[NDArray[np.float16]
     """
     try:
         stored = json.loads(_record_beside(cache).read_text())
-        if stored["record"] != record or stored["format"] != _FORMAT:
+        # Format 1 is another only where patterns without information were part of the mean.
+        known = (_FORMAT,) if stored["without_information"] else (1, _FORMAT)
+        if stored["record"] != record or stored["format"] not in known:
             return None
         patterns = np.load(cache, mmap_mode="r", allow_pickle=False)
         informative = np.ones(len(patterns), bool)
