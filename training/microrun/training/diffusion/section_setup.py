@@ -17,6 +17,7 @@ from microrun.training.diffusion.start import Start
 from microrun.training.diffusion.unet_config import Embedding, UnetConfig, section_unet
 
 HELD_OUT_SHARE = 0.1  # of the cases, and at least one
+NEAR = 0.05  # of the span of powers or speeds, that round ends of a window may lie beyond it
 FINE_TUNING_RATE = 2e-4
 
 
@@ -119,4 +120,11 @@ def _kind(representation: str, network: Network = Network()) -> dict[str, Any]:
 
 
 def _window(values: Float64) -> tuple[float, float]:
-    return float(values.min()), float(values.max())
+    """Smallest to largest; or the round numbers just beyond: points spread over 100 to 200 W end a little inside."""
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return low, high
+    step = 10.0 ** np.floor(np.log10(high - low))
+    below, above = (round(float(edge * step), 12) for edge in (np.floor(low / step), np.ceil(high / step)))
+    near = NEAR * (high - low)
+    return below if low - below <= near else low, above if above - high <= near else high
