@@ -129,8 +129,7 @@ class Growth:
         return status.st_dev, status.st_ino
 
     def _holds_something(self, number: int) -> bool:
-        middle = max(self._bytes // 2 - PEEK_BYTES // 2, 0)
-        return any(self._read(number, middle, PEEK_BYTES)) or self._read(number).count(0) < self._bytes
+        return self._peek(number) or self._read(number).count(0) < self._bytes
 
     def _is_followed(self, number: int, count: int) -> bool:
         """Whether a later pattern holds something: the nearest and the last are looked at, and all others in turn."""
@@ -156,6 +155,7 @@ class Growth:
         return any(self._read(number, max(self._bytes - PEEK_BYTES, 0), PEEK_BYTES))
 
     def _peek(self, number: int) -> bool:
+        """Whether the middle of a pattern holds something: a quick look, which is enough for most."""
         return any(self._read(number, max(self._bytes // 2 - PEEK_BYTES // 2, 0), PEEK_BYTES))
 
     def _hash(self, number: int) -> bytes:
