@@ -60,19 +60,19 @@ def main() -> None:
         (
             "rescale_patterns 120",
             binned,
-            lambda: rescale_patterns(binned, background, weights, out, ranges, flags),
+            lambda: rescale_patterns(binned, background, weights, False, out, ranges, flags),
             lambda: numpy_rescale(binned, background, keep),
         ),
         (
             "prepare_whole 480 → 120",
             whole,
-            lambda: prepare_whole(whole, 4, background, weights, out, ranges, flags),
+            lambda: prepare_whole(whole, 4, background, weights, False, out, ranges, flags),
             lambda: numpy_rescale(numpy_bin(whole), background, keep),
         ),
         (
             "prepare_area 512 → 120",
             odd,
-            lambda: prepare_area(odd, *axis, *axis, background, weights, out, ranges, flags),
+            lambda: prepare_area(odd, *axis, *axis, background, weights, False, out, ranges, flags),
             lambda: numpy_rescale(numpy_area(odd, matrix), background, keep),
         ),
     ]

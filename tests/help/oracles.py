@@ -74,6 +74,16 @@ def rescale_pattern(binned: Image, background: Image, keep: NDArray[np.bool_]) -
     return Prepared(out, (low, high), False)
 
 
+def to_brightness(binned: Image, background: Image, keep: NDArray[np.bool_]) -> Float:
+    """A pattern divided by the s for which s·background is nearest to it inside the mask, if there is one."""
+    pattern = binned.astype(np.float64)
+    if not background[keep].any() or not pattern[keep] @ background[keep] > 0:
+        return pattern
+    (share,), *_ = np.linalg.lstsq(background[keep].astype(np.float64)[:, None], pattern[keep])
+    brought: Float = pattern / share
+    return brought
+
+
 def rescale_patterns(binned: Image, background: Image, keep: NDArray[np.bool_]) -> list[Prepared]:
     """`rescale_pattern` for each of (n, H, W)."""
     return [rescale_pattern(pattern, background, keep) for pattern in binned]

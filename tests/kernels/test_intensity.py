@@ -28,25 +28,30 @@ def buffers(count: int, shape: tuple[int, int]) -> Results:
     return out, np.full((count, 2), np.nan, np.float32), np.zeros(count, bool)
 
 
-def rescaled(binned: NDArray[Any], background: NDArray[Any] | None = None, keep: NDArray[Any] | None = None) -> Results:
+def rescaled(
+    binned: NDArray[Any],
+    background: NDArray[Any] | None = None,
+    keep: NDArray[Any] | None = None,
+    scaled: bool = False,
+) -> Results:
     shape = (binned.shape[1], binned.shape[2])
     background = np.zeros(shape, np.float32) if background is None else background
     keep = np.ones(shape, bool) if keep is None else keep
     results = buffers(len(binned), shape)
-    rescale_patterns(binned.astype(np.float32), background, keep.astype(np.float32), *results)
+    rescale_patterns(binned.astype(np.float32), background, keep.astype(np.float32), scaled, *results)
     return results
 
 
 def whole(patterns: NDArray[Any], factor: int, background: NDArray[Any], keep: NDArray[Any]) -> Results:
     results = buffers(len(patterns), background.shape)
-    prepare_whole(patterns, factor, background, keep.astype(np.float32), *results)
+    prepare_whole(patterns, factor, background, keep.astype(np.float32), False, *results)
     return results
 
 
 def area(patterns: NDArray[Any], background: NDArray[Any], keep: NDArray[Any]) -> Results:
     results = buffers(len(patterns), background.shape)
     rows, cols = (area_weights(size, side) for size, side in zip(patterns.shape[1:], background.shape, strict=True))
-    prepare_area(patterns, *rows, *cols, background, keep.astype(np.float32), *results)
+    prepare_area(patterns, *rows, *cols, background, keep.astype(np.float32), False, *results)
     return results
 
 
@@ -95,6 +100,48 @@ def test_gain_and_offset_do_not_matter(binned: NDArray[Any], keep: NDArray[Any],
     other = (binned * gain + offset).astype(np.float32)
     out, _, _ = rescaled(np.stack([binned, other]), keep=keep)
     assert_allclose(out[0], out[1], atol=1e-3)
+
+
+@given(PATTERNS, PATTERNS, MASKS)
+def test_a_background_is_scaled_to_the_pattern_by_least_squares_inside_the_mask(
+    binned: NDArray[Any], background: NDArray[Any], keep: NDArray[Any]
+) -> None:
+    brought = oracles.to_brightness(binned, background, keep)
+    assume(keep.any() and 1e-4 < brought[keep].max() < 1e8)
+    largest = float(max(brought[keep].max(), background[keep].max()))
+    want = oracles.rescale_pattern(brought, background, keep)
+    assume(clear_cut(want, brought[keep], largest))
+    check(rescaled(binned[None], background, keep, scaled=True), [want], keep, largest, 1e-6)
+
+
+@given(PATTERNS, PATTERNS, MASKS, st.floats(0.25, 8, width=32))
+def test_a_falling_beam_current_changes_nothing_where_the_background_is_scaled(
+    binned: NDArray[Any], background: NDArray[Any], keep: NDArray[Any], current: float
+) -> None:
+    brought = oracles.to_brightness(binned, background, keep)
+    assume(keep.any() and (brought != binned).any() and brought[keep].max() < 1e8)
+    assume(np.ptp((brought - background)[keep]) > 1e-2 * max(brought[keep].max(), background[keep].max()))
+    out, value_ranges, _ = rescaled(np.stack([binned, binned * np.float32(current)]), background, keep, scaled=True)
+    assert_allclose(out[0], out[1], atol=1e-3)
+    assert_allclose(value_ranges[0], value_ranges[1], atol=1e-3 * brought[keep].max())
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_what_lies_outside_the_mask_does_not_matter(scaled: bool) -> None:
+    rng = np.random.default_rng(8)
+    binned, background = rng.random((1, *SHAPE), np.float32), rng.random(SHAPE, np.float32)
+    keep = oracles.circular_keep(SHAPE, 0)
+    other, other_background = binned.copy(), background.copy()
+    other[:, ~keep], other_background[~keep] = np.nan, 1e30
+    first, second = rescaled(binned, background, keep, scaled), rescaled(other, other_background, keep, scaled)
+    for one, two in zip(first, second, strict=True):
+        assert_array_equal(one, two)
+
+
+def test_without_a_background_there_is_nothing_to_scale() -> None:
+    binned = np.random.default_rng(9).random((2, *SHAPE), np.float32)
+    for one, two in zip(rescaled(binned), rescaled(binned, scaled=True), strict=True):
+        assert_array_equal(one, two)
 
 
 @given(
@@ -259,9 +306,9 @@ def test_rescaling_in_place_gives_the_same() -> None:
     binned = np.random.default_rng(5).random((3, *SHAPE), np.float32)
     background, keep = np.zeros(SHAPE, np.float32), np.ones(SHAPE, np.float32)
     out, value_ranges, flags = buffers(3, SHAPE)
-    rescale_patterns(binned, background, keep, out, value_ranges, flags)
+    rescale_patterns(binned, background, keep, False, out, value_ranges, flags)
     single = np.empty_like(out[0])
-    assert not rescale_pattern(binned[1], background, keep, single, np.empty(2, np.float32))
+    assert not rescale_pattern(binned[1], background, keep, False, single, np.empty(2, np.float32))
     assert_array_equal(single, out[1])
-    rescale_patterns(binned, background, keep, binned, value_ranges, flags)
+    rescale_patterns(binned, background, keep, False, binned, value_ranges, flags)
     assert_array_equal(binned, out)

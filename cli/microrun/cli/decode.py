@@ -49,6 +49,7 @@ def decode(
         console.progress_bar("decoding") as bar,
     ):
         _refuse_original(out, opened)
+        scaled = opened.origin.scale_background
         console.out.print(f"engine   {decoder.info}")
         started = time.perf_counter()
         decoded = console.watch(decode_latents(opened, decoder, out, add_background=background), bar)
@@ -58,6 +59,8 @@ def decode(
     if not background:
         console.out.print(f"stored   {decoded.gain:.4g} × intensity + {decoded.offset:.4g}")
     console.out.print(f"wrote    {out} ({console.size_text(out.stat().st_size)})")
+    if background and scaled:
+        console.warning_line("the background was scaled to each pattern: all have its brightness, not what was counted")
     if decoded.blank:
         console.warning_line(f"{decoded.blank:,} patterns are blank: not encoded, or without information")
 

@@ -47,6 +47,14 @@ def encode(
     bad_pixels: Annotated[
         BadPixels, typer.Option(help="Fill pixels that are dead, hot or stuck over the scan, or keep them.")
     ] = "fill",
+    scale_background: Annotated[
+        bool | None,
+        typer.Option(
+            "--scale-background/--keep-background",
+            help="Bring each pattern to the brightness of the background before it is subtracted, as where the beam "
+            "current drifts; by default what the model was trained with.",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     idle_timeout: Annotated[float, typer.Option(min=0, help="Seconds without new patterns that end --follow.")] = 60.0,
     latents_type: Annotated[
@@ -70,6 +78,7 @@ def encode(
         dtype=latents_type,
         scan_name=scan_name,
         bad_pixels=bad_pixels,
+        scale_background=scale_background,
     )
     if not scan.exists():  # before minutes of building a plan
         raise ScanError(f"{scan}: no such file")

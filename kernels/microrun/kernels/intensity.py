@@ -11,7 +11,36 @@ from microrun.kernels.compiling import fast_kernel
 
 
 @fast_kernel
-def rescale_pattern(binned: Any, background: Any, keep: Any, out: Any, value_range: Any) -> bool:
+def brightness_gain(binned: Any, background: Any, keep: Any) -> np.float32:
+    """Factor that brings a pattern to the brightness of the background: 1/s, s·background being nearest to it.
+
+    Parameters
+    ----------
+    binned, background, keep
+        (H, W) float32, as for `rescale_pattern`.
+
+    Returns
+    -------
+    np.float32
+        The least-squares fit over the pixels inside the mask; 1 where there is none, as without a background.
+    """
+    rows, cols = binned.shape
+    with_pattern, with_itself = 0.0, 0.0
+    for i in range(rows):
+        for j in range(cols):
+            used = keep[i, j] > 0
+            expected = np.float64(background[i, j] if used else 0)
+            with_pattern += expected * (binned[i, j] if used else 0)
+            with_itself += expected * expected
+    if not (0.0 < with_pattern < np.inf and 0.0 < with_itself < np.inf):
+        return np.float32(1)
+    return np.float32(with_itself / with_pattern)
+
+
+@fast_kernel
+def rescale_pattern(
+    binned: Any, background: Any, keep: Any, scale_background: bool, out: Any, value_range: Any
+) -> bool:
     """Subtract the background and stretch the pixels inside the mask to [−1, 1].
 
     Parameters
@@ -20,6 +49,8 @@ def rescale_pattern(binned: Any, background: Any, keep: Any, out: Any, value_ran
         (H, W) float32.
     keep
         (H, W) float32, 1 where the pixel is used, 0 elsewhere.
+    scale_background
+        True to bring the pattern to the background's brightness before.
     out
         (H, W) float32; 0 outside the mask.
     value_range
@@ -33,10 +64,11 @@ def rescale_pattern(binned: Any, background: Any, keep: Any, out: Any, value_ran
     rows, cols = binned.shape
     infinity = np.float32(np.inf)
     raw_low, raw_high, low, high = infinity, -infinity, infinity, -infinity
+    gain = brightness_gain(binned, background, keep) if scale_background else np.float32(1)
     not_finite = 0  # NaN and Inf, counted by comparison: min and max pass over NaN
     for i in range(rows):
         for j in range(cols):
-            value = binned[i, j]
+            value = binned[i, j] * gain
             corrected = value - background[i, j]
             out[i, j] = corrected
             used = keep[i, j] > 0
@@ -54,37 +86,40 @@ def rescale_pattern(binned: Any, background: Any, keep: Any, out: Any, value_ran
         value_range[0] = value_range[1] = low + spread / 2 if known else 0
         return True
     value_range[0], value_range[1] = low, high
-    gain = np.float32(2) / (high - low)
+    stretch = np.float32(2) / (high - low)
     for i in range(rows):
         for j in range(cols):
-            scaled = (out[i, j] - low) * gain - np.float32(1)
-            out[i, j] = min(scaled, np.float32(1)) if keep[i, j] > 0 else np.float32(0)
+            stretched = (out[i, j] - low) * stretch - np.float32(1)
+            out[i, j] = min(stretched, np.float32(1)) if keep[i, j] > 0 else np.float32(0)
     return False
 
 
 @fast_kernel
-def rescale_patterns(binned: Any, background: Any, keep: Any, out: Any, value_ranges: Any, flags: Any) -> None:
+def rescale_patterns(
+    binned: Any, background: Any, keep: Any, scale_background: bool, out: Any, value_ranges: Any, flags: Any
+) -> None:
     """Apply `rescale_pattern` to each of (n, H, W) binned patterns.
 
     Parameters
     ----------
     binned, out
         (n, H, W) float32; they may be the same array.
-    background, keep
-        (H, W) float32.
+    background, keep, scale_background
+        As for `rescale_pattern`.
     value_ranges
         (n, 2) float32.
     flags
         (n,) bool, True for patterns without information.
     """
     for n in range(binned.shape[0]):
-        flags[n] = rescale_pattern(binned[n], background, keep, out[n], value_ranges[n])
+        flags[n] = rescale_pattern(binned[n], background, keep, scale_background, out[n], value_ranges[n])
 
 
 @fast_kernel
 def prepare_whole(
-    patterns: Any, factor: int, background: Any, keep: Any, out: Any, value_ranges: Any, flags: Any
-) -> None:
+    patterns: Any, factor: int, background: Any, keep: Any, scale_background: bool, out: Any, value_ranges: Any,
+    flags: Any,
+) -> None:  # fmt: skip
     """Prepare raw patterns whose binning factor is a whole number.
 
     Parameters
@@ -93,8 +128,8 @@ def prepare_whole(
         (n, H·factor, W·factor) uint8 or uint16.
     factor
         Pixels per bin and axis.
-    background, keep
-        (H, W) float32, as for `rescale_pattern`.
+    background, keep, scale_background
+        As for `rescale_pattern`.
     out
         (n, H, W) float32.
     value_ranges
@@ -105,7 +140,7 @@ def prepare_whole(
     binned = np.empty(background.shape, np.float32)
     for n in range(patterns.shape[0]):
         bin_whole(patterns[n], factor, binned)
-        flags[n] = rescale_pattern(binned, background, keep, out[n], value_ranges[n])
+        flags[n] = rescale_pattern(binned, background, keep, scale_background, out[n], value_ranges[n])
 
 
 @fast_kernel
@@ -117,6 +152,7 @@ def prepare_area(
     col_weights: Any,
     background: Any,
     keep: Any,
+    scale_background: bool,
     out: Any,
     value_ranges: Any,
     flags: Any,
@@ -129,10 +165,10 @@ def prepare_area(
         (n, h, w) uint8 or uint16.
     row_first, row_weights, col_first, col_weights
         Weights from `area_weights`, for (h, H) and (w, W).
-    background, keep, out, value_ranges, flags
+    background, keep, scale_background, out, value_ranges, flags
         As for `prepare_whole`.
     """
     binned = np.empty(background.shape, np.float32)
     for n in range(patterns.shape[0]):
         bin_area(patterns[n], row_first, row_weights, col_first, col_weights, binned)
-        flags[n] = rescale_pattern(binned, background, keep, out[n], value_ranges[n])
+        flags[n] = rescale_pattern(binned, background, keep, scale_background, out[n], value_ranges[n])

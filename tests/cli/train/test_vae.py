@@ -57,6 +57,7 @@ def test_a_run_and_going_on_with_it(train: Microrun, tmp_path: Path) -> None:
     assert re.search(r"trained at [\d,.]+ patterns/s, \d\.\d\d of the matmul peak \([\d,]+ GFLOP/s in", ran.said), ran
     assert f"{training_flops(16) / 1e6:.0f} MFLOP/pattern" in ran.said
     assert f"next microrun export {out / 'checkpoint.safetensors'}" in ran.said
+    assert read_checkpoint_spec(out / "checkpoint.safetensors").preprocessing.scale_background
 
     before = (out / "state.pt").read_bytes()
     check_refused(train(*SMALL, "--out", out), out, "--resume")

@@ -88,6 +88,7 @@ def _pattern_rows(spec: ModelSpec) -> dict[str, object]:
     return {
         "latent size": spec.latent_size,
         "input": f"{rows}×{cols}, mask: {mask}, crop: {preprocessing.crop}",
+        "background": "scaled to each pattern" if preprocessing.scale_background else "subtracted as it is",
     }
 
 
@@ -146,12 +147,13 @@ def _latents_rows(path: Path) -> dict[str, object]:
     with open_latents(path) as latents:
         origin, written = latents.origin, int(latents.written.sum())
         scan = origin.scan
+        background = origin.background + ", scaled to each pattern" * origin.scale_background
         return {
             "kind": f"latents of {origin.spec.name}, {origin.dtype}",
             "map": f"{scan.nav_shape[0]}×{scan.nav_shape[1]}×{origin.spec.latent_size}, {scan.grid}",
             "step": f"{scan.step_um[0]:g} × {scan.step_um[1]:g} µm" if any(scan.step_um) else "not stated",
             "written": f"{written:,} of {scan.total:,} patterns, {int(latents.flags.sum())} without information",
-            "patterns": f"{scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}, background: {origin.background}",
+            "patterns": f"{scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}, background: {background}",
             "bad pixels": f"{len(origin.bad_pixels):,} of {scan.sig_shape[0] * scan.sig_shape[1]:,}, filled",
             "engine": f"{origin.engine} in {origin.precision}, SHA-256 {origin.engine_sha256[:16]}…",
             "size": console.size_text(path.stat().st_size),

@@ -153,8 +153,9 @@ def _run(request: Request, processes: Processes) -> None:
 
 def _configure(request: Request) -> tuple[VaeConfig, VAE | None, Preprocessing]:
     """Settings, those not given from the run that is resumed; and what the checkpoint to fine-tune brings."""
-    from microrun.training.loop.checkpoint import find_checkpoint
+    from microrun.training.loop.checkpoint import find_checkpoint, read_checkpoint_spec
     from microrun.training.vae.config import VaeConfig
+    from microrun.training.vae.data import NEW
     from microrun.training.vae.fine_tune import fine_tune
 
     base = VaeConfig.load(request.folder / "config.json") if request.state.exists() else VaeConfig()
@@ -163,7 +164,9 @@ def _configure(request: Request) -> tuple[VaeConfig, VAE | None, Preprocessing]:
     except ValueError as error:
         raise MicrorunError(str(error)) from None
     if request.start is None:
-        return config, None, Preprocessing()
+        begun = find_checkpoint(request.folder)
+        resumed = request.state.exists() and begun.exists()
+        return config, None, read_checkpoint_spec(begun).preprocessing if resumed else NEW
     tuned, model, spec = fine_tune(config, find_checkpoint(request.start))
     if request.settings.get("latent_size", spec.latent_size) != spec.latent_size:
         raise MicrorunError(f"{request.start}: has latent size {spec.latent_size}; leave out --latent")

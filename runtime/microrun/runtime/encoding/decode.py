@@ -60,7 +60,8 @@ def decode_latents(
     out
         The .up2 file to make; it gets its name when it is complete.
     add_background
-        True restores the intensities that the camera counted, at the binned size. False keeps the background
+        True restores the intensities that the camera counted, at the binned size; where the background was scaled to
+        each pattern, as they would be at the background's brightness. False keeps the background
         subtracted, as indexing likes it, and stretches the whole scan to 16 bits by one gain and offset.
 
     Returns

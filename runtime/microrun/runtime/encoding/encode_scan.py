@@ -12,7 +12,7 @@ import numpy as np
 
 from microrun.runtime.array_types import Float32
 from microrun.runtime.encoding.meter import Statistics
-from microrun.runtime.encoding.stream import EncodeStream, encode_prepared
+from microrun.runtime.encoding.stream import EncodeStream, encode
 from microrun.runtime.engines.engine import Engine
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.closing import Closing
@@ -63,6 +63,9 @@ class EncodeRequest:
     bad_pixels
         "fill" those that a finished scan shows to be dead, hot or stuck, from the pixels around, or "keep" them, as
         in the published method. A growing scan's are kept; a resumed run goes on as it began.
+    scale_background
+        Whether each pattern is brought to the brightness of the background before that is subtracted; None for what
+        the engine's spec says, and for a resumed run what it had.
 
     Examples
     --------
@@ -82,6 +85,7 @@ class EncodeRequest:
     dtype: LatentType = "float32"
     scan_name: str | None = None
     bad_pixels: BadPixels = "fill"
+    scale_background: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("scan", "out"):
@@ -218,6 +222,7 @@ def _open_source(request: EncodeRequest) -> ScanFile:
 def _make_preprocessor(request: EncodeRequest, source: ScanFile, preprocessing: Preprocessing) -> Preprocessor:
     """With the bad pixels that the scan shows; a resumed run has those that it began with."""
     sig_shape = source.scan.sig_shape
+    preprocessing = replace(preprocessing, scale_background=_choose_scaling(request, preprocessing))
     if request.bad_pixels == "keep":
         return Preprocessor(preprocessing, sig_shape)
     if request.resume and request.out.exists():
@@ -237,6 +242,16 @@ def _choose_background(request: EncodeRequest) -> Background:
     return "running" if request.follow else "mean"
 
 
+def _choose_scaling(request: EncodeRequest, preprocessing: Preprocessing) -> bool:
+    """Whether the background is scaled; unasked, a resumed run goes on as it began."""
+    if request.scale_background is not None:
+        return request.scale_background
+    if request.resume and request.out.exists():
+        with open_latents(request.out) as latents:
+            return latents.origin.scale_background
+    return preprocessing.scale_background
+
+
 def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, preprocessor: Preprocessor) -> Origin:
     info, background = engine.info, _choose_background(request)
     return Origin(
@@ -251,6 +266,7 @@ def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, p
         up_header=source.header.to_bytes().hex() if isinstance(source, FileSource) else "",
         mean_of=source.available if background == "mean" else 0,
         bad_pixels=tuple(np.flatnonzero(preprocessor.bad_pixels).tolist()),
+        scale_background=preprocessor.preprocessing.scale_background,
     )
 
 
@@ -295,6 +311,6 @@ def _open_stream(source: ScanFile, engine: Engine, preprocessor: Preprocessor, w
     if writer.origin.background == "running":  # the mean needs all patterns; the first block its own, complete
         whole = start - start % BLOCK
         known = whole - np.count_nonzero(blank < whole) >= LEAST
-        return encode_prepared(source, engine, preprocessor, "running", start if known else 0)
+        return encode(source, engine, "running", start=start if known else 0, preprocessor=preprocessor)
     source.seek(start)
-    return encode_prepared(source, engine, preprocessor, writer.background, start)
+    return encode(source, engine, writer.background, start=start, preprocessor=preprocessor)

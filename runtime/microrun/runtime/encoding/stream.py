@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
@@ -122,7 +122,14 @@ class EncodeStream(Closing):
         return _Timed(encoded, timed.taken_at)
 
 
-def encode(source: Source, engine: Engine, background: Background = None, *, start: int = 0) -> EncodeStream:
+def encode(
+    source: Source,
+    engine: Engine,
+    background: Background = None,
+    *,
+    start: int = 0,
+    preprocessor: Preprocessor | None = None,
+) -> EncodeStream:
     """Encode patterns into latents, as fast as the engine's lanes allow.
 
     Parameters
@@ -137,6 +144,9 @@ def encode(source: Source, engine: Engine, background: Background = None, *, sta
         "running" for the running mean of the patterns themselves; None for none.
     start
         First pattern to encode.
+    preprocessor
+        One of the scan's detector: with bad pixels to fill, or a background that is scaled to each pattern. None
+        for that of the engine's spec.
 
     Returns
     -------
@@ -158,16 +168,20 @@ def encode(source: Source, engine: Engine, background: Background = None, *, sta
     9
     """
     engine.spec.require("encoder", source=engine.info.path.name, task="encoding")
-    preprocessor = Preprocessor(engine.spec.preprocessing, source.scan.sig_shape)
-    return encode_prepared(source, engine, preprocessor, background, start)
-
-
-def encode_prepared(
-    source: Source, engine: Engine, preprocessor: Preprocessor, background: Background, start: int
-) -> EncodeStream:
-    """Encode with a preprocessor that is there already; arguments and errors as for `encode`."""
+    preprocessor = preprocessor or Preprocessor(engine.spec.preprocessing, source.scan.sig_shape)
+    _check_preprocessor(preprocessor, engine, source)
     if not isinstance(background, str):
         return EncodeStream(StaticFeed(source, preprocessor, background), source, engine, start)
     if background == "running":
         return EncodeStream(RunningFeed(source, preprocessor, start), source, engine, start)
     raise ScanError(f"the background must be an array, 'running' or None; got {background!r}")
+
+
+def _check_preprocessor(preprocessor: Preprocessor, engine: Engine, source: Source) -> None:
+    """Refuse one of another detector or input; whether the background is scaled is the caller's choice."""
+    if preprocessor.sig_shape != source.scan.sig_shape:
+        scan = f"the scan has patterns of {source.scan.sig_shape}"
+        raise ScanError(f"the preprocessor is for a detector of {preprocessor.sig_shape}; {scan}")
+    wanted = replace(engine.spec.preprocessing, scale_background=preprocessor.preprocessing.scale_background)
+    if preprocessor.preprocessing != wanted:
+        raise ScanError(f"the preprocessor makes {preprocessor.preprocessing}; the engine takes {wanted}")

@@ -40,6 +40,8 @@ class Origin:
         Patterns that there were when the background "mean" was made; 0 for others, and where it is not known.
     bad_pixels
         Numbers, row · cols + col, of the detector's pixels that were filled from those around, ascending.
+    scale_background
+        Whether patterns were brought to the brightness of the background before it was subtracted.
     """
 
     scan: Scan
@@ -53,6 +55,7 @@ class Origin:
     up_header: str = ""
     mean_of: int = 0
     bad_pixels: tuple[int, ...] = ()
+    scale_background: bool = False
 
     def to_json(self) -> str:
         """Encode all but the spec, which has an attribute of its own."""
@@ -72,6 +75,8 @@ class Origin:
         made = cls(scan=Scan(**scan), spec=spec, bad_pixels=bad_pixels, **values)
         if not all(type(number) is int and 0 <= number < math.prod(made.scan.sig_shape) for number in bad_pixels):
             raise ValueError("a bad pixel lies beside the detector")
+        if not isinstance(made.scale_background, bool):
+            raise ValueError("whether the background was scaled is neither true nor false")
         return made
 
     def difference(self, other: Origin) -> str | None:
@@ -85,6 +90,7 @@ class Origin:
             ("background", "background"),
             ("dtype", "latents type"),
             ("bad_pixels", "choice of bad pixels (--bad-pixels)"),
+            ("scale_background", "scaling of the background (--scale-background)"),
         ):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:

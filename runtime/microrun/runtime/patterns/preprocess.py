@@ -66,7 +66,7 @@ class Preprocessor:
         self._factor = side // out_side if whole else None
         self._first, self._weights = area_weights(side, out_side)
         self.pixel_keep = circular_keep(self.input_shape, preprocessing.mask_radius)
-        self._keep = self.pixel_keep.astype(np.float32)
+        self._how = self.pixel_keep.astype(np.float32), preprocessing.scale_background
 
     def bin(self, patterns: Raw, out: Float32) -> None:
         """Crop and bin patterns only.
@@ -114,22 +114,23 @@ class Preprocessor:
         out
             (n, H, W) float32, in [−1, 1] inside the mask, 0 outside.
         ranges
-            (n, 2) float32: the values that −1 and 1 stand for.
+            (n, 2) float32: the values that −1 and 1 stand for, above the background; where that is scaled to
+            each pattern, in a pattern brought to its brightness.
         flags
             (n,) bool: True for patterns without information, whose output is 0.
         """
         cropped = self._fill(patterns)[self._crop]
         if self._factor:
-            prepare_whole(cropped, self._factor, background, self._keep, out, ranges, flags)
+            prepare_whole(cropped, self._factor, background, *self._how, out, ranges, flags)
         else:
             axis = (self._first, self._weights)
-            prepare_area(cropped, *axis, *axis, background, self._keep, out, ranges, flags)
+            prepare_area(cropped, *axis, *axis, background, *self._how, out, ranges, flags)
 
     def rescale(
         self, binned: Float32, background: Float32, out: Float32, ranges: Float32, flags: NDArray[np.bool_]
     ) -> None:
         """Do the rest of `prepare` on patterns that `bin` made; arguments as there."""
-        rescale_patterns(binned, background, self._keep, out, ranges, flags)
+        rescale_patterns(binned, background, *self._how, out, ranges, flags)
 
     def _fill(self, patterns: PixelsT) -> PixelsT:
         return patterns if self._filling is None else self._filling.fill(patterns)
