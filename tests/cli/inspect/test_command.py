@@ -27,8 +27,7 @@ def test_a_scan_without_a_grid_is_inspected(microrun: Microrun, tmp_path: Path) 
 def test_models_are_inspected(microrun: Microrun, engine: Path, tmp_path: Path) -> None:
     assert (
         "encoder tiny latent size 8 input 120×120, mask: inscribed circle, crop: centre "
-        "background subtracted as it is weights f32"
-        in microrun("inspect", engine).said
+        "background subtracted as it is weights f32" in microrun("inspect", engine).said
     )
     assert "decoder tiny" in microrun("inspect", write_decoder(tmp_path / "tiny.decoder.onnx")).said
     assert "latent size 32" in microrun("inspect", "vae32").said
