@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from encode_runs import COUNT, HEADER, SIG_SHAPE, EndedError, assert_same, contents, engine, run, stopping
+from encode_runs import COUNT, HEADER, LONG_S, SIG_SHAPE, EndedError, assert_same, contents, engine, run, stopping
 from numpy.typing import NDArray
 from write_up2 import write_up
 
@@ -76,3 +77,33 @@ def test_a_run_that_kept_them_is_resumed_so(hot: Path, tmp_path: Path) -> None:
     before = contents(kept.out)["latents"]
     run(replace(kept, resume=True, bad_pixels="fill"), engine())
     np.testing.assert_array_equal(contents(kept.out)["latents"], before)
+
+
+def append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def test_a_hot_pixel_is_found_while_the_scan_grows(good: NDArray[Any], hot: Path, tmp_path: Path) -> None:
+    live, out = tmp_path / "live.up2", tmp_path / "live.h5"
+    whole = hot.read_bytes()
+    live.write_bytes(whole[: len(whole) // 4])  # 40 of 160 patterns
+    adding = threading.Timer(0.3, append, [live, whole[len(whole) // 4 :]])
+    adding.start()
+    with pytest.warns(ScanWarning, match=FILLED):
+        run(EncodeRequest(live, out, follow=True, idle_timeout_s=LONG_S), engine())
+    adding.join()
+    clean = EncodeRequest(write_up(tmp_path / "good.up2", good, HEADER), tmp_path / "good.h5", background="running")
+    run(clean, engine())
+    found, wanted = contents(out), contents(clean.out)
+    assert found["written"].all()
+    assert np.corrcoef(found["latents"].ravel(), wanted["latents"].ravel())[0, 1] > 0.99
+    with open_latents(out) as latents:
+        assert np.argwhere(latents.bad_pixels).tolist() == [list(PLACE)]
+
+
+def test_with_a_background_of_its_own_a_growing_scan_is_encoded_at_once(hot: Path, tmp_path: Path) -> None:
+    out = tmp_path / "live.h5"
+    run(EncodeRequest(hot, out, follow=True, background="none", idle_timeout_s=0), engine())
+    with open_latents(out) as latents:
+        assert not latents.bad_pixels.any()

@@ -62,7 +62,8 @@ class EncodeRequest:
         Which scan of an HDF5 file that holds several.
     bad_pixels
         "fill" those that a finished scan shows to be dead, hot or stuck, from the pixels around, or "keep" them, as
-        in the published method. A growing scan's are kept; a resumed run goes on as it began.
+        in the published method. Of a growing scan the first 64 patterns are looked at, for which a running mean
+        waits anyway; with another background its pixels are kept. A resumed run goes on as it began.
     scale_background
         Whether each pattern is brought to the brightness of the background before that is subtracted; None for what
         the engine's spec says, and for a resumed run what it had.
@@ -229,7 +230,11 @@ def _make_preprocessor(request: EncodeRequest, source: ScanFile, preprocessing: 
         with open_latents(request.out) as old:
             same = old.origin.scan.sig_shape == sig_shape  # else the run is refused
             return Preprocessor(preprocessing, sig_shape, old.bad_pixels if same else None)
-    return Preprocessor(preprocessing, sig_shape) if request.follow else preprocessor_for(source, preprocessing)
+    if not isinstance(source, FollowingSource):
+        return preprocessor_for(source, preprocessing)
+    if _choose_background(request) != "running":  # whoever gives a background wants latents from the first pattern on
+        return Preprocessor(preprocessing, sig_shape)
+    return preprocessor_for(source, preprocessing, among=source.await_patterns(BLOCK))
 
 
 def _choose_background(request: EncodeRequest) -> Background:

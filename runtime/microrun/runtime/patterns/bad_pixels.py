@@ -22,8 +22,8 @@ SMALLEST = 0.02  # of its level that a pixel spreads, whatever the scan shows
 WINDOW = 7  # pixels that the neighbourhood is wide
 
 
-def preprocessor_for(source: IndexedSource, preprocessing: Preprocessing) -> Preprocessor:
-    """Preprocessor for a finished scan that fills the bad pixels of its camera, if it has any.
+def preprocessor_for(source: IndexedSource, preprocessing: Preprocessing, among: int | None = None) -> Preprocessor:
+    """Preprocessor for a scan that fills the bad pixels of its camera, if it has any.
 
     Parameters
     ----------
@@ -31,6 +31,8 @@ def preprocessor_for(source: IndexedSource, preprocessing: Preprocessing) -> Pre
         The scan; its patterns are read by number.
     preprocessing
         From the engine's spec.
+    among
+        How many first patterns are looked at, of a scan that grows; None for all.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def preprocessor_for(source: IndexedSource, preprocessing: Preprocessing) -> Pre
         If there are bad pixels; it says how many.
     """
     plain = Preprocessor(preprocessing, source.scan.sig_shape)
-    bad = find_bad_pixels(source, plain)
+    bad = find_bad_pixels(source, plain, among)
     if not bad.any():
         return plain
     name, count = getattr(source, "path", "the scan"), int(bad.sum())
@@ -57,8 +59,8 @@ def preprocessor_for(source: IndexedSource, preprocessing: Preprocessing) -> Pre
     return Preprocessor(preprocessing, source.scan.sig_shape, bad)
 
 
-def find_bad_pixels(source: IndexedSource, preprocessor: Preprocessor) -> NDArray[np.bool_]:
-    """Find the bad pixels of a finished scan's camera.
+def find_bad_pixels(source: IndexedSource, preprocessor: Preprocessor, among: int | None = None) -> NDArray[np.bool_]:
+    """Find the bad pixels of a scan's camera.
 
     Parameters
     ----------
@@ -66,6 +68,8 @@ def find_bad_pixels(source: IndexedSource, preprocessor: Preprocessor) -> NDArra
         The scan; 64 of its patterns are read, evenly spaced, or fewer of a very large detector.
     preprocessor
         For what it calls no information.
+    among
+        As for `preprocessor_for`.
 
     Returns
     -------
@@ -78,7 +82,7 @@ def find_bad_pixels(source: IndexedSource, preprocessor: Preprocessor) -> NDArra
     """
     count = min(SAMPLE, max(LEAST, SAMPLE_BYTES // source.scan.pattern_bytes))
     # Copies of one pattern, as of a simulation without noise, would make all of its pixels look stuck.
-    different = {pattern.tobytes(): pattern for pattern in sample_raw(source, preprocessor, count)}
+    different = {pattern.tobytes(): pattern for pattern in sample_raw(source, preprocessor, count, among)}
     patterns = [pattern for pattern in different.values() if not _is_flat(pattern)]
     if len(patterns) < LEAST:
         return np.zeros(source.scan.sig_shape, bool)

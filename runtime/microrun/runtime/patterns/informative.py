@@ -69,15 +69,20 @@ def sample_informative(source: IndexedSource, preprocessor: Preprocessor, count:
         yield BinnedBatch(binned[informative], len(raw) - int(informative.sum()))
 
 
-def sample_raw(source: IndexedSource, preprocessor: Preprocessor, count: int) -> Iterator[Raw]:
-    """Single patterns as they were recorded, (rows, cols), chosen as by `sample_informative`; arguments as there."""
-    for raw, _, informative in _look(source, preprocessor, count):
+def sample_raw(
+    source: IndexedSource, preprocessor: Preprocessor, count: int, among: int | None = None
+) -> Iterator[Raw]:
+    """Single patterns as they were recorded, (rows, cols), chosen as by `sample_informative`; arguments as there.
+
+    They are ``among`` so many first ones; None for all that there are.
+    """
+    for raw, _, informative in _look(source, preprocessor, count, among):
         yield from raw[informative]
 
 
-def _look(source: IndexedSource, preprocessor: Preprocessor, count: int) -> Iterator[_Looked]:
+def _look(source: IndexedSource, preprocessor: Preprocessor, count: int, among: int | None = None) -> Iterator[_Looked]:
     require_indexed(source)
-    there = min(source.available, source.scan.total)
+    there = min(source.available, source.scan.total) if among is None else among
     raw = np.empty((_CHUNK, *source.scan.sig_shape), source.scan.dtype)
     found = 0
     for numbers in _rounds(there, count):
