@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from scan_files import copy_with_truth
 
 from microrun.runtime.scans.ang import read_ang_header
 from microrun.runtime.scans.stated import StatedGeometry, state_ang, state_beside, state_signal
+from microrun.runtime.scans.up2 import ScanWarning
 
 OIM = """\
 # HEADER: Start
@@ -83,11 +85,26 @@ def test_of_several_phases_the_first_is_named(tmp_path: Path) -> None:
 def test_the_truth_comes_before_the_ang(simulated_scan: Path, tmp_path: Path) -> None:
     scan = copy_with_truth(simulated_scan, tmp_path)
     scan.with_suffix(".ang").write_text(OIM)
-    truth, ang = state_beside(scan)
+    truth, ang = state_beside(scan, (2, 2))
     assert (truth.source, truth.pattern_centre) == ("random.truth.npz", (0.42, 0.79, 0.5))
     assert (truth.sample_tilt, truth.camera_tilt) == (70, 0)
     assert ang.source == "random.ang"
-    assert state_beside(tmp_path / "other.up2") == []
+    assert state_beside(tmp_path / "other.up2", (2, 2)) == []
+
+
+@pytest.mark.parametrize(
+    ("grid", "odd", "nav_shape", "used"),
+    [("SqrGrid", 10, (8, 10), True), ("SqrGrid", 10, (10, 8), False), ("SqrGrid", 10, (8, 11), False),
+     ("HexGrid", 9, (8, 10), True), ("HexGrid", 9, (7, 10), False)],
+)  # fmt: skip
+def test_an_ang_of_another_map_states_nothing_of_this_scan(
+    tmp_path: Path, grid: str, odd: int, nav_shape: tuple[int, int], used: bool
+) -> None:
+    stated = f"# GRID: {grid}\n# NCOLS_ODD: {odd}\n# NCOLS_EVEN: 10\n# NROWS: 8\n"
+    (tmp_path / "a.ang").write_text(OIM + stated)
+    with contextlib.nullcontext() if used else pytest.warns(ScanWarning, match=r"a\.ang: is of a map of 8×10"):
+        found = state_beside(tmp_path / "a.up2", nav_shape)
+    assert len(found) == used
 
 
 # --- kikuchipy

@@ -92,6 +92,12 @@ class AngHeader:
         return self.entries.get("grid", "").lower().startswith("hex")
 
     @property
+    def nav_shape(self) -> tuple[int, int] | None:
+        """(rows, points of the longer ones); None where no grid is stated."""
+        rows, odd, even = (self.number(name) for name in ("nrows", "ncols_odd", "ncols_even"))
+        return (int(rows), int(max(odd, even or 0))) if rows and odd else None
+
+    @property
     def pattern_centre(self) -> tuple[float, float, float] | None:
         """(x*, y*, z*) in EDAX's convention; None where none is stated: programs that know none write zeros."""
         x, y, z = (self.number(f"{axis}-star") for axis in "xyz")

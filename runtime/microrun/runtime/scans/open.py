@@ -40,7 +40,7 @@ def state_geometry(source: ScanFile) -> list[StatedGeometry]:
         If a truth beside it is damaged.
     """
     own = [source.stated] if isinstance(source, KikuchipySource) else []
-    return [*own, *state_beside(source.path)]
+    return [*own, *state_beside(source.path, source.scan.nav_shape)]
 
 
 def open_scan(

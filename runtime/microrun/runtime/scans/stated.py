@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from microrun.runtime.scans.ang import AngHeader, StatedPhase, find_companion, read_ang_header
 from microrun.runtime.scans.truth import load_truth
+from microrun.runtime.scans.up2 import ScanWarning
 
 CUBIC = ("43", "m-3m", "m3m", "432")
 STRUCTURES = {225: "fcc", 229: "bcc", 227: "diamond"}  # by space group
@@ -50,26 +52,48 @@ class StatedGeometry:
     working_distance_mm: float | None = None
 
 
-def state_beside(scan: Path) -> list[StatedGeometry]:
+def state_beside(scan: Path, nav_shape: tuple[int, int]) -> list[StatedGeometry]:
     """What the files beside a scan state: its truth first, where it was simulated, then its .ang.
 
     Parameters
     ----------
     scan
         The scan's file; the others have its name.
+    nav_shape
+        (rows, cols) of the scan.
 
     Raises
     ------
     ScanError
         If the truth is damaged.
+
+    Warns
+    -----
+    ScanWarning
+        If the .ang is of a map of another size: nothing of it is used.
     """
     stated = []
     if truth := load_truth(scan):
         # The simulator's camera is not tilted.
         stated.append(StatedGeometry(f"{scan.stem}.truth.npz", truth.pattern_centre, truth.sample_tilt, 0.0, 0.0, 0.0))
     with contextlib.suppress(OSError):  # there need be none
-        stated.append(state_ang(read_ang_header(find_companion(scan))))
+        header = read_ang_header(find_companion(scan))
+        if _is_of(header, nav_shape):
+            stated.append(state_ang(header))
     return stated
+
+
+def _is_of(header: AngHeader, nav_shape: tuple[int, int]) -> bool:
+    """Whether an .ang is of a map of this size, or states none; of rows of two lengths a scan may state either."""
+    other = header.nav_shape
+    if other is None or (other[0] == nav_shape[0] and abs(other[1] - nav_shape[1]) <= header.hexagonal):
+        return True
+    there, here = (f"{rows}×{cols}" for rows, cols in (other, nav_shape))
+    text = (
+        f"{header.path}: is of a map of {there}, the scan has {here}; no geometry is taken from it: give --pc, --tilt"
+    )
+    warnings.warn(text, ScanWarning, stacklevel=4)
+    return False
 
 
 def state_ang(header: AngHeader) -> StatedGeometry:
