@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from microrun.kernels.union_find import find_root, number_roots, unite
+from microrun.kernels.union_find import find_root, number_roots, unite, unite_pairs
 
 MEMBERS = 12
 PAIRS = st.lists(st.tuples(*[st.integers(0, MEMBERS - 1)] * 2), max_size=20)
@@ -46,3 +46,15 @@ def test_roots_are_numbered_in_order_and_strangers_stay(pairs: list[tuple[int, i
     roots = sorted(set(firsts) - {-1})
     assert number_roots(parents) == len(roots)
     assert_array_equal(parents, [-1 if first < 0 else roots.index(first) for first in firsts])
+
+
+@given(PAIRS, st.sets(st.integers(0, MEMBERS - 1)))
+def test_pairs_are_united_one_after_the_other(pairs: list[tuple[int, int]], strangers: set[int]) -> None:
+    expected, parents = np.arange(3 + MEMBERS), np.arange(3 + MEMBERS)
+    for wanted in (expected, parents):
+        wanted[[3 + member for member in strangers]] = -1
+    for one, other in pairs:
+        if not strangers.intersection((one, other)):
+            unite(expected, 3 + one, 3 + other)
+    unite_pairs(parents, np.array(pairs, np.int64).reshape(-1, 2), 3)
+    assert_array_equal(parents, expected)

@@ -26,9 +26,12 @@ def analyse(
     latents: Annotated[Path, typer.Argument(help="A finished latents file.")],
     pick: Annotated[str | None, typer.Option(help="ROW,COL of a point to measure latent distances from.")] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Latent distance between segments; by default found in the map.")
+        float | None,
+        typer.Option(
+            help="Latent distance between segments; by default found in the map, or in 4 million pairs of it."
+        ),
     ] = None,
-    clusters: Annotated[int, typer.Option(help="Number of clusters.")] = 8,
+    clusters: Annotated[int, typer.Option(help="Number of clusters, learnt from about 20,000 points.")] = 8,
     out: Annotated[Path | None, typer.Option(help="Folder for the picture; by default that of the latents.")] = None,
 ) -> None:
     """Find what latents show: ranked features, spread between neighbours, segments, clusters.
@@ -58,7 +61,7 @@ def _stored_maps(found: Analysis) -> dict[str, NDArray[Any]]:
     maps: dict[str, NDArray[Any]] = {
         "structure": found.structure,
         "feature_order": np.argsort(found.structure, kind="stable"),
-        "principal_colours": np.rint(found.colours * 255).astype(np.uint8),
+        "principal_colours": np.stack([np.rint(255 * row).astype(np.uint8) for row in found.colours]),
         "latent_spread": found.spread.astype(np.float32),
         "segments": found.segments.astype(np.int32),
         "clusters": found.clusters.astype(np.int32),

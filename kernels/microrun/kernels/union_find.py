@@ -48,6 +48,25 @@ def unite(parents: NDArray[Any], one: int, other: int) -> None:
 
 
 @exact_kernel
+def unite_pairs(parents: NDArray[Any], pairs: NDArray[Any], first: int) -> None:
+    """Put the trees of both members of each pair under the root that comes first.
+
+    Parameters
+    ----------
+    parents
+        (n,) integers, changed in place.
+    pairs
+        (pairs, 2) integers; pairs with a member that belongs to nobody do nothing.
+    first
+        Place of the member that the pairs call 0.
+    """
+    for i in range(pairs.shape[0]):
+        one, other = pairs[i, 0] + first, pairs[i, 1] + first
+        if parents[one] >= 0 and parents[other] >= 0:
+            unite(parents, one, other)
+
+
+@exact_kernel
 def number_roots(parents: NDArray[Any]) -> int:
     """Replace parents by the rank of their root.
 

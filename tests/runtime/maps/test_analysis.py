@@ -22,7 +22,7 @@ from microrun.runtime.maps.analysis import (
     analyse_latents,
     cluster_features,
     latent_spread,
-    measure_pair_distances,
+    measure_distances,
     split_distances,
 )
 from microrun.runtime.maps.features import measure_structure, principal_colours
@@ -129,7 +129,7 @@ def test_the_spread_is_the_mean_distance_to_the_neighbours(tmp_path: Path, scan:
 
 def test_distances_are_euclidean() -> None:
     features = np.array([[[0.0, 0], [3, 4], [np.nan, np.nan]]])
-    found = measure_pair_distances(features, np.array([[0, 1], [1, 2]]))
+    found = measure_distances(features, Scan((1, 3), (8, 8)))
     assert_array_equal(found, [5, np.nan])
 
 

@@ -20,7 +20,8 @@ from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.origin import Origin
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.latents.writer import LatentsWriter
-from microrun.runtime.maps.features import load_features, measure_structure, principal_colours, rank_features
+from microrun.runtime.maps.features import measure_structure, principal_colours, rank_features
+from microrun.runtime.maps.stored_features import StoredFeatures
 from microrun.runtime.pictures.latent_maps import draw_features, draw_montage, draw_overview, draw_principal_colours
 from microrun.runtime.pictures.panels import nice_length, save_figure
 from microrun.runtime.scans.lattice import to_square_pixels
@@ -246,7 +247,7 @@ def test_a_map_that_is_still_growing_is_drawn(tmp_path: Path) -> None:
     scan = Scan(SHAPE, (8, 8))
     path = write_latents(tmp_path / "part.h5", scan, make_features().reshape(-1, SIZE), written=100)
     with open_latents(path) as latents:
-        shown = load_features(latents)
+        shown = StoredFeatures(latents)[:]
         save_figure(draw_principal_colours(latents), tmp_path / "map.png")
     flat = np.isnan(shown.reshape(-1, SIZE)).all(axis=1)
     assert np.flatnonzero(~flat).tolist() == [n for n in range(100) if n != 3]
@@ -289,8 +290,8 @@ def test_nothing_to_draw_yet(tmp_path: Path, draw: Callable[[Latents], Any]) -> 
 def test_only_patterns_without_information(tmp_path: Path) -> None:
     path = write_latents(tmp_path / "flat.h5", Scan((1, 4), (8, 8)), np.zeros((4, SIZE)))
     with open_latents(path) as latents:
-        assert np.isnan(load_features(latents)[0, 3]).all()
-        assert not np.isnan(load_features(latents)[0, :3]).any()
+        assert np.isnan(StoredFeatures(latents)[:1][0, 3]).all()
+        assert not np.isnan(StoredFeatures(latents)[:1][0, :3]).any()
 
 
 def test_a_picture_that_cannot_be_written(path: Path, tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
-"""Reading latents: which features matter, how much they vary, what belongs together."""
+"""Reading latents: which features matter, how much they vary, what belongs together.
+
+Latents stay on disk; in memory there are maps of one number a point, and one number for each pair of neighbours.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +14,16 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.latents.reader import Latents
-from microrun.runtime.maps.features import load_features, measure_structure, principal_colours
-from microrun.runtime.scans.lattice import Pairs, connect, mean_over_pairs, neighbour_pairs
+from microrun.runtime.maps.features import Features, measure_structure, pairs_by_slab, principal_colours
+from microrun.runtime.maps.stored_features import StoredFeatures, row_slabs
+from microrun.runtime.scans.lattice import Pairs, connect_pieces
 from microrun.runtime.scans.scan import Scan
 
 CLUSTER_SEED = 0
 CLUSTER_POINTS = 20_000  # that clustering learns from
+NEIGHBOURS_AHEAD = 3  # at most, of a point: those to the right and below
+SPLIT_SEED = 0
+SPLIT_PAIRS = 4_000_000  # that the threshold is found in
 
 
 @dataclass(frozen=True)
@@ -100,23 +108,25 @@ def analyse_latents(latents: Latents, request: AnalysisRequest) -> Analysis:
         If nothing is written yet or nothing differs, there are fewer latents than clusters, or the picked point is
         not on the map or has no latents.
     """
-    features = load_features(latents)
-    valid = ~np.isnan(features[..., 0])
-    pairs = neighbour_pairs(latents.origin.scan)
-    distances = measure_pair_distances(features, pairs)
+    features, scan = StoredFeatures(latents), latents.origin.scan
+    valid = find_present(features)
+    distances = measure_distances(features, scan)
     threshold = request.threshold or split_distances(distances)
+    linked = (
+        (first * valid.shape[1], pairs[apart < threshold]) for first, pairs, apart in _apart(features, scan, distances)
+    )
     return Analysis(
-        structure=measure_structure(features, latents.origin.scan),
+        structure=measure_structure(features, scan),
         colours=principal_colours(features),
-        spread=mean_over_pairs(distances, pairs, valid.shape),
+        spread=_spread(features, scan, distances),
         threshold=threshold,
-        segments=connect(pairs[distances < threshold], valid),
+        segments=connect_pieces(linked, valid),
         clusters=cluster_features(features, valid, request.clusters),
         distance=None if request.pick is None else _distance_to(features, request.pick, latents),
     )
 
 
-def latent_spread(features: Float64, scan: Scan) -> Float64:
+def latent_spread(features: Features, scan: Scan) -> Float64:
     """Kernel latent spread: the mean distance to the neighbours' latents.
 
     The analogue in latent space of the kernel average misorientation ("Lattice genome", 2026).
@@ -132,29 +142,58 @@ def latent_spread(features: Float64, scan: Scan) -> Float64:
     -------
     (rows, cols) float64, NaN where no neighbour has latents
     """
-    pairs = neighbour_pairs(scan)
-    return mean_over_pairs(measure_pair_distances(features, pairs), pairs, scan.nav_shape)
+    return _spread(features, scan, measure_distances(features, scan))
 
 
-def measure_pair_distances(features: Float64, pairs: Pairs) -> Float64:
-    """Euclidean distance between neighbours' latents.
+def find_present(features: Features) -> NDArray[np.bool_]:
+    """Where there are latents, (rows, cols) bool."""
+    slabs = (features[first:stop][..., 0] for first, stop in row_slabs(features.shape))
+    return np.concatenate([~np.isnan(slab) for slab in slabs])
+
+
+def measure_distances(features: Features, scan: Scan) -> Float64:
+    """Euclidean distance between the latents of all neighbours.
 
     Parameters
     ----------
     features
         (rows, cols, D) float64, NaN where missing.
-    pairs
-        (pairs, 2) int64 from `neighbour_pairs`.
+    scan
+        Its geometry.
 
     Returns
     -------
-    (pairs,) float64, NaN where one is missing
+    (pairs,) float64, in the order of `pairs_by_slab`; NaN where one is missing
     """
-    flat = features.reshape(-1, features.shape[2])
-    total = np.zeros(len(pairs))
-    for feature in flat.T:  # one by one: all at once would take D times the map
-        total += (feature[pairs[:, 0]] - feature[pairs[:, 1]]) ** 2
-    return np.sqrt(total)
+    size = features.shape[2]
+    found = np.empty(NEIGHBOURS_AHEAD * features.shape[0] * features.shape[1])
+    count = 0
+    for first, stop, pairs in pairs_by_slab(scan, features.shape):
+        flat = features[first:stop].reshape(-1, size)
+        found[count : count + len(pairs)] = np.linalg.norm(flat[pairs[:, 0]] - flat[pairs[:, 1]], axis=1)
+        count += len(pairs)
+    return found[:count]
+
+
+def _apart(features: Features, scan: Scan, distances: Float64) -> Iterator[tuple[int, Pairs, Float64]]:
+    """First row of each slab, its pairs, and their distances."""
+    count = 0
+    for first, _, pairs in pairs_by_slab(scan, features.shape):
+        yield first, pairs, distances[count : count + len(pairs)]
+        count += len(pairs)
+
+
+def _spread(features: Features, scan: Scan, distances: Float64) -> Float64:
+    rows, cols = features.shape[:2]
+    total, count = np.zeros(rows * cols), np.zeros(rows * cols, np.uint8)
+    for first, pairs, apart in _apart(features, scan, distances):
+        known = np.isfinite(apart)
+        points = pairs[known].T.ravel()
+        here = slice(first * cols, first * cols + int(points.max(initial=-1)) + 1)
+        total[here] += np.bincount(points, np.tile(apart[known], 2))
+        count[here] += np.bincount(points).astype(np.uint8)
+    total[count == 0] = np.nan
+    return (total / np.maximum(count, 1)).reshape(rows, cols)
 
 
 def split_distances(distances: Float64) -> float:
@@ -163,7 +202,7 @@ def split_distances(distances: Float64) -> float:
     Parameters
     ----------
     distances
-        (pairs,) float64 from `measure_pair_distances`.
+        (pairs,) float64 from `measure_distances`; of more than 4 million, 4 million at random are looked at.
 
     Raises
     ------
@@ -172,17 +211,20 @@ def split_distances(distances: Float64) -> float:
     """
     from sklearn.cluster import KMeans
 
-    known = np.unique(distances[distances > 0])  # NaN is not
-    if len(known) < 2:
+    known = distances[distances > 0]  # NaN is not
+    if not len(known) or known.min() == known.max():
         raise LatentsError("neighbours' latents do not differ: there is nothing to segment")
-    logarithms = np.log(distances[distances > 0])[:, None]
+    if len(known) > SPLIT_PAIRS:
+        chosen = np.random.default_rng(SPLIT_SEED).integers(0, len(known), SPLIT_PAIRS)
+        known = np.append(known[chosen], (known.min(), known.max()))
+    logarithms = np.log(known)[:, None]
     start = np.percentile(logarithms, (5, 95))[:, None]
     centres = KMeans(2, init=start, n_init=1).fit(logarithms).cluster_centers_
     return float(np.exp(centres.mean()))
 
 
-def cluster_features(features: Float64, valid: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
-    """Group points by their latents alone, with k-means.
+def cluster_features(features: Features, valid: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+    """Group points by their latents alone, with k-means that learns from every n-th of more than 20,000 points.
 
     Parameters
     ----------
@@ -204,24 +246,35 @@ def cluster_features(features: Float64, valid: NDArray[np.bool_], count: int) ->
     """
     from sklearn.cluster import KMeans
 
-    values = features[valid]
-    if len(values) < count:
-        raise LatentsError(f"{count} clusters of {len(values)} points with latents; ask for fewer")
-    subset = values[:: max(1, len(values) // CLUSTER_POINTS)]
-    model = KMeans(count, n_init=4, random_state=CLUSTER_SEED).fit(subset)
-    found = model.predict(values)
+    total = int(valid.sum())
+    if total < count:
+        raise LatentsError(f"{count} clusters of {total} points with latents; ask for fewer")
+    every = max(1, total // CLUSTER_POINTS)
+    chosen = np.zeros_like(valid)
+    chosen.flat[np.flatnonzero(valid)[::every]] = True
+    model = KMeans(count, n_init=4, random_state=CLUSTER_SEED).fit(np.concatenate(list(_values_at(features, chosen))))
+    found = np.concatenate([model.predict(values) for values in _values_at(features, valid)])
     rank = np.argsort(np.argsort(-np.bincount(found, minlength=count), kind="stable"))
     clusters = np.full(valid.shape, -1, np.int64)
     clusters[valid] = rank[found]
     return clusters
 
 
-def _distance_to(features: Float64, pick: tuple[int, int], latents: Latents) -> Float64:
+def _values_at(features: Features, points: NDArray[np.bool_]) -> Iterator[Float64]:
+    """Values at the chosen points, (n, D) for each slab."""
+    for first, stop in row_slabs(features.shape):
+        here = points[first:stop]
+        if here.any():
+            yield features[first:stop][here]
+
+
+def _distance_to(features: Features, pick: tuple[int, int], latents: Latents) -> Float64:
     rows, cols = features.shape[:2]
     row, col = pick
     if not (0 <= row < rows and 0 <= col < cols):
         raise LatentsError(f"{latents.path}: the map has {rows}×{cols} points, counted from 0; got {row},{col}")
-    if np.isnan(features[row, col, 0]):
+    point = features[row : row + 1][0, col]
+    if np.isnan(point[0]):
         raise LatentsError(f"{latents.path}: there are no latents at {row},{col}")
-    distance: Float64 = np.linalg.norm(features - features[row, col], axis=-1)
-    return distance
+    slabs = (features[first:stop] for first, stop in row_slabs(features.shape))
+    return np.concatenate([np.linalg.norm(slab - point, axis=-1) for slab in slabs])

@@ -1,45 +1,98 @@
-"""Features of latents: how much their maps show, and their principal components."""
+"""Features of latents: how much their maps show, and their principal components.
+
+Whatever is computed goes over the map in slabs of rows, so that a map may be larger than the memory.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
-from microrun.runtime.errors import LatentsError
-from microrun.runtime.latents.reader import Latents
-from microrun.runtime.scans.lattice import neighbour_pairs
+from microrun.runtime.maps.stored_features import StoredFeatures, row_slabs
+from microrun.runtime.scans.lattice import Pairs, neighbour_pairs
 from microrun.runtime.scans.scan import Scan
 
 OVERVIEW_FEATURES = 5
+Features = Float64 | StoredFeatures
 
 
-def load_features(latents: Latents) -> Float64:
-    """Latents as maps of features.
+@dataclass(frozen=True)
+class Moments:
+    """Of the features of all points that have latents.
 
     Parameters
     ----------
-    latents
-        Finished or growing.
-
-    Returns
-    -------
-    (rows, cols, D) float64, NaN where not written or without information
-
-    Raises
-    ------
-    LatentsError
-        If nothing has been written yet, or nothing carries information.
+    count
+        Number of points.
+    mean
+        (D,) float64.
+    scatter
+        (D, D) float64, sums of the products of deviations from the mean.
     """
-    values = latents.latents.astype(np.float64)
-    values[~latents.written | latents.flags] = np.nan
-    if np.isnan(values[..., 0]).all():
-        reason = "only latents of patterns without information" if latents.written.any() else "no latents yet"
-        raise LatentsError(f"{latents.path}: holds {reason}")
-    return values
+
+    count: int
+    mean: Float64
+    scatter: Float64
+
+    def with_more(self, values: Float64) -> Moments:
+        """The same with (n, D) float64 more points."""
+        if not len(values):
+            return self
+        mean = values.mean(axis=0)
+        centred, step = values - mean, mean - self.mean
+        count = self.count + len(values)
+        return Moments(
+            count,
+            self.mean + step * (len(values) / count),
+            self.scatter + centred.T @ centred + np.outer(step, step) * (self.count * len(values) / count),
+        )
 
 
-def measure_structure(features: Float64, scan: Scan) -> Float64:
+def measure_moments(features: Features) -> Moments:
+    """Mean and scatter of features.
+
+    Parameters
+    ----------
+    features
+        (rows, cols, D) float64, NaN where missing.
+    """
+    size = features.shape[2]
+    moments = Moments(0, np.zeros(size), np.zeros((size, size)))
+    for first, stop in row_slabs(features.shape):
+        values = features[first:stop].reshape(-1, size)
+        moments = moments.with_more(values[~np.isnan(values[:, 0])])
+    return moments
+
+
+def pairs_by_slab(scan: Scan, shape: tuple[int, ...]) -> Iterator[tuple[int, int, Pairs]]:
+    """All pairs of neighbouring points, each once, slab by slab.
+
+    Parameters
+    ----------
+    scan
+        Geometry.
+    shape
+        (rows, cols, D) of the features.
+
+    Yields
+    ------
+    first, stop : int
+        The first row that pairs have points in, and the one after the last.
+    pairs : (pairs, 2) int64
+        As of `neighbour_pairs`, but counted from the first point of the first row.
+    """
+    rows, cols = shape[:2]
+    for first, stop in row_slabs(shape):
+        end = min(stop + 1, rows)
+        pairs = neighbour_pairs(replace(scan, nav_shape=(end - first, cols)))
+        yield first, end, pairs[pairs[:, 0] < (stop - first) * cols]  # the others are the next slab's
+
+
+def measure_structure(features: Features, scan: Scan) -> Float64:
     """How much features vary between neighbours, against how much they vary over the map.
 
     Parameters
@@ -55,20 +108,22 @@ def measure_structure(features: Float64, scan: Scan) -> Float64:
         Geary's C: the mean squared difference of neighbours over twice the variance; 0 for smooth maps, 1 for
         noise, infinite for a constant, or where no neighbours are known.
     """
-    flat = features.reshape(-1, features.shape[2])
-    present = ~np.isnan(flat[:, 0])
-    pairs = neighbour_pairs(scan)
-    pairs = pairs[present[pairs].all(axis=1)]
-    if not len(pairs):
-        return np.full(flat.shape[1], np.inf)
-    # Feature by feature: the differences of all at once would take twice D times the map.
-    between = np.array([((feature[pairs[:, 0]] - feature[pairs[:, 1]]) ** 2).mean() for feature in flat.T])
-    variance = flat[present].var(axis=0)
+    size = features.shape[2]
+    total, count = np.zeros(size), 0
+    for first, stop, pairs in pairs_by_slab(scan, features.shape):
+        flat = features[first:stop].reshape(-1, size)
+        known = pairs[~np.isnan(flat[pairs, 0]).any(axis=1)]
+        total += ((flat[known[:, 0]] - flat[known[:, 1]]) ** 2).sum(axis=0)
+        count += len(known)
+    if not count:
+        return np.full(size, np.inf)
+    moments = measure_moments(features)
+    variance = np.diagonal(moments.scatter) / moments.count
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(variance > 0, between / (2 * variance), np.inf)
+        return np.where(variance > 0, total / count / (2 * variance), np.inf)
 
 
-def rank_features(features: Float64, scan: Scan) -> NDArray[np.int64]:
+def rank_features(features: Features, scan: Scan) -> NDArray[np.int64]:
     """Numbers of the features in the order of `measure_structure`.
 
     Parameters
@@ -85,7 +140,7 @@ def rank_features(features: Float64, scan: Scan) -> NDArray[np.int64]:
     return np.argsort(measure_structure(features, scan), kind="stable")
 
 
-def principal_colours(features: Float64) -> Float64:
+def principal_colours(features: Features) -> Float64:
     """First three principal components as red, green and blue.
 
     Parameters
@@ -98,15 +153,20 @@ def principal_colours(features: Float64) -> Float64:
     (rows, cols, 3) float64 in [0, 1]; white where missing. Each component is stretched between its 2nd
     and 98th percentile; its sign makes its largest weight positive, so that pictures are reproducible.
     """
-    present = ~np.isnan(features[..., 0])
-    values = features[present]
-    centred = values - values.mean(axis=0)
-    _, axes = np.linalg.eigh(centred.T @ centred)
+    moments = measure_moments(features)
+    _, axes = np.linalg.eigh(moments.scatter)
     axes = axes[:, ::-1][:, :3]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])])
-    components = centred @ axes
-    low, high = np.percentile(components, (2, 98), axis=0)
-    stretched = np.clip((components - low) / np.maximum(high - low, 1e-12), 0, 1)
     image = np.ones((*features.shape[:2], 3))
-    image[present, : axes.shape[1]] = stretched
+    for first, stop in row_slabs(features.shape):
+        centred = features[first:stop].reshape(-1, len(axes)) - moments.mean
+        with np.errstate(invalid="ignore"):
+            image[first:stop, :, : axes.shape[1]] = (centred @ axes).reshape(stop - first, -1, axes.shape[1])
+    missing = np.isnan(image[..., 0])
+    for component in np.moveaxis(image, 2, 0)[: axes.shape[1]]:
+        low, high = np.percentile(component[~missing], (2, 98))
+        component -= low
+        component /= max(high - low, 1e-12)
+        np.clip(component, 0, 1, out=component)
+    image[missing] = 1
     return image

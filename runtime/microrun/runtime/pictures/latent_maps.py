@@ -9,7 +9,8 @@ import numpy as np
 
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.latents.reader import Latents
-from microrun.runtime.maps.features import OVERVIEW_FEATURES, load_features, principal_colours, rank_features
+from microrun.runtime.maps.features import OVERVIEW_FEATURES, principal_colours, rank_features
+from microrun.runtime.maps.stored_features import StoredFeatures
 from microrun.runtime.pictures.panels import PANEL_INCHES, WHITE_POINTS, draw_image, draw_values, make_panels, show
 
 if TYPE_CHECKING:
@@ -39,15 +40,15 @@ def draw_features(latents: Latents, numbers: Sequence[int]) -> Figure:
     >>> with open_latents("scan.latents.h5") as latents:
     ...     save_figure(draw_features(latents, [3, 17]), "maps.png")
     """
-    features = load_features(latents)
+    features = StoredFeatures(latents)
     size = features.shape[2]
     if not numbers or not all(0 <= number < size for number in numbers):
         raise LatentsError(
             f"{latents.path}: features are 0 to {size - 1}; got {', '.join(map(str, numbers)) or 'none'}"
         )
     figure, axes = make_panels(latents.origin.scan, len(numbers))
-    for axis, number in zip(axes, numbers, strict=False):
-        draw_values(figure, axis, latents.origin.scan, features[..., number], f"feature {number}")
+    for axis, number, image in zip(axes, numbers, features.maps(numbers), strict=False):
+        draw_values(figure, axis, latents.origin.scan, image, f"feature {number}")
     return figure
 
 
@@ -70,12 +71,12 @@ def draw_overview(latents: Latents) -> Figure:
     >>> with open_latents("scan.latents.h5") as latents:
     ...     save_figure(draw_overview(latents), "maps.png")
     """
-    features = load_features(latents)
-    best = rank_features(features, latents.origin.scan)[:OVERVIEW_FEATURES]
+    features = StoredFeatures(latents)
+    best = rank_features(features, latents.origin.scan)[:OVERVIEW_FEATURES].tolist()
     figure, axes = make_panels(latents.origin.scan, 1 + len(best))
     draw_image(axes[0], latents.origin.scan, principal_colours(features), COLOURS_TITLE)
-    for axis, number in zip(axes[1:], best, strict=False):
-        draw_values(figure, axis, latents.origin.scan, features[..., number], f"feature {number}")
+    for axis, number, image in zip(axes[1:], best, features.maps(best), strict=False):
+        draw_values(figure, axis, latents.origin.scan, image, f"feature {number}")
     return figure
 
 
@@ -99,7 +100,7 @@ def draw_principal_colours(latents: Latents) -> Figure:
     ...     save_figure(draw_principal_colours(latents), "maps.png")
     """
     figure, axes = make_panels(latents.origin.scan, 1, inches=2 * PANEL_INCHES)
-    draw_image(axes[0], latents.origin.scan, principal_colours(load_features(latents)), COLOURS_TITLE)
+    draw_image(axes[0], latents.origin.scan, principal_colours(StoredFeatures(latents)), COLOURS_TITLE)
     return figure
 
 
@@ -122,11 +123,10 @@ def draw_montage(latents: Latents) -> Figure:
     >>> with open_latents("scan.latents.h5") as latents:
     ...     save_figure(draw_montage(latents), "maps.png")
     """
-    features = load_features(latents)
-    order = rank_features(features, latents.origin.scan)
+    features = StoredFeatures(latents)
+    order = rank_features(features, latents.origin.scan).tolist()
     figure, axes = make_panels(latents.origin.scan, len(order), inches=PANEL_INCHES / 2)
-    for axis, number in zip(axes, order, strict=False):
-        image = features[..., number]
+    for axis, number, image in zip(axes, order, features.maps(order), strict=False):
         low, high = np.nanpercentile(image, WHITE_POINTS)
         show(axis, latents.origin.scan, image, cmap="viridis", vmin=low, vmax=high)
         axis.set_title(f"{number}", fontsize=7, pad=2)

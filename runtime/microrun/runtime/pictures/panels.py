@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL_INCHES = 3.2
+MOST_SIDE = 1000  # points that are drawn along a side: more than a panel has pixels
 WHITE_POINTS = (1, 99)  # percentiles between which a map's colours are stretched
 
 
@@ -111,6 +112,7 @@ def draw_labels(axis: Axes, scan: Scan, labels: NDArray[np.integer[Any]], title:
         What stands above.
     """
     colours = np.random.default_rng(0).uniform(0.15, 0.95, (max(1, int(labels.max()) + 1), 3))
+    labels = _thin(labels)
     image = np.where((labels >= 0)[..., None], colours[np.maximum(labels, 0)], 1.0)
     draw_image(axis, scan, image, title)
 
@@ -177,10 +179,16 @@ def show(axis: Axes, scan: Scan, image: Float64, **style: Any) -> Any:
     matplotlib's image
     """
     height, width = _size_um(scan)
-    pixels = to_square_pixels(image, scan.grid == "hexagonal", scan.first_shifted)
+    pixels = to_square_pixels(_thin(image), scan.grid == "hexagonal", scan.first_shifted)
     if pixels.ndim == 3:
         pixels = np.nan_to_num(pixels, nan=1.0)
     return axis.imshow(pixels, extent=(0, width, height, 0), interpolation="nearest", **style)
+
+
+def _thin(image: NDArray[Any]) -> NDArray[Any]:
+    """Every n-th point of a large map: a copy of all for each panel would take more memory than latents."""
+    rows, cols = (max(1, side // MOST_SIDE) for side in image.shape[:2])
+    return image if rows == cols == 1 else image[::rows, ::cols].copy()
 
 
 def _size_um(scan: Scan) -> tuple[float, float]:

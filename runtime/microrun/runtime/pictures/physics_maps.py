@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from microrun.runtime.latents.reader import Latents
 from microrun.runtime.maps.conventional import PhysicsMaps
-from microrun.runtime.maps.features import load_features, principal_colours, rank_features
+from microrun.runtime.maps.features import principal_colours, rank_features
+from microrun.runtime.maps.stored_features import StoredFeatures
 from microrun.runtime.pictures.panels import draw_image, draw_labels, draw_values, make_panels
 from microrun.runtime.scans.scan import Scan
 
@@ -52,8 +53,9 @@ def draw_physics(scan: Scan, maps: PhysicsMaps, latents: Latents | None = None) 
     for name, image in known.items():
         draw_values(figure, next(panels), scan, image, TITLES[name], "gray" if name in PATTERN_MAPS else "viridis")
     if latents is not None:
-        features = load_features(latents)
+        features = StoredFeatures(latents)
         draw_image(next(panels), scan, principal_colours(features), "latents: principal components")
-        for number in rank_features(features, scan)[:LATENT_FEATURES]:
-            draw_values(figure, next(panels), scan, features[..., number], f"latent feature {number}")
+        best = rank_features(features, scan)[:LATENT_FEATURES].tolist()
+        for number, image in zip(best, features.maps(best), strict=True):
+            draw_values(figure, next(panels), scan, image, f"latent feature {number}")
     return figure

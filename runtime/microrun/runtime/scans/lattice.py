@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -76,16 +78,31 @@ def connect(linked: Pairs, valid: NDArray[np.bool_]) -> NDArray[np.int64]:
     (rows, cols) int64
         Regions, numbered from 0 in the order of their first points; −1 where not valid.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+    return connect_pieces([(0, linked)], valid)
 
-    one, other = linked[valid.ravel()[linked].all(axis=1)].T
-    graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(valid.size, valid.size))
-    labels = connected_components(graph, directed=False)[1].reshape(valid.shape)
-    regions = np.full(valid.shape, -1, np.int64)
-    _, first, inverse = np.unique(labels[valid], return_index=True, return_inverse=True)
-    regions[valid] = np.argsort(np.argsort(first))[inverse]
-    return regions
+
+def connect_pieces(pieces: Iterable[tuple[int, Pairs]], valid: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Connected regions of a map whose pairs come piece by piece.
+
+    Parameters
+    ----------
+    pieces
+        Number of a point, and (n, 2) pairs of points that belong together, counted from that point.
+    valid
+        As `connect` takes it.
+
+    Returns
+    -------
+    (rows, cols) int64
+        As of `connect`.
+    """
+    from microrun.kernels.union_find import number_roots, unite_pairs
+
+    parents = np.where(valid.ravel(), np.arange(valid.size), -1)
+    for first, linked in pieces:
+        unite_pairs(parents, linked, first)
+    number_roots(parents)
+    return parents.reshape(valid.shape)
 
 
 def _pair(one: NDArray[np.int64], other: NDArray[np.int64]) -> Pairs:
