@@ -89,9 +89,7 @@ def _is_of(header: AngHeader, nav_shape: tuple[int, int]) -> bool:
     if other is None or (other[0] == nav_shape[0] and abs(other[1] - nav_shape[1]) <= header.hexagonal):
         return True
     there, here = (f"{rows}×{cols}" for rows, cols in (other, nav_shape))
-    text = (
-        f"{header.path}: is of a map of {there}, the scan has {here}; no geometry is taken from it: give --pc, --tilt"
-    )
+    text = f"{header.path}: is of a map of {there}, the scan has {here}; none of its geometry is used: give --pc"
     warnings.warn(text, ScanWarning, stacklevel=4)
     return False
 
