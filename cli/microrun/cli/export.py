@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from microrun.cli import console
+from microrun.cli.scan_name import ScanNameOption
 from microrun.runtime.engines.nvidia.build_plan import DEFAULT_BATCHES, BuildRequest
 from microrun.runtime.engines.nvidia.tensorrt_library import TITLES
 from microrun.runtime.errors import EngineError
 from microrun.runtime.scans.open import open_scan
+from microrun.runtime.scans.up2 import PIXEL_TYPES
 
 if TYPE_CHECKING:
     from microrun.export.calibration import QuantiseRequest
@@ -57,6 +59,7 @@ def export(
     calibrate: Calibrate = None,
     held_out: HeldOut = None,
     background: Background = "auto",
+    scan_name: ScanNameOption = None,
     batch: Batch = None,
     compute_capability: ComputeCapability = None,
     workspace: Workspace = None,
@@ -80,7 +83,7 @@ def export(
     from microrun.export.export import ExportRequest
     from microrun.export.export import export as export_model
 
-    calibration = _calibration(calibrate, held_out, background)
+    calibration = _calibration(calibrate, held_out, background, scan_name)
     request = ExportRequest(source, out or _default_out(source, to, precision), precision, calibration, build)
     with console.progress_bar("exporting", "steps") as bar:
         made = console.watch(export_model(request), bar)
@@ -94,14 +97,21 @@ def _default_out(source: Path, to: str, precision: str | None) -> Path:
     return source.with_name(name + middle + (".onnx" if to == "onnx" else ".plan"))
 
 
-def _calibration(scan: Path | None, held_out: Path | None, background: str) -> QuantiseRequest | None:
+def _calibration(
+    scan: Path | None, held_out: Path | None, background: str, scan_name: str | None
+) -> QuantiseRequest | None:
     if scan is None:
-        if held_out or background != "auto":
-            raise EngineError("--held-out and --background are for int8: give --precision int8 and --calibrate SCAN")
+        if held_out or background != "auto" or scan_name:
+            options = "--held-out, --background and --scan-name"
+            raise EngineError(f"{options} are for int8: give --precision int8 and --calibrate SCAN")
         return None
     from microrun.export.calibration import QuantiseRequest
 
-    return QuantiseRequest(open_scan(scan), open_scan(held_out) if held_out else None, background)
+    source = open_scan(scan, scan_name=scan_name)
+    if held_out is None:
+        return QuantiseRequest(source, None, background)
+    named = held_out.suffix.lower() not in PIXEL_TYPES  # of UP files, none has a name
+    return QuantiseRequest(source, open_scan(held_out, scan_name=scan_name if named else None), background)
 
 
 def _print(made: Made) -> None:
