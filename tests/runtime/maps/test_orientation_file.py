@@ -105,6 +105,22 @@ def test_what_orix_cannot_read(tmp_path: Path, name: str) -> None:
     assert str(error.value).startswith(f"{path}: ")
 
 
+def test_what_orix_warns_of_is_said_with_the_name_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import orix.io
+
+    path, load = write_orix(tmp_path / "scan.h5", (4, 5)), orix.io.load
+
+    def load_and_warn(name: Path) -> object:
+        warnings.warn("phase names differ", UserWarning, stacklevel=2)
+        warnings.warn("will be renamed", DeprecationWarning, stacklevel=2)
+        return load(name)
+
+    monkeypatch.setattr(orix.io, "load", load_and_warn)
+    with pytest.warns(ScanWarning) as said:
+        assert read_orientations(path).rotations.shape == (4, 5, 4)
+    assert [str(one.message) for one in said] == [f"{path}: phase names differ (said by orix)"]
+
+
 # --- symmetries
 
 

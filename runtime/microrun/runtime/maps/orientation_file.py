@@ -14,6 +14,7 @@ from microrun.runtime.errors import ScanError, first_line
 from microrun.runtime.maps.orientations import OrientedMap, point_group
 from microrun.runtime.scans.ang import AngGrid
 from microrun.runtime.scans.ang_points import read_ang_map
+from microrun.runtime.scans.said import said_as_ours
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.up2 import ScanWarning
 
@@ -38,7 +39,7 @@ def read_orientations(path: Path, phase: str | None = None) -> OrientedMap:
     Warns
     -----
     ScanWarning
-        If neither the file nor the caller states a symmetry.
+        If neither the file nor the caller states a symmetry, and for what orix warns of.
     """
     found, grid = _read(path, phase)
     if grid and grid.grid == "hexagonal":
@@ -66,7 +67,7 @@ def load_orientations(path: Path, scan: Scan, phase: str | None = None) -> Orien
     Warns
     -----
     ScanWarning
-        If neither the file nor the caller states a symmetry.
+        If neither the file nor the caller states a symmetry, and for what orix warns of.
     """
     found, grid = _read(path, phase)
     shape = found.phase.shape
@@ -144,7 +145,8 @@ def _load(path: Path) -> Any:
     from orix.io import load
 
     try:
-        return load(path)
+        with said_as_ours(path, "orix"):
+            return load(path)
     except Exception as error:  # its readers raise whatever they come across
         text = f"{path}: orix cannot read it ({first_line(error)}); give an .ang or an orix .h5 file"
         raise ScanError(text) from None
