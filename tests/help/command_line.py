@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import warnings
@@ -36,11 +37,14 @@ def run_here(capsys: pytest.CaptureFixture[str], *arguments: object) -> Ran:
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
         patch.setattr(sys, "argv", ["microrun", *map(str, arguments)])
+        before = signal.getsignal(signal.SIGINT)
         try:
             main()
             code: object = 0
         except SystemExit as stopped:
             code = stopped.code or 0
+        finally:
+            signal.signal(signal.SIGINT, before)
     captured = capsys.readouterr()
     assert isinstance(code, int)
     return Ran(code, captured.out, captured.err)

@@ -92,6 +92,13 @@ class LazyGroup(TyperGroup):
         settings["commands"] = {name: TyperCommand(name, help=entry.line) for name, entry in COMMANDS.items()}
         super().__init__(**settings)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; Ctrl-C is an error with a line of its own, of which typer makes an exit without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find a command, and import it."""
         name, found, rest = super().resolve_command(ctx, args)

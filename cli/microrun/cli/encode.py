@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from microrun.cli import console
+from microrun.cli.interrupts import SIGNALS, is_first
 from microrun.cli.scan_name import ScanNameOption
 from microrun.runtime.encoding.encode_scan import BadPixels, EncodeRequest, EncodeRun, encode_scan
 from microrun.runtime.encoding.meter import Statistics
@@ -108,23 +109,25 @@ def run(request: EncodeRequest, engine: Engine) -> None:
 
 
 class _Interrupt:
-    """Ctrl-C ends the run and keeps what was encoded; a second Ctrl-C aborts."""
+    """Ctrl-C ends the run and keeps what was encoded."""
 
     run: EncodeRun | None = None
     stopped = False
 
     def __enter__(self) -> _Interrupt:
-        self._before = signal.signal(signal.SIGINT, self._stop)
+        self._before = {number: signal.signal(number, self._stop) for number in SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _stop(self, number: int, frame: object) -> None:
+        if not is_first():
+            return
         if self.run is None:
             raise KeyboardInterrupt
         self.run.stop()
-        self.run = None
         self.stopped = True
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 
+from microrun.cli.interrupts import CODE, heeded
+
 
 def main() -> None:
     """Run the command line; Ctrl-C is one line, also while its parts are still being imported."""
-    try:
-        from microrun.cli.app import run
+    with heeded():
+        try:
+            from microrun.cli.app import run
 
-        run()
-    except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
-        sys.exit(130)
+            run()
+        except KeyboardInterrupt:
+            print("error: interrupted", file=sys.stderr)
+            sys.exit(CODE)
 
 
 if __name__ == "__main__":
