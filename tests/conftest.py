@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 from hypothesis import settings
+from made_once import keep_in
 from numpy.typing import NDArray
 from write_up2 import Header, write_up
 
@@ -25,6 +27,9 @@ DATA = Path(__file__).parent / "data"
 # No test is large enough for several threads of PyTorch, which are slow where others use the cores, too.
 os.environ["OMP_NUM_THREADS"] = "1"  # until a benchmark takes all
 
+# Tracing and compiling make millions of objects that live on: looking for cycles in between took a third of the time.
+gc.set_threshold(100_000, 20, 10)
+
 # Processes that compile orix's gufuncs into one cache at once leave it broken: who loads it dies (numba#10128).
 if WORKER := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "numba" / WORKER)
@@ -32,6 +37,19 @@ if WORKER := os.environ.get("PYTEST_XDIST_WORKER"):
 # A busy machine must not fail a test, and a run leaves nothing in the working tree.
 settings.register_profile("microrun", deadline=None, max_examples=60, database=None, print_blob=True)
 settings.load_profile("microrun")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported by now stays, so that no search for cycles goes through it again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def made_for_all(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Workers share what takes long to make: each has a folder of its own in one of the run."""
+    folder = tmp_path_factory.getbasetemp()
+    keep_in(folder.parent if WORKER else folder)
 
 
 @pytest.fixture(autouse=True)

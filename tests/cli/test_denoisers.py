@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from command_line import Microrun, check_refused, run_here
-from make_denoisers import SECTIONS, TINY, a_unet, denoiser_spec, write_denoiser
+from make_denoisers import SECTIONS, TINY, a_unet, denoiser_spec, traced, write_denoiser
 
+from microrun.export import denoiser_to_onnx
 from microrun.runtime.engines import catalogue
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec, Training
@@ -116,8 +117,9 @@ def test_a_denoiser_is_exported(microrun: Microrun, tmp_path: Path) -> None:
     assert "weights f32" in microrun("inspect", tmp_path / "tiny.onnx").said
 
 
-def test_a_plan_is_built_of_a_denoiser(microrun: Microrun, tmp_path: Path) -> None:
+def test_a_plan_is_built_of_a_denoiser(microrun: Microrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setattr(denoiser_to_onnx, "trace_step", traced)
     source = write_checkpoint(tmp_path / "tiny.safetensors")
     ran = microrun("export", source, "--to", "tensorrt_rtx", "--precision", "f32", "--batch", 3)
     assert (ran.code, ran.err) == (0, "") and "not compared yet: no card here runs it" in ran.said, ran

@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 from disk import full_disk
-from make_denoisers import SCHEDULE, SECTIONS, TINY, TINY_SECTIONS, a_unet, denoiser_spec, write_denoiser
+from make_denoisers import SCHEDULE, SECTIONS, TINY, TINY_SECTIONS, a_unet, denoiser_spec, traced, write_denoiser
 from onnx import numpy_helper
 from write_up2 import make_patterns, write_up
 
@@ -21,7 +21,6 @@ from microrun.export.calibration import QuantiseRequest
 from microrun.export.denoiser_to_onnx import export_denoiser, measure_denoiser_parity
 from microrun.export.export import ExportRequest, export
 from microrun.export.graph import TOLERANCES, Exported, ParityError, save_model
-from microrun.export.step_graph import trace_step
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.open import open_denoiser, read_model_spec
 from microrun.runtime.errors import EngineError, OutputError, SpecError
@@ -51,12 +50,14 @@ def checkpoint(tmp_path: Path) -> Path:
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """A file in each precision."""
     folder = tmp_path_factory.mktemp(request.param)
-    return export_denoiser(write_checkpoint(folder), folder / "out.onnx", request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(denoiser_file, "trace_step", traced)
+        return export_denoiser(write_checkpoint(folder), folder / "out.onnx", request.param)
 
 
 @pytest.fixture(scope="module")
 def half_graph() -> onnx.ModelProto:
-    return trace_step(a_unet(), SPEC.input_shape[1:], SCHEDULE, "f16")
+    return traced(a_unet(), SPEC.input_shape[1:], SCHEDULE, "f16")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import torch
 from bench_output import check_width, read_tables
 from command_line import Microrun, check_refused
-from make_denoisers import write_denoiser
+from make_denoisers import a_unet, traced, write_denoiser
 from make_models import write_encoder
 
 from microrun.cli.bench import generate, grainpaint, machine
@@ -22,7 +22,6 @@ from microrun.cli.bench.measurement import figure, print_tables
 from microrun.cli.bench.models import engine_table
 from microrun.cli.bench.operations import graph_operations
 from microrun.export.graph import save_model
-from microrun.export.step_graph import trace_step
 from microrun.runtime.engines.denoiser import Denoiser
 from microrun.runtime.engines.engine import EngineInfo
 from microrun.runtime.generation.effort import GRAINPAINT_EVALUATIONS, measure_speed
@@ -32,7 +31,6 @@ from microrun.runtime.generation.tiling import tile_isotropic
 from microrun.runtime.progress import finish
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec
-from microrun.training.diffusion.unet import UNet
 from microrun.training.diffusion.unet_config import UnetConfig
 
 BLOCK_UNET = UnetConfig(dims=3, channels=(8, 8), blocks=1, head_size=4, groups=4, patch=4)
@@ -47,7 +45,7 @@ def block_spec(side: int) -> ModelSpec:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny denoiser of real blocks."""
     path = tmp_path_factory.mktemp("models") / "tiny.onnx"
-    save_model(trace_step(UNet(BLOCK_UNET), (32, 32, 32), Schedule(), "f32"), block_spec(32), path)
+    save_model(traced(a_unet(BLOCK_UNET), (32, 32, 32), Schedule(), "f32"), block_spec(32), path)
     return path
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
+from make_denoisers import a_unet, traced
 from make_models import tiny_spec
 from torch.utils.flop_counter import FlopCounterMode
 
 from microrun.cli.bench.operations import encoder_operations, graph_operations
-from microrun.export.step_graph import trace_step
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import ModelSpec, Preprocessing
 from microrun.training.diffusion.unet import UNet
@@ -25,7 +25,7 @@ BLOCK_UNET = UnetConfig(dims=3, channels=(8, 8), blocks=1, head_size=4, groups=4
 @pytest.fixture
 def graph(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.onnx"
-    onnx.save_model(trace_step(UNet(BLOCK_UNET), (32, 32, 32), Schedule(), "f32"), path)
+    onnx.save_model(traced(a_unet(BLOCK_UNET), (32, 32, 32), Schedule(), "f32"), path)
     return path
 
 
