@@ -15,6 +15,7 @@ from microrun.runtime.errors import MicrorunError, SpecError
 
 Prediction = Literal["eps", "v", "bits"]
 Spacing = Literal["trailing", "leading"]
+MOST_STEPS = 1_000_000  # thousands are usual
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,10 @@ class Schedule:
     prediction: Prediction = "eps"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.training_steps, int) or self.training_steps < 2:
-            raise SpecError(f"training_steps must be a whole number from 2 on; got {self.training_steps!r}")
+        if not isinstance(self.training_steps, int) or not 2 <= self.training_steps <= MOST_STEPS:
+            raise SpecError(
+                f"training_steps must be a whole number from 2 to {MOST_STEPS:,}; got {self.training_steps!r}"
+            )
         largest = self.training_steps / 1000
         if not 0 < self.beta_start <= self.beta_end < largest:
             raise SpecError(

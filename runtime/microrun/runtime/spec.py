@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -14,10 +15,12 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.colour_codes import colour_codes
 from microrun.runtime.conditions import Condition
 from microrun.runtime.errors import SpecError
+from microrun.runtime.json_text import UNREADABLE, check_fields, parse_object
 from microrun.runtime.schedule import Schedule
 
 SPEC_KEY = "microrun_spec"  # name of the metadata entry in ONNX and checkpoint files
 SPEC_VERSION = 1
+MOST_SIDE, MOST_VALUES, MOST_COLOURS = 1 << 14, 1 << 28, 1 << 16  # of any model: a spec that says more is damaged
 
 Kind = Literal["encoder", "decoder", "denoiser"]
 WeightPrecision = Literal["f32", "f16", "int8"]
@@ -98,6 +101,10 @@ class Diffusion:
     def __post_init__(self) -> None:
         if len(self.sample_shape) not in (3, 4) or not all(isinstance(n, int) and n > 0 for n in self.sample_shape):
             raise SpecError(f"sample_shape must be channels and two or three sides; got {self.sample_shape}")
+        if max(self.sample_shape) > MOST_SIDE or math.prod(self.sample_shape) > MOST_VALUES:
+            raise SpecError(f"sample_shape must have at most {MOST_VALUES:,} values; got {self.sample_shape}")
+        if not isinstance(self.n_colours, int) or not 0 <= self.n_colours <= MOST_COLOURS:
+            raise SpecError(f"n_colours must be 0 to {MOST_COLOURS:,}; got {self.n_colours!r}")
         if self.plane not in get_args(Plane):
             raise SpecError(f"plane must be across, along or empty; got {self.plane!r}")
         if self.n_colours:
@@ -226,6 +233,11 @@ class ModelSpec:
             raise SpecError(f"a denoiser, and nothing else, tells its diffusion; got {self.kind} and {self.diffusion}")
         if self.diffusion is None and (not isinstance(self.latent_size, int) or self.latent_size < 1):
             raise SpecError(f"latent_size must be a positive number; got {self.latent_size!r}")
+        if max(self.latent_size, *self.preprocessing.input_shape) > MOST_SIDE:
+            raise SpecError(
+                f"latent_size and input_shape must be at most {MOST_SIDE:,}; got {self.latent_size} and "
+                f"{self.preprocessing.input_shape}"
+            )
         if self.precision not in get_args(WeightPrecision):
             raise SpecError(f"precision must be one of {', '.join(get_args(WeightPrecision))}; got {self.precision!r}")
 
@@ -293,7 +305,7 @@ class ModelSpec:
             If it is no spec, of another version, or its values make no sense.
         """
         try:
-            values: dict[str, Any] = json.loads(text)
+            values = parse_object(text)
             version = values.pop("spec_version")
             if version != SPEC_VERSION:
                 raise SpecError(f"spec version must be {SPEC_VERSION}; got {version}")
@@ -305,16 +317,18 @@ class ModelSpec:
             found = values.pop("diffusion", None)
             diffusion = Diffusion.from_dict(found) if found else None
             preprocessing = Preprocessing(**prepared)
-            return cls(
+            spec = cls(
                 **values,
                 preprocessing=preprocessing,
                 training=training,
                 quantisation=quantisation,
                 diffusion=diffusion,
             )
+            check_fields(spec)
+            return spec
         except SpecError as error:
             raise SpecError(f"{source}: {error}") from None
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except UNREADABLE as error:
             raise SpecError(f"{source}: its spec is damaged ({error}); export the model again") from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from microrun.cli import console
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.hdf5 import open_hdf5
 from microrun.runtime.files.npy import map_array
+from microrun.runtime.json_text import UNREADABLE, parse_object
 from microrun.runtime.volumes.volume import LABELS, open_volume
 
 FROM_BLUEPRINT = ("seed", "order", "sampling", "computed")
@@ -51,7 +51,7 @@ def volume_rows(path: Path) -> dict[str, object]:
     dict of str to object
         Values by their names, to be printed; none if the file is something else.
     """
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, VolumeError):
+    with contextlib.suppress(OSError, *UNREADABLE, RuntimeError, VolumeError):
         return _simulated_rows(path) or _grains_rows(path)
     return {}
 
@@ -63,7 +63,7 @@ def _simulated_rows(path: Path) -> dict[str, object]:
         if file.attrs.get("format") != FORMAT:
             return {}
         volumes = [file[name] for name in sorted(file)]
-        process = json.loads(file.attrs["process"])
+        process = parse_object(file.attrs["process"])
         seeds = [int(volume.attrs["seed"]) for volume in volumes]
         return {
             "kind": f"simulated volumes, {file.attrs['kind']}",
@@ -94,8 +94,7 @@ def _grains_rows(path: Path) -> dict[str, object]:
 
 def _decode(attribute: Any) -> dict[str, Any]:
     """An attribute that we wrote as JSON; empty if it is another's."""
-    decoded = json.loads(attribute) if isinstance(attribute, str) else {}
-    return decoded if isinstance(decoded, dict) else {}
+    return parse_object(attribute) if isinstance(attribute, str) else {}
 
 
 def _in_words(value: object) -> object:

@@ -27,10 +27,12 @@ from microrun.runtime.files.npy import map_array
 from microrun.runtime.files.output import BESIDE, cannot_write, write_text, written_beside
 from microrun.runtime.generation.blueprint import Blueprint, hash_mask
 from microrun.runtime.generation.tiling import BLOCK, Tiling
+from microrun.runtime.json_text import UNREADABLE
 from microrun.runtime.spec import Diffusion
 
 Stored = NDArray[np.int8] | Float32
 BLUEPRINT, PART = "blueprint.json", "part.npy"
+WRITING = "writing"  # a mark: a volume that is newer than it is made of these blocks
 OUTSIDE = -1  # among colours
 CHECK_BYTES = 4  # a CRC-32 after the array, which readers of .npy files do not see
 
@@ -186,11 +188,8 @@ class BlockFolder:
         return assembled[tuple(map(slice, self.blueprint.shape))]
 
     def remove(self) -> None:
-        """Delete the folder, the blueprint last: whatever is left when that is interrupted can be gone on with."""
-        for path in self.path.iterdir():
-            if path.name != BLUEPRINT:
-                path.unlink()
-        shutil.rmtree(self.path)
+        """Delete the folder, as `remove_folder` does."""
+        remove_folder(self.path)
 
     def _paint(self, path: Path) -> None:
         """Draw the blocks, the last first, so that a voxel ends as that of the first block that covers it."""
@@ -237,12 +236,21 @@ def make_folder(path: Path, blueprint: Blueprint, part: Mask | None) -> None:
             np.save(file, part)
 
 
+def remove_folder(path: Path) -> None:
+    """Delete a folder of blocks, mark and blueprint last: what is left when that is interrupted can be told."""
+    for file in path.iterdir():
+        if file.name not in (BLUEPRINT, WRITING):
+            file.unlink()
+    (path / WRITING).unlink(missing_ok=True)
+    shutil.rmtree(path)
+
+
 def read_blueprint(path: Path) -> Blueprint:
     """Read the blueprint of a folder; VolumeError if there is none."""
     file = path / BLUEPRINT
     try:
         return Blueprint.from_json(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, KeyError, MicrorunError) as error:
+    except (OSError, *UNREADABLE, MicrorunError) as error:
         raise VolumeError(
             f"{file}: expected the blueprint of a volume in the making ({error}); delete {path.name}, or write to "
             "another name"

@@ -14,6 +14,7 @@ from microrun.runtime.array_types import Mask
 from microrun.runtime.engines.engine import EngineInfo
 from microrun.runtime.generation.recipe import VolumeRecipe
 from microrun.runtime.generation.sampling import Sampling
+from microrun.runtime.json_text import check_fields, parse_object
 
 HASHED = {"engine": "denoiser", "part": "part"}  # what a blueprint holds by its hash
 METHOD = 1  # counts up whenever tiling, noise or steps change, so that no folder is gone on with in another way
@@ -67,12 +68,12 @@ class Blueprint(VolumeRecipe):
 
     @classmethod
     def from_json(cls, text: str) -> Blueprint:
-        """Decode what `to_json` made; ValueError, TypeError, KeyError or MicrorunError if it is something else."""
-        values: Any = json.loads(text)
-        if not isinstance(values, dict):
-            raise TypeError("no JSON object")
+        """Decode what `to_json` made; one of `UNREADABLE` or MicrorunError if it is something else."""
+        values = parse_object(text)
         z, y, x = values.pop("shape")
-        return cls((z, y, x), sampling=Sampling(**values.pop("sampling")), **values)
+        made = cls((z, y, x), sampling=Sampling(**values.pop("sampling")), **values)
+        check_fields(made)
+        return made
 
 
 def name_computed(info: EngineInfo) -> str:

@@ -9,6 +9,7 @@ import h5py
 
 from microrun.runtime.errors import LatentsError, MicrorunError
 from microrun.runtime.files.hdf5 import reason_of
+from microrun.runtime.json_text import UNREADABLE, check_fields
 from microrun.runtime.latents.origin import FORMAT, Origin
 from microrun.runtime.latents.probes import HASH_BYTES, probe_numbers
 from microrun.runtime.spec import ModelSpec
@@ -62,9 +63,10 @@ def read_origin(path: Path, file: h5py.File) -> Origin:
     try:
         if file.attrs.get("format") == FORMAT:
             origin = Origin.from_json(file.attrs["origin"], ModelSpec.from_json(file.attrs["spec"], str(path)))
+            check_fields(origin)
             _check_arrays(path, file, origin)
             return origin
-    except (KeyError, ValueError, TypeError, AttributeError, OSError, RuntimeError, MicrorunError) as error:
+    except (*UNREADABLE, OSError, RuntimeError, MicrorunError) as error:
         raise LatentsError(f"{path}: is damaged ({reason_of(error)}); encode the scan again") from None
     raise LatentsError(f"{path}: is an HDF5 file, but not of the format {FORMAT!r}")
 

@@ -24,6 +24,7 @@ from microrun.runtime.errors import SectionsError
 from microrun.runtime.files.disk import check_room
 from microrun.runtime.files.hdf5 import hdf5_errors, open_hdf5
 from microrun.runtime.files.output import written_beside
+from microrun.runtime.json_text import UNREADABLE, parse_object
 
 Plane = Literal["across", "along"]
 PLANES: tuple[Plane, ...] = ("across", "along")
@@ -165,7 +166,7 @@ def read_sections(path: Path, plane: Plane = "across") -> SectionSet:
             return _read_group(file[plane], plane)
         except SectionsError as error:
             raise SectionsError(f"{path}: {error}") from None
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError) as error:
+        except (OSError, RuntimeError, *UNREADABLE, MemoryError) as error:
             raise SectionsError(f"{path}: cannot be read, it is damaged ({error})") from None
 
 
@@ -205,7 +206,7 @@ def find_hatch(sections: SectionSet) -> float | None:
 
 
 def _decode(text: str) -> object:
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         return json.loads(text)
     return text
 
@@ -258,9 +259,7 @@ def _read_group(group: h5py.Group, plane: Plane) -> SectionSet:
         if held.size > LARGEST:
             raise SectionsError(f"{plane}/{name} has {held.size:,} values; at most {LARGEST:,} are read")
     arrays: dict[str, Any] = {name: group[name][()] for name in ARRAYS if name in group}
-    details = json.loads(group.attrs["details"])
-    if not isinstance(details, dict):
-        raise SectionsError(f"{plane}: its details are no table of names and values")
+    details = parse_object(group.attrs["details"])
     return SectionSet(
         **{"grain": None, **arrays}, plane=plane, step_um=float(group.attrs["step_um"]),
         origin=str(group.attrs["origin"]), details={str(name): str(text) for name, text in details.items()},

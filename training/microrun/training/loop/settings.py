@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, get_args
 
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.output import write_text
+from microrun.runtime.json_text import UNREADABLE, check_fields, parse_object
 
 Precision = Literal["auto", "f32", "bf16"]
 
@@ -64,8 +65,10 @@ class Settings:
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote; MicrorunError if it is something else."""
         try:
-            return cls.from_dict(json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError, AttributeError, LookupError, MicrorunError) as error:
+            made = cls.from_dict(parse_object(path.read_text()))
+            check_fields(made)
+            return made
+        except (OSError, *UNREADABLE, MicrorunError) as error:
             raise MicrorunError(
                 f"{path}: expected the settings of a training run ({error}); start again with another --out"
             ) from None

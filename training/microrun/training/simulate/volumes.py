@@ -27,6 +27,7 @@ from microrun.kernels.colouring import label_grains
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.hdf5 import open_hdf5, reason_of
 from microrun.runtime.files.output import written_beside
+from microrun.runtime.json_text import UNREADABLE
 from microrun.runtime.progress import Job, Progress
 from microrun.training.simulate.potts import Build, Growth, Spins, build_potts, grow_potts
 
@@ -134,7 +135,7 @@ def read_volumes(path: Path) -> list[SimulatedVolume]:
                 raise MicrorunError(f"{path}: holds no volumes of `microrun simulate potts` or `am`")
             kind = file.attrs["kind"]
             return [SimulatedVolume(file[name][()], kind, bool(file[name].attrs["periodic"])) for name in sorted(file)]
-    except (OSError, KeyError) as error:
+    except (OSError, *UNREADABLE, RuntimeError) as error:
         raise MicrorunError(f"{path}: cannot be read as a file of simulated volumes ({error})") from None
 
 

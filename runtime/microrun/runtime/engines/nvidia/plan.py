@@ -7,11 +7,12 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from microrun.runtime.errors import EngineError, SpecError
 from microrun.runtime.files.hashes import hash_file
 from microrun.runtime.files.output import write_text
+from microrun.runtime.json_text import UNREADABLE, check_fields, parse_object
 from microrun.runtime.spec import ModelSpec
 
 Library = Literal["tensorrt", "tensorrt_rtx"]
@@ -87,7 +88,7 @@ class PlanRecord:
             If it is no sidecar of a plan, of another version, or damaged; `source` is the file to name.
         """
         try:
-            values: dict[str, Any] = json.loads(text)
+            values = parse_object(text)
             version = values.pop("plan_version")
             if version != PLAN_VERSION:
                 raise SpecError(f"{source}: plan version must be {PLAN_VERSION}; got {version}. Build the plan again")
@@ -98,13 +99,15 @@ class PlanRecord:
                 raise ValueError(f"compute capabilities {values['compute_capabilities']}")
             values["check_outputs"] = tuple(map(float, values["check_outputs"].split()))
             record = cls(**values)
+            if record.library not in get_args(Library):
+                known = ", ".join(get_args(Library))
+                raise SpecError(f"{source}: library must be one of {known}; got {record.library!r}")
+            check_fields(record)
+            return record
         except SpecError:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except UNREADABLE as error:
             raise SpecError(f"{source}: is damaged ({error}); build the plan again") from None
-        if record.library not in get_args(Library):
-            raise SpecError(f"{source}: library must be one of {', '.join(get_args(Library))}; got {record.library!r}")
-        return record
 
 
 def sidecar_of(plan: Path) -> Path:
@@ -137,6 +140,8 @@ def read_record(plan: Path) -> PlanRecord:
         ) from None
     except UnicodeDecodeError:
         raise SpecError(f"{sidecar}: is no text; build the plan again") from None
+    except OSError as error:
+        raise EngineError(f"{sidecar}: cannot be read ({error.strerror or error})") from None
     record = PlanRecord.from_json(text, str(sidecar))
     found = hash_file(plan)
     if found != record.plan_sha256:

@@ -23,6 +23,7 @@ import numpy as np
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.hdf5 import hdf5_errors, open_hdf5
 from microrun.runtime.files.output import written_beside
+from microrun.runtime.json_text import UNREADABLE, check_fields, parse_object
 from microrun.training.simulate.melt_pool.field import Balance, FieldKind, MovingField
 from microrun.training.simulate.melt_pool.material import Material
 from microrun.training.simulate.melt_pool.measure import Pool, measure_pool
@@ -75,7 +76,7 @@ def read_pool(path: Path) -> MovingField:
             if file.attrs.get("format") != FORMAT:
                 raise MicrorunError(f"{path}: holds no melt pool of `microrun simulate meltpool`")
             return _read(file)
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (OSError, *UNREADABLE, RuntimeError) as error:
         raise MicrorunError(f"{path}: cannot be read as a melt pool ({error})") from None
     except MicrorunError as error:
         raise MicrorunError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
@@ -100,7 +101,9 @@ def _read(file: h5py.File) -> MovingField:
     step_um, laser_um = float(file.attrs["step_um"]), float(file.attrs["laser_um"])
     if not 0 < step_um < math.inf or not 0 <= laser_um <= step_um * data.shape[2]:
         raise ValueError(f"steps of {step_um:g} µm and a laser at {laser_um:g} µm do not fit")
-    process = Process(**json.loads(file.attrs["process"]))
-    material = Material(**json.loads(file.attrs["material"]))
-    balance = Balance(**json.loads(file.attrs["balance"])) if "balance" in file.attrs else None
+    process = Process(**parse_object(file.attrs["process"]))
+    material = Material(**parse_object(file.attrs["material"]))
+    balance = Balance(**parse_object(file.attrs["balance"])) if "balance" in file.attrs else None
+    for made in filter(None, (process, material, balance)):
+        check_fields(made)
     return MovingField(temperature, step_um, laser_um, process, material, kind, balance)  # type: ignore[arg-type]

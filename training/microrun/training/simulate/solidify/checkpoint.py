@@ -14,6 +14,7 @@ import numpy as np
 from microrun.runtime.errors import OutputError
 from microrun.runtime.files.hdf5 import hdf5_errors, open_hdf5
 from microrun.runtime.files.output import written_beside
+from microrun.runtime.json_text import UNREADABLE, parse_object
 from microrun.training.simulate.melt_pool.field import MovingField
 from microrun.training.simulate.solidify.grains import Grains
 from microrun.training.simulate.solidify.laws import Laws
@@ -103,7 +104,7 @@ def read_checkpoint(path: Path, identity: str) -> Site:
             if file.attrs["format"] != FORMAT or file.attrs["identity"] != identity:
                 raise OutputError(f"{path}: is left of a part with other settings, or of another program; {advice}")
             grains = Grains(file["orientation"][()], file["grain_id"][()])
-            tally = Tally(**json.loads(file.attrs["tally"]))
+            tally = Tally(**parse_object(file.attrs["tally"]))
             return Site(grains, int(file.attrs["tracks_done"]), int(file.attrs["next_id"]), tally)
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, *UNREADABLE, RuntimeError) as error:
         raise OutputError(f"{path}: the state of a part cannot be read ({error}); {advice}") from None
