@@ -1,14 +1,16 @@
-"""Models whose weights lie elsewhere are not opened."""
+"""Models whose weights lie elsewhere, and damaged ones, are not opened."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from make_models import write_encoder
 
-from microrun.runtime.engines.onnx_file import check_one_file
+from microrun.runtime.engines.onnx_file import check_model
 from microrun.runtime.engines.open import open_engine, read_model_spec
 from microrun.runtime.errors import EngineError
 
@@ -26,7 +28,7 @@ def move_weights(path: Path, location: str) -> None:
 
 def test_a_model_with_weights_beside_it_is_refused_since_its_hash_does_not_know_them(tmp_path: Path) -> None:
     path = write_encoder(tmp_path / "apart.onnx")
-    check_one_file(path)
+    check_model(path)
     move_weights(path, "weights.bin")
     assert (tmp_path / "weights.bin").stat().st_size
     for use in (open_engine, read_model_spec):
@@ -63,4 +65,74 @@ def test_a_file_without_content(tmp_path: Path) -> None:
     path = tmp_path / "empty.onnx"
     path.touch()
     with pytest.raises(EngineError, match="cannot be read \\(it is empty\\)"):
-        check_one_file(path)
+        check_model(path)
+
+
+def find_node(model: Any, operator: str) -> Any:
+    return next(node for node in model.graph.node if node.op_type == operator)
+
+
+def lose_inputs(model: Any) -> None:
+    del find_node(model, "Conv").input[1:]
+
+
+def lose_the_name_of_an_input(model: Any) -> None:
+    find_node(model, "MatMul").input[1] = ""
+
+
+def lose_outputs(model: Any) -> None:
+    del find_node(model, "Relu").output[:]
+
+
+def claim_much(model: Any) -> None:
+    model.graph.initializer[0].dims[0] = 1 << 40
+
+
+def lose_values(model: Any) -> None:
+    max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data)).ClearField("raw_data")
+
+
+def lose_ports(model: Any) -> None:
+    del model.graph.input[:]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lose_inputs, "a node 'Conv' lacks inputs"),
+        (lose_the_name_of_an_input, "a node 'MatMul' lacks inputs"),
+        (lose_outputs, "a node 'Relu' lacks inputs or outputs"),
+        (claim_much, "a tensor of sides .* holds other values"),
+        (lose_values, "a tensor of sides .* holds other values"),
+        (lose_ports, "it has no inputs"),
+        (lambda model: model.ClearField("graph"), "it holds no graph"),
+    ],
+)
+def test_a_model_that_crashes_libraries_is_refused_in_one_line(
+    tmp_path: Path, damage: Callable[[Any], None], message: str
+) -> None:
+    path = write_encoder(tmp_path / "damaged.onnx")
+    model = onnx.load(path)
+    damage(model)
+    path.write_bytes(model.SerializeToString())
+    for use in (open_engine, read_model_spec):
+        with pytest.raises(EngineError, match=message) as error:
+            use(path)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 64, b"a text, no model", bytes(8), b"\x3a\xff\xff\xff\xff\x07"])
+def test_what_is_no_model_at_all(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.onnx"
+    path.write_bytes(content)
+    with pytest.raises(EngineError, match="is no ONNX model, or a damaged one"):
+        check_model(path)
+
+
+def test_a_model_cut_anywhere_is_refused(tmp_path: Path) -> None:
+    path = write_encoder(tmp_path / "cut.onnx")
+    whole = path.read_bytes()
+    for length in range(1, len(whole), 97):
+        path.write_bytes(whole[:length])
+        with pytest.raises(EngineError):
+            read_model_spec(path)

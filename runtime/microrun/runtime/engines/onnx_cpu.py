@@ -15,7 +15,7 @@ from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.denoiser import UNIT, Denoiser, check_denoiser
 from microrun.runtime.engines.engine import Engine, EngineInfo, EngineRequest, Lane
 from microrun.runtime.engines.libraries import load_onnxruntime
-from microrun.runtime.engines.onnx_file import check_one_file
+from microrun.runtime.engines.onnx_file import check_model
 from microrun.runtime.engines.ports import X_NEXT, check_ports
 from microrun.runtime.engines.process import OwnProcess
 from microrun.runtime.engines.slots import SlotLane
@@ -162,7 +162,7 @@ def open_session(path: Path, options: Any, device: str, provider: Any = "CPUExec
     """
     onnxruntime = load_onnxruntime()
 
-    check_one_file(path)
+    check_model(path)
     options.log_severity_level = 4  # what goes wrong is raised, not printed
     try:
         return onnxruntime.InferenceSession(path, options, providers=[provider])
@@ -187,7 +187,10 @@ def spec_of(path: Path, session: Any) -> ModelSpec:
     SpecError
         If there is none, or it does not fit.
     """
-    metadata = session.get_modelmeta().custom_metadata_map
+    try:
+        metadata = session.get_modelmeta().custom_metadata_map
+    except UnicodeDecodeError as error:
+        raise EngineError(f"{path}: is damaged: its texts are none ({error})") from None
     if SPEC_KEY not in metadata:
         raise SpecError(f"{path}: carries no spec; make it with `microrun export`")
     spec = ModelSpec.from_json(metadata[SPEC_KEY], str(path))

@@ -14,7 +14,7 @@ from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.denoiser import UNIT, Denoiser, check_denoiser
 from microrun.runtime.engines.engine import Engine, EngineInfo, EngineRequest, Lane
 from microrun.runtime.engines.libraries import load_openvino
-from microrun.runtime.engines.onnx_file import check_one_file
+from microrun.runtime.engines.onnx_file import check_model
 from microrun.runtime.engines.ports import X_NEXT, check_ports, step_inputs
 from microrun.runtime.engines.process import OwnProcess
 from microrun.runtime.engines.slots import SlotLane
@@ -164,23 +164,23 @@ def read_model(path: Path) -> tuple[Any, ModelSpec]:
     """
     openvino = load_openvino()
 
-    check_one_file(path)
+    check_model(path)
     try:
         model = openvino.Core().read_model(path)
-    except RuntimeError as error:
+        if not model.has_rt_info(["framework", SPEC_KEY]):
+            raise SpecError(f"{path}: carries no spec; make it with `microrun export`")
+        text = model.get_rt_info(["framework", SPEC_KEY]).astype(str)
+        ports = [{port.any_name: _shape_of(port) for port in group} for group in (model.inputs, model.outputs)]
+    except (RuntimeError, UnicodeDecodeError) as error:
         raise EngineError(f"{path}: is no ONNX model that OpenVINO can read ({_first_line(error)})") from None
-    if not model.has_rt_info(["framework", SPEC_KEY]):
-        raise SpecError(f"{path}: carries no spec; make it with `microrun export`")
-    spec = ModelSpec.from_json(model.get_rt_info(["framework", SPEC_KEY]).astype(str), str(path))
-    ports = [
-        {
-            port.any_name: tuple(d.get_length() if d.is_static else -1 for d in list(port.get_partial_shape())[1:])
-            for port in group
-        }
-        for group in (model.inputs, model.outputs)
-    ]
+    spec = ModelSpec.from_json(text, str(path))
     check_ports(path, spec, *ports)
     return model, spec
+
+
+def _shape_of(port: Any) -> tuple[int, ...]:
+    """Shape without the batch, -1 where it is free; RuntimeError if not even the number of axes is known."""
+    return tuple(d.get_length() if d.is_static else -1 for d in list(port.get_partial_shape())[1:])
 
 
 def compile_model(path: Path, core: Any, model: Any, shapes: dict[str, list[int]], settings: dict[str, Any]) -> Any:

@@ -54,6 +54,11 @@ def check_ports(path: Path, spec: ModelSpec, inputs: Ports, outputs: Ports) -> N
         If they differ.
     """
     if spec.diffusion is None:
+        if (len(inputs), len(outputs)) != (1, 1):
+            raise SpecError(
+                f"{path}: {spec.kind}s have one input and one output; the graph has {len(inputs)} and {len(outputs)}. "
+                "Export the model again"
+            )
         check_shapes(path, spec, next(iter(inputs.values())), next(iter(outputs.values())))
         return
     wanted = {**step_inputs(spec.diffusion), X_NEXT: spec.diffusion.sample_shape}
