@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
+from h5py._objects import phil
+
+from microrun.runtime.json_text import UNREADABLE
 
 MOST_RATIO = 1100  # deflate makes at most 1032 bytes of one
+ATTEMPTS = 28  # to read what a writer may be writing: a quarter of a second; HDF5's 100 outlast any file
 SMALL_BYTES = 1 << 24  # that need not be there: room that was never written
 
 
@@ -30,15 +36,17 @@ def hdf5_errors() -> Iterator[None]:
         raise OSError(reason_of(error)) from None
 
 
-def open_hdf5(path: Path, **options: Any) -> h5py.File:
+def open_hdf5(path: Path, growing: bool = False, locking: bool | None = None) -> h5py.File:
     """Open a file to read, if nothing in it leads out of it or claims more than it can hold.
 
     Parameters
     ----------
     path
         The file.
-    options
-        Of `h5py.File`.
+    growing
+        Whether it is marked as being written, in SWMR mode, by a program that may be at it.
+    locking
+        Of `h5py.File`; never in SWMR mode.
 
     Returns
     -------
@@ -53,16 +61,42 @@ def open_hdf5(path: Path, **options: Any) -> h5py.File:
     if not path.is_file():  # opening a pipe would wait for its writer
         raise OSError("no such file")
     with hdf5_errors():
-        file = h5py.File(path, "r", **options)
+        file = _open_growing(path) if growing else h5py.File(path, "r", locking=locking)
         try:
             _check_objects(file)
-        except (KeyError, ValueError, TypeError) as error:  # of h5py, where a part of the file is damaged
+        except UNREADABLE as error:  # of h5py, where a part of the file is damaged
             file.close()
             raise OSError(reason_of(error)) from None
         except BaseException:
             file.close()
             raise
         return file
+
+
+def _open_growing(path: Path) -> h5py.File:
+    """Open in SWMR mode, in which HDF5 waits for a writer that mends what seems damaged: twice as long each time."""
+    with phil:  # h5py's lock: HDF5 takes one call at a time
+        access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+        access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
+        access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+        access.set_file_locking(False, True)
+        if _set_attempts is not None:
+            _set_attempts(access.id, ATTEMPTS)
+        flags = h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ
+        return h5py.File(h5py.h5f.open(os.fsencode(path), flags, fapl=access))
+
+
+def _find_attempts() -> Any:
+    """HDF5's own function that h5py does not offer; None where its library cannot be asked for it."""
+    for library in (h5py.h5p.__file__, "hdf5"):  # Windows gives functions of the library itself alone
+        with contextlib.suppress(OSError, AttributeError):
+            function = ctypes.CDLL(library).H5Pset_metadata_read_attempts
+            function.argtypes = [ctypes.c_int64, ctypes.c_uint]
+            return function
+    return None
+
+
+_set_attempts = _find_attempts()
 
 
 def _check_objects(file: h5py.File) -> None:

@@ -289,7 +289,7 @@ def open_latents(path: str | Path) -> Latents:
         raise LatentsError(f"{path}: no such latents file")
     growing = check_superblock(path)
     try:
-        file = open_hdf5(path, libver="latest", swmr=growing, locking=False)
+        file = open_hdf5(path, growing, locking=False)
     except OSError as error:
         raise LatentsError(f"{path}: is no latents file, or damaged ({reason_of(error)})") from None
     try:
