@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.runtime.errors import VolumeError
+from microrun.runtime.errors import VolumeError, first_line
+from microrun.runtime.json_text import UNREADABLE
+
+_OF_PYTHON = (SyntaxError, TokenError, RecursionError, MemoryError, EOFError)  # which parses the header
 
 
 def map_array(path: Path) -> NDArray[Any]:
@@ -17,7 +20,6 @@ def map_array(path: Path) -> NDArray[Any]:
     if not path.is_file():
         raise VolumeError(f"{path}: no such file")
     try:
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, TokenError) as error:  # the header is parsed as Python
-        raise VolumeError(f"{path}: is no .npy file of numbers, or a damaged one ({error})") from None
-    return np.asarray(array)
+        return np.asarray(np.lib.format.open_memmap(path, "c"))
+    except (OSError, *UNREADABLE, *_OF_PYTHON) as error:
+        raise VolumeError(f"{path}: is no .npy file of numbers, or a damaged one ({first_line(error)})") from None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32
-from microrun.runtime.errors import ScanError
+from microrun.runtime.errors import ScanError, VolumeError
+from microrun.runtime.files.npy import map_array
 from microrun.runtime.patterns.informative import sample_informative, say_left_out
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.source import IndexedSource
@@ -136,10 +136,10 @@ def load_background(path: Path, preprocessor: Preprocessor) -> Float32:
     if not path.exists():
         raise ScanError(f"{path}: no such file; a background is auto, running, none, or a file")
     try:
-        image = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise ScanError(f"{path}: a background is a .npy image or a .up1/.up2 file ({error})") from None
-    if not isinstance(image, np.ndarray) or image.dtype.kind not in "uif" or not (np.abs(image) < 3e38).all():
+        image = map_array(path)
+    except VolumeError as error:
+        raise ScanError(f"{error}; a background is a .npy image or a .up1/.up2 file") from None
+    if image.dtype.kind not in "uif" or not (np.abs(image) < 3e38).all():
         raise ScanError(f"{path}: a background must be an array of finite numbers")
     if image.size == 0 or image.min() < 0 or image.min() == image.max():
         raise ScanError(f"{path}: a background must not be negative or constant; use --background none for none")

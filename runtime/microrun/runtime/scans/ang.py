@@ -241,8 +241,10 @@ def _first_of_rows(path: Path) -> tuple[float, float] | None:
             words = line.split()
             if line.startswith("#") or not words:
                 continue
+            if len(words) <= Y_COLUMN:
+                continue
             first = first or words
-            if len(words) <= Y_COLUMN or words[Y_COLUMN] == first[Y_COLUMN]:
+            if words[Y_COLUMN] == first[Y_COLUMN]:
                 continue
             try:
                 return float(first[X_COLUMN]), float(words[X_COLUMN])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from microrun.runtime.errors import ScanError, first_line
+from microrun.runtime.files.hdf5 import open_hdf5
+from microrun.runtime.json_text import UNREADABLE
 
 SHOWN = 8  # names in one line
 PLACES = 16  # of a data set, by which copies are known
@@ -34,11 +38,8 @@ def scan_names(path: Path) -> list[str]:
     """
     if not h5py.is_hdf5(path):
         return []
-    try:
-        with h5py.File(path, "r") as file:
-            return [name for name in file if isinstance(file.get(f"{name}/EBSD/Data"), h5py.Group)]
-    except (OSError, RuntimeError, KeyError) as error:
-        raise ScanError(f"{path}: cannot be read ({first_line(error)})") from None
+    with _opened(path) as file:
+        return [name for name in file if isinstance(file.get(f"{name}/EBSD/Data"), h5py.Group)]
 
 
 def choose_scan(path: Path, asked: str | None) -> str | None:
@@ -84,15 +85,25 @@ def count_stored(path: Path, name: str, sig_shape: tuple[int, int]) -> int:
     int
         Of the data set that holds fewest, where there are processed patterns and others.
     """
-    with h5py.File(path, "r") as file:
+    with _opened(path) as file:
         sets = [item for item in file[f"{name}/EBSD/Data"].values() if isinstance(item, h5py.Dataset)]
         patterns = [item for item in sets if item.ndim > 2 and item.shape[-2:] == sig_shape]
         return min(int(item.size) // math.prod(sig_shape) for item in patterns)
 
 
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """A file that is open; ScanError if it is damaged, also where that shows only when something of it is read."""
+    try:
+        with open_hdf5(path) as file:
+            yield file
+    except (OSError, *UNREADABLE, RuntimeError) as error:
+        raise ScanError(f"{path}: cannot be read ({first_line(error)})") from None
+
+
 def _are_one(path: Path, names: list[str]) -> bool:
     """Whether the scans in a file are copies of one, so that any of them may be taken: same patterns, same header."""
-    with h5py.File(path, "r") as file:
+    with _opened(path) as file:
         first, *others = (_excerpt(file[f"{name}/EBSD"]) for name in names)
     return all(other == first for other in others)
 
