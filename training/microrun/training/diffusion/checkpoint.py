@@ -9,10 +9,17 @@ from pathlib import Path
 from torch import Tensor
 
 from microrun.runtime.errors import SpecError
+from microrun.runtime.json_text import UNREADABLE, check_fields, parse_object
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
 from microrun.training.diffusion.unet import UNet
 from microrun.training.diffusion.unet_config import UnetConfig
-from microrun.training.loop.checkpoint import read_checkpoint_spec, read_metadata, read_weights, write_checkpoint
+from microrun.training.loop.checkpoint import (
+    fill_network,
+    read_checkpoint_spec,
+    read_metadata,
+    read_weights,
+    write_checkpoint,
+)
 
 UNET_KEY = "microrun_unet"  # name of the metadata entry of a denoiser's network
 
@@ -57,8 +64,8 @@ def load_denoiser(path: Path) -> tuple[UNet, ModelSpec]:
     spec, metadata = read_checkpoint_spec(path), read_metadata(path)
     spec.require("denoiser", source=path, task="loading a U-Net")
     try:
-        unet = UNet(UnetConfig.from_dict(json.loads(metadata[UNET_KEY])))
-        unet.load_state_dict(read_weights(path))
-    except (RuntimeError, ValueError, TypeError, LookupError) as error:
+        config = UnetConfig.from_dict(parse_object(metadata[UNET_KEY]))
+        check_fields(config)
+        return fill_network(lambda: UNet(config), read_weights(path)), spec
+    except (RuntimeError, *UNREADABLE) as error:
         raise SpecError(f"{path}: its weights are not those of its network ({error})") from None
-    return unet.eval(), spec

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+MOST_LAYERS = 32  # a file that says more is damaged
 Embedding = Literal["perceptron", "fourier"]
 
 
@@ -64,6 +65,8 @@ class UnetConfig:
             raise ValueError(f"dims must be 2 or 3; got {self.dims}")
         if not self.channels or min(self.in_channels, self.out_channels, self.blocks, self.patch) < 1:
             raise ValueError("a network needs at least one level, block, and channel in and out, and patches of 1 up")
+        if max(self.blocks, len(self.channels)) > MOST_LAYERS:
+            raise ValueError(f"a network has at most {MOST_LAYERS} levels, and blocks of each")
         if min(self.condition_size, self.detail) < 0:
             raise ValueError(
                 f"condition_size and detail must not be negative; got {self.condition_size}, {self.detail}"

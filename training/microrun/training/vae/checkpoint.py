@@ -7,8 +7,9 @@ from pathlib import Path
 from torch import Tensor
 
 from microrun.runtime.errors import SpecError
+from microrun.runtime.json_text import UNREADABLE
 from microrun.runtime.spec import SPEC_KEY, ModelSpec
-from microrun.training.loop.checkpoint import read_checkpoint_spec, read_weights, write_checkpoint
+from microrun.training.loop.checkpoint import fill_network, read_checkpoint_spec, read_weights, write_checkpoint
 from microrun.training.vae.network import VAE
 
 
@@ -49,9 +50,7 @@ def load_checkpoint(path: Path) -> tuple[VAE, ModelSpec]:
     """
     spec = read_checkpoint_spec(path)
     spec.require("encoder", source=path, task="loading an autoencoder")
-    model = VAE(spec.latent_size)
     try:
-        model.load_state_dict(read_weights(path))
-    except RuntimeError as error:
+        return fill_network(lambda: VAE(spec.latent_size), read_weights(path)), spec
+    except (RuntimeError, *UNREADABLE) as error:
         raise SpecError(f"{path}: its weights are not those of a VAE with D = {spec.latent_size} ({error})") from None
-    return model.eval(), spec
