@@ -44,7 +44,8 @@ def test_what_is_no_text_is_a_type_error(text: Any) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {}, {"share": 1}, {"share": 0.5, "names": ("a", "b")}, {"metrics": {"loss": float("nan")}}, {"count": (1 << 64) - 1},
+        {}, {"share": 1}, {"share": 0.5, "names": ("a", "b")}, {"metrics": {"loss": float("nan")}},
+        {"count": (1 << 64) - 1},
     ],
 )  # fmt: skip
 def test_what_we_write_is_taken(changes: dict[str, Any]) -> None:

@@ -99,7 +99,8 @@ def test_timesteps_that_do_not_fit_are_refused() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"training_steps": 1}, "training_steps must be a whole number from 2 on; got 1"),
+        ({"training_steps": 1}, "training_steps must be 2 to 1,000,000, a whole number; got 1"),
+        ({"training_steps": 1 << 40}, "training_steps must be 2 to 1,000,000"),
         ({"training_steps": 20}, "betas must rise from above 0 to below 0.02"),
         ({"beta_start": 0.0}, "betas must rise"),
         ({"beta_start": 0.03}, "betas must rise"),

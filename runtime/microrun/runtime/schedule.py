@@ -52,9 +52,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if not isinstance(self.training_steps, int) or not 2 <= self.training_steps <= MOST_STEPS:
-            raise SpecError(
-                f"training_steps must be a whole number from 2 to {MOST_STEPS:,}; got {self.training_steps!r}"
-            )
+            raise SpecError(f"training_steps must be 2 to {MOST_STEPS:,}, a whole number; got {self.training_steps!r}")
         largest = self.training_steps / 1000
         if not 0 < self.beta_start <= self.beta_end < largest:
             raise SpecError(
