@@ -8,6 +8,7 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.commands import LazyGroup
+from microrun.cli.memory import check_limit, describe_shortage, lacks_memory
 from microrun.runtime.errors import MicrorunError
 
 # The base of typer's usage errors; newer versions of typer carry a click of their own.
@@ -37,6 +38,7 @@ def _options(
     ),
 ) -> None:
     console.show_warnings_as_lines()
+    check_limit()
 
 
 def run() -> None:
@@ -49,18 +51,31 @@ def run() -> None:
     except typer.Abort:
         console.error_line("interrupted")
         sys.exit(130)
-    except MicrorunError as error:
+    except Exception as error:
+        code = _report(error)
+        if code is None:
+            raise
+        sys.exit(code)
+
+
+def _report(error: Exception) -> int | None:
+    """Print an error that is the user's to mend, and return the exit code; None for one that is ours."""
+    if lacks_memory(error):
+        console.error_line(describe_shortage(error))
+        return 1
+    if isinstance(error, MicrorunError):
         console.error_line(error)
-        sys.exit(error.exit_code)
-    except OSError as error:
+        return error.exit_code
+    if isinstance(error, OSError):
         console.error_line(f"{error.filename or 'file'}: {error.strerror or error}")
-        sys.exit(1)
-    except ModuleNotFoundError as error:
+        return 1
+    if isinstance(error, ModuleNotFoundError):
         console.error_line(f"{error.name} is not installed; pip install 'microrun[{_extra_of(error.name)}]'")
-        sys.exit(2)
-    except ImportError as error:
+        return 2
+    if isinstance(error, ImportError):
         console.error_line(f"{error.name or 'a library'} is installed but broken ({error}); see microrun doctor")
-        sys.exit(2)
+        return 2
+    return None
 
 
 def _report_usage(error: Exception) -> None:

@@ -17,6 +17,9 @@ def main() -> None:
         except KeyboardInterrupt:
             print("error: interrupted", file=sys.stderr)
             sys.exit(CODE)
+        except MemoryError:  # before there is anything that could say more
+            print("error: not enough memory", file=sys.stderr)
+            sys.exit(1)
 
 
 if __name__ == "__main__":
