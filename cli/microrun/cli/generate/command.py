@@ -21,6 +21,7 @@ from microrun.runtime.generation.effort import check_block, measure_speed
 from microrun.runtime.generation.generate import generate as generate_volume
 from microrun.runtime.generation.generate import generate_by
 from microrun.runtime.generation.grow_on_dask import grow_on_dask
+from microrun.runtime.generation.left_over import clear_left_over
 from microrun.runtime.generation.recipe import PRESETS, Order
 from microrun.runtime.generation.request import MIN_VOXELS, GenerateRequest
 from microrun.runtime.generation.sampling import Sampling
@@ -62,7 +63,9 @@ def generate(
     whatever the batch, and however many workers.
     """
     if out.exists() and not overwrite:
-        raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
+        cleared = clear_left_over(out)
+        whole = f", whole: what a run that was killed then had left in {cleared} is cleared" if cleared else ""
+        raise OutputError(f"{out}: exists{whole}; replace it with --overwrite, or choose another --out")
     mask = _read_part(part, size) if stl is None else _load_stl(stl, part, size or SIZE)
     shape = _parse_size(size or SIZE) if mask is None else (mask.shape[0], mask.shape[1], mask.shape[2])
     sampling = _sampling(preset, steps, resample)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 
 import numpy as np
 
 from microrun.runtime.engines.denoiser import Denoiser
 from microrun.runtime.engines.engine import EngineInfo
-from microrun.runtime.errors import VolumeError
-from microrun.runtime.files.lock import FileLock
-from microrun.runtime.files.output import cannot_write
 from microrun.runtime.generation.block_folder import BlockFolder
 from microrun.runtime.generation.grow import Grown, grow
+from microrun.runtime.generation.left_over import mark_writing, only_run
 from microrun.runtime.generation.request import GenerateRequest
 from microrun.runtime.spec import ModelSpec
 from microrun.runtime.volumes.segment import SegmentOptions, Summary, write_labels
@@ -77,7 +75,7 @@ def generate_by(
     grow_blocks
         Makes all blocks of a folder that are missing.
     """
-    with _only_run(request):
+    with only_run(request.out):
         folder = request.open_folder(spec, info)
         grown = Grown(0, 0, blocks=int(folder.finished().sum()))
         yield grown
@@ -85,6 +83,7 @@ def generate_by(
             for grown in growing:
                 yield grown
         yield Grown(grown.done, grown.total, WRITING, blocks=grown.blocks)
+        mark_writing(folder.path)
         summary = write_grains(folder, request)
         folder.remove()
     return summary
@@ -117,16 +116,3 @@ def write_grains(folder: BlockFolder, request: GenerateRequest) -> Summary:
     )
     about = {"blueprint": folder.blueprint.to_json()}
     return write_labels(Volume(values, str(folder.path), positive=colours), options, request.out, about=about)
-
-
-@contextlib.contextmanager
-def _only_run(request: GenerateRequest) -> Iterator[None]:
-    """Lock the folder of the blocks; VolumeError if another run grows the same volume."""
-    try:
-        lock = FileLock(request.folder)
-    except BlockingIOError:
-        raise VolumeError(f"{request.out}: another run is growing it; wait, or choose another --out") from None
-    except OSError as error:
-        raise cannot_write(request.out, error) from None
-    with lock:
-        yield

@@ -69,7 +69,7 @@ class GenerateRequest(VolumeRecipe):
     @property
     def folder(self) -> Path:
         """Folder of the blocks."""
-        return self.out.with_name(self.out.name + ".blocks")
+        return name_folder(self.out)
 
     @cached_property
     def tiling(self) -> Tiling:
@@ -95,3 +95,8 @@ class GenerateRequest(VolumeRecipe):
         folder = BlockFolder(self.folder, diffusion, tiling)
         _ = folder.part  # a damaged one is refused now, not when all blocks are grown
         return folder
+
+
+def name_folder(out: Path) -> Path:
+    """Folder of a volume's blocks, beside it."""
+    return out.with_name(out.name + ".blocks")
