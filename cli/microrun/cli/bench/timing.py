@@ -22,7 +22,7 @@ def peak_bytes(work: Callable[[], object]) -> int | None:
     """Memory that work takes at most, beyond what is in use; None, and nothing done, where no Linux with glibc is."""
     try:
         ctypes.CDLL(None).malloc_trim(0)  # what was freed before is given back, and so is counted when taken again
-        (PROCESS / "clear_refs").write_text(RESET_PEAK)
+        (PROCESS / "clear_refs").write_text(RESET_PEAK, encoding="utf-8")
         before = _read_status("VmRSS")
     except (OSError, AttributeError, TypeError):
         return None
@@ -31,6 +31,6 @@ def peak_bytes(work: Callable[[], object]) -> int | None:
 
 
 def _read_status(name: str) -> int:
-    lines = (PROCESS / "status").read_text().splitlines()
+    lines = (PROCESS / "status").read_text(encoding="utf-8").splitlines()
     line = next(line for line in lines if line.startswith(name))
     return 1024 * int(line.split()[1])

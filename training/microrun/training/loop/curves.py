@@ -32,7 +32,7 @@ def draw_loss(metrics: Path, out: Path, panels: Mapping[str, str] = VAE_PANELS) 
     """
     from matplotlib.figure import Figure
 
-    with metrics.open(newline="") as file:
+    with metrics.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     steps = [float(row["step"]) for row in rows]
     values = {name: [float(row[name]) for row in rows] for name in panels}

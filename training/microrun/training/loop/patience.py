@@ -41,7 +41,7 @@ class Patience:
         """Take in what a run's table holds up to a step; nothing if there is none."""
         if not metrics.exists():
             return
-        with metrics.open(newline="") as file:
+        with metrics.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 if int(row["step"]) <= until:
                     self.take(int(row["step"]), float(row[column]))

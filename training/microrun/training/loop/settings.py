@@ -65,7 +65,7 @@ class Settings:
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote; MicrorunError if it is something else."""
         try:
-            made = cls.from_dict(parse_object(path.read_text()))
+            made = cls.from_dict(parse_object(path.read_text(encoding="utf-8")))
             check_fields(made)
             return made
         except (OSError, *UNREADABLE, MicrorunError) as error:

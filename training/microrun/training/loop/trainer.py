@@ -263,7 +263,7 @@ def append_metrics(path: Path, report: Report) -> None:
         If it cannot be written; what it held before stays.
     """
     names = [field.name for field in dataclasses.fields(report) if field.name != "steps"]
-    rows = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()

@@ -37,7 +37,7 @@ def open_cache(cache: Path, record: dict[str, Any]) -> tuple[NDArray[np.float16]
         None if there is no such file, or it was made from something else.
     """
     try:
-        stored = json.loads(_record_beside(cache).read_text())
+        stored = json.loads(_record_beside(cache).read_text(encoding="utf-8"))
         # Format 1 is another only where patterns without information were part of the mean.
         known = (_FORMAT,) if stored["without_information"] else (1, _FORMAT)
         if stored["record"] != record or stored["format"] not in known:
