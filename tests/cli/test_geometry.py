@@ -15,7 +15,7 @@ from write_ang import write_ang
 from write_up2 import Header, write_up
 
 from microrun.runtime.maps.orientations import misorientation_angles
-from microrun.training.simulate.patterns import load_master_pattern
+from microrun.training.simulate.masters.find import load_nickel
 
 CENTRE = (0.42, 0.79, 0.50)
 NAV_SHAPE = (3, 4)
@@ -41,7 +41,7 @@ def write_tilted(path: Path, elevation: float) -> Path:
     """A scan of nickel that kikuchipy projects onto a tilted camera."""
     kikuchipy, orix = pytest.importorskip("kikuchipy"), pytest.importorskip("orix.quaternion")
     detector = kikuchipy.detectors.EBSDDetector((120, 120), pc=CENTRE, convention="edax", tilt=elevation)
-    made = load_master_pattern(0).get_patterns(orix.Rotation(TRUTH), detector, energy=20, compute=True)
+    made = load_nickel().get_patterns(orix.Rotation(TRUTH), detector, energy=20, compute=True)
     patterns = np.rint(20_000 * (made.data.reshape(12, 120, 120) + 1.2)).astype(np.uint16)
     return write_up(path, patterns, Header(sig_shape=(120, 120), nav_shape=NAV_SHAPE))
 

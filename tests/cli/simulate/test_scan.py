@@ -10,6 +10,7 @@ from command_line import Microrun, check_refused, run_here
 from numpy.testing import assert_allclose
 from scan_files import names_in, read_patterns
 from write_ang import random_angles, write_ang
+from write_sht import make_coefficients, write_sht
 
 from microrun.runtime.scans.truth import load_truth
 from microrun.runtime.scans.up_source import FileSource
@@ -92,3 +93,21 @@ def test_simulate_does_not_overwrite_unasked(microrun: Microrun, tmp_path: Path)
     assert out.read_bytes() == b"precious"
     assert microrun("simulate", "scan", out, *SMALL, "--overwrite").code == 0
     assert len(read_patterns(out)) == 12
+
+
+def test_another_phase_is_simulated_and_indexed_as_what_it_is(
+    microrun: Microrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_coefficients(40, 4, 7)
+    write_sht(tmp_path / "Fe.sht", made, name="alpha-iron", formula="Fe", structure="A2", group=229, kev=15)
+    monkeypatch.setenv("MICRORUN_MASTERS", str(tmp_path))
+    scan = tmp_path / "iron.up2"
+    ran = microrun("simulate", "scan", scan, "--phase", "ferrite", "--kv", 15, "--size", "2x3", "--detector", 60)
+    assert ran.code == 0 and "of alpha-iron at 15 kV, master pattern: Fe.sht" in ran.said, ran
+    assert load_truth(scan).structure == "bcc"  # type: ignore[union-attr]
+    other = tmp_path / "other.up2"
+    again = ("simulate", "scan", other, "--master", tmp_path / "Fe.sht", "--size", "2x3", "--detector", 60)
+    assert microrun(*again).code == 0
+    assert scan.read_bytes() == other.read_bytes()
+    check_refused(microrun(*again, "--overwrite", "--phase", "Ni"), "Fe.sht: is of alpha-iron (Fe); Ni is asked for")
+    check_refused(microrun(*again, "--overwrite", "--kv", 20), "is of 15 kV; 20 kV is asked for")

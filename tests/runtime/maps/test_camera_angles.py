@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from microrun.runtime.maps.indexing import Geometry, Indexer
 from microrun.runtime.maps.orientations import misorientation_angles
-from microrun.training.simulate.patterns import load_master_pattern
+from microrun.training.simulate.masters.find import load_nickel
 
 if TYPE_CHECKING:
     from conftest import Indexed
@@ -30,7 +30,7 @@ def test_every_angle_of_the_camera_counts(
     detector = kikuchipy.detectors.EBSDDetector(
         (120, 120), pc=CENTRE, convention="edax", sample_tilt=tilt, tilt=elevation, azimuthal=azimuth, twist=twist
     )
-    made = load_master_pattern(0).get_patterns(orix.Rotation(truth), detector, energy=20, compute=True)
+    made = load_nickel().get_patterns(orix.Rotation(truth), detector, energy=20, compute=True)
     patterns = made.data.reshape(12, 120, 120).astype(np.float32)
     patterns[:, ~indexed.pixel_keep] = 0
     found = Indexer(Geometry(CENTRE, "fcc", tilt, elevation, azimuth, twist), (120, 120), (120, 120)).index(patterns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,9 @@ from microrun.cli.simulate import experiment, meltpool, sections, solidify, volu
 from microrun.runtime.errors import OutputError, ScanError
 from microrun.runtime.maps.orientation_file import read_orientations
 from microrun.runtime.scans.scan import parse_grid
+
+if TYPE_CHECKING:
+    from microrun.training.simulate.masters.find import Master
 
 app = typer.Typer(no_args_is_help=True, help="Make data with known truth.")
 app.command("potts")(volumes.potts)
@@ -34,6 +37,11 @@ def scan(
     size: Annotated[str, typer.Option(help="ROWSxCOLS of an invented map.")] = "48x64",
     grains: Annotated[int, typer.Option(min=1, help="Grains of an invented map.")] = 16,
     particles: Annotated[int, typer.Option(min=0, help="Particles of titanium carbide in an invented map.")] = 0,
+    phase: Annotated[str | None, typer.Option(help="Such as ferrite or Ti; by default nickel.")] = None,
+    kv: Annotated[float | None, typer.Option(min=1, max=100, help="Voltage in kV; by default 20.")] = None,
+    master: Annotated[
+        Path | None, typer.Option(help="Master pattern: EMsoft's .sht, or a file that kikuchipy reads.")
+    ] = None,
     noise: Annotated[
         Literal["low", "medium", "high"], typer.Option(help="38,400, 9,600 or 2,400 electrons a pixel.")
     ] = "medium",
@@ -43,7 +51,11 @@ def scan(
     step: Annotated[float, typer.Option(help="Step in µm.")] = 1.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
-    """Simulate a scan of nickel: grains, twins, sub-grains, deformed cells, particles; or a given map."""
+    """Simulate a scan: grains, twins, sub-grains, deformed cells, particles; or a given map.
+
+    Without --phase and --master it is of nickel. Master patterns of other phases are looked for in the folder that
+    the environment variable MICRORUN_MASTERS names.
+    """
     from microrun.training.simulate.patterns import Exposure, PatternSimulator
     from microrun.training.simulate.sample import Recipe, grow_sample, map_sample
     from microrun.training.simulate.scan import simulate_scan
@@ -52,6 +64,7 @@ def scan(
         raise ScanError(f"{out}: a simulated scan is a .up2 file")
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another name")
+    matrix = _choose_master(phase, kv, master)
     if orientations:
         found = read_orientations(orientations)
         if not found.valid.all():
@@ -62,6 +75,20 @@ def scan(
     electrons = ELECTRONS[noise] * (120 / detector) ** 2
     exposure = Exposure(electrons=electrons, gain=30_000 / electrons)
     with console.progress_bar("simulating") as bar:
-        simulator = PatternSimulator((detector, detector), parse_centre(pc))
+        simulator = PatternSimulator((detector, detector), parse_centre(pc), matrix=matrix)
         console.watch(simulate_scan(out, sample, simulator, exposure, seed, step), bar)
+    if matrix:
+        console.out.print(f"of    {matrix.crystal.name} at {matrix.energy_kev:g} kV, master pattern: {matrix.source}")
     console.out.print(f"wrote {out} ({console.size_text(out.stat().st_size)}), its truth in {out.stem}.truth.npz")
+
+
+def _choose_master(phase: str | None, kv: float | None, path: Path | None) -> Master | None:
+    """The master pattern that is asked for; None for the usual one."""
+    from microrun.training.simulate.masters.find import USUAL_KEV, find_master, load_master
+
+    if path is None:
+        return None if phase is None and kv is None else find_master(phase or "nickel", kv or USUAL_KEV)
+    found = load_master(path, kv)
+    if phase and not found.crystal.is_called(phase):
+        raise ScanError(f"{path}: is of {found.crystal.name} ({found.crystal.formula}); {phase} is asked for")
+    return found

@@ -75,7 +75,11 @@ def state_beside(scan: Path, nav_shape: tuple[int, int]) -> list[StatedGeometry]
     stated = []
     if truth := load_truth(scan):
         # The simulator's camera is not tilted.
-        stated.append(StatedGeometry(f"{scan.stem}.truth.npz", truth.pattern_centre, truth.sample_tilt, 0.0, 0.0, 0.0))
+        stated.append(
+            StatedGeometry(
+                f"{scan.stem}.truth.npz", truth.pattern_centre, truth.sample_tilt, 0.0, 0.0, 0.0, truth.structure
+            )
+        )
     with contextlib.suppress(OSError):  # there need be none
         header = read_ang_header(find_companion(scan))
         if _is_of(header, nav_shape):

@@ -1,4 +1,4 @@
-"""Kikuchi patterns as a camera would see them, from kikuchipy's master patterns."""
+"""Kikuchi patterns as a camera would see them, from master patterns."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from microrun.training.simulate.masters.crystal import CRYSTALS
+from microrun.training.simulate.masters.find import USUAL_KEV, Master, load_nickel
+from microrun.training.simulate.masters.kinematical import compute_kinematical
+
 Float32 = NDArray[np.float32]
-PHASES = ("nickel", "titanium carbide")
+PHASES = ("matrix", "titanium carbide")
 MEAN_SIGNAL, SIGNAL_STD = -0.63, 0.235  # of nickel's patterns, each scaled to [−1, 1]
 
 
@@ -79,7 +83,7 @@ class Exposure:
 
 
 class PatternSimulator:
-    """Project the master pattern onto a detector.
+    """Project master patterns onto a detector.
 
     Parameters
     ----------
@@ -89,6 +93,8 @@ class PatternSimulator:
         (x*, y*, z*) in EDAX's convention.
     sample_tilt
         In degrees.
+    matrix
+        Master pattern of the matrix; None for nickel at 20 kV.
     """
 
     def __init__(
@@ -96,10 +102,12 @@ class PatternSimulator:
         sig_shape: tuple[int, int],
         pattern_centre: tuple[float, float, float] = (0.42, 0.79, 0.50),
         sample_tilt: float = 70.0,
+        matrix: Master | None = None,
     ) -> None:
         self.sig_shape = sig_shape
         self.pattern_centre = pattern_centre
         self.sample_tilt = sample_tilt
+        self.matrix = matrix
 
     def project(
         self, rotations: NDArray[np.float64], centre_shift: NDArray[np.float64] | None = None, phase: int = 0
@@ -118,8 +126,8 @@ class PatternSimulator:
         Returns
         -------
         (n, rows, cols) float32
-            Nickel's are scaled to [−1, 1] each; those of other phases have the same mean and contrast, so that
-            only the bands tell.
+            Nickel's are scaled to [−1, 1] each; those of all others have the same mean and contrast, so that only
+            the bands tell.
         """
         from kikuchipy.detectors import EBSDDetector
         from orix.quaternion import Rotation
@@ -128,12 +136,14 @@ class PatternSimulator:
         if centre_shift is not None:
             centre = centre + centre_shift
         detector = EBSDDetector(self.sig_shape, pc=centre, sample_tilt=self.sample_tilt, convention="edax")
+        plain = phase == 0 and self.matrix is None
+        master = _titanium_carbide() if phase else self.matrix.signal if self.matrix else load_nickel()
         with contextlib.redirect_stdout(io.StringIO()):
-            signal = load_master_pattern(phase).get_patterns(
-                Rotation(rotations), detector, energy=20, compute=True, show_progressbar=False
+            signal = master.get_patterns(
+                Rotation(rotations), detector, energy=USUAL_KEV, compute=True, show_progressbar=False
             )
         patterns: Float32 = signal.data.reshape(len(rotations), *self.sig_shape).astype(np.float32, copy=False)
-        if phase:
+        if not plain:
             axes = (1, 2)
             patterns -= patterns.mean(axis=axes, keepdims=True)
             patterns *= SIGNAL_STD / patterns.std(axis=axes, keepdims=True)
@@ -158,44 +168,6 @@ def blur(pattern: Float32, sigma_px: float) -> Float32:
 
 
 @cache
-def load_master_pattern(phase: int = 0) -> Any:
-    """Master pattern of a phase at 20 keV, 401×401, in Lambert projection.
-
-    Nickel is the dynamical one inside kikuchipy's wheel (CC BY 4.0, doi:10.5281/zenodo.4288857). Titanium
-    carbide, whose particles lie in nickel alloys, is calculated here in kinematical approximation.
-
-    Parameters
-    ----------
-    phase
-        Number in `PHASES`.
-
-    Returns
-    -------
-    EBSDMasterPattern
-        Of kikuchipy.
-    """
-    from kikuchipy.data import nickel_ebsd_master_pattern_small
-
-    if phase == 0:
-        return nickel_ebsd_master_pattern_small(projection="lambert", hemisphere="both")
-    return _titanium_carbide()
-
-
 def _titanium_carbide() -> Any:
-    from diffpy.structure import Atom, Lattice, Structure
-    from diffsims.crystallography import ReciprocalLatticeVector
-    from kikuchipy.simulations import KikuchiPatternSimulator
-    from orix.crystal_map import Phase
-
-    atoms = [Atom("Ti", [0, 0, 0]), Atom("C", [0.5, 0.5, 0.5])]
-    structure = Structure(atoms, Lattice(4.328, 4.328, 4.328, 90, 90, 90))  # Å
-    planes = ReciprocalLatticeVector.from_min_dspacing(Phase("TiC", space_group=225, structure=structure), 0.5)
-    planes = planes[planes.allowed].unique()
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        planes.sanitise_phase()
-        planes.calculate_structure_factor()
-        planes.calculate_theta(20e3)
-        factor = np.abs(planes.structure_factor)
-        visible = planes[factor > 0.08 * factor.max()]
-        master = KikuchiPatternSimulator(visible).calculate_master_pattern(half_size=200, hemisphere="both")
-        return master.as_lambert()
+    """Kinematical master pattern of the carbide whose particles lie in nickel alloys."""
+    return compute_kinematical(next(crystal for crystal in CRYSTALS if crystal.formula == "TiC"), USUAL_KEV)

@@ -33,7 +33,7 @@ def simulate_scan(
     ----------
     path
         The .up2 file to make; it gets its name when it is complete. The truth goes beside it, as
-        ``NAME.truth.npz`` with the arrays of `Sample`, and ``pattern_centre`` and ``sample_tilt``.
+        ``NAME.truth.npz`` with the arrays of `Sample`, and ``pattern_centre``, ``sample_tilt`` and ``structure``.
     sample
         What lies under the beam.
     simulator, exposure
@@ -90,6 +90,7 @@ def _write_truth(path: Path, sample: Sample, simulator: PatternSimulator) -> Non
     geometry = {
         "pattern_centre": np.array(simulator.pattern_centre),
         "sample_tilt": np.array(simulator.sample_tilt),
+        "structure": np.array(simulator.matrix.crystal.phase if simulator.matrix else "fcc"),
     }
     with written_beside(path) as beside:
         np.savez_compressed(beside, **vars(sample), **geometry)  # type: ignore[arg-type]
