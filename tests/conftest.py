@@ -53,6 +53,14 @@ def made_for_all(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(autouse=True)
+def own_cache() -> Iterator[None]:
+    """PyEBSDIndex points all processes at one cache; a worker that loads what two of them wrote there dies."""
+    before = os.environ.get("NUMBA_CACHE_DIR")
+    yield
+    assert os.environ.get("NUMBA_CACHE_DIR") == before
+
+
+@pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Benchmarks take all cores; the next test shall not."""
     yield

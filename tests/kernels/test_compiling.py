@@ -16,6 +16,8 @@ from microrun.kernels import compiling
 from microrun.kernels.compiling import CACHE, exact_kernel, fast_kernel, kept_cache
 
 INDEXING = """
+import gc
+gc.disable()  # numba makes nothing but objects that stay
 import numpy as np
 from orix.quaternion import Rotation
 from microrun.runtime import Geometry, Indexer
