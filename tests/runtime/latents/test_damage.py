@@ -54,6 +54,10 @@ def other_hdf5(path: Path) -> None:
         file["latents"] = np.zeros((6, 7, SIZE))
 
 
+def damaged_spec() -> str:
+    return ORIGIN.spec.to_json().replace('"seed": 0', '"seed": "none"')
+
+
 ORIGIN_OF_NOTHING = ORIGIN.to_json().replace("[6, 7]", "[0, 7]")
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "missing": lambda path: path.unlink(),
@@ -79,6 +83,10 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "latents are a group": replace_array("latents", None),
     "latents of another size": replace_array("latents", np.zeros((6, 7, SIZE + 1), np.float32)),
     "written of another map": replace_array("written", np.zeros((7, 6), np.uint8)),
+    "written of objects": replace_array("written", np.full((6, 7), b"x")),
+    "positions of complex numbers": replace_array("x_um", np.zeros((6, 7), complex)),
+    "origin nested too deep": change(lambda file: file.attrs.update(origin="[" * 50_000)),
+    "spec with a size that is none": change(lambda file: file.attrs.update(spec=damaged_spec())),
     "background of another size": replace_array("background", np.zeros((5, 5), np.float32)),
 }
 
@@ -117,3 +125,41 @@ def test_damaged_bytes_give_an_error_or_are_not_noticed(path: Path) -> None:
             assert "\n" not in str(error)
             refused += 1
     assert refused
+
+
+def end_of_the_first_text(whole: bytes) -> int:
+    """Where the heap of texts begins its next object."""
+    place = whole.index(b"GCOL") + 16
+    size = int.from_bytes(whole[place + 8 : place + 16], "little")
+    return place + 16 + (size + 7 & ~7)
+
+
+@pytest.mark.parametrize("number", [0, 7])
+def test_a_heap_of_texts_that_leads_nowhere_does_not_hold_inspect_up_for_ever(path: Path, number: int) -> None:
+    whole = bytearray(write_file(path).read_bytes())
+    place = end_of_the_first_text(whole)
+    endless = -16 if number else 0  # a size that, with its header, is none
+    whole[place : place + 16] = number.to_bytes(8, "little") + (endless & ((1 << 64) - 1)).to_bytes(8, "little")
+    path.write_bytes(whole)
+    with pytest.raises(LatentsError, match="its texts are damaged") as error:
+        open_latents(path)
+    one_line(error, path)
+
+
+@pytest.mark.parametrize("place", [20, 36, 44])
+def test_one_wrong_bit_in_a_file_left_behind_is_refused_and_not_waited_for(path: Path, place: int) -> None:
+    whole = bytearray(leave_behind(path).read_bytes())
+    whole[place] ^= 4
+    path.write_bytes(whole)
+    with pytest.raises(LatentsError) as error:
+        open_latents(path)
+    one_line(error, path)
+
+
+def test_a_marked_bit_in_a_finished_file_is_refused_and_not_waited_for(path: Path) -> None:
+    whole = bytearray(write_file(path).read_bytes())
+    whole[11] ^= 4  # it says that a program writes it
+    path.write_bytes(whole)
+    with pytest.raises(LatentsError) as error:
+        open_latents(path)
+    one_line(error, path)

@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 from h5py._objects import phil
 
+from microrun.runtime.files.global_heaps import check_heaps
 from microrun.runtime.json_text import UNREADABLE
 
 MOST_RATIO = 1100  # deflate makes at most 1032 bytes of one
@@ -60,10 +61,12 @@ def open_hdf5(path: Path, growing: bool = False, locking: bool | None = None) ->
     """
     if not path.is_file():  # opening a pipe would wait for its writer
         raise OSError("no such file")
+    check_heaps(path)
     with hdf5_errors():
         file = _open_growing(path) if growing else h5py.File(path, "r", locking=locking)
         try:
             _check_objects(file)
+            file.visititems(lambda name, item: None)  # as readers will: it meets damage that a walk by name does not
         except UNREADABLE as error:  # of h5py, where a part of the file is damaged
             file.close()
             raise OSError(reason_of(error)) from None

@@ -15,6 +15,7 @@ from microrun.runtime.latents.probes import HASH_BYTES, probe_numbers
 from microrun.runtime.spec import ModelSpec
 
 SUPERBLOCK = struct.Struct("<8sB2xB16xQ")  # signature, version, marks, end of the file
+WHOLE = ("flags", "written", "probes")  # data sets of whole numbers; those of others are float
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -88,6 +89,8 @@ def _check_arrays(path: Path, file: h5py.File, origin: Origin) -> None:
     for name, wanted in expected.items():
         if file[name].shape != wanted:
             raise ValueError(f"{name} is {file[name].shape}, expected {wanted}")
+        if file[name].dtype.kind != ("u" if name in WHOLE else "f"):
+            raise ValueError(f"{name} holds {file[name].dtype}, expected {'whole ' if name in WHOLE else ''}numbers")
         if _end_of(file[name]) > size:
             raise ValueError(f"{name} reaches beyond the end of the file")
 

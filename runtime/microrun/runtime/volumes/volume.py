@@ -11,8 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.closing import Closing
-from microrun.runtime.files.hdf5 import open_hdf5
+from microrun.runtime.files.hdf5 import open_hdf5, reason_of
 from microrun.runtime.files.npy import map_array
+from microrun.runtime.json_text import UNREADABLE
 
 Shape = tuple[int, int, int]
 LABELS = "grain_id"
@@ -87,7 +88,7 @@ class Volume(Closing):
         """Numbers as they are stored, indexed as in NumPy; VolumeError if the file is damaged."""
         try:
             return self._data[index]
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             raise VolumeError(f"{self.name}: cannot be read ({error}); it is damaged, or its disk is") from None
 
     def read(self, first: int, stop: int) -> NDArray[Any]:
@@ -165,6 +166,9 @@ def open_volume(
     try:
         name = _choose_dataset(path, file, dataset)
         return Volume(file[name], f"{path}:{name}", inside, positive)
+    except (OSError, *UNREADABLE, RuntimeError) as error:  # of h5py, where a part of the file is damaged
+        file.close()
+        raise VolumeError(f"{path}: is damaged ({reason_of(error)})") from None
     except BaseException:
         file.close()
         raise
