@@ -104,6 +104,12 @@ def test_a_growing_scan_is_scaled_by_its_running_mean(bright: Path, tmp_path: Pa
     assert_same(followed, whole)
 
 
+def test_without_a_background_there_is_nothing_to_scale(bright: Path, tmp_path: Path) -> None:
+    with pytest.raises(ScanError, match="there is no background to scale"):
+        run(EncodeRequest(bright, tmp_path / "a.h5", background="none", scale_background=True), engine())
+    assert not (tmp_path / "a.h5").exists()
+
+
 def test_an_embedder_gives_the_preprocessor(bright: Path) -> None:
     source = FileSource(bright)
     preprocessor = Preprocessor(TRAINED_SO.preprocessing, SIG_SHAPE)

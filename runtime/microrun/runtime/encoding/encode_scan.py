@@ -14,7 +14,7 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.encoding.meter import Statistics
 from microrun.runtime.encoding.stream import EncodeStream, encode
 from microrun.runtime.engines.engine import Engine
-from microrun.runtime.errors import LatentsError
+from microrun.runtime.errors import LatentsError, ScanError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.origin import Background, LatentType, Origin
@@ -249,6 +249,8 @@ def _choose_background(request: EncodeRequest) -> Background:
 
 def _choose_scaling(request: EncodeRequest, preprocessing: Preprocessing) -> bool:
     """Whether the background is scaled; unasked, a resumed run goes on as it began."""
+    if request.scale_background and request.background == "none":
+        raise ScanError("there is no background to scale: leave out --scale-background, or --background none")
     if request.scale_background is not None:
         return request.scale_background
     if request.resume and request.out.exists():
