@@ -17,6 +17,7 @@ from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
 from microrun.runtime.engines.engine import Device, Engine, EngineRequest, Precision
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import ScanError
+from microrun.runtime.files.shared_reading import warn_if_remote
 from microrun.runtime.scans.following_source import FollowingSource
 from microrun.runtime.scans.open import ScanFile
 from microrun.runtime.scans.scan import parse_grid
@@ -83,6 +84,7 @@ def encode(
     )
     if not scan.exists():  # before minutes of building a plan
         raise ScanError(f"{scan}: no such file")
+    warn_if_remote(request.out)
     with _open(engine, device, EngineRequest(precision, lanes, batch, build)) as opened:
         console.out.print(f"engine   {opened.info}")
         run(request, opened)

@@ -22,6 +22,7 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.files.hdf5 import open_hdf5, reason_of
+from microrun.runtime.files.shared_reading import warn_if_remote
 from microrun.runtime.latents.damage import check_superblock, read_origin
 from microrun.runtime.latents.dataset import DIMENSIONS, make_dataset
 from microrun.runtime.latents.origin import Origin
@@ -276,6 +277,11 @@ def open_latents(path: str | Path) -> Latents:
     LatentsError
         If it is no latents file, or damaged.
 
+    Warns
+    -----
+    UserWarning
+        If it grows on another machine, on Windows.
+
     Examples
     --------
     >>> from microrun.runtime import open_latents
@@ -288,6 +294,8 @@ def open_latents(path: str | Path) -> Latents:
     if not path.is_file():
         raise LatentsError(f"{path}: no such latents file")
     growing = check_superblock(path)
+    if growing:
+        warn_if_remote(path)
     try:
         file = open_hdf5(path, growing, locking=False)
     except OSError as error:

@@ -8,6 +8,7 @@ from collections import deque
 from pathlib import Path
 
 from microrun.runtime.errors import ScanError
+from microrun.runtime.files.shared_reading import open_shared
 from microrun.runtime.scans.up2 import UpHeader, count_patterns
 
 SETTLE_S = 1.0  # whoever has not changed a file for so long is done with what is in it
@@ -55,7 +56,7 @@ class Growth:
         self._held: tuple[int, bytes, float] | None = None
         self._seen: tuple[tuple[int, int], float] | None = None
         try:
-            self._file = path.open("rb", buffering=0)
+            self._file = open_shared(path)
             self._identity = self._identify()
         except OSError as error:
             raise self._unreadable(error) from None

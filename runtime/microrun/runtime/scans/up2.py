@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.errors import OutputError, ScanError
 from microrun.runtime.files.closing import Closing
+from microrun.runtime.files.shared_reading import open_shared
 from microrun.runtime.scans.scan import MAX_PATTERNS, MAX_SIDE, Grid, PixelType, Scan
 
 _V1 = struct.Struct("<IIII")
@@ -112,7 +113,7 @@ def read_header(path: Path) -> UpHeader:
         raise ScanError(f"{path}: expected a .up1 or .up2 file, got a pipe or a device")
     pixel_type(path)
     try:
-        with path.open("rb") as file:
+        with open_shared(path) as file:
             raw = file.read(_V3.size)
     except OSError as error:
         raise ScanError(f"{path}: cannot be read ({error.strerror or error})") from None

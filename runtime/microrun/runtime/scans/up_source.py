@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Raw
 from microrun.runtime.errors import ScanError
+from microrun.runtime.files.shared_reading import open_shared
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.source import FinishedSource
 from microrun.runtime.scans.up2 import ScanWarning, count_patterns, read_header
@@ -97,7 +98,7 @@ class FileSource(FinishedSource):
     def _handle(self) -> BinaryIO:
         # One unbuffered handle a thread: seek and read need no lock, and no copy through a buffer.
         if not hasattr(self._handles, "file"):
-            self._handles.file = self.path.open("rb", buffering=0)
+            self._handles.file = open_shared(self.path)
         file: BinaryIO = self._handles.file
         return file
 
