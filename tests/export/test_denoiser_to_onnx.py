@@ -202,8 +202,12 @@ def test_eight_bits_are_for_encoders(checkpoint: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize(("precision", "embedding"), [("f32", "perceptron"), ("f16", "fourier")])
 def test_a_denoiser_of_sections_is_exported_with_its_condition(
-    tmp_path: Path, precision: Weights, embedding: Literal["perceptron", "fourier"]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: Weights,
+    embedding: Literal["perceptron", "fourier"],
 ) -> None:
+    monkeypatch.setattr(denoiser_file, "trace_step", traced)
     unet = a_unet(dataclasses.replace(TINY_SECTIONS, condition_embedding=embedding))
     spec = ModelSpec("sections", "denoiser", diffusion=SECTIONS)
     save_denoiser(tmp_path / "s.safetensors", unet.state_dict(), unet.config, spec)
