@@ -81,6 +81,10 @@ def test_a_denoiser_maps_samples_to_samples() -> None:
         ({"n_colours": 8, "sample_shape": (4, 32, 32)}, "4 channels of bits hold 16 colours; got 8"),
         ({"n_colours": 33, "sample_shape": (5, 32, 32)}, "5 channels of bits hold 32 colours; got 33"),
         ({"plane": "above"}, "plane must be across, along or empty; got 'above'"),
+        ({"sample_shape": (1 << 40, 32, 32)}, "at most 268,435,456 values"),
+        ({"sample_shape": (1, 1 << 13, 1 << 13, 1 << 13)}, "at most 268,435,456 values"),
+        ({"n_colours": 1 << 40}, "n_colours must be 0 to 65,536"),
+        ({"n_colours": "many"}, "n_colours must be 0 to 65,536; got 'many'"),
         ({"n_colours": 3, "palette": ((0.0,), (1.0,))}, "1 numbers for each of 3 colours"),
         ({"n_colours": 2, "palette": ((0.0,), (float("nan"),))}, "1 numbers for each of 2 colours"),
     ],
@@ -132,6 +136,8 @@ def test_a_damaged_diffusion_is_refused() -> None:
         ({"kind": "transcoder"}, "one of encoder, decoder, denoiser; got 'transcoder'"),
         ({"latent_size": 0}, "positive number; got 0"),
         ({"latent_size": 16.0}, "positive number; got 16.0"),
+        ({"latent_size": 1 << 40}, "must be at most 16,384; got 1099511627776"),
+        ({"preprocessing": Preprocessing((1 << 20, 1 << 20))}, "must be at most 16,384"),
         ({"precision": "bf16"}, "f32, f16, int8; got 'bf16'"),
         ({"kind": "denoiser"}, "a denoiser, and nothing else, tells its diffusion; got denoiser and None"),
         ({"diffusion": DENOISER.diffusion}, "a denoiser, and nothing else"),
@@ -155,6 +161,32 @@ def test_senseless_models_are_refused(values: dict[str, Any], message: str) -> N
 def test_senseless_preprocessing_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         Preprocessing(**values)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"name": 3}, "name cannot be 3"),
+        ({"parity_error": "small"}, "parity_error cannot be 'small'"),
+        ({"parity_error": 10**400}, "parity_error cannot be 1000"),
+        ({"training": {"steps": {}}}, "steps cannot be {}"),
+        ({"training": {"seed": 1 << 70}}, "seed cannot be"),
+        ({"training": {"metrics": {"r2": None}}}, "metrics cannot be"),
+        ({"preprocessing": {"input_shape": [120, 120], "mask_radius": True}}, "mask_radius"),
+    ],
+)
+def test_values_of_other_types_are_refused_in_one_line(wrong: dict[str, Any], message: str) -> None:
+    values = json.loads(ModelSpec("m", "encoder", 16).to_json())
+    with pytest.raises(SpecError, match=message) as error:
+        ModelSpec.from_json(json.dumps(values | wrong), "m.onnx")
+    assert "\n" not in str(error.value)
+
+
+def test_a_spec_that_nests_too_deep_is_refused_in_one_line() -> None:
+    for text in ("[" * 100_000, '{"spec_version": 1, "name": ' + "[" * 100_000):
+        with pytest.raises(SpecError, match="m.onnx: its spec is damaged .it is nested too deep") as error:
+            ModelSpec.from_json(text, "m.onnx")
+        assert "\n" not in str(error.value)
 
 
 def test_another_version_is_refused() -> None:

@@ -34,6 +34,13 @@ HEADER = """\
 STEP = (0.25, 0.25 * np.sqrt(3) / 2)
 
 
+def test_points_without_a_place_say_nothing_of_the_grid(tmp_path: Path) -> None:
+    path = tmp_path / "a.ang"
+    path.write_text(HEADER.format(step=STEP, odd=3, even=2, rows=2) + "1.0 2.0\n1.0 2.0 0.5 0.0 0.0 1 1 1\n")
+    grid = read_ang_grid(path)
+    assert grid is not None and grid.nav_shape == (2, 3)
+
+
 def place(rows: int, odd: int, even: int, first_shifted: bool) -> NDArray[np.float64]:
     """Positions row by row, (n, 2); odd rows count from 1, the first."""
     return np.array(

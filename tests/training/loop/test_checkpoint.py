@@ -13,7 +13,9 @@ from training_runs import CONFIG
 
 from microrun.runtime.errors import MicrorunError, OutputError, SpecError
 from microrun.runtime.files.output import write_whole
-from microrun.runtime.spec import SPEC_KEY, ModelSpec, Training
+from microrun.runtime.schedule import Schedule
+from microrun.runtime.spec import SPEC_KEY, Diffusion, ModelSpec, Training
+from microrun.training.diffusion.checkpoint import UNET_KEY, load_denoiser
 from microrun.training.loop.checkpoint import find_checkpoint
 from microrun.training.loop.state import KEYS, load_state, save_state
 from microrun.training.vae.checkpoint import load_checkpoint, save_checkpoint
@@ -66,6 +68,29 @@ def test_bad_checkpoints(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, path, {SPEC_KEY: json.dumps({"spec_version": 99})})
     with pytest.raises(SpecError, match="spec version must be 1; got 99"):
         load_checkpoint(path)
+
+
+def test_a_checkpoint_whose_network_would_take_all_memory_is_refused(tmp_path: Path) -> None:
+    path, model = tmp_path / "model.safetensors", VAE(16, -0.4, 0.3)
+    save_checkpoint(path, model.state_dict(), ModelSpec("vae", "encoder", 256))
+    with pytest.raises(SpecError, match="of its tensors are others, such as"):
+        load_checkpoint(path)
+    unet = {"dims": 3, "channels": [1 << 20, 1 << 20], "attention_levels": [], "groups": 8, "head_size": 8}
+    spec = ModelSpec("grains", "denoiser", diffusion=Diffusion((1, 32, 32, 32), Schedule()))
+    for wrong in (unet, unet | {"blocks": 1 << 40}, unet | {"channels": "many"}, unet | {"groups": 0}):
+        save_file({"x": torch.zeros(1)}, path, {SPEC_KEY: spec.to_json(), UNET_KEY: json.dumps(wrong)})
+        with pytest.raises(SpecError, match="its weights are not those of its network") as error:
+            load_denoiser(path)
+        assert "\n" not in str(error.value)
+
+
+def test_settings_that_nest_too_deep_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    for text in ("[" * 100_000, "[]", '{"batch": {}}', '{"batch": 32.5}'):
+        path.write_text(text)
+        with pytest.raises(MicrorunError, match="expected the settings of a training run") as error:
+            type(CONFIG).load(path)
+        assert "\n" not in str(error.value)
 
 
 def test_a_state_comes_back(run: Path) -> None:

@@ -20,6 +20,7 @@ def map_array(path: Path) -> NDArray[Any]:
     if not path.is_file():
         raise VolumeError(f"{path}: no such file")
     try:
-        return np.asarray(np.lib.format.open_memmap(path, "c"))
+        with np.errstate(over="ignore"):  # sides whose product no index holds are refused later
+            return np.asarray(np.lib.format.open_memmap(path, "c"))
     except (OSError, *UNREADABLE, *_OF_PYTHON) as error:
         raise VolumeError(f"{path}: is no .npy file of numbers, or a damaged one ({first_line(error)})") from None

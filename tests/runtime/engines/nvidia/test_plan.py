@@ -76,6 +76,12 @@ def test_a_record_lies_beside_its_plan(plan: Path) -> None:
     assert read_record(plan) == record
 
 
+def test_a_sidecar_that_nests_too_deep_is_refused_in_one_line(plan: Path) -> None:
+    sidecar_of(plan).write_text("[" * 200_000)
+    with pytest.raises(SpecError, match=r"tiny.plan.json: is damaged \(it is nested too deep\)"):
+        read_record(plan)
+
+
 def test_without_its_sidecar_a_plan_is_not_believed(plan: Path) -> None:
     with pytest.raises(EngineError, match=r"tiny.plan.json is missing.*microrun export"):
         read_record(plan)
@@ -96,6 +102,10 @@ def test_of_another_plan_nothing_is_believed(plan: Path) -> None:
         (lambda values: values.update(plan_version=7), "version must be 1; got 7"),
         (lambda values: values.update(library="cudnn"), "must be one of tensorrt, tensorrt_rtx; got 'cudnn'"),
         (lambda values: values.update(profile=[1, 2, 3]), "damaged"),
+        (lambda values: values.update(profile={"min": "1", "opt": 16, "max": 16}), "min cannot be '1'"),
+        (lambda values: values.update(plan_sha256=3), "plan_sha256 cannot be 3"),
+        (lambda values: values.update(parity_error=[]), r"parity_error cannot be \[\]"),
+        (lambda values: values.update(compute_capabilities=3), "damaged"),
         (lambda values: values.update(check_outputs="one two"), "damaged"),
         (lambda values: values["spec"].update(kind="toaster"), "kind must be one of"),
     ],
