@@ -328,6 +328,10 @@ def test_a_batch_of_both_kinds_is_refused() -> None:
         ({"jump_length": 0}, "got 1, 0, 0"),
         ({"plain_steps": -1}, "got 1, 1, -1"),
         ({"known_lead": 1.2}, "known_lead is a share of all timesteps, 0 to 1; got 1.2"),
+        (
+            {"n_resample": 10**9},
+            "at most 1,000,000 evaluations of the network; 50 timesteps, each denoised 1,000,000,000",
+        ),
     ],
 )
 def test_values_that_make_no_sampling_are_refused(values: dict[str, Any], message: str) -> None:

@@ -20,6 +20,8 @@ from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.schedule import Prediction, Schedule, Spacing
 
+MOST_EVALUATIONS = 1_000_000  # their table takes 50 MB; the network, days for each sample
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -60,6 +62,11 @@ class Sampling:
             raise MicrorunError(
                 "n_resample and jump_length must be 1 or more, plain_steps 0 or more; "
                 f"got {self.n_resample}, {self.jump_length}, {self.plain_steps}"
+            )
+        if self.count * self.n_resample > MOST_EVALUATIONS:
+            raise MicrorunError(
+                f"a sample takes at most {MOST_EVALUATIONS:,} evaluations of the network; {self.count:,} timesteps, each "
+                f"denoised {self.n_resample:,} times, take more: resample less"
             )
         if not 0 <= self.known_lead <= 1:
             raise MicrorunError(f"known_lead is a share of all timesteps, 0 to 1; got {self.known_lead:g}")
