@@ -184,7 +184,7 @@ def test_values_of_other_types_are_refused_in_one_line(wrong: dict[str, Any], me
 
 def test_a_spec_that_nests_too_deep_is_refused_in_one_line() -> None:
     for text in ("[" * 100_000, '{"spec_version": 1, "name": ' + "[" * 100_000):
-        with pytest.raises(SpecError, match="m.onnx: its spec is damaged .it is nested too deep") as error:
+        with pytest.raises(SpecError, match=r"m\.onnx: its spec is damaged \(it is nested too deep") as error:
             ModelSpec.from_json(text, "m.onnx")
         assert "\n" not in str(error.value)
 

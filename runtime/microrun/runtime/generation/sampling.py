@@ -65,8 +65,8 @@ class Sampling:
             )
         if self.count * self.n_resample > MOST_EVALUATIONS:
             raise MicrorunError(
-                f"a sample takes at most {MOST_EVALUATIONS:,} evaluations of the network; {self.count:,} timesteps, each "
-                f"denoised {self.n_resample:,} times, take more: resample less"
+                f"a sample takes at most {MOST_EVALUATIONS:,} evaluations of the network; {self.count:,} timesteps, "
+                f"each denoised {self.n_resample:,} times, take more: resample less"
             )
         if not 0 <= self.known_lead <= 1:
             raise MicrorunError(f"known_lead is a share of all timesteps, 0 to 1; got {self.known_lead:g}")
