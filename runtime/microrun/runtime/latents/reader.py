@@ -293,15 +293,20 @@ def open_latents(path: str | Path) -> Latents:
     path = Path(path)
     if not path.is_file():
         raise LatentsError(f"{path}: no such latents file")
-    growing = check_superblock(path)
-    if growing:
-        warn_if_remote(path)
-    try:
-        file = open_hdf5(path, growing, locking=False)
-    except OSError as error:
-        raise LatentsError(f"{path}: is no latents file, or damaged ({reason_of(error)})") from None
+    file, growing = _open_file(path)
     try:
         return Latents(path, file, read_origin(path, file), growing)
     except BaseException:
         file.close()
         raise
+
+
+def _open_file(path: Path) -> tuple[h5py.File, bool]:
+    """Open the file; tell whether it grows."""
+    growing = check_superblock(path)
+    if growing:
+        warn_if_remote(path)
+    try:
+        return open_hdf5(path, growing, locking=False), growing
+    except OSError as error:
+        raise LatentsError(f"{path}: is no latents file, or damaged ({reason_of(error)})") from None
