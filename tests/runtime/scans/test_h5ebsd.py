@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -103,3 +105,24 @@ def test_what_a_reader_warns_of_is_said_once_with_the_files_name(tmp_path: Path)
         warnings.warn("with zero padding", UserWarning, stacklevel=1)
         warnings.warn("for programmers", DeprecationWarning, stacklevel=1)
     assert [str(one.message) for one in said] == [f"{tmp_path / 'a.h5'}: something is odd (said by reader)"]
+
+
+def claim_much(file: h5py.File) -> None:
+    file.create_dataset("1/EBSD/Data/Phase", (2, 100_000, 100_000), "u1", chunks=(1, 512, 512), compression="gzip")
+
+
+def lead_out(file: h5py.File) -> None:
+    file["1/EBSD/Data/Phase"] = h5py.ExternalLink("other.h5", "/x")
+
+
+@pytest.mark.parametrize("damage", [claim_much, lead_out])
+def test_a_vendors_file_that_claims_too_much_or_leads_out_is_refused_in_one_line(
+    tmp_path: Path, damage: Callable[[h5py.File], None]
+) -> None:
+    path = write_h5oina(tmp_path / "a.h5oina", (2, 3), {"1": make_patterns(6, (60, 60), "uint8")})
+    with h5py.File(path, "r+") as file:
+        damage(file)
+    for read in (scan_names, open_scan):
+        with pytest.raises(ScanError, match=r"claims 20,000,000,000 bytes|is a link to another file") as error:
+            read(path)
+        assert "\n" not in str(error.value)
