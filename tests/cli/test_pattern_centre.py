@@ -54,10 +54,10 @@ def test_the_truth_comes_before_other_files(random_scan: Path) -> None:
 def test_each_value_is_of_the_first_who_states_it(random_scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
     random_scan.with_suffix(".ang").write_text(OIM)
     found = find_geometry(FileSource(random_scan), "auto", GeometryRequest(None, None, None, 3.0))
-    assert found == Geometry((0.42, 0.79, 0.50), "bcc", 70.0, 3.0, working_distance_mm=15.0)  # not the .ang's azimuth
+    assert found == Geometry((0.42, 0.79, 0.50), "fcc", 70.0, 3.0, working_distance_mm=15.0)  # not the .ang's azimuth
     said = capsys.readouterr().out
     for line in (
-        "pc 0.4200,0.7900,0.5000 from random.truth.npz (EDAX's convention)", "phase bcc from random.ang",
+        "pc 0.4200,0.7900,0.5000 from random.truth.npz (EDAX's convention)", "phase fcc from random.truth.npz",
         "tilt 70° from random.truth.npz", "elevation 3° as asked", "distance 15 mm from random.ang",
     ):  # fmt: skip
         assert line in " ".join(said.split())
@@ -89,11 +89,12 @@ def test_what_is_assumed_is_said(random_scan: Path, capsys: pytest.CaptureFixtur
 
 
 def test_a_phase_that_cannot_be_indexed_is_refused_unless_asked_otherwise(random_scan: Path) -> None:
+    random_scan.with_suffix(".truth.npz").unlink()
     random_scan.with_suffix(".ang").write_text("# Phase 1\n# MaterialName Titanium\n# Symmetry 62\n")
     with pytest.raises(ScanError, match=r"its phase is Titanium, symmetry 62 \(from random\.ang\)") as caught:
         find_geometry(FileSource(random_scan), "auto", GeometryRequest())
     assert "give --phase, else --orientations" in str(caught.value)
-    assert find_geometry(FileSource(random_scan), "auto", GeometryRequest(phase="fcc")).phase == "fcc"
+    assert find_geometry(FileSource(random_scan), "auto", GeometryRequest("0.4,0.5,0.6", "fcc")).phase == "fcc"
 
 
 @pytest.mark.parametrize("angles", [(100.0, 0.0), (70.0, -91.0), (float("nan"), 0.0)])

@@ -33,7 +33,7 @@ class Truth:
     pattern_centre, sample_tilt
         Geometry of the detector: (x*, y*, z*) in EDAX's convention; degrees.
     structure
-        Of the matrix: "fcc", "bcc", "diamond", or the name of another phase.
+        Of the matrix: "fcc", "bcc", "diamond", or the name of another phase; None where version 0.1 made the file.
     """
 
     rotations: Float64
@@ -44,7 +44,7 @@ class Truth:
     boundary: NDArray[np.bool_]
     pattern_centre: tuple[float, float, float]
     sample_tilt: float
-    structure: str = "fcc"
+    structure: str | None = None
 
 
 def load_truth(scan: Path) -> Truth | None:
@@ -75,7 +75,7 @@ def load_truth(scan: Path) -> Truth | None:
                 boundary=(file["mixture"] > 0) & (other != grain),
                 pattern_centre=(x, y, z),
                 sample_tilt=float(file["sample_tilt"]),
-                structure=str(file["structure"]) if "structure" in file else "fcc",  # version 0.1 had nickel only
+                structure=str(file["structure"]) if "structure" in file else None,
             )
     except Exception:  # a file that was cut or damaged raises whatever zlib, zipfile and NumPy raise
         raise ScanError(f"{path}: is no truth of a simulated scan, or damaged; simulate the scan again") from None
