@@ -12,7 +12,7 @@ from pathlib import Path
 
 SIGNATURE = b"GCOL\x01\x00\x00\x00"
 HEADER = 16  # bytes, of a collection and of an object in it
-ENDS = 1 << 26  # bytes of the file's head and tail that are searched: texts are written first or last
+ENDS = 1 << 24  # bytes of the file's head and tail that are searched: texts are written first or last
 WRAP = (1 << 64) - 1  # the library's sizes are of 64 bits
 
 
