@@ -203,6 +203,12 @@ def test_coordinates_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     refused(write(mesh, tmp_path / "nan.stl"), 10, "expected an STL file")
 
 
+def test_a_corner_that_lies_too_far_from_the_others_is_refused(tmp_path: Path) -> None:
+    mesh = creation.box((1, 1, 1))
+    mesh.vertices[0] = 1e20
+    refused(write(mesh, tmp_path / "far.stl"), 10, "points or lines", "far from the others")
+
+
 def test_flat_parts_are_refused(tmp_path: Path) -> None:
     mesh = creation.box((4, 3, 2))
     mesh.vertices[:, 1] = 5

@@ -108,6 +108,8 @@ def load_part(path: Path, size: int) -> Part:
         part = voxelize_triangles(triangles, size)
     except MemoryError:
         raise VolumeError(f"{path}: at size {size} it takes more memory than there is; take a smaller size") from None
+    except VolumeError as error:
+        raise VolumeError(f"{path}: {error}") from None
     if part.odd_rays > USABLE_ODD_SHARE * part.rays:
         raise VolumeError(
             f"{path}: expected a closed surface, but {part.odd_rays / part.rays:.0%} of the rays pass an odd number of "
@@ -160,6 +162,11 @@ def voxelize_triangles(triangles: Float64, size: int, threads: int | None = None
     -------
     Part
         Voxels, and what was found on the way.
+
+    Raises
+    ------
+    VolumeError
+        If no face has an area in a grid so coarse.
     """
     corners, shape, edge = _to_units(triangles, size)
     surface = find_surface(corners)

@@ -19,6 +19,7 @@ from microrun.kernels.surfaces import (
 )
 from microrun.kernels.union_find import number_roots
 from microrun.runtime.array_types import Float64, Mask
+from microrun.runtime.errors import VolumeError
 
 Whole = NDArray[np.int64]
 
@@ -95,11 +96,18 @@ def find_surface(triangles: Whole) -> Surface:
     -------
     Surface
         No two of its faces have the same corners.
+
+    Raises
+    ------
+    VolumeError
+        If none has an area.
     """
     corners = np.empty(3 * len(triangles), np.int64)
     number_rows(triangles.reshape(-1, 3), corners)
     faces = corners.reshape(-1, 3)
     real = np.flatnonzero((faces != np.roll(faces, 1, axis=1)).all(axis=1))
+    if not len(real):
+        raise VolumeError("in voxels, all of its faces are points or lines: does a corner lie far from the others?")
     kept, two_sided, touching = _drop_copies(faces[real])
     triangles, net = triangles[real[kept]], _weave(faces[real[kept]])
     part, turned = _join(net, _areas(triangles))

@@ -105,6 +105,7 @@ def test_a_material_is_read_from_toml(tmp_path: Path) -> None:
         ({"viscosity_pa_s": None}, "needs viscosity_pa_s"),
         ({"colour": 3}, "colour: no property"),
         ({"density_kg_m3": "heavy"}, "density_kg_m3 is a number; got 'heavy'"),
+        ({"density_kg_m3": 10**400}, "too large"),
         ({"density_kg_m3": -1.0}, "density_kg_m3 is above 0; got -1"),
         ({"solidus_k": 1800.0}, "rise in this order"),
         ({"conductivity_slope_w_mk2": -0.1}, "stays above 0"),
@@ -117,7 +118,7 @@ def test_a_bad_material_is_refused_in_a_line(tmp_path: Path, changes: dict[str, 
     one_line(error, path, said)
 
 
-@pytest.mark.parametrize("content", ["name = ", "\x00"])
+@pytest.mark.parametrize("content", ["name = ", "\x00", "solidus_k = " + "9" * 5000, "a = " + "[" * 5000])
 def test_a_file_that_is_no_toml_is_refused_in_a_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "m.toml").write_text(content)
     with pytest.raises(MicrorunError) as error:

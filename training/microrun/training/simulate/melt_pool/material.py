@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from microrun.kernels.conduction import HeatLaw
-from microrun.runtime.errors import MicrorunError
+from microrun.runtime.errors import MicrorunError, first_line
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ def read_material(path: Path) -> Material:
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise MicrorunError(f"{path}: cannot be read as a TOML file of a material ({error})") from None
+    except (OSError, ValueError, RecursionError) as error:  # ValueError also of numbers that are too long
+        raise MicrorunError(f"{path}: cannot be read as a TOML file of a material ({first_line(error)})") from None
     names = [field.name for field in fields(Material)]
     if missing := [name for name in names if name not in values]:
         raise MicrorunError(f"{path}: a material needs {', '.join(missing)}")
@@ -157,5 +157,5 @@ def read_material(path: Path) -> Material:
             raise MicrorunError(f"{path}: {name} is a number; got {values[name]!r}")
     try:
         return Material(str(values["name"]), **{name: float(values[name]) for name in names[1:]})
-    except MicrorunError as error:
+    except (MicrorunError, OverflowError) as error:
         raise MicrorunError(f"{path}: {error}") from None
