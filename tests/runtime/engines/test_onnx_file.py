@@ -92,6 +92,10 @@ def lose_values(model: Any) -> None:
     max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data)).ClearField("raw_data")
 
 
+def double_a_port(model: Any) -> None:
+    model.graph.output.append(model.graph.output[0])
+
+
 def lose_ports(model: Any) -> None:
     del model.graph.input[:]
 
@@ -105,6 +109,7 @@ def lose_ports(model: Any) -> None:
         (claim_much, "a tensor of sides .* holds other values"),
         (lose_values, "a tensor of sides .* holds other values"),
         (lose_ports, "it has no inputs"),
+        (double_a_port, "two of its inputs and outputs have one name"),
         (lambda model: model.ClearField("graph"), "it holds no graph"),
     ],
 )

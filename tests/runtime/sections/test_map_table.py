@@ -90,6 +90,7 @@ def test_the_same_table_gives_the_same_sections(folder: Path) -> None:
         (("file,power_w,speed_m_s", "a.ang,150,0,9"), "has 4 values for 3 columns; decimals take a point"),
         (("file;power_w;speed_m_s", "a.ang;150;0,9"), "got '0,9'; decimals take a point"),
         (("file,power_w,speed_m_s", "x.ang,150,1"), "line 2: there is no map"),
+        (("file,power_w,speed_m_s", f"{'x' * 5000}.ang,150,1"), "line 2: there is no map"),
         (("file,power_w,speed_m_s", "a.ang,150,1", "a.ang,150,1"), "names a map twice"),
         (("file,power_w,speed_m_s,plane", "a.ang,150,1,up"), "a plane is across or along; got 'up'"),
         (("file,power_w,speed_m_s,origin", "a.ang,150,1,guessed"), "an origin is measured or emulated experiment"),

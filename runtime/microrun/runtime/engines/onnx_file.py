@@ -18,6 +18,7 @@ from microrun.runtime.errors import EngineError
 LOCATION = b"\x0a\x08location"  # a key of a tensor's `external_data`: field 1, eight bytes long
 GRAPH, METADATA = 7, 14  # of a model
 NODES, TENSORS, INPUTS, OUTPUTS = 1, 5, 11, 12  # of a graph
+PORT = 1  # name of an input or output
 TAKES, GIVES, OPERATOR, ATTRIBUTES, DOMAIN = 1, 2, 4, 5, 7  # of a node
 TENSOR, SUBGRAPHS = 5, (6, 11)  # of an attribute
 DIMENSIONS, KIND, RAW = 1, 2, 9  # of a tensor
@@ -99,8 +100,9 @@ def _check_graph(data: memoryview, depth: int) -> None:
         raise ValueError("it has no inputs or no outputs")
     for tensor in graph[TENSORS]:
         _check_tensor(_message(tensor))
-    for port in (*graph[INPUTS], *graph[OUTPUTS]):
-        _texts(_parse(_message(port))[1])
+    names = [name for port in (*graph[INPUTS], *graph[OUTPUTS]) for name in _texts(_parse(_message(port))[PORT])]
+    if not depth and len(set(names)) < len(names):
+        raise ValueError("two of its inputs and outputs have one name")
     for node in graph[NODES]:
         _check_node(_parse(_message(node)), depth)
 

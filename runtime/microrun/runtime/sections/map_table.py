@@ -197,7 +197,11 @@ def _read_entry(folder: Path, values: Mapping[str, str], where: str) -> Entry:
     if plane is None:
         raise SectionsError(f"{where}: a plane is {' or '.join(PLANES)}; got {values['plane']!r}")
     path = folder / values["file"]
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name that is too long
+        there = False
+    if not there:
         raise SectionsError(f"{where}: there is no map {path}")
     power, speed = (_positive(values[name], f"{where}: {name}") for name in NEEDED[1:])
     step, hatch = (_positive(values[n], f"{where}: {n}") if values.get(n) else None for n in ("step_um", "hatch_um"))
