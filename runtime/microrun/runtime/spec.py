@@ -234,10 +234,8 @@ class ModelSpec:
         if self.diffusion is None and (not isinstance(self.latent_size, int) or self.latent_size < 1):
             raise SpecError(f"latent_size must be a positive number; got {self.latent_size!r}")
         if max(self.latent_size, *self.preprocessing.input_shape) > MOST_SIDE:
-            raise SpecError(
-                f"latent_size and input_shape must be at most {MOST_SIDE:,}; got {self.latent_size} and "
-                f"{self.preprocessing.input_shape}"
-            )
+            sizes = f"{self.latent_size} and {self.preprocessing.input_shape}"
+            raise SpecError(f"latent_size and input_shape must be at most {MOST_SIDE:,}; got {sizes}")
         if self.precision not in get_args(WeightPrecision):
             raise SpecError(f"precision must be one of {', '.join(get_args(WeightPrecision))}; got {self.precision!r}")
 
@@ -318,11 +316,7 @@ class ModelSpec:
             diffusion = Diffusion.from_dict(found) if found else None
             preprocessing = Preprocessing(**prepared)
             spec = cls(
-                **values,
-                preprocessing=preprocessing,
-                training=training,
-                quantisation=quantisation,
-                diffusion=diffusion,
+                **values, preprocessing=preprocessing, training=training, quantisation=quantisation, diffusion=diffusion
             )
             check_fields(spec)
             return spec

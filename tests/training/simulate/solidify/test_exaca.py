@@ -204,3 +204,9 @@ def test_a_file_of_events_makes_a_part(tmp_path):
     with pytest.raises(MicrorunError) as error:
         read_temperatures(path, Stated())
     one_line(error, path, "power and speed", "state both")
+
+
+def test_one_point_far_from_all_others_is_refused_and_takes_no_memory(tmp_path):
+    rows = make_rows((3, 4, 5), 0, 1)
+    rows[7, 1] += 40_000_000 * STEP
+    refused(write_csv(tmp_path / "far.csv", rows, digits=14), "too many cells")

@@ -33,6 +33,10 @@ MOST_GAPS = 0.01  # of the points that melt
 MOST_CELLS = 1 << 31
 
 
+# So many cells are taken whatever melts of them; of more, one in so many melts at least, or a point lies far off.
+FEW_CELLS, CELLS_EACH = 10_000_000, 1000
+
+
 def read_exaca(path: Path, process: Process, material: Material) -> tuple[History, list[str]]:
     """Read a file of melting events.
 
@@ -146,7 +150,7 @@ def _find_lattice(path: Path, positions: Float64) -> tuple[NDArray[np.int32], fl
         raise MicrorunError(f"{where}; expected positions in m on a cubic lattice of {FINEST_UM:g} to {COARSEST_UM:g} "
                             "µm, which are the cells of the phase field")  # fmt: skip
     sides = np.round((positions.max(axis=0) - low) / step)
-    if np.prod(sides + 1) > MOST_CELLS:
+    if np.prod(sides + 1) > min(MOST_CELLS, max(FEW_CELLS, CELLS_EACH * len(positions))):
         raise MicrorunError(f"{where}, and {' × '.join(f'{side:,.0f}' for side in sides)} steps in all: too many cells")
     if sides.max() > 0:  # the longest side tells the step best
         longest = int(sides.argmax())

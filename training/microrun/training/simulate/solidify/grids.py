@@ -185,7 +185,7 @@ def _mirror(grid: Grid, high: bool) -> Grid:
 
 
 def _check_values(path: Path, grid: Grid, material: Material) -> None:
-    if not all(np.isfinite(places).all() for places in (*grid.axes, *grid.faces)):
+    if not all(np.isfinite(np.asarray(places)).all() for places in (*grid.axes, *grid.faces)):
         raise MicrorunError(f"{path}: its origin and spacing are no numbers, or none that a field has")
     bad = int((~np.isfinite(grid.values)).sum())
     if bad:
