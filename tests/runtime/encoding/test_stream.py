@@ -226,3 +226,25 @@ def test_a_background_of_another_shape_is_refused(path: Path) -> None:
 def test_a_background_is_no_keyword_but_running(path: Path) -> None:
     with pytest.raises(ScanError, match="'running' or None; got 'mean'"):
         encode(FileSource(path), ProjectionEngine(SPEC), "mean")  # type: ignore[arg-type]
+
+
+class Hasty(FileSource):
+    """Claims some patterns again at the end, as where zeros were seen that were gone when they were read."""
+
+    again: tuple[int, ...] = ()
+
+    def claim(self, limit: int) -> Claim | None:
+        claim = super().claim(limit)
+        if claim is None and self.again:
+            claim, self.again = Claim(np.array(self.again), again=True), ()
+        return claim
+
+
+def test_patterns_taken_again_are_counted_once_and_flagged_as_they_are(path: Path, patterns: NDArray[Any]) -> None:
+    patterns[6] = 0
+    source = Hasty(write_up(path, patterns, Header(sig_shape=SIG_SHAPE, nav_shape=NAV_SHAPE)))
+    source.again = (3, 7)  # neither of them was blank when it was read first
+    with encode(source, ProjectionEngine(SPEC)) as stream:
+        for _ in stream:
+            assert 0 <= stream.statistics.flagged <= 1
+        assert (stream.statistics.done, stream.statistics.flagged) == (COUNT, 1)

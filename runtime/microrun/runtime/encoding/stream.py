@@ -53,6 +53,7 @@ class EncodeStream(Closing):
     def __init__(self, feed: Feed[Any], source: Source, engine: Engine, start: int) -> None:
         self._feed, self._source, self._start = feed, source, start
         self._reached = start
+        self._flagged = np.zeros(source.scan.total, bool)
         self._batch = engine.info.batch
         lanes = [engine.lane() for _ in range(engine.info.lanes)]
         buffers = [Buffers.for_lane(source.scan, lane) for lane in lanes]
@@ -98,10 +99,10 @@ class EncodeStream(Closing):
             self.close()
             raise
         batch = timed.content
-        before = batch.indices < self._reached  # taken again: they held no information at first
-        counted = int((before & (batch.indices >= self._start)).sum())
-        flagged = int(batch.flags.sum()) - counted
-        self._meter.count(int((~before).sum()), flagged, timed.taken_at, self._available)
+        new = batch.indices >= self._reached  # others are taken again, since they were zeros when the source looked
+        flagged = int(batch.flags.sum()) - int(self._flagged[batch.indices].sum())
+        self._flagged[batch.indices] = batch.flags
+        self._meter.count(int(new.sum()), flagged, timed.taken_at, self._available)
         self._reached = max(self._reached, int(batch.indices.max()) + 1)
         return batch
 
