@@ -103,3 +103,15 @@ def test_groups_that_hold_themselves_are_no_trap(tmp_path: Path) -> None:
         file["loop"], file["x"] = h5py.SoftLink("/loop"), 1
     with open_hdf5(path) as file:
         assert file["a/up/a/again/up/x"][()] == 1
+
+
+def test_an_attribute_of_a_type_that_is_none_is_refused_and_crashes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["process"] = "text"
+    whole = path.read_bytes()
+    kind = b"\x19\x01\x01\x00\x10\x00\x00\x00"  # a text of any length, UTF-8, 16 bytes
+    assert whole.count(kind) == 1
+    path.write_bytes(whole.replace(kind, kind[:1] + b"\x03" + kind[2:]))
+    with pytest.raises(OSError, match="the type of 'process' of / is damaged"):
+        open_hdf5(path)

@@ -189,15 +189,15 @@ def spec_of(path: Path, session: Any) -> ModelSpec:
     """
     try:
         metadata = session.get_modelmeta().custom_metadata_map
+        ports = [
+            {port.name: tuple(n if isinstance(n, int) else -1 for n in port.shape[1:]) for port in group}
+            for group in (session.get_inputs(), session.get_outputs())
+        ]
     except UnicodeDecodeError as error:
         raise EngineError(f"{path}: is damaged: its texts are none ({error})") from None
     if SPEC_KEY not in metadata:
         raise SpecError(f"{path}: carries no spec; make it with `microrun export`")
     spec = ModelSpec.from_json(metadata[SPEC_KEY], str(path))
-    ports = [
-        {port.name: tuple(n if isinstance(n, int) else -1 for n in port.shape[1:]) for port in group}
-        for group in (session.get_inputs(), session.get_outputs())
-    ]
     check_ports(path, spec, *ports)
     return spec
 

@@ -17,6 +17,7 @@ from microrun.runtime.json_text import UNREADABLE
 
 MOST_RATIO = 1100  # deflate makes at most 1032 bytes of one
 ATTEMPTS = 28  # to read what a writer may be writing: a quarter of a second; HDF5's 100 outlast any file
+VLEN_KIND = 3  # byte of an encoded type of any length
 SMALL_BYTES = 1 << 24  # that need not be there: room that was never written
 
 
@@ -104,6 +105,7 @@ _set_attempts = _find_attempts()
 
 def _check_objects(file: h5py.File) -> None:
     groups: list[h5py.Group] = [file]
+    _check_attributes(file)
     seen: set[Any] = set()  # a group may hold itself
     while groups:
         group = groups.pop()
@@ -118,10 +120,19 @@ def _check_objects(file: h5py.File) -> None:
             if address in seen:
                 continue
             seen.add(address)
+            _check_attributes(item)
             if isinstance(item, h5py.Group):
                 groups.append(item)
             elif isinstance(item, h5py.Dataset):
                 _check_data(item)
+
+
+def _check_attributes(item: h5py.HLObject) -> None:
+    for name in item.attrs:
+        kind = h5py.h5a.open(item.id, name.encode("utf-8", "surrogateescape")).get_type()
+        # Neither texts nor sequences, of which alone the format has any length: HDF5 crashes where it reads others.
+        if isinstance(kind, h5py.h5t.TypeVlenID) and kind.encode()[VLEN_KIND] & 15 > 1:
+            raise OSError(f"the type of {name!r} of {item.name} is damaged")
 
 
 def _check_data(data: h5py.Dataset) -> None:
