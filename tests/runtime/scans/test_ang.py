@@ -123,3 +123,11 @@ def test_a_pattern_centre_is_read(tmp_path: Path, text: str) -> None:
 def test_no_pattern_centre_is_stated(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.ang").write_text(text)
     assert read_ang_header(tmp_path / "a.ang").pattern_centre is None
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "²", "-"])
+def test_a_phase_whose_number_is_none_is_no_phase(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "a.ang"
+    path.write_text(f"# Phase {number}\n# hklFamilies {number} 1 1 1\n# NROWS: 3\n", encoding="latin-1")
+    header = read_ang_header(path)
+    assert not header.phases and header.entries["nrows"] == "3"

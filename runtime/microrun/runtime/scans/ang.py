@@ -14,6 +14,7 @@ from microrun.runtime.errors import ScanError
 from microrun.runtime.scans.scan import Grid
 
 ENCODING = "latin-1"  # names of operators and materials are typed on any keyboard
+WHOLE = re.compile(r"-?\d{1,9}", re.ASCII)  # numbers of phases, and h, k, l
 X_COLUMN, Y_COLUMN = 3, 4
 
 
@@ -135,7 +136,7 @@ def read_ang_header(path: Path) -> AngHeader:
     with path.open(encoding=ENCODING) as file:
         for key, value in _entries(file):
             words = value.split()
-            if key == "phase" and len(words) == 1 and words[0].isdigit():
+            if key == "phase" and len(words) == 1 and WHOLE.fullmatch(words[0]):
                 current = int(words[0])
                 phases[current] = StatedPhase()
             elif current is not None:
@@ -227,7 +228,7 @@ def _extend(phase: StatedPhase, key: str, words: list[str]) -> StatedPhase:
         return replace(phase, name=" ".join(words))
     if key == "symmetry" and words:
         return replace(phase, symmetry=words[0])
-    if key == "hklfamilies" and all(word.lstrip("-").isdigit() for word in words[:3]) and len(words) >= 3:
+    if key == "hklfamilies" and len(words) >= 3 and all(map(WHOLE.fullmatch, words[:3])):
         h, k, l = map(int, words[:3])  # noqa: E741 (crystallography calls it so)
         return replace(phase, families=(*phase.families, (h, k, l)))
     return phase
