@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from make_models import write_encoder
 
+from microrun.runtime.engines.onnx_cpu import OnnxEngine
 from microrun.runtime.engines.onnx_file import check_model
 from microrun.runtime.engines.open import open_engine, read_model_spec
 from microrun.runtime.errors import EngineError
@@ -141,3 +142,11 @@ def test_a_model_cut_anywhere_is_refused(tmp_path: Path) -> None:
         path.write_bytes(whole[:length])
         with pytest.raises(EngineError):
             read_model_spec(path)
+
+
+def test_a_size_whose_name_is_no_text_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = write_encoder(tmp_path / "damaged.onnx")
+    path.write_bytes(path.read_bytes().replace(b"batch", b"\xffatch"))
+    with pytest.raises(EngineError, match=r"its texts are none|cannot open it") as error:
+        OnnxEngine(path)
+    assert "\n" not in str(error.value)
