@@ -112,7 +112,7 @@ def _known(phase: str, energy_kev: float, folder: Path | None) -> Master:
         where = f"{folder} has none" if folder else f"{FOLDER} names no folder"
         raise ScanError(
             f"no master pattern of {phase!r} ({where}): give --master FILE; without one there are {names}; "
-            f"files of 27 phases are at {PUBLIC}"
+            f"files of many more are at {PUBLIC}"
         )
     if crystal.name == "nickel" and energy_kev == USUAL_KEV:
         return Master(load_nickel(), crystal, USUAL_KEV, "kikuchipy", dynamical=True)
