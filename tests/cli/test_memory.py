@@ -36,8 +36,20 @@ def test_whatever_says_that_memory_is_exhausted_is_one_line(
         raise error
 
     monkeypatch.setattr("microrun.cli.maps.open_latents", fail)
+    monkeypatch.setattr(memory, "_limit_bytes", lambda: 4 * memory.LEAST_BYTES)
     ran = run_here(capsys, "maps", tmp_path / "scan.latents.h5")
     check_refused(ran, "not enough memory (", "ulimit -v", code=1)
+
+
+def test_a_broken_library_is_no_lack_of_memory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ImportError("libgomp.so.1: cannot allocate memory in static TLS block")
+
+    monkeypatch.setattr("microrun.cli.maps.open_latents", fail)
+    monkeypatch.setattr(memory, "_limit_bytes", lambda: None)
+    check_refused(run_here(capsys, "maps", tmp_path / "scan.latents.h5"), "is installed but broken", "microrun doctor")
 
 
 def test_other_errors_are_not_hidden(

@@ -19,10 +19,10 @@ class MemoryShortageError(MicrorunError):
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an error, whatever its type, says that memory is exhausted."""
+    """Whether an error says that memory is exhausted; by its text only where a limit makes that likely."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return True
-    return any(said in str(error) for said in SAID)
+    return _limit_bytes() is not None and any(said in str(error) for said in SAID)
 
 
 def describe_shortage(error: BaseException) -> str:
@@ -38,11 +38,17 @@ def check_limit() -> None:
     MemoryShortageError
         If it does.
     """
+    limit = _limit_bytes()
+    if limit is not None and limit < LEAST_BYTES:
+        found, least = (f"{size / 1e9:.2g} GB" for size in (limit, LEAST_BYTES))
+        raise MemoryShortageError(f"not enough memory: `ulimit -v` allows {found} of addresses; lift it to {least}")
+
+
+def _limit_bytes() -> int | None:
+    """Addresses that the shell allows; None without a limit."""
     if sys.platform == "win32":
-        return
+        return None
     import resource
 
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit not in (-1, resource.RLIM_INFINITY) and limit < LEAST_BYTES:
-        found, least = (f"{size / 1e9:.2g} GB" for size in (limit, LEAST_BYTES))
-        raise MemoryShortageError(f"not enough memory: `ulimit -v` allows {found} of addresses; lift it to {least}")
+    return None if limit in (-1, resource.RLIM_INFINITY) else limit

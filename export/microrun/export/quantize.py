@@ -154,9 +154,10 @@ def _encode(engine: Engine, patterns: Patterns, phase: str) -> Job[Float32]:
     step, total = engine.info.batch, len(patterns.prepared)
     batches = (patterns.prepared[first : first + step] for first in range(0, total, step))
     pieces = []
-    for latents in run_lanes(engine, batches, lambda lane, batch: lane.run(batch).copy()):
-        pieces.append(latents)
-        yield Progress(min(step * len(pieces), total), total, phase)
+    with closing(run_lanes(engine, batches, lambda lane, batch: lane.run(batch).copy())) as encoded:
+        for latents in encoded:
+            pieces.append(latents)
+            yield Progress(min(step * len(pieces), total), total, phase)
     return np.concatenate(pieces)
 
 

@@ -150,3 +150,12 @@ def test_a_size_whose_name_is_no_text_is_refused_in_one_line(tmp_path: Path) -> 
     with pytest.raises(EngineError, match=r"its texts are none|cannot open it") as error:
         OnnxEngine(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("inputs", [["", "go", "x"], ["times", "", "x"]])
+def test_a_loop_needs_no_count_and_no_condition(tmp_path: Path, inputs: list[str]) -> None:
+    path = write_encoder(tmp_path / "looping.onnx")
+    model = onnx.load(path)
+    model.graph.node.append(onnx.helper.make_node("Loop", inputs, ["y"]))
+    path.write_bytes(model.SerializeToString())
+    check_model(path)

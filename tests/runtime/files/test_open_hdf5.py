@@ -115,3 +115,23 @@ def test_an_attribute_of_a_type_that_is_none_is_refused_and_crashes_nothing(tmp_
     path.write_bytes(whole.replace(kind, kind[:1] + b"\x03" + kind[2:]))
     with pytest.raises(OSError, match="the type of 'process' of / is damaged"):
         open_hdf5(path)
+
+
+def test_files_of_other_programs_may_hold_what_was_never_written_and_compress_without_bound(tmp_path: Path) -> None:
+    path = tmp_path / "vendor.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("never", (1000, 300, 300), "u2", chunks=(1, 300, 300))
+        flat = file.create_dataset("flat", (200, 300, 300), "u2", chunks=(200, 300, 300), scaleoffset=0)
+        flat[:] = 7
+    with open_hdf5(path, own=False) as file:
+        assert int(file["flat"][3, 4, 5]) == 7
+    with pytest.raises(OSError, match="claims"):
+        open_hdf5(path)
+
+
+def test_files_of_other_programs_may_not_claim_more_than_their_compression_makes(tmp_path: Path) -> None:
+    path = tmp_path / "vendor.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("much", (10_000, 3000, 3000), "u2", chunks=(1, 10, 10), compression="gzip")[0, 0, 0] = 1
+    with pytest.raises(OSError, match=r"/much claims 180,000,000,000 bytes"):
+        open_hdf5(path, own=False)

@@ -94,7 +94,9 @@ def _grains_rows(path: Path) -> dict[str, object]:
 
 def _decode(attribute: Any) -> dict[str, Any]:
     """An attribute that we wrote as JSON; empty if it is another's."""
-    return parse_object(attribute) if isinstance(attribute, str) else {}
+    with contextlib.suppress(ValueError):
+        return parse_object(attribute) if isinstance(attribute, str) else {}
+    return {}
 
 
 def _in_words(value: object) -> object:

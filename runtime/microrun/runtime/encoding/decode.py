@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,8 +93,12 @@ def decode_latents(
 def _decode(decoding: _Decoding, engine: Engine, out: Path) -> Generator[Statistics, None, Decoded]:
     total = decoding.decoded.scan.total
     meter = Meter(total)
-    with written_beside(out) as beside, UpWriter(beside, decoding.decoded.scan) as writer:
-        for batch in run_lanes(engine, decoding.batches(engine.info.batch), decoding.decode):
+    with (
+        written_beside(out) as beside,
+        UpWriter(beside, decoding.decoded.scan) as writer,
+        closing(run_lanes(engine, decoding.batches(engine.info.batch), decoding.decode)) as batches,
+    ):
+        for batch in batches:
             writer.write(batch.patterns)
             meter.count(len(batch.patterns), int(batch.blank.sum()), batch.taken_at, total)
             yield meter.read(total)

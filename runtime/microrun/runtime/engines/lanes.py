@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -117,8 +117,10 @@ class OrderedPool(Closing, Generic[Item, Result]):
             self._changed.notify_all()
 
 
-def run_lanes(engine: Engine, items: Iterable[Item], work: Callable[[Lane, Item], Result]) -> Iterator[Result]:
-    """Do work on an engine, as many items at a time as it has lanes.
+def run_lanes(
+    engine: Engine, items: Iterable[Item], work: Callable[[Lane, Item], Result]
+) -> Generator[Result, None, None]:
+    """Do work on an engine, as many items at a time as it has lanes. Close it, or exhaust it: its threads end then.
 
     Parameters
     ----------

@@ -30,14 +30,14 @@ SIZES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13
 NEEDED = {
     2: "Add AffineGrid And BitShift BitwiseAnd BitwiseOr BitwiseXor CastLike CenterCropPad Compress Conv ConvInteger "
     "ConvTranspose CumSum DequantizeLinear Div Equal Expand Gather GatherElements GatherND Gemm Greater "
-    "GreaterOrEqual GridSample LayerNormalization Less LessOrEqual Loop MatMul MatMulInteger MaxRoiPool MaxUnpool Mod "
+    "GreaterOrEqual GridSample LayerNormalization Less LessOrEqual MatMul MatMulInteger MaxRoiPool MaxUnpool Mod "
     "Mul NegativeLogLikelihoodLoss NonMaxSuppression Or PRelu Pad Pow QuantizeLinear Reshape ReverseSequence STFT "
     "SequenceAt SequenceInsert SoftmaxCrossEntropyLoss StringConcat Sub Tile TopK Unsqueeze Upsample Xor",
     3: "Attention Col2Im DeformConv GRU GroupNormalization InstanceNormalization LSTM OneHot RNN Range RoiAlign "
     "Scatter ScatterElements ScatterND Slice Where",
     5: "BatchNormalization MelWeightMatrix",
     8: "QLinearConv QLinearMatMul",
-    0: "Constant Optional OptionalHasElement RandomNormal RandomUniform SequenceEmpty",
+    0: "Constant Loop Optional OptionalHasElement RandomNormal RandomUniform SequenceEmpty",
 }
 LEAST = {name: count for count, names in NEEDED.items() for name in names.split()}
 Field = int | memoryview
@@ -129,7 +129,7 @@ def _check_tensor(data: memoryview) -> None:
     count = math.prod(sides)
     size = SIZES.get(next((kind for kind in tensor[KIND] if isinstance(kind, int)), 0))
     stored = len(_message(tensor[RAW][-1])) if tensor[RAW] else None
-    if (size and stored is not None and count * size != stored) or count > 2 * len(data):  # two of 4 bits in a byte
+    if (size and stored is not None and count * size != stored) or count > 4 * len(data):  # four of 2 bits in a byte
         raise ValueError(f"a tensor of sides {sides[:8]} holds other values")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from microrun.runtime.json_text import UNREADABLE
 
 MOST_RATIO = 1100  # deflate makes at most 1032 bytes of one
 ATTEMPTS = 28  # to read what a writer may be writing: a quarter of a second; HDF5's 100 outlast any file
+BOUNDED = {1, 2, 3, 4, 32000}  # filters of HDF5 that make no more of a byte: deflate, shuffle, Fletcher, szip, LZF
 VLEN_KIND = 3  # byte of an encoded type of any length
 SMALL_BYTES = 1 << 24  # that need not be there: room that was never written
 
@@ -38,7 +40,7 @@ def hdf5_errors() -> Iterator[None]:
         raise OSError(reason_of(error)) from None
 
 
-def open_hdf5(path: Path, growing: bool = False, locking: bool | None = None) -> h5py.File:
+def open_hdf5(path: Path, growing: bool = False, locking: bool | None = None, own: bool = True) -> h5py.File:
     """Open a file to read, if nothing in it leads out of it or claims more than it can hold.
 
     Parameters
@@ -49,6 +51,8 @@ def open_hdf5(path: Path, growing: bool = False, locking: bool | None = None) ->
         Whether it is marked as being written, in SWMR mode, by a program that may be at it.
     locking
         Of `h5py.File`; never in SWMR mode.
+    own
+        False for files of other programs, which may hold data sets that were never written, and compress in any way.
 
     Returns
     -------
@@ -66,7 +70,7 @@ def open_hdf5(path: Path, growing: bool = False, locking: bool | None = None) ->
     with hdf5_errors():
         file = _open_growing(path) if growing else h5py.File(path, "r", locking=locking)
         try:
-            _check_objects(file)
+            _check_objects(file, own)
             file.visititems(lambda name, item: None)  # as readers will: it meets damage that a walk by name does not
         except UNREADABLE as error:  # of h5py, where a part of the file is damaged
             file.close()
@@ -103,7 +107,7 @@ def _find_attempts() -> Any:
 _set_attempts = _find_attempts()
 
 
-def _check_objects(file: h5py.File) -> None:
+def _check_objects(file: h5py.File, own: bool) -> None:
     groups: list[h5py.Group] = [file]
     _check_attributes(file)
     seen: set[Any] = set()  # a group may hold itself
@@ -124,7 +128,7 @@ def _check_objects(file: h5py.File) -> None:
             if isinstance(item, h5py.Group):
                 groups.append(item)
             elif isinstance(item, h5py.Dataset):
-                _check_data(item)
+                _check_data(item, own)
 
 
 def _check_attributes(item: h5py.HLObject) -> None:
@@ -135,8 +139,14 @@ def _check_attributes(item: h5py.HLObject) -> None:
             raise OSError(f"the type of {name!r} of {item.name} is damaged")
 
 
-def _check_data(data: h5py.Dataset) -> None:
+def _check_data(data: h5py.Dataset, own: bool) -> None:
     if data.is_virtual or data.external:
         raise OSError(f"{data.name} lies in other files, and none is followed")
-    if data.shape and data.nbytes > MOST_RATIO * data.id.get_storage_size() + SMALL_BYTES:
-        raise OSError(f"{data.name} claims {data.nbytes:,} bytes and has {data.id.get_storage_size():,} on disk")
+    made = data.id.get_create_plist()
+    filters = {made.get_filter(place)[0] for place in range(made.get_nfilters())}
+    stored = data.id.get_storage_size()
+    if not own and (not stored or not filters <= BOUNDED):
+        return
+    claimed = math.prod(data.shape or ()) * data.id.get_type().get_size()
+    if data.shape and claimed > MOST_RATIO * stored + SMALL_BYTES:
+        raise OSError(f"{data.name} claims {claimed:,} bytes and has {stored:,} on disk")

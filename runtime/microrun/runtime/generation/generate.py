@@ -83,7 +83,7 @@ def generate_by(
             for grown in growing:
                 yield grown
         yield Grown(grown.done, grown.total, WRITING, blocks=grown.blocks)
-        mark_writing(folder.path)
+        mark_writing(folder.path, request.out)
         summary = write_grains(folder, request)
         folder.remove()
     return summary

@@ -26,9 +26,9 @@ def only_run(out: Path) -> Iterator[None]:
         yield
 
 
-def mark_writing(folder: Path) -> None:
-    """Note that the volume is about to be written from a folder's blocks, all of which are there."""
-    write_text(folder / WRITING, "")
+def mark_writing(folder: Path, out: Path) -> None:
+    """Note that a volume is about to be written from a folder's blocks, and which it replaces, if any."""
+    write_text(folder / WRITING, _identity(out))
 
 
 def clear_left_over(out: Path) -> Path | None:
@@ -66,5 +66,12 @@ def clear_left_over(out: Path) -> Path | None:
 
 def _is_left_over(folder: Path, out: Path) -> bool:
     names = {path.name for path in folder.iterdir() if not path.name.startswith(BESIDE)}
-    written = WRITING in names and (folder / WRITING).stat().st_mtime_ns <= out.stat().st_mtime_ns
-    return written or names == {BLUEPRINT}
+    mark = folder / WRITING
+    written = WRITING in names and mark.stat().st_mtime_ns <= out.stat().st_mtime_ns
+    replaced = written and mark.read_text(encoding="utf-8") != _identity(out)
+    return replaced or names == {BLUEPRINT}
+
+
+def _identity(out: Path) -> str:
+    """What tells a file from the one that replaces it, whoever touches it; empty where there is none."""
+    return f"{out.stat().st_dev} {out.stat().st_ino}" if out.exists() else ""

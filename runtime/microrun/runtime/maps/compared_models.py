@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from microrun.runtime.engines.engine import Engine
 from microrun.runtime.errors import SpecError
+from microrun.runtime.spec import Preprocessing
 
 
 def check_pair(encoder: Engine, decoder: Engine) -> None:
@@ -55,4 +57,14 @@ def check_alike(encoders: Sequence[Engine]) -> None:
     """
     for encoder in encoders:
         if encoder.spec.preprocessing != encoders[0].spec.preprocessing:
-            raise SpecError(f"{encoder.info.path}: prepares patterns in another way than {encoders[0].info.path}")
+            raise SpecError(
+                f"{encoder.info.path}: prepares patterns in another way than {encoders[0].info.path} "
+                f"({_difference(encoder.spec.preprocessing, encoders[0].spec.preprocessing)}); judge them apart"
+            )
+
+
+def _difference(one: Preprocessing, other: Preprocessing) -> str:
+    """First field in which two differ, with both values."""
+    names = (field.name for field in dataclasses.fields(one))
+    name = next(name for name in names if getattr(one, name) != getattr(other, name))
+    return f"{name} {getattr(one, name)} instead of {getattr(other, name)}"

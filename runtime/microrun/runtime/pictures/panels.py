@@ -187,7 +187,8 @@ def show(axis: Axes, scan: Scan, image: Float64, **style: Any) -> Any:
 
 def _thin(image: NDArray[Any]) -> NDArray[Any]:
     """Every n-th point of a large map: a copy of all for each panel would take more memory than latents."""
-    rows, cols = (max(1, side // MOST_SIDE) for side in image.shape[:2])
+    # An odd step of rows, so that those of a hexagonal grid still lie to the left and to the right in turn.
+    rows, cols = (max(1, side // MOST_SIDE) | 1 for side in image.shape[:2])
     return image if rows == cols == 1 else image[::rows, ::cols].copy()
 
 

@@ -104,7 +104,7 @@ class FollowingSource(FileSource):
     def await_patterns(self, count: int) -> int:
         """Wait until that many patterns are written; return how many are, at most that many.
 
-        Fewer are returned after the idle time-out or `stop`.
+        Fewer are returned when none has come for the idle time-out, or after `stop`.
 
         Raises
         ------
@@ -122,9 +122,11 @@ class FollowingSource(FileSource):
         self._stopped.set()
 
     def _await(self, count: int, limit: int) -> int:
-        deadline = time.monotonic() + self.idle_timeout_s
+        before = -1
         while True:
             written = self._growth.written(self._next, min(limit, self._scan.total))
+            if written > before:
+                before, deadline = written, time.monotonic() + self.idle_timeout_s
             if written >= min(count, self._scan.total) or self._stopped.is_set() or time.monotonic() > deadline:
                 return written
             self._stopped.wait(self._poll_s)

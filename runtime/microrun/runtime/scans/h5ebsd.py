@@ -95,7 +95,7 @@ def count_stored(path: Path, name: str, sig_shape: tuple[int, int]) -> int:
 def _opened(path: Path) -> Iterator[h5py.File]:
     """A file that is open; ScanError if it is damaged, also where that shows only when something of it is read."""
     try:
-        with open_hdf5(path) as file:
+        with open_hdf5(path, own=False) as file:
             yield file
     except (OSError, *UNREADABLE, RuntimeError) as error:
         raise ScanError(f"{path}: cannot be read ({first_line(error)})") from None

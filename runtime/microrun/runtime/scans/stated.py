@@ -92,8 +92,10 @@ def _is_of(header: AngHeader, nav_shape: tuple[int, int]) -> bool:
     other = header.nav_shape
     if other is None or (other[0] == nav_shape[0] and abs(other[1] - nav_shape[1]) <= header.hexagonal):
         return True
+    if nav_shape[0] == 1 and other[0] * other[1] == nav_shape[1]:  # a file that knows no map
+        return True
     there, here = (f"{rows}×{cols}" for rows, cols in (other, nav_shape))
-    text = f"{header.path}: is of a map of {there}, the scan has {here}; none of its geometry is used: give --pc"
+    text = f"{header.path}: is of a map of {there}, the scan has {here}; none of its geometry is used"
     warnings.warn(text, ScanWarning, stacklevel=4)
     return False
 

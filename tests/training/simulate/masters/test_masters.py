@@ -15,7 +15,7 @@ from write_sht import make_coefficients, write_sht
 
 from microrun.runtime.errors import MicrorunError, ScanError
 from microrun.runtime.scans.up2 import ScanWarning
-from microrun.training.simulate.masters.crystal import CRYSTALS
+from microrun.training.simulate.masters.crystal import CRYSTALS, Crystal
 from microrun.training.simulate.masters.find import find_master, load_master, load_nickel
 from microrun.training.simulate.masters.sht import read_sht
 
@@ -87,6 +87,26 @@ def test_what_is_computed_is_said_to_be_second_best() -> None:
     assert np.corrcoef(upper.ravel(), np.rot90(upper).ravel())[0, 1] > 0.999  # four-fold about z
 
 
+def test_a_formula_of_several_phases_is_refused(folder: Path) -> None:
+    write_sht(folder / "Fe_gamma.sht", make_coefficients(4, 4, 7), name="gamma-iron", formula="Fe")
+    for where in (folder, None):
+        with pytest.raises(ScanError, match="Fe is alpha-iron or gamma-iron: say which"):
+            find_master("Fe", 20, where)
+    assert find_master("austenite", 20, folder).source == "Fe_gamma.sht"
+
+
+def test_a_file_that_cannot_be_read_is_passed_over(folder: Path) -> None:
+    (folder / "bad.sht").write_bytes(b"*sht")
+    with pytest.warns(ScanWarning, match=r"bad\.sht: ends within .*; passed over"):
+        assert find_master("ferrite", 15, folder).source == "Fe_15.sht"
+
+
+def test_a_phase_is_called_by_its_own_name_too() -> None:
+    named = Crystal("Ferrite", "", "", 229, (2.87, 2.87, 2.87, 90, 90, 90))
+    assert named.is_called("ferrite") and named.is_called("Ferrite") and named.phase == "bcc"
+    assert not named.is_called("austenite")
+
+
 def test_crystals_are_told_apart() -> None:
     for crystal in CRYSTALS:
         assert [other.name for other in CRYSTALS if other.is_called(crystal.name)] == [crystal.name]
@@ -132,7 +152,7 @@ def test_an_energy_between_is_refused(layers: Any, monkeypatch: pytest.MonkeyPat
 def test_a_file_that_was_cut_is_refused_in_one_line(folder: Path, cut: int) -> None:
     path = folder / "Fe_15.sht"
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(ScanError, match=r"Fe_15\.sht: (ends after|is not a master)") as error:
+    with pytest.raises(ScanError, match=r"Fe_15\.sht: (ends within|is not a master)") as error:
         read_sht(path)
     assert "\n" not in str(error.value)
 
@@ -144,6 +164,7 @@ def test_a_file_that_was_cut_is_refused_in_one_line(folder: Path, cut: int) -> N
         ({"crystals": 2}, "a mean over 2 crystals"),
         ({"modality": 2}, "another method than EBSD"),
         ({"kev": 0.0}, "is damaged"),
+        ({"group": 240}, "is damaged: space group 240"),
     ],
 )
 def test_what_is_not_read_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:

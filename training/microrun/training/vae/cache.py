@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from microrun.runtime.errors import OutputError
 from microrun.runtime.files.disk import take_room
 from microrun.runtime.files.output import write_text, written_beside
+from microrun.runtime.json_text import UNREADABLE, parse_object
 from microrun.runtime.progress import Job
 
 Fill = Callable[[NDArray[np.float16]], Job[NDArray[np.bool_]]]
@@ -37,7 +38,7 @@ def open_cache(cache: Path, record: dict[str, Any]) -> tuple[NDArray[np.float16]
         None if there is no such file, or it was made from something else.
     """
     try:
-        stored = json.loads(_record_beside(cache).read_text(encoding="utf-8"))
+        stored = parse_object(_record_beside(cache).read_bytes())
         # Format 1 is another only where patterns without information were part of the mean.
         known = (_FORMAT,) if stored["without_information"] else (1, _FORMAT)
         if stored["record"] != record or stored["format"] not in known:
@@ -45,7 +46,7 @@ def open_cache(cache: Path, record: dict[str, Any]) -> tuple[NDArray[np.float16]
         patterns = np.load(cache, mmap_mode="r", allow_pickle=False)
         informative = np.ones(len(patterns), bool)
         informative[stored["without_information"]] = False
-    except (OSError, ValueError, KeyError, TypeError, IndexError):  # damaged: it is made again
+    except (OSError, *UNREADABLE):  # damaged: it is made again
         return None
     return patterns, informative
 

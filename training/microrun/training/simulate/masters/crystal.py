@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from microrun.runtime.scans.stated import STRUCTURES as BY_GROUP
+
 Atom = tuple[str, tuple[float, float, float]]
 
 
@@ -37,12 +39,13 @@ class Crystal:
     @property
     def phase(self) -> str:
         """What indexing calls it: fcc, bcc, diamond, or its name, of which it cannot be indexed."""
-        return STRUCTURES.get(self.structure) or f"{self.name}, space group {self.space_group}"
+        found = STRUCTURES.get(self.structure) if self.structure else BY_GROUP.get(self.space_group)
+        return found or f"{self.name}, space group {self.space_group}"
 
     def is_called(self, asked: str) -> bool:
         """Whether the phase goes by this name or formula, in any case."""
         name = asked.strip().casefold()
-        return SYNONYMS.get(name, name) in (self.name.casefold(), self.formula.casefold())
+        return not {name, SYNONYMS.get(name, name)}.isdisjoint((self.name.casefold(), self.formula.casefold()))
 
 
 STRUCTURES = {"A1": "fcc", "A2": "bcc", "A4": "diamond"}

@@ -16,7 +16,7 @@ from microrun.runtime.scans.up2 import ScanWarning
 from microrun.training.simulate.masters.crystal import CRYSTALS, Crystal
 from microrun.training.simulate.masters.harmonics import project_lambert
 from microrun.training.simulate.masters.kinematical import compute_kinematical
-from microrun.training.simulate.masters.sht import SphericalMaster, read_sht
+from microrun.training.simulate.masters.sht import Described, SphericalMaster, describe_sht, read_sht
 
 FOLDER = "MICRORUN_MASTERS"  # environment variable that names the user's folder of masters
 SIDE = 401  # pixels of a projection: a degree is 2.2, as fine as 384 harmonics
@@ -96,9 +96,10 @@ def find_master(phase: str, energy_kev: float = USUAL_KEV, folder: Path | None =
     named = folder or (Path(os.environ[FOLDER]) if os.environ.get(FOLDER) else None)
     there = _list_folder(named) if named else []
     alike = [one for one in there if one[1].crystal.is_called(phase)]
+    _check_one(phase, [found.crystal for _, found in alike])
     for path, found in alike:
         if found.energy_kev == energy_kev:
-            return _project(found, path.name)
+            return _project(read_sht(path), path.name)
     if alike:
         voltages = ", ".join(f"{kev:g}" for kev in sorted({found.energy_kev for _, found in alike}))
         raise ScanError(f"{named}: has {phase} at {voltages} kV only; {energy_kev:g} kV is asked for")
@@ -106,14 +107,16 @@ def find_master(phase: str, energy_kev: float = USUAL_KEV, folder: Path | None =
 
 
 def _known(phase: str, energy_kev: float, folder: Path | None) -> Master:
-    crystal = next((one for one in CRYSTALS if one.is_called(phase)), None)
-    if crystal is None:
+    alike = [one for one in CRYSTALS if one.is_called(phase)]
+    _check_one(phase, alike)
+    if not alike:
         names = ", ".join(one.name for one in CRYSTALS)
         where = f"{folder} has none" if folder else f"{FOLDER} names no folder"
         raise ScanError(
             f"no master pattern of {phase!r} ({where}): give --master FILE; without one there are {names}; "
             f"files of many more are at {PUBLIC}"
         )
+    crystal = alike[0]
     if crystal.name == "nickel" and energy_kev == USUAL_KEV:
         return Master(load_nickel(), crystal, USUAL_KEV, "kikuchipy", dynamical=True)
     text = f"{crystal.name} at {energy_kev:g} kV: its master pattern is computed kinematically, which is second best; "
@@ -129,10 +132,24 @@ def load_nickel() -> Any:
     return nickel_ebsd_master_pattern_small(projection="lambert", hemisphere="both")
 
 
-def _list_folder(folder: Path) -> list[tuple[Path, SphericalMaster]]:
+def _list_folder(folder: Path) -> list[tuple[Path, Described]]:
+    """The files of a folder that can be read, and what they say of themselves."""
     if not folder.is_dir():
         raise ScanError(f"{folder}: no such folder of master patterns")
-    return [(path, read_sht(path)) for path in sorted(folder.glob("*.sht"))]
+    found = []
+    for path in sorted(folder.glob("*.sht")):
+        try:
+            found.append((path, describe_sht(path)))
+        except ScanError as error:
+            warnings.warn(f"{error}; passed over", ScanWarning, stacklevel=3)
+    return found
+
+
+def _check_one(asked: str, alike: list[Crystal]) -> None:
+    """Refuse a formula of which there are several phases."""
+    names = sorted({crystal.name for crystal in alike})
+    if len(names) > 1:
+        raise ScanError(f"{asked} is {' or '.join(names)}: say which by --phase")
 
 
 def _project(found: SphericalMaster, source: str) -> Master:

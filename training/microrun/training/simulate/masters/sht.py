@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,21 @@ MOST_DEGREES = 2048
 INVERSION, EQUATOR, MIRROR_Y, MIRROR_BETWEEN = 1, 2, 4, 8  # symmetries that coefficients left out follow from
 
 
+class Described(NamedTuple):
+    """What a file says of itself.
+
+    Parameters
+    ----------
+    crystal
+        What it is of.
+    energy_kev
+        Of the beam.
+    """
+
+    crystal: Crystal
+    energy_kev: float
+
+
 class SphericalMaster(NamedTuple):
     """A master pattern as spherical harmonics.
 
@@ -40,6 +56,11 @@ class SphericalMaster(NamedTuple):
     coefficients: NDArray[np.complex128]
 
 
+def describe_sht(path: Path) -> Described:
+    """Read only what a file says of itself; arguments and errors as for `read_sht`."""
+    return _read(path)[1]
+
+
 def read_sht(path: Path) -> SphericalMaster:
     """Read a file of the EMsoft master pattern database.
 
@@ -53,20 +74,32 @@ def read_sht(path: Path) -> SphericalMaster:
     ScanError
         If it cannot be read, is another kind or version, of several crystals or of another method, or ends early.
     """
+    reader, described = _read(path)
+    with _cut_short(path):
+        coefficients = _unpack(reader, path)
+    if not np.isfinite(coefficients).all():
+        raise ScanError(f"{path}: is damaged: coefficients that are no numbers; get it again")
+    return SphericalMaster(*described, coefficients)
+
+
+@contextlib.contextmanager
+def _cut_short(path: Path) -> Iterator[None]:
     try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= MOST_BYTES else b""
+        yield
+    except (struct.error, IndexError):
+        raise ScanError(f"{path}: ends within what it promises; get it again") from None
+
+
+def _load(path: Path) -> bytes:
+    try:
+        data = path.read_bytes() if path.stat().st_size <= MOST_BYTES else b""
     except OSError as error:
         raise ScanError(f"{path}: cannot be read ({error.strerror or error})") from None
     if data[:4] == SWAPPED:
         raise ScanError(f"{path}: was written on a big-endian machine, which is not read here")
     if data[:4] != MAGIC:
         raise ScanError(f"{path}: is not a master pattern of EMsoft (.sht)")
-    reader = _Reader(data)
-    try:
-        return _read(reader, path)
-    except (struct.error, IndexError):
-        raise ScanError(f"{path}: ends after {size:,} bytes, within what it promises; get it again") from None
+    return data
 
 
 @dataclass
@@ -92,7 +125,15 @@ class _Reader:
         self.place += count
 
 
-def _read(reader: _Reader, path: Path) -> SphericalMaster:
+def _read(path: Path) -> tuple[_Reader, Described]:
+    """What a file says of itself, and a reader that has come to its coefficients."""
+    reader = _Reader(_load(path))
+    with _cut_short(path):
+        described = _read_head(reader, path)
+    return reader, described
+
+
+def _read_head(reader: _Reader, path: Path) -> Described:
     reader.skip(4)
     major, _minor = reader.numbers("bb")
     if major != VERSION:
@@ -107,12 +148,11 @@ def _read(reader: _Reader, path: Path) -> SphericalMaster:
         raise ScanError(f"{path}: is a master pattern of another method than EBSD")
     if crystals != 1:
         raise ScanError(f"{path}: is a mean over {crystals} crystals; one is read here")
+    if not 1 <= group <= 230 or not 1 <= energy_kev <= 1000:
+        raise ScanError(f"{path}: is damaged: space group {group}, {energy_kev:g} keV; get it again")
     crystal = _read_crystal(reader, group)
     reader.skip(simulation_bytes)
-    coefficients = _unpack(reader, path)
-    if not 1 <= energy_kev <= 1000 or not np.isfinite(coefficients).all():
-        raise ScanError(f"{path}: is damaged: {energy_kev:g} keV, or coefficients that are no numbers; get it again")
-    return SphericalMaster(crystal, float(energy_kev), coefficients)
+    return Described(crystal, float(energy_kev))
 
 
 def _read_crystal(reader: _Reader, group: int) -> Crystal:
