@@ -74,3 +74,31 @@ def test_where_nothing_can_be_kept_kernels_are_compiled_all_the_same(
         kernels = [kind(double), kind(double)]
     assert len(said) == 1
     assert [kernel(1.5) for kernel in kernels] == [3, 3]
+
+
+DOUBLING = """
+from microrun.kernels.compiling import exact_kernel
+
+@exact_kernel
+def double(number):
+    return number + number
+"""
+
+
+def test_processes_that_compile_at_the_same_time_do_not_mix_up_what_they_keep(tmp_path: Path) -> None:
+    (tmp_path / "doubling.py").write_text(DOUBLING)
+
+    def run(call: str) -> str:
+        code = f"from doubling import double; print(double({call}), sum(double.stats.cache_hits.values()))"
+        environment = {name: value for name, value in os.environ.items() if name != CACHE}
+        return subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, timeout=300, capture_output=True, check=True
+        ).stdout.decode()
+
+    assert run("1") == "2 0\n"
+    (index,) = tmp_path.glob("__pycache__/*.nbi")
+    first = index.read_bytes()
+    index.unlink()  # another process had looked before the first wrote it
+    assert run("1.5") == "3.0 0\n"
+    index.write_bytes(first)  # and its own was the earlier one
+    assert run("1") == "2 1\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
@@ -21,6 +22,7 @@ R = TypeVar("R")
 # may hold NaN and Inf and the kernels must see them.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 CACHE = "NUMBA_CACHE_DIR"
+PROCESS = uuid.uuid4().hex[:12]
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False}
 
 
@@ -41,7 +43,19 @@ def _compile(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     except RuntimeError:  # nothing can be written beside the source, nor in the user's folder
         _say_not_kept()
         compiled = numba.njit(**{**OPTIONS, "cache": False}, **options)(function)
+    _keep_apart(compiled)
     return compiled
+
+
+def _keep_apart(compiled: Any) -> None:
+    """Have this process keep what it compiles in files of its own.
+
+    Numba numbers the files of a function, one for each signature. Two processes that compile others at the same time
+    take the same number, and whoever loads that file later runs the code of the one with the arguments of the other.
+    """
+    kept = getattr(compiled._cache, "_cache_file", None)  # none where nothing is kept
+    if kept is not None:
+        kept._data_name_pattern = kept._data_name_pattern.replace("{number", f"{PROCESS}.{{number")
 
 
 @functools.cache

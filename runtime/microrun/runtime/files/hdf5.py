@@ -52,7 +52,7 @@ def open_hdf5(path: Path, growing: bool = False, locking: bool | None = None, ow
     locking
         Of `h5py.File`; never in SWMR mode.
     own
-        False for files of other programs, which may hold data sets that were never written, and compress in any way.
+        False for files of other programs, which compress in any way.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def _check_data(data: h5py.Dataset, own: bool) -> None:
     made = data.id.get_create_plist()
     filters = {made.get_filter(place)[0] for place in range(made.get_nfilters())}
     stored = data.id.get_storage_size()
-    if not own and (not stored or not filters <= BOUNDED):
+    if not own and not filters <= BOUNDED:
         return
     claimed = math.prod(data.shape or ()) * data.id.get_type().get_size()
     if data.shape and claimed > MOST_RATIO * stored + SMALL_BYTES:
