@@ -120,7 +120,9 @@ def test_an_attribute_of_a_type_that_is_none_is_refused_and_crashes_nothing(tmp_
 def test_files_of_other_programs_may_compress_without_bound(tmp_path: Path) -> None:
     path = tmp_path / "vendor.h5"
     with h5py.File(path, "w") as file:
-        flat = file.create_dataset("flat", (200, 300, 300), "u2", chunks=(200, 300, 300), scaleoffset=0)
+        flat = file.create_dataset(
+            "flat", (200, 300, 300), "u2", chunks=(200, 300, 300), scaleoffset=0, compression="gzip"
+        )
         flat[:] = 7
     with open_hdf5(path, own=False) as file:
         assert int(file["flat"][3, 4, 5]) == 7
