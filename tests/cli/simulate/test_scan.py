@@ -111,3 +111,13 @@ def test_another_phase_is_simulated_and_indexed_as_what_it_is(
     assert scan.read_bytes() == other.read_bytes()
     check_refused(microrun(*again, "--overwrite", "--phase", "Ni"), "Fe.sht: is of alpha-iron (Fe); Ni is asked for")
     check_refused(microrun(*again, "--overwrite", "--kv", 20), "is of 15 kV; 20 kV is asked for")
+
+
+def test_nickel_is_the_same_asked_for_or_not(
+    microrun: Microrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MICRORUN_MASTERS", raising=False)
+    one, other = tmp_path / "one.up2", tmp_path / "other.up2"
+    assert microrun("simulate", "scan", one, *SMALL).code == 0
+    assert microrun("simulate", "scan", other, *SMALL, "--phase", "nickel", "--kv", 20).code == 0
+    assert one.read_bytes() == other.read_bytes()

@@ -136,14 +136,13 @@ class PatternSimulator:
         if centre_shift is not None:
             centre = centre + centre_shift
         detector = EBSDDetector(self.sig_shape, pc=centre, sample_tilt=self.sample_tilt, convention="edax")
-        plain = phase == 0 and self.matrix is None
         master = _titanium_carbide() if phase else self.matrix.signal if self.matrix else load_nickel()
         with contextlib.redirect_stdout(io.StringIO()):
             signal = master.get_patterns(
                 Rotation(rotations), detector, energy=USUAL_KEV, compute=True, show_progressbar=False
             )
         patterns: Float32 = signal.data.reshape(len(rotations), *self.sig_shape).astype(np.float32, copy=False)
-        if not plain:
+        if master is not load_nickel():
             axes = (1, 2)
             patterns -= patterns.mean(axis=axes, keepdims=True)
             patterns *= SIGNAL_STD / patterns.std(axis=axes, keepdims=True)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microrun.runtime.errors import ScanError
+from microrun.runtime.errors import ScanError, first_line
 from microrun.runtime.scans.said import said_as_ours
 from microrun.runtime.scans.up2 import ScanWarning
 from microrun.training.simulate.masters.crystal import CRYSTALS, Crystal
@@ -170,17 +170,14 @@ def _load_with_kikuchipy(path: Path, energy_kev: float | None) -> Master:
 
     try:
         with said_as_ours(path, "kikuchipy"):
-            signal = kikuchipy.load(str(path))
+            signal = _read_signal(path)
             if not isinstance(signal, kikuchipy.signals.EBSDMasterPattern):
                 raise ScanError(f"{path}: is not a master pattern")
-            # Both hemispheres, where the file's format can be asked for them.
-            signal = _both_hemispheres(path, signal)
             signal = signal if signal.projection == "lambert" else signal.as_lambert()
     except ScanError:
         raise
     except Exception as error:  # whatever kikuchipy, h5py and HyperSpy raise of files that are something else
-        text = " ".join(str(error).split())
-        raise ScanError(f"{path}: is not a master pattern that kikuchipy reads ({text})") from None
+        raise ScanError(f"{path}: is not a master pattern that kikuchipy reads ({first_line(error)})") from None
     signal, energy_kev = _choose_energy(path, signal, energy_kev)
     phase = signal.phase
     number = phase.space_group.number if phase.space_group else 0
@@ -188,15 +185,13 @@ def _load_with_kikuchipy(path: Path, energy_kev: float | None) -> Master:
     return Master(signal, crystal, energy_kev, path.name, dynamical=True)
 
 
-def _both_hemispheres(path: Path, signal: Any) -> Any:
+def _read_signal(path: Path) -> Any:
     import kikuchipy
 
-    if signal.hemisphere == "both":
-        return signal
     try:
         return kikuchipy.load(str(path), projection="lambert", hemisphere="both")
     except Exception:  # a format without a choice: one hemisphere stands for both, as crystals with a centre have it
-        return signal
+        return kikuchipy.load(str(path))
 
 
 def _choose_energy(path: Path, signal: Any, energy_kev: float | None) -> tuple[Any, float]:
