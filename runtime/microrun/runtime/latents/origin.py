@@ -94,6 +94,6 @@ class Origin:
         ):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
-                long = name in ("fingerprint", "engine_sha256", "bad_pixels")
+                long = name in ("fingerprint", "engine_sha256", "bad_pixels", "scale_background")
                 return what if long else f"{what}: {mine} there, {theirs} here"
         return None
