@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,3 +160,13 @@ def test_a_loop_needs_no_count_and_no_condition(tmp_path: Path, inputs: list[str
     model.graph.node.append(onnx.helper.make_node("Loop", inputs, ["y"]))
     path.write_bytes(model.SerializeToString())
     check_model(path)
+
+
+def test_a_model_is_read_under_a_profiler_that_holds_frames(tmp_path: Path) -> None:
+    path, held = write_encoder(tmp_path / "tiny.onnx"), list[Any]()
+    sys.setprofile(lambda frame, event, argument: held.append(frame))  # as that of Dask's workers does
+    try:
+        check_model(path)
+    finally:
+        sys.setprofile(None)
+    assert any(frame.f_code.co_name == "_check_tensor" for frame in held)

@@ -64,9 +64,11 @@ def check_model(path: Path) -> None:
     if not path.is_file():  # opening a pipe would wait for its writer
         raise EngineError(f"{path}: no such file")
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            apart = content.find(LOCATION) >= 0
-            problem = None if apart else _find_problem(content)
+        with path.open("rb") as file:
+            # Not closed here: a profiler, as Dask's workers have, may hold frames that look into it a while longer.
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        apart = content.find(LOCATION) >= 0
+        problem = None if apart else _find_problem(content)
     except (OSError, ValueError) as error:  # ValueError: an empty file
         raise EngineError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'it is empty'})") from None
     if apart:
@@ -78,7 +80,7 @@ def check_model(path: Path) -> None:
 
 
 def _find_problem(content: mmap.mmap) -> str | None:
-    """What is wrong with a model; no view of the file is left when this returns, nor an error that holds one."""
+    """What is wrong with a model, as text; None if nothing is."""
     try:
         model = _parse(memoryview(content))
         for entry in model[METADATA]:
@@ -86,10 +88,9 @@ def _find_problem(content: mmap.mmap) -> str | None:
         if len(model[GRAPH]) != 1:
             raise ValueError("it holds no graph")
         _check_graph(_message(model[GRAPH][0]), 0)
-        problem = None
     except ValueError as error:  # UnicodeDecodeError is one
-        problem = str(error)
-    return problem
+        return str(error)
+    return None
 
 
 def _check_graph(data: memoryview, depth: int) -> None:
