@@ -9,7 +9,7 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.encode import SUFFIX, run
-from microrun.runtime.encoding.encode_scan import EncodeRequest
+from microrun.runtime.encoding.request import EncodeRequest
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.pictures.latent_maps import draw_overview

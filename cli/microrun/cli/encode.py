@@ -11,8 +11,9 @@ import typer
 from microrun.cli import console
 from microrun.cli.interrupts import SIGNALS, is_first
 from microrun.cli.scan_name import ScanNameOption
-from microrun.runtime.encoding.encode_scan import BadPixels, EncodeRequest, EncodeRun, encode_scan
+from microrun.runtime.encoding.encode_scan import EncodeRun, encode_scan
 from microrun.runtime.encoding.meter import Statistics
+from microrun.runtime.encoding.request import BadPixels, EncodeRequest
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
 from microrun.runtime.engines.engine import Device, Engine, EngineRequest, Precision
 from microrun.runtime.engines.open import open_engine

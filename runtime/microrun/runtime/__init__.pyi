@@ -1,6 +1,6 @@
 from .encoding.decode import decode_latents as decode_latents
-from .encoding.encode_scan import EncodeRequest as EncodeRequest
 from .encoding.encode_scan import encode_scan as encode_scan
+from .encoding.request import EncodeRequest as EncodeRequest
 from .encoding.stream import encode as encode
 from .engines.engine import EngineRequest as EngineRequest
 from .engines.open import open_denoiser as open_denoiser

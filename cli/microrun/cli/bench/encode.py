@@ -16,7 +16,8 @@ from microrun.cli.bench.measurement import Measuring, Table
 from microrun.cli.bench.models import Subject
 from microrun.cli.bench.operations import encoder_operations
 from microrun.runtime.array_types import Float32
-from microrun.runtime.encoding.encode_scan import EncodeRequest, encode_scan
+from microrun.runtime.encoding.encode_scan import encode_scan
+from microrun.runtime.encoding.request import EncodeRequest
 from microrun.runtime.engines.engine import Engine, Lane
 from microrun.runtime.engines.nvidia.cuda import Cuda
 from microrun.runtime.progress import Progress

@@ -4,93 +4,31 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from microrun.runtime.array_types import Float32
+from microrun.runtime.encoding.choices import choose_background, make_preprocessor
 from microrun.runtime.encoding.meter import Statistics
+from microrun.runtime.encoding.request import EncodeRequest
 from microrun.runtime.encoding.stream import EncodeStream, encode
 from microrun.runtime.engines.engine import Engine
-from microrun.runtime.errors import LatentsError, ScanError
+from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.latents.batch import EncodedBatch
-from microrun.runtime.latents.origin import Background, LatentType, Origin
+from microrun.runtime.latents.origin import Background, Origin
 from microrun.runtime.latents.probes import hash_pattern, probe_numbers
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.same_scan import check_same_scan
 from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter
 from microrun.runtime.patterns.background import BLOCK, LEAST, load_background, mean_background
-from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.following_source import FollowingSource, FullRowsError
 from microrun.runtime.scans.open import ScanFile, fingerprint, open_scan
 from microrun.runtime.scans.up2 import ScanWarning
 from microrun.runtime.scans.up_source import FileSource
-from microrun.runtime.spec import Preprocessing
-
-BadPixels = Literal["fill", "keep"]
-KEYWORDS: dict[str, Background] = {"running": "running", "none": "none"}
-
-
-@dataclass(frozen=True)
-class EncodeRequest:
-    """What to encode, and where to.
-
-    Parameters
-    ----------
-    scan
-        A UP1 or UP2 file, or another that kikuchipy reads. Names as text will do, here and below.
-    out
-        The latents file.
-    follow
-        Go on while the scan grows.
-    grid, step_um
-        Of the map, where the file does not tell.
-    background
-        "auto" (mean of a finished scan, running mean of a growing one, for a resumed run what it had),
-        "running", "none", or a file.
-    resume
-        Go on with ``out``.
-    idle_timeout_s
-        When a growing scan counts as ended.
-    dtype
-        Of the stored latents.
-    scan_name
-        Which scan of an HDF5 file that holds several.
-    bad_pixels
-        "fill" those that a finished scan shows to be dead, hot or stuck, from the pixels around, or "keep" them, as
-        in the published method. Of a growing scan the first 64 patterns are looked at, for which a running mean
-        waits anyway; with another background its pixels are kept. A resumed run goes on as it began.
-    scale_background
-        Whether each pattern is brought to the brightness of the background before that is subtracted; None for what
-        the engine's spec says, and for a resumed run what it had.
-
-    Examples
-    --------
-    >>> from microrun.runtime import EncodeRequest
-    >>> EncodeRequest("scan.up1", "latents.h5", grid=(3, 3), step_um=1.5).background
-    'auto'
-    """
-
-    scan: Path
-    out: Path
-    follow: bool = False
-    grid: tuple[int, int] | None = None
-    step_um: float | None = None
-    background: str = "auto"
-    resume: bool = False
-    idle_timeout_s: float = 60.0
-    dtype: LatentType = "float32"
-    scan_name: str | None = None
-    bad_pixels: BadPixels = "fill"
-    scale_background: bool | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("scan", "out"):
-            object.__setattr__(self, name, Path(getattr(self, name)))
 
 
 class EncodeRun(Closing):
@@ -203,7 +141,7 @@ def encode_scan(request: EncodeRequest, engine: Engine) -> EncodeRun:
         raise LatentsError(f"{request.out}: exists; go on with --resume, or choose another --out")
     engine.spec.require("encoder", source=engine.info.path.name, task="encoding")
     source = _open_source(request)
-    preprocessor = _make_preprocessor(request, source, engine.spec.preprocessing)
+    preprocessor = make_preprocessor(request, source, engine.spec.preprocessing)
     origin = _describe_origin(request, source, engine, preprocessor)
     writer = _open_writer(request, origin, source, preprocessor)
     try:
@@ -220,47 +158,8 @@ def _open_source(request: EncodeRequest) -> ScanFile:
     return open_scan(request.scan, request.grid, request.step_um, request.scan_name)
 
 
-def _make_preprocessor(request: EncodeRequest, source: ScanFile, preprocessing: Preprocessing) -> Preprocessor:
-    """With the bad pixels that the scan shows; a resumed run has those that it began with."""
-    sig_shape = source.scan.sig_shape
-    preprocessing = replace(preprocessing, scale_background=_choose_scaling(request, preprocessing))
-    if request.bad_pixels == "keep":
-        return Preprocessor(preprocessing, sig_shape)
-    if request.resume and request.out.exists():
-        with open_latents(request.out) as old:
-            same = old.origin.scan.sig_shape == sig_shape  # else the run is refused
-            return Preprocessor(preprocessing, sig_shape, old.bad_pixels if same else None)
-    if not isinstance(source, FollowingSource):
-        return preprocessor_for(source, preprocessing)
-    if _choose_background(request) != "running":  # whoever gives a background wants latents from the first pattern on
-        return Preprocessor(preprocessing, sig_shape)
-    return preprocessor_for(source, preprocessing, among=source.await_patterns(BLOCK))
-
-
-def _choose_background(request: EncodeRequest) -> Background:
-    """What the request's background means; with "auto", a resumed run keeps what it had."""
-    if request.background != "auto":
-        return KEYWORDS.get(request.background, "file")
-    if request.resume and request.out.exists():
-        with open_latents(request.out) as latents:
-            return latents.origin.background
-    return "running" if request.follow else "mean"
-
-
-def _choose_scaling(request: EncodeRequest, preprocessing: Preprocessing) -> bool:
-    """Whether the background is scaled; unasked, a resumed run goes on as it began."""
-    if request.scale_background and request.background == "none":
-        raise ScanError("there is no background to scale: leave out --scale-background, or --background none")
-    if request.scale_background is not None:
-        return request.scale_background
-    if request.resume and request.out.exists():
-        with open_latents(request.out) as latents:
-            return latents.origin.scale_background
-    return preprocessing.scale_background
-
-
 def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, preprocessor: Preprocessor) -> Origin:
-    info, background = engine.info, _choose_background(request)
+    info, background = engine.info, choose_background(request)
     return Origin(
         scan=source.scan,
         fingerprint=fingerprint(source),

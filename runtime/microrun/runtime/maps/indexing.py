@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from microrun.kernels.compiling import kept_cache
 from microrun.runtime.array_types import Float32, Float64
 from microrun.runtime.errors import ScanError
+from microrun.runtime.patterns.pattern_centre import crop_centre, uncrop_centre
 from microrun.runtime.progress import Job, Progress
 
 # Space group, and families of planes with strong bands. Hough indexing uses angles only, so that in cubic
@@ -258,40 +259,6 @@ def fit_pattern_centre(patterns: Float32, geometry: Geometry, sig_shape: tuple[i
             x, y, z = map(float, detector.pc_flattened.reshape(-1, 3)[0])
             start = (x, y, z)
     return uncrop_centre(start, sig_shape)
-
-
-def crop_centre(centre: tuple[float, float, float], sig_shape: tuple[int, int]) -> tuple[float, float, float]:
-    """EDAX's pattern centre of a detector to Bruker's of the square in its middle.
-
-    Parameters
-    ----------
-    centre
-        (x*, y*, z*) in EDAX's convention, of the whole detector.
-    sig_shape
-        (rows, cols) of the detector.
-
-    Returns
-    -------
-    x*, y*, z*
-        In Bruker's convention, of the square.
-
-    Notes
-    -----
-    EDAX counts x* in widths, y* in heights from the lower edge, z* in shares of the shorter side; Bruker counts y
-    from the upper edge. Where the sides differ by an odd number, the crop lies half a pixel off the middle.
-    """
-    rows, cols = sig_shape
-    side = min(rows, cols)
-    x, y, z = centre
-    return (x * cols - (cols - side) // 2) / side, ((1 - y) * rows - (rows - side) // 2) / side, z
-
-
-def uncrop_centre(centre: tuple[float, float, float], sig_shape: tuple[int, int]) -> tuple[float, float, float]:
-    """Invert `crop_centre`."""
-    rows, cols = sig_shape
-    side = min(rows, cols)
-    x, y, z = centre
-    return (x * side + (cols - side) // 2) / cols, 1 - (y * side + (rows - side) // 2) / rows, z
 
 
 def _import_pyebsdindex() -> None:
