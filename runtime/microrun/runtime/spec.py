@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -14,6 +14,7 @@ import numpy as np
 from microrun.runtime.array_types import Float32
 from microrun.runtime.colour_codes import colour_codes
 from microrun.runtime.conditions import Condition
+from microrun.runtime.domain import Domain
 from microrun.runtime.errors import SpecError
 from microrun.runtime.json_text import UNREADABLE, check_fields, parse_object
 from microrun.runtime.schedule import Schedule
@@ -214,6 +215,8 @@ class ModelSpec:
         Of an int8 model: what it costs.
     diffusion
         Of a denoiser: what it draws samples of.
+    domain
+        Of an encoder and its decoder: which patterns they know; None where that is not stated.
     """
 
     name: str
@@ -225,6 +228,7 @@ class ModelSpec:
     training: Training = Training()
     quantisation: Quantisation | None = None
     diffusion: Diffusion | None = None
+    domain: Domain | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -275,12 +279,10 @@ class ModelSpec:
             raise SpecError(f"{source}: is {_with_article(self.kind)}; {task} needs {wanted}")
 
     def belongs_to(self, encoder: ModelSpec) -> bool:
-        """Whether this is the spec of the decoder that was exported together with an encoder, in any precision."""
-        same = dataclasses.replace(self, kind=encoder.kind, precision=encoder.precision)
-        return self.kind == "decoder" and same._bare() == encoder._bare()
-
-    def _bare(self) -> ModelSpec:
-        return dataclasses.replace(self, parity_error=None, quantisation=None)
+        """Whether this is the decoder that was exported with an encoder, in any precision, and whatever they cost."""
+        apart = ("kind", "precision", "parity_error", "quantisation", "domain")  # older latents state no domain
+        mine, theirs = ({**vars(spec), **dict.fromkeys(apart)} for spec in (self, encoder))
+        return self.kind == "decoder" and mine == theirs
 
     def to_json(self) -> str:
         """Encode as one line of JSON."""
@@ -304,26 +306,25 @@ class ModelSpec:
         """
         try:
             values = parse_object(text)
-            version = values.pop("spec_version")
-            if version != SPEC_VERSION:
+            if (version := values.pop("spec_version")) != SPEC_VERSION:
                 raise SpecError(f"spec version must be {SPEC_VERSION}; got {version}")
-            prepared = values.pop("preprocessing")
-            prepared["input_shape"] = tuple(prepared["input_shape"])
-            training = Training(**values.pop("training"))
-            found = values.pop("quantisation", None)  # encoders of version 0.1.0 have no such entry, nor the next
-            quantisation = Quantisation(**found) if found else None
-            found = values.pop("diffusion", None)
-            diffusion = Diffusion.from_dict(found) if found else None
-            preprocessing = Preprocessing(**prepared)
-            spec = cls(
-                **values, preprocessing=preprocessing, training=training, quantisation=quantisation, diffusion=diffusion
-            )
+            prepared = values["preprocessing"]
+            values["preprocessing"] = Preprocessing(**{**prepared, "input_shape": tuple(prepared["input_shape"])})
+            values["training"] = Training(**values["training"])
+            for name, read in _READERS.items():  # older versions wrote none of them
+                values[name] = read(values[name]) if values.get(name) else None
+            spec = cls(**values)
             check_fields(spec)
             return spec
         except SpecError as error:
             raise SpecError(f"{source}: {error}") from None
         except UNREADABLE as error:
             raise SpecError(f"{source}: its spec is damaged ({error}); export the model again") from None
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "quantisation": lambda values: Quantisation(**values), "diffusion": Diffusion.from_dict, "domain": Domain.from_dict
+}  # fmt: skip
 
 
 def _with_article(kind: Kind) -> str:
