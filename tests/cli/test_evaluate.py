@@ -41,7 +41,16 @@ def test_models_are_evaluated(microrun: Microrun, engine: Path, simulated_scan: 
     ran = microrun("evaluate", simulated_scan, "--engine", "vae32", "--engine", engine, *options)
     assert (ran.code, ran.err) == (0, "")
     assert names_in(out) == ["random.csv", "random.differences.png", "random.json", "random.md"]
-    for part in ("original", "vae32", "tiny", "medians of 20 patterns", f"wrote {out / 'random'}.differences.png"):
+    said = "right: share of 20 patterns that are indexed within 5° of the truth; by chance 0.08%"
+    for part in (
+        "original",
+        "vae32",
+        "tiny",
+        "bands",
+        "medians of 20 patterns",
+        said,
+        f"wrote {out / 'random'}.differences.png",
+    ):
         assert part in ran.said
     found = json.loads((out / "random.json").read_text())
     assert (found["scan"], found["phase"]) == ("random.up2", "fcc")
@@ -50,6 +59,9 @@ def test_models_are_evaluated(microrun: Microrun, engine: Path, simulated_scan: 
     assert original["indexed"] > 0.9
     assert original["truth_deg"][1] < 0.5
     assert vae["correlation"][1] > 0.3 > abs(tiny["correlation"][1])
+    assert vae["bands"][1] > 0.7 > 0.2 > abs(tiny["bands"][1])
+    assert vae["right"]["share"] > 0.9 > 0.2 > tiny["right"]["share"]
+    assert (vae["right"]["of"], vae["right"]["against"]) == (20, "truth")
     rows = list(csv.DictReader((out / "random.csv").read_text().splitlines()))
     assert [(row["model"], row["latent_size"], row["patterns"]) for row in rows] == [
         ("original", "0", "20"), ("vae32", "32", "20"), ("tiny", "8", "20"),
@@ -66,7 +78,10 @@ def test_a_scan_without_truth_is_evaluated(microrun: Microrun, engine: Path, ran
     assert microrun("evaluate", random_scan, "--engine", engine, *options).code == 0
     found = json.loads((tmp_path / "out" / "random.json").read_text())
     assert [row["truth_deg"] for row in found["models"]] == [None, None]
-    assert found["models"][0]["indexed"] > 0.5
+    original = found["models"][0]
+    assert original["indexed"] > 0.5
+    right = {"share": 1.0, "of": round(5 * original["indexed"]), "against": "original"}
+    assert {name: original["right"][name] for name in right} == right
 
 
 def test_what_cannot_be_evaluated(microrun: Microrun, engine: Path, random_scan: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ COMMANDS = {
     "train": Entry("train.vae:app", "Train models on scans, volumes or sections."),
     "evaluate": Entry(
         "evaluate:evaluate",
-        "Judge models by indexing what they reconstruct: Table 1 of Calvat et al.",
+        "Judge models by the bands that they reconstruct, and by indexing them: Table 1 of Calvat et al.",
     ),
     "probe": Entry(
         "probe:probe",

@@ -29,6 +29,7 @@ from microrun.runtime.files.output import write_text
 from microrun.runtime.maps.compared_models import check_alike, check_pair, name_engines
 from microrun.runtime.maps.indexing import Indexer
 from microrun.runtime.maps.judge import (
+    BANDS_AGAINST,
     Judged,
     JudgeRequest,
     Row,
@@ -42,6 +43,11 @@ from microrun.runtime.pictures.reconstructions import draw_differences
 from microrun.runtime.scans.open import ScanFile, open_scan
 from microrun.runtime.scans.scan import parse_grid
 from microrun.runtime.scans.truth import load_truth
+
+TITLES = (
+    "model", "bands", "right", "indexed", "confidence", "quality", "sharpness", "misorientation", "from truth",
+    "correlation",
+)  # fmt: skip
 
 
 def evaluate(
@@ -60,10 +66,10 @@ def evaluate(
     scan_name: ScanNameOption = None,
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
 ) -> None:
-    """Judge models by indexing what they reconstruct: Table 1 of Calvat et al.
+    """Judge models by the bands that they reconstruct, and by indexing them: Table 1 of Calvat et al.
 
-    Indexes the patterns of a scan and their reconstructions with PyEBSDIndex, and writes the comparison as
-    Markdown, CSV and JSON, beside a picture of originals, reconstructions and differences.
+    Correlates the bands of a scan's patterns with those of their reconstructions, indexes both with PyEBSDIndex, and
+    writes the comparison as Markdown, CSV and JSON, beside a picture of originals, reconstructions and differences.
     """
     source = open_scan(scan, parse_grid(grid) if grid else None, scan_name=scan_name)
     names = engine or [DEFAULT_ENGINE]
@@ -114,18 +120,18 @@ def _write_results(
     for suffix, text in ((".md", table), (".csv", to_csv(rows)), (".json", to_json(rows, about))):
         write_text(folder / (stem + suffix), text)
     save_figure(draw_differences(judged, reconstructed), folder / f"{stem}.differences.png")
-    console.print_rows(
-        ("model", "indexed", "confidence", "quality", "sharpness", "misorientation", "from truth", "correlation"),
-        [_cells(row) for row in rows],
-    )
+    console.print_rows(TITLES, [_cells(row) for row in rows])
     console.out.print(f"medians of {rows[0].patterns:,} patterns; all quantiles in {folder / stem}.md, .csv and .json")
+    console.out.print(f"bands: correlated with {BANDS_AGAINST}; correlation: of whole patterns, which flatters a blur")
+    console.out.print(f"right: {rows[0].right}")
     console.out.print(f"wrote {folder / stem}.differences.png")
 
 
 def _cells(row: Row) -> list[str]:
     ratios = [_median_text(values, "") for values in (row.confidence, row.quality, row.sharpness)]
     angles = [_median_text(values, "°") for values in (row.misorientation_deg, row.truth_deg)]
-    return [row.name, f"{row.indexed:.1%}", *ratios, *angles, _median_text(row.correlation, "")]
+    shares = [f"{share:.1%}" for share in (row.right.share, row.indexed)]
+    return [row.name, _median_text(row.bands, ""), *shares, *ratios, *angles, _median_text(row.correlation, "")]
 
 
 def _median_text(values: tuple[float, ...] | None, unit: str) -> str:

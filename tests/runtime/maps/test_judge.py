@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,6 @@ from microrun.runtime.maps.judge import (
     Judged,
     JudgeRequest,
     Row,
-    correlate,
     judge_model,
     judge_original,
     load_judged,
@@ -35,6 +34,8 @@ from microrun.runtime.maps.judge import (
 )
 from microrun.runtime.maps.judge_table import PAPER, RATIOS, to_csv, to_json, to_markdown
 from microrun.runtime.maps.orientations import misorientation_angles
+from microrun.runtime.maps.right import Right, chance_of_right, judge_right
+from microrun.runtime.patterns.bands import band_correlation, smooth
 from microrun.runtime.pictures.reconstructions import draw_differences
 from microrun.runtime.progress import Progress, finish
 from microrun.runtime.scans.up2 import ScanWarning
@@ -128,6 +129,14 @@ def test_a_perfect_model_loses_nothing(judged: Judged, perfect: tuple[Row, np.nd
     assert_allclose(row.correlation, 1, rtol=1e-6)
     assert_allclose(row.misorientation_deg, 0, atol=1e-5)
     assert row.truth_deg == pytest.approx(original.truth_deg, abs=1e-5)
+    assert row.bands == pytest.approx(original.bands) and 0.3 < original.bands[1] < 1  # noise is no band
+    assert row.right == original.right == Right(original.indexed, 30, "truth", chance_of_right("fcc"))
+
+
+def test_bands_are_compared_with_the_smoothed_input(judged: Judged, perfect: tuple[Row, np.ndarray]) -> None:
+    reference = smooth(judged.patterns, judged.pixel_keep)
+    expected = np.quantile(band_correlation(judged.patterns, reference, judged.pixel_keep), QUANTILES)
+    assert perfect[0].bands == pytest.approx(tuple(expected))
 
 
 def test_the_error_against_the_truth_is_that_of_indexing(judged: Judged) -> None:
@@ -156,8 +165,8 @@ def test_a_model_that_blurs_loses_some(indexed: Indexed, judged: Judged) -> None
 def test_a_model_that_forgets_everything(indexed: Indexed, judged: Judged) -> None:
     decoder = with_function(DECODER, lambda latents: np.zeros((len(latents), 1, 120, 120), np.float32))
     row, _ = finish(judge_model(judged, ENCODER, decoder, indexed.indexer))
-    assert row.indexed == 0
-    assert row.correlation == (0, 0, 0)
+    assert row.indexed == row.right.share == 0
+    assert row.correlation == row.bands == (0, 0, 0)
     assert np.isnan([*row.confidence, *row.quality, *row.sharpness, *row.misorientation_deg]).all()
     assert row.truth_deg is not None
     assert np.isnan(row.truth_deg).all()
@@ -186,29 +195,63 @@ def test_a_right_pair_is_not() -> None:
     check_pair(ENCODER, FunctionEngine(replace(DECODER.spec, precision="f16"), DECODER.function))
 
 
-def test_correlation_is_pearsons_inside_the_mask() -> None:
-    rng = np.random.default_rng(0)
-    one = rng.standard_normal((4, 6, 6)).astype(np.float32)
-    other = (one + rng.standard_normal((4, 6, 6))).astype(np.float32)
-    keep = rng.random((6, 6)) < 0.7
-    expected = [np.corrcoef(a[keep], b[keep])[0, 1] for a, b in zip(one, other, strict=True)]
-    assert_allclose(correlate(one, other, keep), expected, rtol=1e-6)
-    assert_array_equal(correlate(one, np.zeros_like(one), keep), 0)
-
-
 def test_quantiles_of_nothing_are_not_known() -> None:
     assert quantiles(np.arange(11.0)) == (1, 5, 9)
     assert np.isnan(quantiles(np.empty(0))).all()
 
 
+# --- what is right
+
+
+def turned(orientations: Orientations, degrees: float) -> Orientations:
+    """The same, turned about the crystals' first axis."""
+    from orix.quaternion import Rotation
+
+    turn = Rotation.from_axes_angles([1, 0, 0], np.deg2rad(degrees))
+    return replace(orientations, rotations=(turn * Rotation(orientations.rotations)).data)
+
+
+@pytest.mark.parametrize(("degrees", "share"), [(0, 1), (4.9, 1), (5.1, 0), (85.1, 1), (90, 1)])
+def test_a_wrong_orientation_that_counts_as_indexed_is_not_right(judged: Judged, degrees: float, share: float) -> None:
+    original = judged.orientations
+    found = turned(original, degrees)
+    assert found.indexed.mean() > 0.9
+    right = judge_right(found, original, None)
+    assert (right.share, right.of, right.against) == (share, original.indexed.sum(), "original")
+
+
+def test_only_patterns_whose_original_is_indexed_count_without_a_truth(judged: Judged) -> None:
+    original = judged.orientations
+    some = replace(original, fit_deg=np.where(np.arange(30) < 12, 0.5, 90), bands=np.full(30, 6))
+    found = replace(some, fit_deg=np.where(np.arange(30) % 12 < 6, 0.5, 90))
+    assert judge_right(found, some, None) == Right(0.5, 12, "original", chance_of_right("fcc"))
+    assert judge_right(found, some, original.rotations) == Right(0.6, 30, "truth", chance_of_right("fcc"))
+
+
+@pytest.mark.parametrize(("phase", "rotations"), [("fcc", 24), ("diamond", 24), ("6/mmm", 12), ("-1", 1)])
+def test_chance_is_what_random_orientations_reach(phase: str, rotations: int) -> None:
+    angle = np.deg2rad(5)
+    assert chance_of_right(phase) == pytest.approx(rotations * (angle - np.sin(angle)) / np.pi)
+    random = np.random.default_rng(0).standard_normal((200_000, 4))
+    random /= np.linalg.norm(random, axis=1, keepdims=True)
+    near = misorientation_angles(random, np.broadcast_to([1.0, 0, 0, 0], random.shape), phase) <= 5
+    assert near.mean() == pytest.approx(chance_of_right(phase), abs=4 * np.sqrt(chance_of_right(phase) / len(random)))
+
+
 # --- tables
 
 NAN = float("nan")
-ORIGINAL = Row("original", 0, 30, 0.9, *((1.0,) * 3,) * 3, (0.0,) * 3, (0.1, 0.2, 0.3), (1.0,) * 3)
-GOOD = Row(
-    "vae32", 32, 30, 0.8, (0.5, 0.6, 0.7), (0.8, 0.9, 1.1), (0.1, 0.2, 0.3), (0.2, 0.4, 0.9), None, (0.5, 0.6, 0.7)
+ALL_RIGHT = Right(1.0, 27, "original", 0.00084)
+ORIGINAL = Row(
+    "original", 0, 30, (0.5, 0.6, 0.7), ALL_RIGHT, 0.9, *((1.0,) * 3,) * 3, (0.0,) * 3, (0.1, 0.2, 0.3), (1.0,) * 3
 )
-BAD = Row("bad, one", 48, 30, 0.0, *((NAN,) * 3,) * 5, (-0.1, 0.0, 0.1))
+GOOD = Row(
+    "vae32", 32, 30, (0.6, 0.7, 0.8), replace(ALL_RIGHT, share=0.7), 0.8, (0.5, 0.6, 0.7), (0.8, 0.9, 1.1),
+    (0.1, 0.2, 0.3), (0.2, 0.4, 0.9), None, (0.5, 0.6, 0.7),
+)  # fmt: skip
+BAD = Row(
+    "bad, one", 48, 30, (-0.1, 0.0, 0.1), replace(ALL_RIGHT, share=0.0), 0.0, *((NAN,) * 3,) * 5, (-0.1, 0.0, 0.1)
+)
 ROWS = [ORIGINAL, GOOD, BAD]
 
 
@@ -220,22 +263,33 @@ def test_markdown_has_one_line_a_row() -> None:
     assert set(rule) == set("|-")
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert [row[0] for row in cells] == ["original", "vae32", "*paper*", "bad, one"]
-    assert cells[1] == ["vae32", "32", "80.0%", "0.50 / 0.60 / 0.70", "0.80 / 0.90 / 1.10", "0.10 / 0.20 / 0.30",
-                        "0.20 / 0.40 / 0.90", "", "0.50 / 0.60 / 0.70"]  # fmt: skip
-    assert cells[3][3:8] == [""] * 5
-    assert cells[2][4:6] == [f"{PAPER[32][1]:.2f}", f"{PAPER[32][2]:.2f}"]
-    assert head.count("|") == 10
-    assert note.startswith("30 patterns.")
+    assert cells[1] == [
+        "vae32", "32", "0.60 / 0.70 / 0.80", "70.0%", "80.0%", "0.50 / 0.60 / 0.70", "0.80 / 0.90 / 1.10",
+        "0.10 / 0.20 / 0.30", "0.20 / 0.40 / 0.90", "", "0.50 / 0.60 / 0.70",
+    ]  # fmt: skip
+    assert cells[3][5:10] == [""] * 5
+    assert cells[2][2:8] == ["", "", "98.8%", "", f"{PAPER[32][1]:.2f}", f"{PAPER[32][2]:.2f}"]
+    heads = [cell.strip() for cell in head.strip("|").split("|")]
+    assert heads[2:5] == ["bands, against the smoothed input", "right", "indexed"] and heads[-1] == "correlation"
+    assert note.startswith("30 patterns;")
+    for part in (
+        "share of 27 patterns that are indexed within 5° of what indexing finds in the original; by chance 0.08%",
+        "be the orientation right or wrong", "flatters a blur",
+    ):  # fmt: skip
+        assert part in note
+    assert "within 5° of the truth" in to_markdown([replace(ORIGINAL, right=replace(ALL_RIGHT, against="truth"))])
 
 
 def test_csv_comes_back() -> None:
     found = list(csv.DictReader(io.StringIO(to_csv(ROWS))))
     assert [row["model"] for row in found] == ["original", "vae32", "bad, one"]
     for row, read in zip(ROWS, found, strict=True):
+        right = (float(read["right"]), int(read["right_of"]), read["right_against"], float(read["right_chance"]))
+        assert right == astuple(row.right) and read["bands_against"] == "the smoothed input"
         assert (int(read["latent_size"]), int(read["patterns"]), float(read["indexed"])) == (
             row.latent_size, row.patterns, row.indexed,
         )  # fmt: skip
-        for name in RATIOS:
+        for name in ("bands", *RATIOS):
             values = [read[f"{name}_{percent}"] for percent in ("q10", "q50", "q90")]
             expected = getattr(row, name)
             assert (
@@ -251,11 +305,12 @@ def test_json_comes_back_without_nan() -> None:
 
     found = json.loads(to_json(ROWS, {"scan": "a.up2", "pattern_centre": [0.5, 0.7, 0.6]}), parse_constant=refuse)
     assert (found["scan"], found["pattern_centre"]) == ("a.up2", [0.5, 0.7, 0.6])
+    assert found["bands_against"] == "the smoothed input"
     for row, read in zip(ROWS, found["models"], strict=True):
         assert set(read) == {*vars(row)}
         for name, value in vars(row).items():
             expected = [None if math.isnan(x) else x for x in value] if isinstance(value, tuple) else value
-            assert read[name] == expected
+            assert read[name] == (asdict(value) if name == "right" else expected)
 
 
 # --- pictures
@@ -263,10 +318,9 @@ def test_json_comes_back_without_nan() -> None:
 
 def test_the_best_the_median_and_the_worst_are_drawn() -> None:
     rng = np.random.default_rng(0)
-    patterns = rng.uniform(-1, 1, (5, 6, 6)).astype(np.float32)
-    noise = rng.uniform(-1, 1, (5, 6, 6)).astype(np.float32)
+    patterns, noise = rng.uniform(-1, 1, (2, 5, 60, 60)).astype(np.float32)
     share = np.float32([0.4, 0.0, 0.9, 0.2, 0.6])[:, None, None]
-    keep = np.indices((6, 6)).sum(axis=0) > 2
+    keep = np.indices((60, 60)).sum(axis=0) > 20
     some = (1 - share) * patterns + share * noise
     blind = BlindIndexer().index(patterns)
     figure = draw_differences(Judged(patterns, keep, blind, np.ones(5), None), {"one": some, "two": noise})

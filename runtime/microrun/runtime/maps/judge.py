@@ -15,8 +15,10 @@ from microrun.runtime.maps.compared_models import check_pair
 from microrun.runtime.maps.indexing import Indexer, Orientations, index_all
 from microrun.runtime.maps.orientations import misorientation_angles
 from microrun.runtime.maps.pattern_quality import measure_sharpness
+from microrun.runtime.maps.right import Right, judge_right
 from microrun.runtime.patterns.background import static_background
 from microrun.runtime.patterns.bad_pixels import preprocessor_for
+from microrun.runtime.patterns.bands import band_correlation, correlate, smooth
 from microrun.runtime.patterns.informative import say_left_out
 from microrun.runtime.patterns.prepared import prepare_patterns
 from microrun.runtime.progress import Job
@@ -24,6 +26,7 @@ from microrun.runtime.scans.source import IndexedSource
 from microrun.runtime.spec import ModelSpec
 
 QUANTILES = (0.1, 0.5, 0.9)
+BANDS_AGAINST = "the smoothed input"  # what `Row.bands` compares with; a pattern without noise is not at hand
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,12 @@ class Row:
         D; 0 for the patterns themselves.
     patterns
         How many were judged.
+    bands
+        Band correlation of reconstruction and smoothed input: `band_correlation`.
+    right
+        Share that is indexed, and within 5° of the truth or of the original.
     indexed
-        Share that is indexed.
+        Share that is indexed, rightly or not.
     confidence, quality, sharpness
         Ratios reconstructed over original, of patterns that are indexed in both.
     misorientation_deg
@@ -72,12 +79,14 @@ class Row:
     truth_deg
         Misorientation of indexed patterns with the truth in degrees, or None.
     correlation
-        Pearson's, of reconstruction and original inside the mask.
+        Pearson's, of reconstruction and original inside the mask; it flatters a blur.
     """
 
     name: str
     latent_size: int
     patterns: int
+    bands: tuple[float, ...]
+    right: Right
     indexed: float
     confidence: tuple[float, ...]
     quality: tuple[float, ...]
@@ -173,6 +182,8 @@ def judge_original(judged: Judged) -> Row:
         name="original",
         latent_size=0,
         patterns=len(judged.patterns),
+        bands=_measure_bands(judged.patterns, judged),
+        right=judge_right(judged.orientations, judged.orientations, judged.truth),
         indexed=float(judged.orientations.indexed.mean()),
         confidence=ones,
         quality=ones,
@@ -228,6 +239,8 @@ def _judge_pair(judged: Judged, encoder: Engine, decoder: Engine, indexer: Index
         name=name,
         latent_size=encoder.spec.latent_size,
         patterns=len(latents),
+        bands=_measure_bands(reconstructed, judged),
+        right=judge_right(found, original, judged.truth),
         indexed=float(found.indexed.mean()),
         confidence=_ratio(found.confidence, original.confidence, both),
         quality=_ratio(found.quality, original.quality, both),
@@ -237,27 +250,6 @@ def _judge_pair(judged: Judged, encoder: Engine, decoder: Engine, indexer: Index
         correlation=quantiles(correlate(judged.patterns, reconstructed, judged.pixel_keep)),
     )
     return row, reconstructed
-
-
-def correlate(one: Float32, other: Float32, pixel_keep: NDArray[np.bool_]) -> Float64:
-    """Pearson's correlation of patterns inside the mask, pair by pair.
-
-    Parameters
-    ----------
-    one, other
-        (n, H, W) float32.
-    pixel_keep
-        (H, W) bool, True inside the mask.
-
-    Returns
-    -------
-    (n,) float64 in [−1, 1], 0 for constant patterns
-    """
-    a, b = (images[:, pixel_keep].astype(np.float64) for images in (one, other))
-    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    correlation: Float64 = (a * b).sum(axis=1) / np.maximum(norms, 1e-300)
-    return correlation
 
 
 def quantiles(values: Float64) -> tuple[float, ...]:
@@ -271,6 +263,11 @@ def quantiles(values: Float64) -> tuple[float, ...]:
     if not len(values):
         return (float("nan"),) * len(QUANTILES)
     return tuple(map(float, np.quantile(values, QUANTILES)))
+
+
+def _measure_bands(reconstructed: Float32, judged: Judged) -> tuple[float, ...]:
+    reference = smooth(judged.patterns, judged.pixel_keep)
+    return quantiles(band_correlation(reconstructed, reference, judged.pixel_keep))
 
 
 def _ratio(found: Float64, original: Float64, both: NDArray[np.bool_]) -> tuple[float, ...]:

@@ -9,9 +9,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
-from microrun.runtime.maps.judge import Row
+from microrun.runtime.maps.judge import BANDS_AGAINST, Row
 
 HEADINGS = (
+    f"bands, against {BANDS_AGAINST}",
+    "right",
     "indexed",
     "confidence",
     "image quality",
@@ -20,6 +22,7 @@ HEADINGS = (
     "from truth, °",
     "correlation",
 )
+RIGHT = ("right", "right_of", "right_against", "right_chance")
 RATIOS = ("confidence", "quality", "sharpness", "misorientation_deg", "truth_deg", "correlation")
 # Table 1 of Calvat et al., medians on their scans: share indexed, image quality, sharpness. Their misorientations
 # are headed degrees, but are radians.
@@ -48,6 +51,8 @@ def to_markdown(rows: Sequence[Row]) -> str:
         cells = [
             row.name,
             row.latent_size or "",
+            _quantiles_text(row.bands),
+            f"{row.right.share:.1%}",
             f"{row.indexed:.1%}",
             *(_quantiles_text(getattr(row, n)) for n in RATIOS),
         ]
@@ -55,14 +60,21 @@ def to_markdown(rows: Sequence[Row]) -> str:
         if row.latent_size in PAPER:
             indexed, quality, sharpness = PAPER[row.latent_size]
             lines.append(
-                f"| *paper* | {row.latent_size} | {indexed:.1%} | | {quality:.2f} | {sharpness:.2f} | ≈ 0.6 | | |"
+                f"| *paper* | {row.latent_size} | | | {indexed:.1%} | | {quality:.2f} | {sharpness:.2f} | ≈ 0.6 | | |"
             )
-    note = (
-        f"{rows[0].patterns:,} patterns. Confidence, quality and sharpness: reconstructed over original, "
-        "misorientation between the two, each as 10 / 50 / 90 % quantiles over the patterns that are indexed (at least "
-        "4 bands, fit below 3°). Sharpness rewards noise, which no model reproduces."
+    return "\n".join(lines) + "\n\n" + _describe(rows[0]) + "\n"
+
+
+def _describe(row: Row) -> str:
+    """What the columns mean."""
+    return (
+        f"{row.patterns:,} patterns; three numbers are 10 / 50 / 90 % quantiles over them. Bands: correlation of the "
+        f"reconstruction with {BANDS_AGAINST}, both without what is smoother than bands; noise keeps the original's "
+        f"own below 1. Right: {row.right}. Indexed: at least 4 bands, fit below 3°, be the orientation right "
+        "or wrong. Confidence, quality and sharpness: reconstructed over original, misorientation between the two, "
+        "where both are indexed. Sharpness rewards noise, which no model reproduces. Correlation: of whole patterns, "
+        "which flatters a blur: brightness without any band scores well."
     )
-    return "\n".join(lines) + "\n\n" + note + "\n"
 
 
 def to_csv(rows: Sequence[Row]) -> str:
@@ -75,11 +87,13 @@ def to_csv(rows: Sequence[Row]) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = [f"{name}_{percent}" for name in RATIOS for percent in ("q10", "q50", "q90")]
-    writer.writerow(["model", "latent_size", "patterns", "indexed", *names])
+    ratios = ("bands", *RATIOS)
+    names = [f"{name}_{percent}" for name in ratios for percent in ("q10", "q50", "q90")]
+    writer.writerow(["model", "latent_size", "patterns", "bands_against", *RIGHT, "indexed", *names])
     for row in rows:
-        values = [value for name in RATIOS for value in getattr(row, name) or ("", "", "")]
-        writer.writerow([row.name, row.latent_size, row.patterns, row.indexed, *values])
+        values = [value for name in ratios for value in getattr(row, name) or ("", "", "")]
+        right = dataclasses.astuple(row.right)
+        writer.writerow([row.name, row.latent_size, row.patterns, BANDS_AGAINST, *right, row.indexed, *values])
     return text.getvalue()
 
 
@@ -94,7 +108,7 @@ def to_json(rows: Sequence[Row], about: Mapping[str, object]) -> str:
         What they were measured on, by name.
     """
     judged = [{name: _null_for_nan(value) for name, value in dataclasses.asdict(row).items()} for row in rows]
-    return json.dumps({**about, "models": judged}, indent=1, allow_nan=False) + "\n"
+    return json.dumps({**about, "bands_against": BANDS_AGAINST, "models": judged}, indent=1, allow_nan=False) + "\n"
 
 
 def _quantiles_text(values: tuple[float, ...] | None) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from microrun.runtime.array_types import Float32
-from microrun.runtime.maps.judge import Judged, correlate
+from microrun.runtime.maps.judge import Judged
+from microrun.runtime.patterns.bands import band_correlation, smooth
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,17 +25,19 @@ def draw_differences(judged: Judged, reconstructed: Mapping[str, Float32]) -> Fi
     judged
         The originals.
     reconstructed
-        (n, H, W) float32 by the model's name; the first model chooses the patterns, by their correlation.
+        (n, H, W) float32 by the model's name; the first model chooses the patterns, by the
+        correlation of their bands.
     """
     from matplotlib.figure import Figure
 
     first = next(iter(reconstructed.values()))
-    order = np.argsort(-correlate(judged.patterns, first, judged.pixel_keep), kind="stable")
+    keep = judged.pixel_keep
+    order = np.argsort(-band_correlation(first, smooth(judged.patterns, keep), keep), kind="stable")
     chosen = dict(zip(SHOWN, order[[0, len(order) // 2, -1]], strict=True)) if len(order) > 2 else {"": order[0]}
     columns = 1 + 2 * len(reconstructed)
     figure = Figure((1.7 * columns, 1.75 * len(chosen) + 0.2), layout="constrained")
     grid = figure.subplots(len(chosen), columns, squeeze=False)
-    outside = ~judged.pixel_keep
+    outside = ~keep
     for (label, number), axes in zip(chosen.items(), grid, strict=True):
         original = judged.patterns[number]
         panels = [("original", original)]
