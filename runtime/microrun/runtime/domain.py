@@ -53,7 +53,7 @@ class Domain:
     @property
     def centre(self) -> tuple[float, float, float]:
         """Middle of the pattern centres, (x*, y*, z*)."""
-        x, y, z = ((low + high) / 2 for low, high in self.pattern_centre)
+        x, y, z = (round((low + high) / 2, 6) for low, high in self.pattern_centre)
         return x, y, z
 
     def knows_centre(self, centre: tuple[float, float, float]) -> bool:
@@ -63,5 +63,9 @@ class Domain:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Domain:
         """Read what `dataclasses.asdict` made; SpecError, TypeError, KeyError or ValueError if it is something else."""
-        spans = {name: tuple(values[name]) for name in ("phases", "energy_kev", "noise")}
-        return cls(**{**values, **spans, "pattern_centre": tuple(map(tuple, values["pattern_centre"]))})
+        return cls(**{name: _to_tuple(value) for name, value in values.items()})
+
+
+def _to_tuple(value: Any) -> Any:
+    """Lists, which JSON made of tuples, as tuples again."""
+    return tuple(map(_to_tuple, value)) if isinstance(value, list) else value

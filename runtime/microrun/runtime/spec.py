@@ -209,10 +209,8 @@ class ModelSpec:
         Of the weights: "f32", "f16", or "int8" where convolutions are quantised.
     parity_error
         Relative L2 error of the file against the checkpoint in float32, measured at the export; None before.
-    training
-        Source and quality.
-    quantisation
-        Of an int8 model: what it costs.
+    training, quantisation
+        Source and quality; of an int8 model what it costs.
     diffusion
         Of a denoiser: what it draws samples of.
     domain
