@@ -8,20 +8,25 @@ from microrun.cli import console
 from microrun.runtime.engines.catalogue import list_denoisers, list_models
 from microrun.runtime.engines.open import find_decoder_of, read_model_spec
 
-COLUMNS = {
-    "indexed": "{:.1%}",
-    "misorientation_deg": "{:.2f}°",
-    "truth_deg": "{:.2f}°",
-    "correlation": "{:.2f}",
-    "held_out_r2": "{:.2f}",
+COLUMNS = {  # by the metric in the spec: title and format
+    "bands": ("bands", "{:.2f}"),
+    "right": ("right", "{:.1%}"),
+    "indexed": ("indexed", "{:.1%}"),
+    "misorientation_deg": ("misorientation", "{:.2f}°"),
+    "truth_deg": ("from truth", "{:.2f}°"),
+    "correlation": ("correlation", "{:.2f}"),
+    "held_out_r2": ("held-out R²", "{:.2f}"),
 }
 
 
 def models() -> None:
     """List the built-in models: encoders, with what indexing says of their reconstructions, and denoisers."""
     encoders, denoisers = list_models(), list_denoisers()
-    titles = ("model", "D", "size", "indexed", "misorientation", "from truth", "correlation", "held-out R²")
-    console.print_rows(titles, [_encoder_row(path) for path in encoders])
+    known = {name for path in encoders for name in read_model_spec(path).training.metrics}
+    columns = {name: column for name, column in COLUMNS.items() if name in known}
+    titles = ("model", "D", "size", *(title for title, _ in columns.values()))
+    forms = {name: form for name, (_, form) in columns.items()}
+    console.print_rows(titles, [_encoder_row(path, forms) for path in encoders])
     for path in encoders:
         _print_training(path, "patterns")
     if denoisers:
@@ -33,11 +38,11 @@ def models() -> None:
         console.out.print("  " + ", ".join(f"{name} {value:g}" for name, value in metrics.items()))
 
 
-def _encoder_row(path: Path) -> list[str]:
+def _encoder_row(path: Path, forms: dict[str, str]) -> list[str]:
     spec = read_model_spec(path)
     size = sum(file.stat().st_size for file in (path, find_decoder_of(path)))
     metrics = spec.training.metrics
-    numbers = [form.format(metrics[name]) if name in metrics else "" for name, form in COLUMNS.items()]
+    numbers = [form.format(metrics[name]) if name in metrics else "" for name, form in forms.items()]
     return [path.stem, str(spec.latent_size), console.size_text(size), *numbers]
 
 

@@ -34,7 +34,9 @@ def test_the_chain_trains_widens_judges_and_exports(
     for name, size in (("first", 16), ("vae32", 32)):
         model, spec = load_checkpoint(tmp_path / name / f"{name}.safetensors")
         assert (spec.name, spec.latent_size, spec.training.licence) == (name, size, "CC BY 4.0")
-        assert {"held_out_r2", "nickel_correlation", "indexed", "correlation"} <= set(spec.training.metrics)
+        assert {
+            "held_out_r2", "nickel_bands", "bands", "right", "indexed", "misorientation_deg", "correlation",
+        } <= set(spec.training.metrics)  # fmt: skip
         assert model.encoder.head.out_features == 2 * size
         with open_engine(tmp_path / name / f"{name}.onnx") as engine:
             assert engine.spec.training.metrics == spec.training.metrics

@@ -26,6 +26,7 @@ from microrun.runtime import progress
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.maps.indexing import Geometry, Indexer
 from microrun.runtime.maps.judge import JudgeRequest, judge_model, load_judged
+from microrun.runtime.patterns.bands import band_correlation, smooth
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.progress import finish
 from microrun.runtime.scans.truth import load_truth
@@ -38,7 +39,7 @@ from microrun.training.simulate.scan import simulate_scan
 from microrun.training.vae.checkpoint import load_checkpoint, save_checkpoint
 from microrun.training.vae.config import VaeConfig
 from microrun.training.vae.data import Selection, prepare_scans
-from microrun.training.vae.evaluate import reconstruct, reconstruction_correlation
+from microrun.training.vae.evaluate import reconstruct
 from microrun.training.vae.network import VAE
 from microrun.training.vae.trainer import VaeReport, VaeTrainer
 from microrun.training.vae.widen import widen
@@ -269,18 +270,19 @@ def _export(path: Path, model: VAE, spec: ModelSpec, metrics: dict[str, float]) 
 
 
 def _reconstruct_recorded(model: VAE, spec: ModelSpec) -> dict[str, float]:
-    """How well real patterns are reconstructed, of materials and detectors that the model never saw."""
+    """How well the bands of patterns agree with the smoothed input, of materials and detectors that it never saw."""
     keep = Preprocessor(spec.preprocessing, SIG_SHAPE).pixel_keep
     metrics = {}
     for material in MATERIALS:
-        patterns = torch.from_numpy(recorded_patterns(material, spec.preprocessing))[:, None]
-        correlation = reconstruction_correlation(patterns, reconstruct(model, patterns), keep)
-        metrics[f"{material}_correlation"] = round(correlation, 4)
+        patterns = recorded_patterns(material, spec.preprocessing)
+        reconstructed = reconstruct(model, torch.from_numpy(patterns)[:, None])[:, 0].numpy()
+        bands = band_correlation(reconstructed, smooth(patterns, keep), keep)
+        metrics[f"{material}_bands"] = round(float(np.median(bands)), 4)
     return metrics
 
 
 def _index_reconstructed(checkpoint: Path, held_out: Path) -> dict[str, float]:
-    """The row of the table: medians of indexing what the exported model reconstructs of the held-out scan."""
+    """The row of the table: medians of the bands, and of indexing what the exported model reconstructs."""
     truth = load_truth(held_out)
     assert truth is not None
     source = FileSource(held_out)
@@ -294,8 +296,9 @@ def _index_reconstructed(checkpoint: Path, held_out: Path) -> dict[str, float]:
         judged = progress.finish(load_judged(request, encoder.spec, indexer))
         row, _ = progress.finish(judge_model(judged, encoder, decoder, indexer))
     assert row.truth_deg is not None
-    medians = {"misorientation_deg": row.misorientation_deg, "truth_deg": row.truth_deg, "correlation": row.correlation}
-    return {"indexed": round(row.indexed, 4), **{name: round(values[1], 4) for name, values in medians.items()}}
+    names = ("bands", "misorientation_deg", "truth_deg", "correlation")
+    medians = {name: round(getattr(row, name)[1], 4) for name in names}
+    return {"right": round(row.right.share, 4), "indexed": round(row.indexed, 4), **medians}
 
 
 def main(folder: Path) -> None:
