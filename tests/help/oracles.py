@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +40,18 @@ def overlaps(size: int, out_size: int) -> Float:
         for y in range(size):
             start, stop = max(i * size, y * out_size), min((i + 1) * size, (y + 1) * out_size)
             share[i, y] = max(0, stop - start) / size
+    return share
+
+
+def part_overlaps(size: int, out_size: int, start: Fraction, stop: Fraction) -> Float:
+    """Share of every input pixel in what lies within the input of every output pixel, from start to stop."""
+    share = np.zeros((out_size, size))
+    width = (stop - start) / out_size
+    for i in range(out_size):
+        low, high = start + i * width, start + (i + 1) * width
+        inside = [max(Fraction(0), min(high, Fraction(y + 1)) - max(low, Fraction(y))) for y in range(size)]
+        if sum(inside):
+            share[i] = [float(part / sum(inside)) for part in inside]
     return share
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,31 @@ def test_weights_are_the_overlaps(size: int, out_size: int) -> None:
     assert_array_equal(dense[:, size:], 0)
     assert first.dtype == np.int64
     assert weights.dtype == np.float32
+
+
+@given(SIDES, SIDES, st.fractions(-30, 30, max_denominator=7), st.fractions("1/9", 60, max_denominator=9))
+def test_weights_of_a_part_are_the_overlaps(size: int, out_size: int, start: Fraction, width: Fraction) -> None:
+    """The part may reach beyond the input, or lie beside it."""
+    stop = start + width
+    first, weights = area_weights(size, out_size, float(start), float(stop))
+    dense = np.zeros((out_size, size + weights.shape[1]))
+    for row, begin, shares in zip(dense, first, weights, strict=True):
+        row[begin : begin + len(shares)] = shares
+    assert_allclose(dense[:, :size], oracles.part_overlaps(size, out_size, start, stop), atol=1e-6)
+    assert_array_equal(dense[:, size:], 0)
+
+
+@given(SIDES, SIDES)
+def test_all_of_an_axis_is_resampled_as_in_version_0_1(size: int, out_size: int) -> None:
+    """To the last bit: latents of the published method stay what they are."""
+    edges = np.arange(out_size + 1) * (size / out_size)
+    edges = np.where(np.abs(edges - np.round(edges)) < 1e-9, np.round(edges), edges)
+    begins = np.floor(edges[:-1]).astype(np.int64)
+    pixels = begins[:, None] + np.arange(int((np.ceil(edges[1:]).astype(np.int64) - begins).max()))
+    shares = np.clip(np.minimum(pixels + 1, edges[1:, None]) - np.maximum(pixels, edges[:-1, None]), 0, None)
+    for first, weights in (area_weights(size, out_size), area_weights(size, out_size, 0.0, float(size))):
+        assert_array_equal(first, begins)
+        assert_array_equal(weights, (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])

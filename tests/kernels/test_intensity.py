@@ -302,6 +302,23 @@ def test_two_values_by_hand() -> None:
     assert not flags[0]
 
 
+@pytest.mark.parametrize("way", ["rescaled", "area"])
+def test_pixels_beside_the_detector_get_the_mean_and_no_part_in_the_range(way: str) -> None:
+    rng = np.random.default_rng(6)
+    keep, beside = rng.random(SHAPE) < 0.6, rng.random(SHAPE) < 0.3
+    patterns = rng.integers(100, 200, (3, *SHAPE), np.uint16)
+    patterns[:, beside] = 9999
+    patterns[1, ~beside] = 50  # without information
+    prepare, background = {"rescaled": rescaled, "area": area}[way], np.zeros(SHAPE, np.float32)
+    out, ranges, flags = prepare(patterns, background, np.where(beside, -1.0, keep))
+    expected, expected_ranges, _ = prepare(patterns, background, keep & ~beside)
+    assert_array_equal(ranges, expected_ranges)
+    assert_array_equal(flags, [False, True, False])
+    assert_array_equal(out[:, ~beside], expected[:, ~beside])
+    means = expected[:, keep & ~beside].mean(axis=1)
+    assert_allclose(out[:, beside], np.repeat(means[:, None], beside.sum(), axis=1), atol=1e-6)
+
+
 def test_rescaling_in_place_gives_the_same() -> None:
     binned = np.random.default_rng(5).random((3, *SHAPE), np.float32)
     background, keep = np.zeros(SHAPE, np.float32), np.ones(SHAPE, np.float32)

@@ -12,30 +12,37 @@ from microrun.kernels.compiling import fast_kernel
 Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 
 
-def area_weights(size: int, out_size: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def area_weights(
+    size: int, out_size: int, start: float = 0.0, stop: float | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Weights that resample one axis by area.
 
     Parameters
     ----------
     size, out_size
         Pixels along the axis before and after.
+    start, stop
+        Where the output begins and ends, in input pixels from the input's begin; it may reach beyond either end. By
+        default it takes all of the input.
 
     Returns
     -------
     first : (out_size,) int64
         Index of the first input pixel that each output pixel touches.
     weights : (out_size, k) float32
-        Shares of the k pixels from ``first`` on; each row sums to 1, unused places are 0.
+        Shares of the k pixels from ``first`` on; each row sums to 1, unused places are 0. Of an output pixel that lies
+        partly beside the input the part within counts; all are 0 where none of it does.
     """
-    edges = np.arange(out_size + 1) * (size / out_size)
+    edges = start + np.arange(out_size + 1) * (((size if stop is None else stop) - start) / out_size)
     # Rounding may put an edge a hair beside the whole number that it is.
-    edges = np.where(np.abs(edges - np.round(edges)) < 1e-9, np.round(edges), edges)
+    edges = np.where(np.abs(edges - np.round(edges)) < 1e-9, np.round(edges), edges).clip(0, size)
     first = np.floor(edges[:-1]).astype(np.int64)
-    stop = np.ceil(edges[1:]).astype(np.int64)
-    pixels = first[:, None] + np.arange(int((stop - first).max()))
+    stops = np.ceil(edges[1:]).astype(np.int64)
+    pixels = first[:, None] + np.arange(int((stops - first).max()))
     overlap = np.minimum(pixels + 1, edges[1:, None]) - np.maximum(pixels, edges[:-1, None])
     weights = np.clip(overlap, 0, None)
-    return first, (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    total = weights.sum(axis=1, keepdims=True)
+    return first, (weights / np.where(total > 0, total, 1)).astype(np.float32)
 
 
 @fast_kernel

@@ -48,7 +48,7 @@ def rescale_pattern(
     binned, background
         (H, W) float32.
     keep
-        (H, W) float32, 1 where the pixel is used, 0 elsewhere.
+        (H, W) float32, 1 where the pixel is used, 0 elsewhere; below 0 as for `fill_uncovered`.
     scale_background
         True to bring the pattern to the background's brightness before.
     out
@@ -95,10 +95,42 @@ def rescale_pattern(
 
 
 @fast_kernel
+def fill_uncovered(keep: Any, out: Any) -> None:
+    """Give those pixels of prepared patterns that the detector does not cover the mean of those that are used.
+
+    A pattern is then as if nothing was to be seen there, which disturbs a network less than an edge does.
+
+    Parameters
+    ----------
+    keep
+        (H, W) float32, above 0 where the pixel is used, below 0 where it lies beside the detector.
+    out
+        (n, H, W) float32, prepared; changed where the pixel lies beside the detector.
+    """
+    rows, cols = keep.shape
+    used, beside = 0, 0
+    for i in range(rows):
+        for j in range(cols):
+            used += 1 if keep[i, j] > 0 else 0
+            beside += 1 if keep[i, j] < 0 else 0
+    if not used or not beside:
+        return
+    for n in range(out.shape[0]):
+        total = np.float32(0)
+        for i in range(rows):
+            for j in range(cols):
+                total += out[n, i, j] if keep[i, j] > 0 else np.float32(0)
+        mean = total / np.float32(used)
+        for i in range(rows):
+            for j in range(cols):
+                out[n, i, j] = mean if keep[i, j] < 0 else out[n, i, j]
+
+
+@fast_kernel
 def rescale_patterns(
     binned: Any, background: Any, keep: Any, scale_background: bool, out: Any, value_ranges: Any, flags: Any
 ) -> None:
-    """Apply `rescale_pattern` to each of (n, H, W) binned patterns.
+    """Apply `rescale_pattern` to each of (n, H, W) binned patterns, and `fill_uncovered` to all.
 
     Parameters
     ----------
@@ -113,6 +145,7 @@ def rescale_patterns(
     """
     for n in range(binned.shape[0]):
         flags[n] = rescale_pattern(binned[n], background, keep, scale_background, out[n], value_ranges[n])
+    fill_uncovered(keep, out)
 
 
 @fast_kernel
@@ -157,7 +190,7 @@ def prepare_area(
     value_ranges: Any,
     flags: Any,
 ) -> None:
-    """Prepare raw patterns of any shape by exact area weights.
+    """Prepare raw patterns of any shape, or part of them, by exact area weights; `fill_uncovered` ends it.
 
     Parameters
     ----------
@@ -172,3 +205,4 @@ def prepare_area(
     for n in range(patterns.shape[0]):
         bin_area(patterns[n], row_first, row_weights, col_first, col_weights, binned)
         flags[n] = rescale_pattern(binned, background, keep, scale_background, out[n], value_ranges[n])
+    fill_uncovered(keep, out)

@@ -99,7 +99,7 @@ def load_background(path: Path, preprocessor: Preprocessor) -> Float32:
     Parameters
     ----------
     path
-        The image has the detector's shape, or is already binned.
+        The image has the detector's shape, or is already binned, unless patterns are warped.
     preprocessor
         For its binning.
 
@@ -143,7 +143,7 @@ def load_background(path: Path, preprocessor: Preprocessor) -> Float32:
         raise ScanError(f"{path}: a background must be an array of finite numbers")
     if image.size == 0 or image.min() < 0 or image.min() == image.max():
         raise ScanError(f"{path}: a background must not be negative or constant; use --background none for none")
-    if image.shape == preprocessor.input_shape != preprocessor.sig_shape:
+    if image.shape == preprocessor.input_shape != preprocessor.sig_shape and preprocessor.warp is None:
         return image.astype(np.float32)
     try:
         return preprocessor.bin_image(image)

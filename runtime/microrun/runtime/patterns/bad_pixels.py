@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float64, Raw
 from microrun.runtime.patterns.informative import sample_raw
 from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.patterns.warp import Warp
 from microrun.runtime.scans.source import IndexedSource
 from microrun.runtime.scans.up2 import ScanWarning
 from microrun.runtime.spec import Preprocessing
@@ -22,7 +23,9 @@ SMALLEST = 0.02  # of its level that a pixel spreads, whatever the scan shows
 WINDOW = 7  # pixels that the neighbourhood is wide
 
 
-def preprocessor_for(source: IndexedSource, preprocessing: Preprocessing, among: int | None = None) -> Preprocessor:
+def preprocessor_for(
+    source: IndexedSource, preprocessing: Preprocessing, among: int | None = None, warp: Warp | None = None
+) -> Preprocessor:
     """Preprocessor for a scan that fills the bad pixels of its camera, if it has any.
 
     Parameters
@@ -33,6 +36,8 @@ def preprocessor_for(source: IndexedSource, preprocessing: Preprocessing, among:
         From the engine's spec.
     among
         How many first patterns are looked at, of a scan that grows; None for all.
+    warp
+        As for `Preprocessor`.
 
     Returns
     -------
@@ -48,7 +53,7 @@ def preprocessor_for(source: IndexedSource, preprocessing: Preprocessing, among:
     ScanWarning
         If there are bad pixels; it says how many.
     """
-    plain = Preprocessor(preprocessing, source.scan.sig_shape)
+    plain = Preprocessor(preprocessing, source.scan.sig_shape, warp=warp)
     bad = find_bad_pixels(source, plain, among)
     if not bad.any():
         return plain
@@ -56,7 +61,7 @@ def preprocessor_for(source: IndexedSource, preprocessing: Preprocessing, among:
     are = "is" if count == 1 else "are"
     text = f"{name}: {count:,} of {bad.size:,} pixels {are} dead, hot or stuck: filled from those around"
     warnings.warn(text, ScanWarning, stacklevel=1)  # here, so that one scan is said once
-    return Preprocessor(preprocessing, source.scan.sig_shape, bad)
+    return Preprocessor(preprocessing, source.scan.sig_shape, bad, warp)
 
 
 def find_bad_pixels(source: IndexedSource, preprocessor: Preprocessor, among: int | None = None) -> NDArray[np.bool_]:

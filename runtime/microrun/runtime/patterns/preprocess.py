@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.kernels.binning import area_weights, bin_area, bin_whole
+from microrun.kernels.binning import bin_area, bin_whole
 from microrun.kernels.intensity import prepare_area, prepare_whole, rescale_patterns
 from microrun.kernels.masking import circular_keep
 from microrun.runtime.array_types import Float32, Raw
 from microrun.runtime.errors import ScanError
 from microrun.runtime.patterns.pixel_filling import PixelFilling, PixelsT
+from microrun.runtime.patterns.warp import Warp, Window, resample
 from microrun.runtime.spec import Preprocessing
+
+ALL = 0.999  # of a pixel's area, but for rounding
+LEAST_COVERED = 1 / 3  # of the mask: of less, bands that tell orientations are missing
 
 
 class Preprocessor:
@@ -25,11 +29,20 @@ class Preprocessor:
         (rows, cols) of the detector.
     bad_pixels
         (rows, cols) bool, True for pixels to fill from those around before anything else; None for none.
+    warp
+        Pattern centres of the scan and of the model, to bring patterns from the one to the other; None leaves them as
+        they are. Neither the sample's tilt nor the camera's is changed.
+
+    Attributes
+    ----------
+    pixel_keep : (H, W) bool
+        Pixels inside the mask; of warped patterns those that the scan's mask covers, too.
 
     Raises
     ------
     ScanError
-        If the detector has less than half the pixels per axis that the engine takes.
+        If the detector has less than half the pixels per axis that the engine takes, or covers less than a third of the
+        mask when it is warped.
 
     Notes
     -----
@@ -46,27 +59,30 @@ class Preprocessor:
     """
 
     def __init__(
-        self, preprocessing: Preprocessing, sig_shape: tuple[int, int], bad_pixels: NDArray[np.bool_] | None = None
+        self,
+        preprocessing: Preprocessing,
+        sig_shape: tuple[int, int],
+        bad_pixels: NDArray[np.bool_] | None = None,
+        warp: Warp | None = None,
     ) -> None:
-        self.preprocessing = preprocessing
-        self.sig_shape = sig_shape
+        self.preprocessing, self.sig_shape, self.warp = preprocessing, sig_shape, warp
         self.input_shape = preprocessing.input_shape
-        side = min(sig_shape)
-        out_side = self.input_shape[0]
-        if 2 * side < out_side:
-            raise ScanError(
-                f"patterns of {sig_shape[0]}×{sig_shape[1]} are too small for an engine that takes "
-                f"{out_side}×{out_side}: expected at least {-(-out_side // 2)} pixels a side"
-            )
+        side, out_side = min(sig_shape), self.input_shape[0]
+        _check_size(sig_shape, out_side)
         self.bad_pixels = np.zeros(sig_shape, bool) if bad_pixels is None else bad_pixels
         self._filling = PixelFilling(self.bad_pixels) if self.bad_pixels.any() else None
         top, left = ((size - side) // 2 for size in sig_shape)
         self._crop = (slice(None), slice(top, top + side), slice(left, left + side))
         whole = side % out_side == 0 and side // out_side <= 255  # the kernel sums in 32 bits
-        self._factor = side // out_side if whole else None
-        self._first, self._weights = area_weights(side, out_side)
-        self.pixel_keep = circular_keep(self.input_shape, preprocessing.mask_radius)
-        self._how = self.pixel_keep.astype(np.float32), preprocessing.scale_background
+        self._factor = side // out_side if whole and warp is None else None
+        window = Window() if warp is None else warp.to_model(sig_shape)
+        self._axes = window.axes(side, out_side)
+        mask = circular_keep(self.input_shape, preprocessing.mask_radius)
+        # What lies outside the scan's own mask is dark on many cameras: no pixel may take in a part of it.
+        self.pixel_keep: NDArray[np.bool_] = mask & (resample(mask, window.axes(out_side, out_side)) > ALL)
+        _check_covered(self.pixel_keep.sum() / mask.sum(), warp)
+        uncovered = (mask & ~self.pixel_keep).astype(np.float32)
+        self._how = self.pixel_keep - uncovered, preprocessing.scale_background
 
     def bin(self, patterns: Raw, out: Float32) -> None:
         """Crop and bin patterns only.
@@ -82,7 +98,7 @@ class Preprocessor:
             if self._factor:
                 bin_whole(pattern, self._factor, binned)
             else:
-                bin_area(pattern, self._first, self._weights, self._first, self._weights, binned)
+                bin_area(pattern, *self._axes, binned)
 
     def bin_image(self, image: NDArray[np.generic]) -> Float32:
         """Crop and bin one image of the detector's shape, such as a background.
@@ -97,7 +113,7 @@ class Preprocessor:
         out = np.empty(self.input_shape, np.float32)
         filled = self._fill(np.asarray(image, np.float32)[None])
         cropped = np.ascontiguousarray(filled[self._crop][0])
-        bin_area(cropped, self._first, self._weights, self._first, self._weights, out)
+        bin_area(cropped, *self._axes, out)
         return out
 
     def prepare(
@@ -112,7 +128,7 @@ class Preprocessor:
         background
             (H, W) float32, binned; zeros for none.
         out
-            (n, H, W) float32, in [−1, 1] inside the mask, 0 outside.
+            (n, H, W) float32, in [−1, 1] inside the mask, 0 outside; where a warped pattern shows nothing, its mean.
         ranges
             (n, 2) float32: the values that −1 and 1 stand for, above the background; where that is scaled to
             each pattern, in a pattern brought to its brightness.
@@ -123,8 +139,7 @@ class Preprocessor:
         if self._factor:
             prepare_whole(cropped, self._factor, background, *self._how, out, ranges, flags)
         else:
-            axis = (self._first, self._weights)
-            prepare_area(cropped, *axis, *axis, background, *self._how, out, ranges, flags)
+            prepare_area(cropped, *self._axes, background, *self._how, out, ranges, flags)
 
     def rescale(
         self, binned: Float32, background: Float32, out: Float32, ranges: Float32, flags: NDArray[np.bool_]
@@ -166,6 +181,22 @@ class Preprocessor:
         self.prepare(patterns, background, out, ranges, flags)
         self.bin(patterns, out)
         self.rescale(out, background, out, ranges, flags)
+
+
+def _check_size(sig_shape: tuple[int, int], out_side: int) -> None:
+    if 2 * min(sig_shape) < out_side:
+        raise ScanError(
+            f"patterns of {sig_shape[0]}×{sig_shape[1]} are too small for an engine that takes "
+            f"{out_side}×{out_side}: expected at least {-(-out_side // 2)} pixels a side"
+        )
+
+
+def _check_covered(share: float, warp: Warp | None) -> None:
+    if share < LEAST_COVERED:
+        raise ScanError(
+            f"{warp}: the detector shows {share:.0%} of what the model looks at, a third at least is needed; is the "
+            f"pattern centre in EDAX's convention?"
+        )
 
 
 def restore_patterns(prepared: Float32, ranges: Float32, background: Float32 | None = None) -> Float32:
