@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from latents_runs import (
@@ -25,6 +26,7 @@ from latents_runs import (
 
 from microrun.runtime.errors import LatentsError, OutputError
 from microrun.runtime.files.output import name_beside
+from microrun.runtime.latents.familiarity import Familiarity
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.writer import LatentsWriter
 from microrun.runtime.scans.scan import Scan
@@ -173,3 +175,36 @@ def test_a_scan_for_which_the_disk_has_no_room_writes_nothing(path: Path) -> Non
     with pytest.raises(OutputError, match="No space left"):
         LatentsWriter.create(path, origin, BACKGROUND)
     assert list(path.parent.iterdir()) == []
+
+
+def test_how_well_the_model_knows_the_scan_is_stored(path: Path) -> None:
+    script = """
+with open_latents(path) as latents:
+    print(latents.familiarity, flush=True)
+    sys.stdin.readline()
+    print(latents.familiarity, flush=True)
+"""
+    known = Familiarity(0.31, 0.6)
+    with LatentsWriter.create(path, ORIGIN, BACKGROUND) as writer:
+        child = start_child(script, path)
+        assert read_line(child) == "None"
+        writer.keep_familiarity(known)
+        writer.flush()
+        assert child.communicate("\n", timeout=60) == ("median 0.31, expected above 0.60\n", "")
+    with open_latents(path) as latents:
+        assert latents.familiarity == known and not known.known
+    with LatentsWriter.resume(path, ORIGIN):
+        pass
+    with open_latents(path) as latents:
+        assert latents.familiarity == known  # until it is measured again
+
+
+def test_files_of_versions_that_did_not_ask_are_read_and_gone_on_with(path: Path) -> None:
+    write_file(path)
+    with h5py.File(path, "r+") as file:
+        del file["familiarity"]
+    for _ in range(2):
+        with open_latents(path) as latents:
+            assert latents.familiarity is None
+        with LatentsWriter.resume(path, ORIGIN):
+            pass

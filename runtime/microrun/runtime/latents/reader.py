@@ -2,15 +2,17 @@
 
 Data sets, with (rows, cols) the map: ``latents`` (rows, cols, D) float32 or float16, NaN where not written ·
 ``ranges`` (rows, cols, 2) float32 · ``flags`` and ``written`` (rows, cols) uint8 · ``x_um``, ``y_um``
-(rows, cols) float64 · ``background`` (H, W) float32 · ``probes`` (n, 32) uint8, hashes of some patterns. The attributes
-of the file hold spec, scan and engine. What was computed from the latents later is in groups of its own, such as
-``analysis`` (`store_maps`).
+(rows, cols) float64 · ``background`` (H, W) float32 · ``probes`` (n, 32) uint8, hashes of some patterns ·
+``familiarity`` (2,) float64, the numbers of `Familiarity`, NaN where they were not measured. The attributes of the
+file hold spec, scan and engine. What was computed from the latents later is in groups of its own, such as ``analysis``
+(`store_maps`).
 
 While it is written the file is in HDF5's SWMR mode: readers open it with ``swmr=True``, as `open_latents` does.
 """
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ from microrun.runtime.files.hdf5 import open_hdf5, reason_of
 from microrun.runtime.files.shared_reading import warn_if_remote
 from microrun.runtime.latents.damage import check_superblock, read_origin
 from microrun.runtime.latents.dataset import DIMENSIONS, make_dataset
+from microrun.runtime.latents.familiarity import Familiarity
 from microrun.runtime.latents.origin import Origin
 from microrun.runtime.latents.probes import HASH_BYTES, probe_numbers
 from microrun.runtime.latents.selection import select
@@ -136,6 +139,14 @@ class Latents(Closing):
             return self.read("probes")
         return np.zeros((len(probe_numbers(self.origin.scan.total)), HASH_BYTES), np.uint8)  # of an older version
 
+    @property
+    def familiarity(self) -> Familiarity | None:
+        """How well the model knows the patterns; None where that was not measured, as in files of older versions."""
+        if "familiarity" not in self._file:
+            return None
+        median, expected = map(float, self.read("familiarity"))
+        return None if np.isnan(median) else Familiarity(median, expected)
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -223,6 +234,8 @@ class Latents(Closing):
             for piece in file[name].iter_chunks():
                 file[name][piece] = self.read(name, piece)
         file["probes"][...] = self.probes
+        if self.familiarity:
+            file["familiarity"][...] = astuple(self.familiarity)
 
     def read(self, name: str, piece: Any = ()) -> NDArray[Any]:
         """One of the data sets, or a piece of it, as stored.

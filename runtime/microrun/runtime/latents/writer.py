@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -21,6 +21,7 @@ from microrun.runtime.files.hdf5 import hdf5_errors, reason_of
 from microrun.runtime.files.lock import FileLock
 from microrun.runtime.files.output import cannot_write, written_beside
 from microrun.runtime.latents.batch import EncodedBatch
+from microrun.runtime.latents.familiarity import Familiarity
 from microrun.runtime.latents.origin import FORMAT, Origin
 from microrun.runtime.latents.probes import HASH_BYTES, probe_numbers
 from microrun.runtime.latents.reader import Latents, open_latents
@@ -49,6 +50,7 @@ class LatentsWriter(Closing):
         self._waiting: list[EncodedBatch] = []
         self._background: Float32 | None = None
         self._probes: dict[int, NDArray[np.uint8]] = {}
+        self._familiarity: Familiarity | None = None
         self._flushed_at = time.monotonic()
 
     @classmethod
@@ -115,6 +117,10 @@ class LatentsWriter(Closing):
         """Store the hash of a pattern, by its place in `probe_numbers`, with the next flush."""
         self._probes[place] = probe
 
+    def keep_familiarity(self, familiarity: Familiarity) -> None:
+        """Store how well the model knows the patterns, with the next flush."""
+        self._familiarity = familiarity
+
     def restart(self, scan: Scan) -> None:
         """Begin again with another geometry of the same scan; what was written is dropped."""
         background = self.background
@@ -132,6 +138,8 @@ class LatentsWriter(Closing):
             for place, probe in self._probes.items():
                 self._file["probes"][place] = probe
             self._probes.clear()
+            if self._familiarity is not None:
+                self._file["familiarity"][...] = astuple(self._familiarity)
             if self._waiting:
                 self._store()
             self._file.flush()
@@ -260,3 +268,4 @@ def _make_arrays(file: h5py.File, origin: Origin, background: Float32) -> None:
     file.create_dataset("background", data=background)
     unknown = np.zeros((len(probe_numbers(origin.scan.total)), HASH_BYTES), np.uint8)
     file.create_dataset("probes", data=unknown)
+    file.create_dataset("familiarity", data=np.full(2, np.nan))  # an attribute cannot be added while others read

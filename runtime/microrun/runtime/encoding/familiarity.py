@@ -1,0 +1,145 @@
+"""Whether a model knows the patterns of a scan: how much of their bands it gives back."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.array_types import Float32, Float64
+from microrun.runtime.engines.catalogue import decoder_beside
+from microrun.runtime.engines.engine import Device, Engine
+from microrun.runtime.engines.lanes import run_all
+from microrun.runtime.engines.open import open_engine
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.latents.familiarity import Familiarity
+from microrun.runtime.patterns.bands import SIDE, band_correlation, smooth
+from microrun.runtime.patterns.informative import sample_informative
+from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.scans.source import IndexedSource
+
+PATTERNS, LEAST = 256, 8  # that are looked at; below which nothing is said
+KNOWN = 0.83  # what vae32 and vae64 reach on noise-free patterns like those that they learned from
+SHARE = 0.87  # of what a model reaches, above which it knows a scan: foreign phases and detectors stay below 0.8
+LEAST_RELIABILITY = 0.3  # of smoothed patterns, below which they are noise, and nothing is said
+CELL_PX = 2  # of 120; single pixels share their noise where a smaller camera was enlarged
+
+
+def familiarity_of(
+    source: IndexedSource, engine: Engine, preprocessor: Preprocessor, background: Float32
+) -> Familiarity | None:
+    """Measure how well a model knows a scan, on at most 256 informative patterns spread evenly over it.
+
+    Parameters
+    ----------
+    source
+        The scan; its patterns are read by number.
+    engine
+        An open encoder. Its decoder lies beside its file.
+    preprocessor
+        What the scan is encoded with.
+    background
+        (H, W) float32, binned.
+
+    Returns
+    -------
+    Familiarity, or None
+        None where there is no decoder that opens, or nothing can be told: of fewer than 8 patterns, or of noise.
+    """
+    try:
+        decoder = _open_decoder(engine)
+        if decoder is None:
+            return None
+        with decoder:
+            patterns = _prepare(source, preprocessor, background)
+            return measure_familiarity(patterns, preprocessor.pixel_keep, engine, decoder)
+    except MicrorunError:  # the scan is encoded: nothing that fails here may spoil that
+        return None
+
+
+def measure_familiarity(
+    patterns: Float32, pixel_keep: NDArray[np.bool_], encoder: Engine, decoder: Engine
+) -> Familiarity | None:
+    """Compare the bands of patterns with those of their reconstructions.
+
+    Parameters
+    ----------
+    patterns
+        (n, H, W) float32, prepared, all informative.
+    pixel_keep
+        (H, W) bool, True inside the mask.
+    encoder, decoder
+        Exported together.
+
+    Returns
+    -------
+    Familiarity, or None
+        None for fewer than 8 patterns, or where nearly all that smoothing leaves is noise.
+
+    Notes
+    -----
+    A perfect reconstruction of the bands correlates with the smoothed input as the square root of that one's
+    reliability, the share of its variance that is not noise. So much is expected of what the model reaches on
+    patterns that it knows: the metric "bands" of its spec, or else what the first built-in models reach.
+    """
+    if len(patterns) < LEAST:
+        return None
+    reliability = float(np.median(measure_reliability(patterns, pixel_keep)))
+    if reliability < LEAST_RELIABILITY:
+        return None
+    reconstructed = run_all(decoder, run_all(encoder, patterns[:, None]))[:, 0]
+    bands = band_correlation(reconstructed, smooth(patterns, pixel_keep), pixel_keep)
+    reached = float(encoder.spec.training.metrics.get("bands", KNOWN))
+    return Familiarity(float(np.median(bands)), SHARE * reached * reliability**0.5)
+
+
+def measure_reliability(patterns: Float32, pixel_keep: NDArray[np.bool_]) -> Float64:
+    """Share of the variance of smoothed bands that is not white noise, pattern by pattern.
+
+    Parameters
+    ----------
+    patterns
+        (n, H, W) float32, prepared.
+    pixel_keep
+        (H, W) bool, True inside the mask.
+
+    Returns
+    -------
+    (n,) float64 in [0, 1]
+
+    Notes
+    -----
+    The two colours of a chessboard show the same bands with independent noise, each of twice the variance that all
+    pixels have together: the formula of Spearman and Brown takes their correlation to that of the whole. Fields of
+    2×2 pixels hold noise that neighbours share, as those of an enlarged pattern of 60×60 do.
+    """
+    cell = max(1, CELL_PX * patterns.shape[-1] // SIDE)
+    field = np.arange(max(patterns.shape[1:])) // cell
+    white = ((field[:, None] + field) % 2 == 0)[: patterns.shape[1], : patterns.shape[2]]
+    one, other = (smooth(patterns, pixel_keep & colour) for colour in (white, ~white))
+    correlation = np.clip(band_correlation(one, other, pixel_keep), 0, 1)
+    reliability: Float64 = 2 * correlation / (1 + correlation)
+    return reliability
+
+
+def _open_decoder(engine: Engine) -> Engine | None:
+    """The decoder that lies beside the encoder, where the encoder runs; None if there is none, or another's."""
+    path = decoder_beside(engine.info.path)
+    if not path.is_file():
+        return None
+    decoder = open_engine(path, cast(Device, engine.info.device))
+    if decoder.spec.belongs_to(engine.spec):
+        return decoder
+    decoder.close()
+    return None
+
+
+def _prepare(source: IndexedSource, preprocessor: Preprocessor, background: Float32) -> Float32:
+    """(n, H, W) float32: informative patterns from all over the scan."""
+    none = np.empty((0, *preprocessor.input_shape), np.float32)
+    binned = np.concatenate([none, *(batch.binned for batch in sample_informative(source, preprocessor, PATTERNS))])
+    out, ranges = np.empty_like(binned), np.empty((len(binned), 2), np.float32)
+    flags = np.empty(len(binned), bool)
+    preprocessor.rescale(binned, background, out, ranges, flags)
+    return out[~flags][:PATTERNS]
