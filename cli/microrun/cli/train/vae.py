@@ -7,16 +7,19 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from microrun.cli import console
 from microrun.cli.scan_name import ScanNameOption
 from microrun.cli.train.diffusion import diffusion
+from microrun.cli.train.distil import distil as teach
+from microrun.cli.train.matched import MatchedCentre, MatchedPhases, MatchedVoltages, match, simulated
+from microrun.cli.train.request import Request
 from microrun.cli.train.runs import DRAW_S, Clock, check_run, joined, only_run
 from microrun.cli.train.sections import sections
 from microrun.runtime.errors import MicrorunError
@@ -26,6 +29,7 @@ from microrun.runtime.spec import Preprocessing, Training
 
 if TYPE_CHECKING:
     from microrun.training.loop.distributed import Processes
+    from microrun.training.simulate.camera.stream import PatternStream
     from microrun.training.vae.config import VaeConfig
     from microrun.training.vae.data import Prepared
     from microrun.training.vae.network import VAE
@@ -33,7 +37,9 @@ if TYPE_CHECKING:
 
 RESULTS = ("checkpoint.safetensors", "metrics.csv", "loss.png", "reconstructions.png")
 
-Scans = Annotated[list[Path], typer.Argument(help="Finished .up1 or .up2 files, all of one detector shape.")]
+Scans = Annotated[
+    list[Path] | None, typer.Argument(help="Finished scans, all of one detector shape; with --distil none is needed.")
+]
 Out = Annotated[Path, typer.Option(help="Folder of the run.")]
 Latent = Annotated[
     int | None, typer.Option(help="Latent size: 16, 32, 64, 128 or 256.", show_default="32, or that of --from")
@@ -54,6 +60,10 @@ PatternsPerScan = Annotated[
 Grid = Annotated[str | None, typer.Option(help="ROWSxCOLS, for scans whose header has no grid.")]
 Seed = Annotated[int | None, typer.Option(help="Of weights, selection, order and noise.", show_default="0")]
 Start = Annotated[Path | None, typer.Option("--from", help="Run, checkpoint or built-in model to fine-tune.")]
+Teacher = Annotated[
+    Path | None,
+    typer.Option("--distil", help="Run, checkpoint or built-in model whose latents to learn, from noisy patterns."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")]
 
 app = typer.Typer(no_args_is_help=True, help="Train models on scans, volumes or sections.")
@@ -61,32 +71,9 @@ app.command("diffusion")(diffusion)
 app.command("sections")(sections)
 
 
-@dataclass(frozen=True)
-class Request:
-    """What a run is asked for: ``settings`` are those of a `VaeConfig` that were given."""
-
-    scans: list[Path]
-    folder: Path
-    settings: dict[str, Any]
-    grid: tuple[int, int] | None
-    scan_name: str | None
-    start: Path | None
-    hours: float
-
-    @property
-    def state(self) -> Path:
-        """What is there to go on with, if it exists."""
-        return self.folder / "state.pt"
-
-    @property
-    def fills_hours(self) -> bool:
-        """Whether the epochs shall be as many as fit into the hours."""
-        return math.isfinite(self.hours) and "epochs" not in self.settings and not self.state.exists()
-
-
 @app.command()
 def vae(
-    scans: Scans,
+    scans: Scans = None,
     out: Out = Path("vae-run"),
     latent: Latent = None,
     batch: Batch = None,
@@ -100,6 +87,10 @@ def vae(
     scan_name: ScanNameOption = None,
     seed: Seed = None,
     start: Start = None,
+    distil: Teacher = None,
+    phase: MatchedPhases = None,
+    kv: MatchedVoltages = None,
+    pc: MatchedCentre = None,
     resume: Resume = False,
 ) -> None:
     """Train the variational autoencoder of Calvat et al. on scans.
@@ -111,6 +102,12 @@ def vae(
     An epoch takes the same number of patterns from every scan, however many
     a scan has. With --hours and without --epochs, the speed is measured
     first, and as many epochs are taken as fit.
+
+    With --phase, --kv or --pc scans are mixed with simulated patterns of
+    them, so that --from does not forget orientations that the scans lack.
+
+    With --distil an encoder learns to give for noisy, unevenly lit patterns
+    the latents that its teacher gives for clean ones; the decoder stays.
 
     Several GPUs: torchrun --nproc-per-node 2 -m microrun.cli.main train vae …
     """
@@ -125,29 +122,39 @@ def vae(
         "contrastive": Contrastive() if contrastive else None,
         "patterns_per_scan": patterns_per_scan,
         "seed": seed,
+        "matched": match(phase, kv, pc),
     }
     settings = {name: value for name, value in asked.items() if value is not None}
-    request = Request(scans, out, settings, parse_grid(grid) if grid else None, scan_name, start, hours)
+    request = Request(scans or [], out, settings, parse_grid(grid) if grid else None, scan_name, start, hours)
     check_run(out, hours, resume)
     with joined(out) as processes:
-        _run(request, processes)
+        if distil is not None:
+            teach(request, distil, processes)
+        else:
+            _run(request, processes)
 
 
 def _run(request: Request, processes: Processes) -> None:
     from microrun.training.loop.state import load_state
     from microrun.training.vae.data import describe_data, identity_of, prepare_scans
 
+    if not request.scans:
+        raise MicrorunError("no scans to learn from: name some, or teach an encoder on simulations by --distil vae32")
     folder = request.folder
     config, model, preprocessing = _configure(request)
     sources = [open_scan(scan, request.grid, scan_name=request.scan_name) for scan in request.scans]
     record = describe_data(sources, preprocessing, config.selection)
-    load_state(folder, config, identity_of(record))  # refuses before anything is prepared
-    folder.mkdir(parents=True, exist_ok=True)
-    with only_run(folder) if processes.leads else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(simulated(config.matched, config.batch, config.seed))
+        identity = identity_of(record) + (stream.simulator.identity if stream else "")
+        load_state(folder, config, identity)  # refuses before anything is prepared
+        folder.mkdir(parents=True, exist_ok=True)
+        if processes.leads:
+            stack.enter_context(only_run(folder))
         with processes.first_alone(), console.progress_bar("preparing") as bar:
             job = prepare_scans(sources, preprocessing, folder / "prepared.npy", config.selection)
             data = console.watch(job, bar)
-        make = partial(_make_trainer, request, data, processes)
+        make = partial(_make_trainer, request, data, processes, stream)
         _train(_start(request, config, model, make), request.hours)
 
 
@@ -174,13 +181,18 @@ def _configure(request: Request) -> tuple[VaeConfig, VAE | None, Preprocessing]:
 
 
 def _make_trainer(
-    request: Request, data: Prepared, processes: Processes, config: VaeConfig, model: VAE | None
+    request: Request,
+    data: Prepared,
+    processes: Processes,
+    stream: PatternStream | None,
+    config: VaeConfig,
+    model: VAE | None,
 ) -> VaeTrainer:
     from microrun.training.vae.trainer import VaeTrainer
 
     licence = "that of the scans" + (" and of the first weights" if config.fine_tuned_from else "")
     source = Training(data=", ".join(scan.name for scan in request.scans), licence=licence)
-    return VaeTrainer(config, data, request.folder, source, model, processes)
+    return VaeTrainer(config, data, request.folder, source, model, processes, stream)
 
 
 def _start(

@@ -15,6 +15,7 @@ VAE_PANELS = {
     "contrastive": "NT-Xent",
     "held_out_r2": "held-out R²",
 }
+DISTIL_PANELS = {"loss": "loss", "latent_error": "latents differ, of their spread"}
 DENOISER_PANELS = {"loss": "loss", "held_out_loss": "held out, averaged weights"}
 
 

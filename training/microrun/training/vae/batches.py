@@ -83,23 +83,31 @@ class Batches:
         """Patterns as (n, 1, H, W) float32 on the device."""
         return self._store.take(numbers)
 
+    def order(self, step: int) -> NDArray[np.int64]:
+        """Numbers of the scans' patterns that a step may take, in random order."""
+        epoch, number = divmod(step, len(self))
+        return self._epochs.order(epoch)[number * self._config.batch : (number + 1) * self._config.batch]
+
+    def pairs(self, step: int, rows: slice) -> tuple[Tensor, Tensor]:
+        """What shall be encoded, and what reconstructed from it, (n, 1, H, W) each: some rows of the batch."""
+        patterns = self.take(np.sort(self.order(step))[rows])
+        return patterns, patterns
+
     def batch(self, step: int) -> Batch:
         """This process's share of the batch of a step."""
         config, device = self._config, self._processes.device
         rows = self._processes.rows(config.batch)
-        epoch, number = divmod(step, len(self))
-        order = self._epochs.order(epoch)[number * config.batch : (number + 1) * config.batch]
-        patterns = self.take(np.sort(order)[rows])
+        patterns, targets = self.pairs(step, rows)
         generator = torch.Generator(device).manual_seed(config.seed * 1_000_003 + step)
         views = 2 if config.contrastive else 1
         eps = torch.randn(views, config.batch, config.latent_size, generator=generator, device=device)
         eps = eps[:, rows].flatten(0, 1)
         if not config.contrastive:
-            return Batch(patterns, patterns, eps)
+            return Batch(patterns, targets, eps)
         shape = (config.batch, *patterns.shape[1:])
         draws = [draw_view(config.contrastive, shape, generator).part(rows) for _ in range(views)]
         augmented = torch.cat([augment(patterns, self.keep, draw) for draw in draws])
-        return Batch(augmented, torch.cat([patterns, patterns]), eps)
+        return Batch(augmented, torch.cat([targets] * views), eps)
 
 
 class PatternStore:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from microrun.training.loop.settings import Precision, Settings
+from microrun.training.simulate.camera.matched import Matched
 from microrun.training.vae.data import Selection
 from microrun.training.vae.network import check_latent_size
 
@@ -77,6 +78,8 @@ class VaeConfig(Settings):
         Of the weights, the selection and order of patterns, the latent noise and the augmentations.
     fine_tuned_from
         What the first weights are, for the spec; empty where they are random.
+    matched
+        Simulations that the scans are mixed with; None for the scans alone.
     """
 
     latent_size: int = 32
@@ -93,6 +96,7 @@ class VaeConfig(Settings):
     precision: Precision = "auto"
     seed: int = 0
     fine_tuned_from: str = ""
+    matched: Matched | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,5 +116,9 @@ class VaeConfig(Settings):
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> VaeConfig:
         """Make the settings from values of JSON."""
-        found = values.get("contrastive")
-        return cls(**{**values, "contrastive": Contrastive(**found) if found is not None else None})
+        contrastive, matched = values.get("contrastive"), values.get("matched")
+        read = {
+            "contrastive": Contrastive(**contrastive) if contrastive is not None else None,
+            "matched": Matched.from_dict(matched) if matched is not None else None,
+        }
+        return cls(**{**values, **read})

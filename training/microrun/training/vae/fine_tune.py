@@ -14,6 +14,13 @@ from microrun.training.vae.network import VAE
 RATE_WARMUP = 100  # steps, until Adam knows the size of the gradients
 
 
+def read_start(checkpoint: Path) -> tuple[VAE, ModelSpec, str]:
+    """Read a checkpoint, and say what it is for the spec of what starts from it; SpecError if it is none."""
+    model, spec = load_checkpoint(checkpoint)
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]
+    return model, spec, f"{spec.name} (sha256 {digest}; trained on: {spec.training.data or 'not stated'})"
+
+
 def fine_tune(config: VaeConfig, checkpoint: Path) -> tuple[VaeConfig, VAE, ModelSpec]:
     """Read a checkpoint and adapt settings to going on from it.
 
@@ -33,9 +40,7 @@ def fine_tune(config: VaeConfig, checkpoint: Path) -> tuple[VaeConfig, VAE, Mode
     SpecError
         If it is no checkpoint.
     """
-    model, spec = load_checkpoint(checkpoint)
-    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]
-    origin = f"{spec.name} (sha256 {digest}; trained on: {spec.training.data or 'not stated'})"
+    model, spec, origin = read_start(checkpoint)
     adapted = replace(
         config, latent_size=spec.latent_size, kl_warmup=0.0, rate_warmup=RATE_WARMUP, fine_tuned_from=origin
     )

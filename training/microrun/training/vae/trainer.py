@@ -13,6 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from microrun.runtime.spec import ModelSpec, Training
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.loop.trainer import REPORT_STEPS, Report, Trainer, count_steps
+from microrun.training.simulate.camera.matched import domain_of
+from microrun.training.simulate.camera.stream import PatternStream
 from microrun.training.vae.batches import Batch, Batches
 from microrun.training.vae.checkpoint import save_checkpoint
 from microrun.training.vae.config import VaeConfig
@@ -20,6 +22,7 @@ from microrun.training.vae.contrastive import Network, Projection, nt_xent
 from microrun.training.vae.data import Prepared
 from microrun.training.vae.evaluate import reconstruct, reconstruction_r2
 from microrun.training.vae.losses import kl_divergence, kl_share, masked_l2
+from microrun.training.vae.mixed import MixedBatches
 from microrun.training.vae.network import VAE
 
 TESTED = 1024  # held-out patterns that a report looks at, at most
@@ -68,6 +71,8 @@ class VaeTrainer(Trainer[VaeReport]):
         Weights to start from, with their standardisation; None for random ones.
     processes
         That train together; None for this one alone.
+    stream
+        Simulations to mix the scans with, in batches of the run's size; None for the scans alone.
 
     Raises
     ------
@@ -83,10 +88,11 @@ class VaeTrainer(Trainer[VaeReport]):
         source: Training,
         start: VAE | None = None,
         processes: Processes | None = None,
+        stream: PatternStream | None = None,
     ) -> None:
-        self.config, self.data, self.source = config, data, source
+        self.config, self.data, self.source, self._stream = config, data, source, stream
         processes = processes or alone()
-        self.batches = Batches(config, data, processes)
+        self.batches = MixedBatches(config, data, processes, stream) if stream else Batches(config, data, processes)
         torch.manual_seed(config.seed)
         vae = start or VAE(config.latent_size, *data.moments())
         network = Network(vae.train(), Projection(config.latent_size) if config.contrastive else None)
@@ -100,8 +106,8 @@ class VaeTrainer(Trainer[VaeReport]):
 
     @property
     def identity(self) -> str:
-        """Hash of the prepared patterns."""
-        return self.data.identity
+        """Hash of the prepared patterns, and of the simulations that they are mixed with."""
+        return self.data.identity + (self._stream.simulator.identity if self._stream else "")
 
     @property
     def report_every(self) -> int:
@@ -155,9 +161,10 @@ class VaeTrainer(Trainer[VaeReport]):
         return l2, kl, nt_xent(first, second, self.config.contrastive.temperature)
 
     def _spec(self, report: VaeReport) -> ModelSpec:
-        started = self.config.fine_tuned_from
+        started, simulator = self.config.fine_tuned_from, self._stream and self._stream.simulator
+        mixed = f", mixed with simulated patterns of {simulator}" if simulator else ""
         training = Training(
-            data=self.source.data + (f"; fine-tuned from {started}" if started else ""),
+            data=self.source.data + mixed + (f"; fine-tuned from {started}" if started else ""),
             patterns=self.data.count,
             steps=report.step,
             seed=self.config.seed,
@@ -166,7 +173,12 @@ class VaeTrainer(Trainer[VaeReport]):
         )
         name = f"vae{self.config.latent_size}"
         return ModelSpec(
-            name, "encoder", self.config.latent_size, preprocessing=self.data.preprocessing, training=training
+            name,
+            "encoder",
+            self.config.latent_size,
+            preprocessing=self.data.preprocessing,
+            training=training,
+            domain=domain_of(simulator) if simulator else None,
         )
 
 

@@ -1,0 +1,146 @@
+"""`microrun train vae --distil`."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from microrun.cli import console
+from microrun.cli.train.matched import simulated
+from microrun.cli.train.request import Request
+from microrun.cli.train.runs import DRAW_S, Clock, only_run
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.scans.open import open_scan
+
+if TYPE_CHECKING:
+    from microrun.runtime.spec import ModelSpec
+    from microrun.training.loop.distributed import Processes
+    from microrun.training.vae.distil import DistilConfig, DistilReport, DistilTrainer
+    from microrun.training.vae.network import VAE
+    from microrun.training.vae.twins import Twins
+
+RESULTS = ("checkpoint.safetensors", "metrics.csv", "loss.png")
+WITHOUT_MEANING = {
+    "latent_size": "--latent", "beta": "--beta", "contrastive": "--contrastive", "epochs": "--epochs",
+    "start": "--from",
+}  # fmt: skip
+
+
+def distil(request: Request, teacher: Path, processes: Processes) -> None:
+    """Teach an encoder to see through noise and brightness, on simulations or on scans.
+
+    Parameters
+    ----------
+    request
+        What the run is asked for.
+    teacher
+        Its run, its checkpoint, or the name of a built-in model.
+    processes
+        That train together.
+
+    Raises
+    ------
+    MicrorunError
+        If an option has no meaning here, or the run, the data or the teacher do not fit.
+    """
+    given = request.settings | ({"start": request.start} if request.start else {})
+    for name, option in WITHOUT_MEANING.items():
+        if name in given:
+            raise MicrorunError(f"{option} has no meaning with --distil, which keeps the latents of {teacher}")
+    model, spec, config = _configure(request, teacher)
+    request.folder.mkdir(parents=True, exist_ok=True)
+    with (
+        only_run(request.folder) if processes.leads else contextlib.nullcontext(),
+        _twins(request, config, processes) as twins,
+    ):
+        trainer = _start(request, config, (twins, model, spec), processes)
+        _train(trainer, request.hours)
+
+
+def _configure(request: Request, teacher: Path) -> tuple[VAE, ModelSpec, DistilConfig]:
+    """Teacher and settings, those not given from the run that is resumed."""
+    from microrun.training.loop.checkpoint import find_checkpoint
+    from microrun.training.vae.distil import DistilConfig
+    from microrun.training.vae.fine_tune import read_start
+
+    model, spec, origin = read_start(find_checkpoint(teacher))
+    base = DistilConfig.load(request.folder / "config.json") if request.state.exists() else DistilConfig()
+    try:
+        return model, spec, replace(base, **request.settings, teacher=origin)
+    except ValueError as error:
+        raise MicrorunError(str(error)) from None
+
+
+@contextlib.contextmanager
+def _twins(request: Request, config: DistilConfig, processes: Processes) -> Iterator[Twins]:
+    """What is taught on: the scans, or simulations."""
+    from microrun.training.simulate.camera.matched import Matched
+    from microrun.training.vae.data import NEW, prepare_scans
+    from microrun.training.vae.twins import ScanTwins, SimulatedTwins
+
+    if not request.scans:
+        with simulated(config.matched or Matched(), config.batch, config.seed) as stream:
+            assert stream is not None
+            console.out.print(f"simulates {stream.simulator}")
+            yield SimulatedTwins(stream)
+        return
+    if config.matched is not None:
+        raise MicrorunError("--distil learns from scans or from simulations: leave out one of them")
+    sources = [open_scan(scan, request.grid, scan_name=request.scan_name) for scan in request.scans]
+    with processes.first_alone(), console.progress_bar("preparing") as bar:
+        job = prepare_scans(sources, NEW, request.folder / "prepared.npy", config.selection)
+        data = console.watch(job, bar)
+    yield ScanTwins(data, config.batch, config.seed, ", ".join(scan.name for scan in request.scans))
+
+
+def _start(
+    request: Request, config: DistilConfig, taught: tuple[Twins, VAE, ModelSpec], processes: Processes
+) -> DistilTrainer:
+    """Trainer, where it was interrupted; with as many steps as fit into the hours if they are given."""
+    from microrun.training.loop.state import load_state
+    from microrun.training.loop.trainer import count_steps
+    from microrun.training.vae.distil import DistilTrainer
+
+    twins, teacher, spec = taught
+
+    def make(chosen: DistilConfig) -> DistilTrainer:
+        return DistilTrainer(chosen, twins, request.folder, teacher, spec, processes)
+
+    load_state(request.folder, config, twins.identity)  # refuses before anything is measured
+    if request.fills_hours:
+        config = replace(config, steps=count_steps(make(config), request.hours))
+        gc.collect()
+        console.out.print(f"{config.steps:,} steps fit into {request.hours:g} h")
+    trainer = make(config)
+    trainer.resume()
+    return trainer
+
+
+def _train(trainer: DistilTrainer, hours: float) -> None:
+    from microrun.training.loop.curves import DISTIL_PANELS, draw_loss
+
+    clock, drawn_at = Clock(trainer, trainer.config.batch), time.monotonic()
+    curves = (trainer.folder / "metrics.csv", trainer.folder / "loss.png", DISTIL_PANELS)
+    with console.progress_bar("teaching", "steps") as bar:
+        for now in trainer.run(trainer.report_every, hours):
+            bar(now.step, now.steps, f"{now.patterns_per_s:,.0f} patterns/s")
+            clock.count(now.step, now.patterns_per_s)
+            console.out.print(_line(now))
+            if time.monotonic() - drawn_at > DRAW_S:
+                draw_loss(*curves)
+                drawn_at = time.monotonic()
+    if trainer.processes.leads:
+        draw_loss(*curves)
+        clock.finish("pattern", RESULTS)
+
+
+def _line(now: DistilReport) -> str:
+    return (
+        f"step {now.step:>6,}  loss {now.loss:.3f}  latents differ by {now.latent_error:.3f} of their spread "
+        f"(untaught {now.before:.3f})  {now.patterns_per_s:,.0f} patterns/s"
+    )

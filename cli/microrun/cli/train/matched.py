@@ -1,0 +1,49 @@
+"""Simulations that a training is asked to learn from."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from microrun.cli.pattern_centre import parse_centre
+
+if TYPE_CHECKING:
+    from microrun.training.simulate.camera.matched import Matched
+    from microrun.training.simulate.camera.stream import PatternStream
+
+MatchedPhases = Annotated[
+    list[str] | None,
+    typer.Option("--phase", help="Simulate patterns of it, such as ferrite or Ni; may be repeated."),
+]
+MatchedVoltages = Annotated[
+    list[float] | None, typer.Option("--kv", help="Voltage in kV of the simulations; may be repeated. [default: 20]")
+]
+MatchedCentre = Annotated[
+    str | None,
+    typer.Option("--pc", help="Pattern centre X,Y,Z of the simulations in EDAX's convention; by default all usual."),
+]
+
+
+def match(phases: list[str] | None, voltages: list[float] | None, centre: str | None) -> Matched | None:
+    """What to simulate; None where nothing is said of it."""
+    from microrun.training.simulate.camera.matched import Matched, check_voltages
+
+    if not phases and not voltages and centre is None:
+        return None
+    check_voltages(voltages or [])
+    return Matched(tuple(phases or ()), tuple(voltages or ()), parse_centre(centre) if centre else None)
+
+
+@contextlib.contextmanager
+def simulated(matched: Matched | None, batch: int, seed: int) -> Iterator[PatternStream | None]:
+    """Batches of simulations while they are needed; None where none are asked for."""
+    if matched is None:
+        yield None
+        return
+    from microrun.training.simulate.camera.stream import PatternStream
+
+    with PatternStream(matched.simulator(seed), batch) as stream:
+        yield stream

@@ -1,0 +1,83 @@
+"""`microrun train vae --distil`, and scans mixed with simulations, as users run them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import Microrun, check_refused
+
+from microrun.runtime.scans.up_source import FileSource
+from microrun.training.loop import speed
+from microrun.training.loop.checkpoint import read_checkpoint_spec
+from microrun.training.vae import twins
+
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
+NICKEL = ("--phase", "nickel", "--kv", 20, "--pc", "0.5,0.7,0.6")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "PEAK_S", 0.0)
+    monkeypatch.setattr(twins, "TESTED", 16)
+    monkeypatch.delenv("MICRORUN_MASTERS", raising=False)
+
+
+def test_an_encoder_is_taught_on_simulations(microrun: Microrun, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    taught = ("train", "vae", "--distil", "vae32", "--batch", 8, "--out", out)
+    ran = microrun(*taught, *NICKEL, "--hours", 1e-9)
+    assert ran.code == 0 and "simulates nickel (20 kV)" in ran.said and "1 steps fit into 1e-09 h" in ran.said, ran
+    assert "latents differ by" in ran.said and f"next microrun export {out / 'checkpoint.safetensors'}" in ran.said
+    assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
+    spec = read_checkpoint_spec(out / "checkpoint.safetensors")
+    assert spec.name == "vae32" and "latents taught by vae32 (sha256 " in spec.training.data
+    assert spec.domain is not None and spec.domain.centre == (0.5, 0.7, 0.6)
+    again = microrun(*taught, "--resume")  # with the settings of the run
+    assert again.code == 0 and "nothing to do" in again.said, again
+    check_refused(microrun(*taught, "--resume", "--pc", "0.5,0.7,0.6"), "matched")
+    check_refused(microrun(*taught, *NICKEL), out, "--resume")
+
+
+def test_an_encoder_is_taught_on_scans(microrun: Microrun, banded_scans: list[FileSource], tmp_path: Path) -> None:
+    scans = [scan.path for scan in banded_scans]
+    out = tmp_path / "run"
+    ran = microrun("train", "vae", *scans, "--distil", "vae32", "--batch", 8, "--hours", 1e-9, "--out", out)
+    assert ran.code == 0, ran
+    spec = read_checkpoint_spec(out / "checkpoint.safetensors")
+    assert spec.training.data.startswith("patterns of 0.up2, 1.up2; ")
+    both = microrun("train", "vae", *scans, "--distil", "vae32", *NICKEL, "--out", tmp_path / "both")
+    check_refused(both, "scans", "simulations")
+
+
+def test_a_scan_is_mixed_with_simulations_like_it(
+    microrun: Microrun, banded_scans: list[FileSource], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    scans = [scan.path for scan in banded_scans]
+    tuned = ("train", "vae", *scans, "--from", "vae32", "--batch", 8, "--out", out)
+    ran = microrun(*tuned, *NICKEL, "--hours", 1e-9)
+    assert ran.code == 0, ran
+    spec = read_checkpoint_spec(out / "checkpoint.safetensors")
+    said = "0.up2, 1.up2, mixed with simulated patterns of nickel (20 kV); fine-tuned from vae32"
+    assert spec.training.data.startswith(said)
+    assert spec.domain is not None and spec.domain.phases == ("nickel",)
+    kept = json.loads((out / "config.json").read_text())["matched"]
+    assert kept == {"phases": ["nickel"], "energies_kev": [20.0], "pattern_centre": [0.5, 0.7, 0.6]}
+    again = microrun("train", "vae", *scans, "--resume", "--out", out)
+    assert again.code == 0 and "nothing to do" in again.said, again
+
+
+def test_what_cannot_be_taught_is_one_line(microrun: Microrun, tmp_path: Path) -> None:
+    taught = ("train", "vae", "--distil", "vae32", "--out", tmp_path / "run")
+    check_refused(microrun(*taught, "--phase", "unobtainium"), "unobtainium", "--master")
+    check_refused(microrun(*taught, "--kv", 2e4), "--kv")
+    check_refused(microrun(*taught, "--kv", 15, "--phase", "sigma"), "sigma")
+    check_refused(microrun(*taught, "--pc", "60,70,50"), "pattern centre")
+    for option in (("--latent", 32), ("--beta", 2), ("--contrastive",), ("--epochs", 3), ("--from", "vae32")):
+        check_refused(microrun(*taught, *option), option[0], "no meaning with --distil")
+    check_refused(microrun("train", "vae", "--distil", tmp_path / "none", "--out", tmp_path / "run"), tmp_path / "none")
+    check_refused(microrun("train", "vae", "--distil", "grains", "--out", tmp_path / "run"), "grains")
+    check_refused(microrun("train", "vae", "--out", tmp_path / "run"), "no scans", "--distil")
+    assert not list((tmp_path / "run").glob("*.safetensors"))
