@@ -36,6 +36,7 @@ def decode(
 ) -> None:
     """Decode latents into patterns that can be indexed: a UP2 file on the same grid.
 
+    Patterns that were encoded with --pc get the pattern centre of the scan again.
     Without --background the patterns are stretched to 16 bits by one gain and offset for the whole scan.
     """
     out = out or latents.parent / (latents.name.removesuffix(".h5").removesuffix(".latents") + SUFFIX)
@@ -61,6 +62,8 @@ def decode(
     console.out.print(f"wrote    {out} ({console.size_text(out.stat().st_size)})")
     if background and scaled:
         console.warning_line("the background was scaled to each pattern: all have its brightness, not what was counted")
+    if decoded.uncovered:
+        console.warning_line(f"{decoded.uncovered:,} pixels inside the mask are 0: the model's view does not show them")
     if decoded.blank:
         console.warning_line(f"{decoded.blank:,} patterns are blank: not encoded, or without information")
 

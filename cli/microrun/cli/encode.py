@@ -10,11 +10,12 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.interrupts import SIGNALS, is_first
+from microrun.cli.pattern_centre import parse_centre
 from microrun.cli.scan_name import ScanNameOption
 from microrun.runtime.encoding.encode_scan import EncodeRun, encode_scan
 from microrun.runtime.encoding.meter import Statistics
 from microrun.runtime.encoding.request import BadPixels, EncodeRequest
-from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
+from microrun.runtime.engines.catalogue import DEFAULT_ENGINE, MODELS
 from microrun.runtime.engines.engine import Device, Engine, EngineRequest, Precision
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import ScanError
@@ -58,6 +59,13 @@ def encode(
             "current drifts; by default what the model was trained with.",
         ),
     ] = None,
+    pc: Annotated[
+        str | None,
+        typer.Option(
+            help="Pattern centre X,Y,Z of the scan in EDAX's convention: warp its patterns to the one that the model "
+            "knows, where that is another; decode warps back."
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     idle_timeout: Annotated[float, typer.Option(min=0, help="Seconds without new patterns that end --follow.")] = 60.0,
     latents_type: Annotated[
@@ -82,6 +90,7 @@ def encode(
         scan_name=scan_name,
         bad_pixels=bad_pixels,
         scale_background=scale_background,
+        pattern_centre=None if pc is None else parse_centre(pc),
     )
     if not scan.exists():  # before minutes of building a plan
         raise ScanError(f"{scan}: no such file")
@@ -106,9 +115,19 @@ def run(request: EncodeRequest, engine: Engine) -> None:
         for now in running:
             bar(now.done, now.total, f"{now.rate:,.0f}/s" + (f"  lag {now.lag:,}" if request.follow else ""))
     _print_summary(request, running.statistics)
+    if running.familiarity and not running.familiarity.known:
+        known = f"what {engine.spec.name} knows: {running.familiarity}"
+        cure = f"microrun train vae {request.scan} --from {_checkpoint_of(engine)}"
+        console.warning_line(f"these patterns are not like {known}; {cure}")
     if interrupt.stopped and not request.follow:
         console.error_line("interrupted; go on with --resume")
         raise typer.Exit(130)
+
+
+def _checkpoint_of(engine: Engine) -> Path | str:
+    """What `train vae` goes on from: the checkpoint that lies beside the model, or a built-in one by its name."""
+    beside = engine.info.path.with_suffix(".safetensors")
+    return beside if beside.parent != MODELS and beside.is_file() else engine.spec.name
 
 
 class _Interrupt:

@@ -14,6 +14,7 @@ from microrun.runtime.maps.indexing import FIT_PATTERNS, PHASES, Geometry, fit_p
 from microrun.runtime.patterns.background import static_background
 from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.informative import sample_informative, say_left_out
+from microrun.runtime.patterns.pattern_centre import check_centre
 from microrun.runtime.scans.open import ScanFile, state_geometry
 from microrun.runtime.scans.stated import StatedGeometry
 from microrun.runtime.spec import Preprocessing
@@ -159,6 +160,4 @@ def parse_centre(text: str) -> tuple[float, float, float]:
         x, y, z = (float(part) for part in text.split(","))
     except ValueError:
         raise ScanError(f"a pattern centre is written X,Y,Z, such as 0.42,0.79,0.50; got {text!r}") from None
-    if not (-1 < x < 2 and -1 < y < 2 and 0 < z < 5):
-        raise ScanError(f"a pattern centre is stated in shares of the detector's side; got {text}")
-    return x, y, z
+    return check_centre((x, y, z))

@@ -50,6 +50,11 @@ class Domain:
         if not (self.energy_kev[0] > 0 and self.pattern_centre[2][0] > 0 and self.noise[0] >= 0):
             raise SpecError("energies and z of the pattern centre must be positive, noise must not be negative")
 
+    def __str__(self) -> str:
+        spans = (self.energy_kev, *self.pattern_centre, self.noise)
+        energy, x, y, z, noise = (f"{low:g} to {high:g}" if low < high else f"{low:g}" for low, high in spans)
+        return f"{', '.join(self.phases)}; {energy} keV; pattern centre {x}, {y}, {z}; noise {noise} of the bands"
+
     @property
     def centre(self) -> tuple[float, float, float]:
         """Middle of the pattern centres, (x*, y*, z*)."""

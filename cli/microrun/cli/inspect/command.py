@@ -89,6 +89,7 @@ def _pattern_rows(spec: ModelSpec) -> dict[str, object]:
         "latent size": spec.latent_size,
         "input": f"{rows}×{cols}, mask: {mask}, crop: {preprocessing.crop}",
         "background": "scaled to each pattern" if preprocessing.scale_background else "subtracted as it is",
+        "knows": str(spec.domain or "not stated"),
     }
 
 
@@ -154,7 +155,9 @@ def _latents_rows(path: Path) -> dict[str, object]:
             "step": f"{scan.step_um[0]:g} × {scan.step_um[1]:g} µm" if any(scan.step_um) else "not stated",
             "written": f"{written:,} of {scan.total:,} patterns, {int(latents.flags.sum())} without information",
             "patterns": f"{scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}, background: {background}",
+            **({"pattern centre": str(origin.warp)} if origin.warp else {}),
             "bad pixels": f"{len(origin.bad_pixels):,} of {scan.sig_shape[0] * scan.sig_shape[1]:,}, filled",
             "engine": f"{origin.engine} in {origin.precision}, SHA-256 {origin.engine_sha256[:16]}…",
+            **({"bands given back": str(latents.familiarity)} if latents.familiarity else {}),
             "size": console.size_text(path.stat().st_size),
         }

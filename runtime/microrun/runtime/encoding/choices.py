@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from dataclasses import replace
 
+from microrun.runtime.domain import Domain
 from microrun.runtime.encoding.request import EncodeRequest
-from microrun.runtime.errors import ScanError
+from microrun.runtime.engines.engine import Engine
+from microrun.runtime.errors import ScanError, SpecError
 from microrun.runtime.latents.origin import Background
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.patterns.background import BLOCK
 from microrun.runtime.patterns.bad_pixels import preprocessor_for
+from microrun.runtime.patterns.pattern_centre import crop_centre
 from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.patterns.warp import Warp
 from microrun.runtime.scans.following_source import FollowingSource
-from microrun.runtime.scans.open import ScanFile
+from microrun.runtime.scans.open import ScanFile, state_geometry
+from microrun.runtime.scans.up2 import ScanWarning
 from microrun.runtime.spec import Preprocessing
 
 KEYWORDS: dict[str, Background] = {"running": "running", "none": "none"}
 
 
-def make_preprocessor(request: EncodeRequest, source: ScanFile, preprocessing: Preprocessing) -> Preprocessor:
+def make_preprocessor(request: EncodeRequest, source: ScanFile, engine: Engine) -> Preprocessor:
     """With the bad pixels that the scan shows; a resumed run has those that it began with."""
-    sig_shape = source.scan.sig_shape
+    sig_shape, preprocessing = source.scan.sig_shape, engine.spec.preprocessing
     preprocessing = replace(preprocessing, scale_background=_choose_scaling(request, preprocessing))
+    warp = _choose_warp(request, source, engine)
     if request.bad_pixels == "keep":
-        return Preprocessor(preprocessing, sig_shape)
+        return Preprocessor(preprocessing, sig_shape, warp=warp)
     if request.resume and request.out.exists():
         with open_latents(request.out) as old:
             same = old.origin.scan.sig_shape == sig_shape  # else the run is refused
-            return Preprocessor(preprocessing, sig_shape, old.bad_pixels if same else None)
+            return Preprocessor(preprocessing, sig_shape, old.bad_pixels if same else None, warp)
     if not isinstance(source, FollowingSource):
-        return preprocessor_for(source, preprocessing)
+        return preprocessor_for(source, preprocessing, warp=warp)
     if choose_background(request) != "running":  # whoever gives a background wants latents from the first pattern on
-        return Preprocessor(preprocessing, sig_shape)
-    return preprocessor_for(source, preprocessing, among=source.await_patterns(BLOCK))
+        return Preprocessor(preprocessing, sig_shape, warp=warp)
+    return preprocessor_for(source, preprocessing, source.await_patterns(BLOCK), warp)
 
 
 def choose_background(request: EncodeRequest) -> Background:
@@ -55,3 +63,36 @@ def _choose_scaling(request: EncodeRequest, preprocessing: Preprocessing) -> boo
         with open_latents(request.out) as latents:
             return latents.origin.scale_background
     return preprocessing.scale_background
+
+
+def _choose_warp(request: EncodeRequest, source: ScanFile, engine: Engine) -> Warp | None:
+    """From the pattern centre that is asked for to that which the model knows; unasked, a resumed run as it began."""
+    domain = engine.spec.domain
+    if request.pattern_centre is not None:
+        if domain is None:
+            raise SpecError(
+                f"{engine.info.path.name}: does not state which pattern centres it knows, so nothing can be warped to "
+                f"them; leave out --pc"
+            )
+        return Warp(request.pattern_centre, domain.centre)
+    if request.resume and request.out.exists():
+        with open_latents(request.out) as latents:
+            return latents.origin.warp
+    if domain is not None:
+        _warn_if_unknown(source, domain, engine.spec.name)
+    return None
+
+
+def _warn_if_unknown(source: ScanFile, domain: Domain, model: str) -> None:
+    """Warn where a file states another pattern centre than a model knows."""
+    with contextlib.suppress(ScanError):  # what cannot be read states nothing
+        stated = next((one for one in state_geometry(source) if one.pattern_centre), None)
+        if stated is None or stated.pattern_centre is None:
+            return
+        x, y, z = crop_centre(stated.pattern_centre, source.scan.sig_shape)
+        if domain.knows_centre((x, 1 - y, z)):
+            return
+        known = ", ".join(f"{low:g} to {high:g}" for low, high in domain.pattern_centre)
+        centre = ",".join(f"{value:.4g}" for value in stated.pattern_centre)
+        text = f"{source.path}: has its pattern centre at {centre} ({stated.source}), {model} knows {known}"
+        warnings.warn(f"{text}; --pc {centre} warps to that", ScanWarning, stacklevel=5)

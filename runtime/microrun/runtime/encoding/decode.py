@@ -21,6 +21,7 @@ from microrun.runtime.errors import EngineError, LatentsError, SpecError
 from microrun.runtime.files.output import written_beside
 from microrun.runtime.latents.reader import Latents
 from microrun.runtime.patterns.preprocess import Preprocessor, restore_patterns
+from microrun.runtime.patterns.warp import Unwarp
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.up2 import UpWriter
 
@@ -39,18 +40,21 @@ class Decoded:
         Stored value = gain · intensity + offset; 1 and 0 with the background.
     blank
         Patterns that are blank because they were not encoded, or carried no information.
+    uncovered
+        Pixels inside the mask that are 0 because the model's view does not show them, where patterns were warped.
     """
 
     scan: Scan
     gain: float
     offset: float
     blank: int
+    uncovered: int = 0
 
 
 def decode_latents(
     latents: Latents, engine: Engine, out: str | Path, *, add_background: bool = False
 ) -> Generator[Statistics, None, Decoded]:
-    """Decode a latents file into a UP2 file on the same grid.
+    """Decode a latents file into a UP2 file on the same grid, with the pattern centre of the scan.
 
     Parameters
     ----------
@@ -155,6 +159,7 @@ class _Decoding:
     decoded: Decoded
     background: Float32 | None
     pixel_keep: NDArray[np.bool_]
+    unwarp: Unwarp | None
     usable: NDArray[np.bool_]  # what was there at the start; a growing file may have more by now
     empty: Float32  # what a blank pattern, and the outside of the mask, becomes
 
@@ -174,9 +179,13 @@ class _Decoding:
         gain, offset = (1.0, 0.0) if add_background else _stretch(ranges)
         empty = np.zeros(shape, np.float32) if background is None else background
         scan = replace(origin.scan, sig_shape=shape, dtype="uint16")
-        decoded = Decoded(scan, gain, offset, int(origin.scan.total - usable.sum()))
-        keep = Preprocessor(engine.spec.preprocessing, origin.scan.sig_shape).pixel_keep
-        return cls(latents, decoded, background, keep, usable, empty)
+        mask = Preprocessor(engine.spec.preprocessing, origin.scan.sig_shape).pixel_keep
+        unwarp = None if origin.warp is None else Unwarp(origin.warp, origin.scan.sig_shape, mask)
+        keep = mask if unwarp is None else unwarp.shown
+        empty = empty if unwarp is None else unwarp.apply(empty[None])[0]
+        blank, uncovered = int(origin.scan.total - usable.sum()), int(mask.sum() - keep.sum())
+        decoded = Decoded(scan, gain, offset, blank, uncovered)
+        return cls(latents, decoded, background, keep, unwarp, usable, empty)
 
     def batches(self, size: int) -> Iterator[_StoredBatch]:
         """Read the latents row by row, in the order of acquisition."""
@@ -194,6 +203,8 @@ class _Decoding:
         """Decode, invert the preprocessing, round to 16 bits."""
         prepared = lane.run(batch.latents)[:, 0]
         patterns = restore_patterns(prepared, batch.ranges, self.background)
+        if self.unwarp is not None:
+            patterns = self.unwarp.apply(patterns)
         patterns[:, ~self.pixel_keep] = self.empty[~self.pixel_keep]
         patterns[batch.blank] = self.empty
         patterns *= np.float32(self.decoded.gain)

@@ -11,6 +11,7 @@ import numpy as np
 
 from microrun.runtime.array_types import Float32
 from microrun.runtime.encoding.choices import choose_background, make_preprocessor
+from microrun.runtime.encoding.familiarity import familiarity_of
 from microrun.runtime.encoding.meter import Statistics
 from microrun.runtime.encoding.request import EncodeRequest
 from microrun.runtime.encoding.stream import EncodeStream, encode
@@ -18,6 +19,7 @@ from microrun.runtime.engines.engine import Engine
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.latents.batch import EncodedBatch
+from microrun.runtime.latents.familiarity import Familiarity
 from microrun.runtime.latents.origin import Background, Origin
 from microrun.runtime.latents.probes import hash_pattern, probe_numbers
 from microrun.runtime.latents.reader import open_latents
@@ -40,6 +42,9 @@ class EncodeRun(Closing):
     ----------
     source : FileSource, FollowingSource or KikuchipySource
         The scan.
+    familiarity : Familiarity or None
+        How well the model knows the scan, once all its patterns are encoded; a resumed run measures it again. None
+        where it cannot be measured.
     """
 
     def __init__(
@@ -51,6 +56,8 @@ class EncodeRun(Closing):
         self._stream = _open_stream(source, engine, preprocessor, writer)
         self._records = self._encode()
         self._final: Statistics | None = None
+        self.familiarity: Familiarity | None = None
+        self._stopped = False
 
     @property
     def statistics(self) -> Statistics:
@@ -59,6 +66,7 @@ class EncodeRun(Closing):
 
     def stop(self) -> None:
         """End the run after the batches that are under way."""
+        self._stopped = True
         self._stream.stop()
 
     def close(self) -> None:
@@ -81,6 +89,7 @@ class EncodeRun(Closing):
                 warnings.warn(f"{error}: all are encoded again, in their right places", ScanWarning, stacklevel=3)
                 self._restart(FileSource(self.source.path, self._request.grid, self._request.step_um))
                 yield from self._encode_all()
+            self._ask_the_model()
 
     def _encode_all(self) -> Generator[Statistics, None, None]:
         writer = self._writer
@@ -96,6 +105,15 @@ class EncodeRun(Closing):
                 stream.close()
                 self._final = stream.statistics
                 writer.replace_background(stream.background)
+
+    def _ask_the_model(self) -> None:
+        """Measure whether the model knows the scan; one that was stopped before its end is to be gone on with."""
+        if self._stopped and not self._request.follow:
+            return
+        background = self._stream.background
+        self.familiarity = familiarity_of(self.source, self._engine, self._preprocessor, background)
+        if self.familiarity:
+            self._writer.keep_familiarity(self.familiarity)
 
     def _restart(self, source: FileSource) -> None:
         """Encode a scan that has ended anew: its geometry is another than was thought."""
@@ -141,7 +159,7 @@ def encode_scan(request: EncodeRequest, engine: Engine) -> EncodeRun:
         raise LatentsError(f"{request.out}: exists; go on with --resume, or choose another --out")
     engine.spec.require("encoder", source=engine.info.path.name, task="encoding")
     source = _open_source(request)
-    preprocessor = make_preprocessor(request, source, engine.spec.preprocessing)
+    preprocessor = make_preprocessor(request, source, engine)
     origin = _describe_origin(request, source, engine, preprocessor)
     writer = _open_writer(request, origin, source, preprocessor)
     try:
@@ -173,6 +191,7 @@ def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, p
         mean_of=source.available if background == "mean" else 0,
         bad_pixels=tuple(np.flatnonzero(preprocessor.bad_pixels).tolist()),
         scale_background=preprocessor.preprocessing.scale_background,
+        warp=preprocessor.warp,
     )
 
 

@@ -43,6 +43,9 @@ class EncodeRequest:
     scale_background
         Whether each pattern is brought to the brightness of the background before that is subtracted; None for what
         the engine's spec says, and for a resumed run what it had.
+    pattern_centre
+        (x*, y*, z*) of the scan in EDAX's convention, to warp its patterns to the middle of the pattern centres that
+        the model knows; None leaves them as they are, and a resumed run as it began.
 
     Examples
     --------
@@ -63,6 +66,7 @@ class EncodeRequest:
     scan_name: str | None = None
     bad_pixels: BadPixels = "fill"
     scale_background: bool | None = None
+    pattern_centre: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         for name in ("scan", "out"):

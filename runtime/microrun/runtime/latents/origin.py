@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from microrun.runtime.patterns.warp import Warp
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.spec import ModelSpec
 
@@ -42,6 +43,8 @@ class Origin:
         Numbers, row · cols + col, of the detector's pixels that were filled from those around, ascending.
     scale_background
         Whether patterns were brought to the brightness of the background before it was subtracted.
+    warp
+        Pattern centres of the scan and of the model that patterns were warped from and to; None where they were not.
     """
 
     scan: Scan
@@ -56,23 +59,27 @@ class Origin:
     mean_of: int = 0
     bad_pixels: tuple[int, ...] = ()
     scale_background: bool = False
+    warp: Warp | None = None
 
     def to_json(self) -> str:
         """Encode all but the spec, which has an attribute of its own."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["scan"] = dataclasses.asdict(self.scan)
+        values["warp"] = self.warp and dataclasses.asdict(self.warp)
         del values["spec"]
         return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, spec: ModelSpec) -> Origin:
-        """Decode what `to_json` made; raises ValueError, TypeError or KeyError for anything else."""
+        """Decode what `to_json` made; raises one of `UNREADABLE` or ScanError for anything else."""
         values: dict[str, Any] = json.loads(text)
         scan = values.pop("scan")
         for name in ("nav_shape", "sig_shape", "step_um"):
             scan[name] = tuple(scan[name])
         bad_pixels = tuple(values.pop("bad_pixels", ()))  # files of older versions have none
-        made = cls(scan=Scan(**scan), spec=spec, bad_pixels=bad_pixels, **values)
+        found = values.pop("warp", None)
+        warp = None if found is None else Warp(**{name: tuple(centre) for name, centre in found.items()})
+        made = cls(scan=Scan(**scan), spec=spec, bad_pixels=bad_pixels, warp=warp, **values)
         if not all(type(number) is int and 0 <= number < math.prod(made.scan.sig_shape) for number in bad_pixels):
             raise ValueError("a bad pixel lies beside the detector")
         if not isinstance(made.scale_background, bool):
@@ -91,9 +98,10 @@ class Origin:
             ("dtype", "latents type"),
             ("bad_pixels", "choice of bad pixels (--bad-pixels)"),
             ("scale_background", "scaling of the background (--scale-background)"),
+            ("warp", "pattern centre (--pc)"),
         ):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 long = name in ("fingerprint", "engine_sha256", "bad_pixels", "scale_background")
-                return what if long else f"{what}: {mine} there, {theirs} here"
+                return what if long else f"{what}: {mine or 'none'} there, {theirs or 'none'} here"
         return None
