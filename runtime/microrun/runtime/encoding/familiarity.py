@@ -21,7 +21,7 @@ from microrun.runtime.scans.source import IndexedSource
 
 PATTERNS, LEAST = 256, 8  # that are looked at; below which nothing is said
 KNOWN = 0.83  # what vae32 and vae64 reach on noise-free patterns like those that they learned from
-SHARE = 0.87  # of what a model reaches, above which it knows a scan: foreign phases and detectors stay below 0.8
+SHARE = 0.85  # of what a model reaches, above which it knows a scan; foreign ones come up to 0.8
 LEAST_RELIABILITY = 0.3  # of smoothed patterns, below which they are noise, and nothing is said
 CELL_PX = 2  # of 120; single pixels share their noise where a smaller camera was enlarged
 
