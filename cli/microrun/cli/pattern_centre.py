@@ -10,7 +10,7 @@ import typer
 from microrun.cli import console
 from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import ScanError
-from microrun.runtime.maps.indexing import FIT_PATTERNS, PHASES, Geometry, fit_pattern_centre
+from microrun.runtime.maps.indexing import FIT_PATTERNS, PHASES, Geometry, find_structure, fit_pattern_centre
 from microrun.runtime.patterns.background import static_background
 from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.informative import sample_informative, say_left_out
@@ -39,7 +39,10 @@ CentreOption = Annotated[
     ),
 ]
 PhaseOption = Annotated[
-    str | None, typer.Option(help="Crystal structure: fcc, bcc or diamond; by default as a file states it, else fcc.")
+    str | None,
+    typer.Option(
+        help="Structure: fcc, bcc, diamond, hcp (c/a 1.6) or hcp:C/A; by default as a file states it, else fcc."
+    ),
 ]
 BackgroundOption = Annotated[str, typer.Option(help="auto (mean of the scan), none, or a .npy/.up1/.up2 file.")]
 TiltOption = Annotated[
@@ -58,7 +61,7 @@ class GeometryRequest(NamedTuple):
     centre
         Pattern centre as text, "X,Y,Z" in EDAX's convention.
     phase
-        One of `PHASES`.
+        As `find_structure` takes it.
     tilt, elevation
         Tilts of the sample and of the camera in degrees.
     """
@@ -96,7 +99,7 @@ def find_geometry(source: ScanFile, background: str, request: GeometryRequest) -
     """
     values, sources = _settle([request.state(), *state_geometry(source)])
     centre = values.pop("pattern_centre", None)
-    if values["phase"] not in PHASES and sources["phase"] != "as asked":
+    if find_structure(values["phase"]) is None and sources["phase"] != "as asked":
         raise ScanError(
             f"{source.path}: its phase is {values['phase']} ({sources['phase']}), which cannot be indexed; if its "
             f"crystals are {', '.join(PHASES)}, give --phase, else --orientations of another program"

@@ -26,6 +26,10 @@ from microrun.runtime.maps.indexing import (
 )
 from microrun.runtime.maps.orientations import misorientation_angles
 from microrun.runtime.progress import Progress
+from microrun.runtime.scans.up2 import ScanWarning
+from microrun.training.simulate.camera.conditions import Conditions
+from microrun.training.simulate.camera.materials import load_material
+from microrun.training.simulate.camera.patterns import CameraSimulator
 from microrun.training.simulate.patterns import PatternSimulator
 
 if TYPE_CHECKING:
@@ -76,9 +80,9 @@ def test_cropping_a_centre_can_be_undone(centre: tuple[float, float, float], sha
 # --- phases
 
 
-@pytest.mark.parametrize("phase", ["", "FCC", "hcp", "nickel"])
+@pytest.mark.parametrize("phase", ["", "FCC", "nickel", "hcp:", "hcp:0.2", "hcp:nan", "fcc:1.2"])
 def test_phases_that_cannot_be_indexed(phase: str) -> None:
-    with pytest.raises(ScanError, match="cannot be indexed; it must be one of fcc, bcc, diamond") as error:
+    with pytest.raises(ScanError, match="it must be one of fcc, bcc, diamond, hcp, or hcp:C/A") as error:
         Geometry(CENTRE, phase)
     assert repr(phase) in str(error.value)
 
@@ -91,6 +95,22 @@ def test_nickel_is_face_centred(indexed: Indexed) -> None:
         assert found.phase == phase
         fits[phase] = np.median(found.fit_deg / found.bands.clip(1))
     assert fits["fcc"] < fits["bcc"]
+
+
+@pytest.mark.parametrize(
+    ("phase", "structure"), [("titanium", "hcp"), ("magnesium", "hcp"), ("titanium", "hcp:1.588"), ("iron", "bcc")]
+)
+def test_other_structures_are_indexed(phase: str, structure: str) -> None:
+    conditions = Conditions(
+        pattern_centre=((0.42, 0.42), (0.79, 0.79), (0.5, 0.5)), tilt_deg=(70, 70), noise=(0.2, 0.2), pixels=(120,),
+        brightness=(0, 0), even=1, blotches=0, high_passed=0, shadowed=0, mixed=0, clipped=0, gamma=0,
+    )  # fmt: skip
+    with pytest.warns(ScanWarning, match="kinematically"):
+        material = load_material(phase, (20,))
+    made = CameraSimulator([material], [1], conditions, 3).make(0, 16)
+    found = Indexer(Geometry(CENTRE, structure), (120, 120), (120, 120)).index(made.patterns)
+    angles = misorientation_angles(found.rotations, made.rotations, structure)
+    assert (found.indexed & (angles < 5)).mean() > 0.9 and np.median(angles) < 1
 
 
 # --- orientations

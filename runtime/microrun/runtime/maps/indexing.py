@@ -7,7 +7,7 @@ import dataclasses
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,33 +18,76 @@ from microrun.runtime.errors import ScanError
 from microrun.runtime.patterns.pattern_centre import crop_centre, uncrop_centre
 from microrun.runtime.progress import Job, Progress
 
-# Space group, and families of planes with strong bands. Hough indexing uses angles only, so that in cubic
-# crystals the lattice parameter is of no matter.
-PHASES: dict[str, tuple[int, list[list[int]]]] = {
-    "fcc": (225, [[1, 1, 1], [0, 0, 2], [0, 2, 2], [1, 1, 3]]),
-    "bcc": (229, [[0, 1, 1], [0, 0, 2], [1, 1, 2], [0, 1, 3]]),
-    "diamond": (227, [[1, 1, 1], [0, 2, 2], [0, 0, 4], [1, 1, 3]]),
+
+class Structure(NamedTuple):
+    """What indexing takes of a crystal structure.
+
+    Parameters
+    ----------
+    space_group
+        Its number.
+    planes
+        Families of planes with strong bands.
+    axis_ratio
+        c/a. Hough indexing uses angles only, so that in cubic crystals the lattice parameter is of no matter.
+    """
+
+    space_group: int
+    planes: list[list[int]]
+    axis_ratio: float = 1.0
+
+
+# The ratio of hcp is between those of titanium and magnesium, and does for zirconium and cobalt; zinc's is 1.856.
+PHASES = {
+    "fcc": Structure(225, [[1, 1, 1], [0, 0, 2], [0, 2, 2], [1, 1, 3]]),
+    "bcc": Structure(229, [[0, 1, 1], [0, 0, 2], [1, 1, 2], [0, 1, 3]]),
+    "diamond": Structure(227, [[1, 1, 1], [0, 2, 2], [0, 0, 4], [1, 1, 3]]),
+    "hcp": Structure(194, [[1, 0, 0], [0, 0, 2], [1, 0, 1], [1, 0, 2], [1, 1, 0], [1, 0, 3], [1, 1, 2]], 1.6),
 }
 MIN_BANDS, MAX_FIT_DEG = 4, 3.0  # a pattern counts as indexed with so many bands and so good a fit
 FIT_PATTERNS = 24
 AT_ONCE = 264  # patterns that PyEBSDIndex is handed together
 
 
-def check_phase(phase: str) -> None:
-    """Refuse a phase that is none of `PHASES`.
+def find_structure(phase: str) -> Structure | None:
+    """Structure of a phase that can be indexed.
 
     Parameters
     ----------
     phase
-        Its name.
+        One of `PHASES`, or "hcp:" and c/a, such as "hcp:1.856" for zinc.
+
+    Returns
+    -------
+    Structure
+        None for another phase, or a ratio that no crystal has.
+    """
+    name, colon, ratio = phase.partition(":")
+    found = PHASES.get(name)
+    if not colon or found is None:
+        return found
+    try:
+        axis_ratio = float(ratio)
+    except ValueError:
+        return None
+    return found._replace(axis_ratio=axis_ratio) if name == "hcp" and 1 <= axis_ratio <= 2.5 else None
+
+
+def check_phase(phase: str) -> None:
+    """Refuse a phase that cannot be indexed.
+
+    Parameters
+    ----------
+    phase
+        As `find_structure` takes it.
 
     Raises
     ------
     ScanError
-        If it cannot be indexed.
+        If it is another.
     """
-    if phase not in PHASES:
-        raise ScanError(f"phase {phase!r} cannot be indexed; it must be one of {', '.join(PHASES)}")
+    if find_structure(phase) is None:
+        raise ScanError(f"phase {phase!r} cannot be indexed; it must be one of {', '.join(PHASES)}, or hcp:C/A")
 
 
 @dataclass(frozen=True)
@@ -56,7 +99,7 @@ class Geometry:
     pattern_centre
         (x*, y*, z*) in EDAX's convention, of the whole detector.
     phase
-        One of `PHASES`.
+        As `find_structure` takes it.
     sample_tilt, camera_tilt
         In degrees; that of the camera is EDAX's camera elevation.
     camera_azimuth, camera_twist
@@ -113,7 +156,7 @@ class Orientations:
     bands
         (n,) int64, bands that the solution explains.
     phase
-        One of `PHASES`.
+        As `find_structure` takes it.
     """
 
     rotations: Float64
@@ -156,11 +199,9 @@ class Indexer:
     def __init__(self, geometry: Geometry, sig_shape: tuple[int, int], input_shape: tuple[int, int]) -> None:
         _import_pyebsdindex()
         from kikuchipy.detectors import EBSDDetector
-        from orix.crystal_map import Phase, PhaseList
 
         self.geometry, self.input_shape = geometry, input_shape
-        group, planes = PHASES[geometry.phase]
-        self._phases = PhaseList(Phase(geometry.phase, space_group=group))
+        self._phases, planes = _describe(geometry.phase)
         centre = crop_centre(geometry.pattern_centre, sig_shape)
         angles = {"sample_tilt": geometry.sample_tilt, "tilt": geometry.camera_tilt}
         detector = EBSDDetector(input_shape, pc=centre, **angles)
@@ -259,6 +300,19 @@ def fit_pattern_centre(patterns: Float32, geometry: Geometry, sig_shape: tuple[i
             x, y, z = map(float, detector.pc_flattened.reshape(-1, 3)[0])
             start = (x, y, z)
     return uncrop_centre(start, sig_shape)
+
+
+def _describe(phase: str) -> tuple[Any, list[list[int]]]:
+    """List of the one phase as orix has it, and its planes."""
+    from diffpy.structure import Lattice
+    from diffpy.structure import Structure as Cell
+    from orix.crystal_map import Phase, PhaseList
+
+    found = find_structure(phase)
+    assert found is not None  # a geometry has checked it
+    group, planes, ratio = found
+    hexagonal = Cell(lattice=Lattice(1, 1, ratio, 90, 90, 120)) if group == PHASES["hcp"].space_group else None
+    return PhaseList(Phase(phase, space_group=group, structure=hexagonal)), planes
 
 
 def _import_pyebsdindex() -> None:

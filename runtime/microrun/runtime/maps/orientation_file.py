@@ -29,7 +29,8 @@ def read_orientations(path: Path, phase: str | None = None) -> OrientedMap:
     path
         An .ang file or one that orix wrote.
     phase
-        One of `PHASES`, for the symmetry where the file states none; it must not contradict the file. None for fcc.
+        As `find_structure` takes it, for the symmetry where the file states none; it must not contradict the file.
+        None for fcc.
 
     Raises
     ------

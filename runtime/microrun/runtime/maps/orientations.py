@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import ScanError
-from microrun.runtime.maps.indexing import PHASES
+from microrun.runtime.maps.indexing import find_structure
 from microrun.runtime.scans.lattice import Pairs, mean_over_pairs
 
 GRAIN_DEG = 5.0  # neighbours below this angle belong to one grain
@@ -200,7 +200,7 @@ def point_group(symmetry: str) -> Any:
     Parameters
     ----------
     symmetry
-        One of `PHASES`, a point group such as 6/mmm, or EDAX's number of one, such as 62.
+        A phase as `find_structure` takes it, a point group such as 6/mmm, or EDAX's number of one, such as 62.
 
     Returns
     -------
@@ -214,8 +214,9 @@ def point_group(symmetry: str) -> Any:
     from orix.crystal_map import Phase
     from orix.quaternion.symmetry import get_point_group
 
-    if symmetry in PHASES:
-        return get_point_group(PHASES[symmetry][0]).laue
+    structure = find_structure(symmetry)
+    if structure is not None:
+        return get_point_group(structure.space_group).laue
     try:
         return Phase(point_group=symmetry).point_group.laue
     except ValueError:

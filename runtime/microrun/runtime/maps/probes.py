@@ -281,7 +281,7 @@ def rotation_vectors(rotations: Float64, references: Float64, phase: str) -> Flo
     rotations, references
         (n, 4) float64 unit quaternions, scalar first.
     phase
-        One of `PHASES`, for the symmetry.
+        As `find_structure` takes it, for the symmetry.
 
     Returns
     -------

@@ -15,6 +15,7 @@ from write_sht import make_coefficients, write_sht
 
 from microrun.runtime.errors import MicrorunError, ScanError
 from microrun.runtime.scans.up2 import ScanWarning
+from microrun.training.simulate.masters import kinematical
 from microrun.training.simulate.masters.crystal import CRYSTALS, Crystal
 from microrun.training.simulate.masters.find import find_master, load_master, load_nickel
 from microrun.training.simulate.masters.sht import read_sht
@@ -195,3 +196,17 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
     with pytest.raises(ScanError, match="is of 20 kV; 15 kV is asked for"):
         load_master(write_sht(tmp_path / "a.sht", make_coefficients(4, 4, 7)), 15)
+
+
+@pytest.mark.parametrize("crystal", CRYSTALS, ids=lambda crystal: crystal.name)
+def test_every_crystal_that_is_offered_can_be_computed(crystal: Crystal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinematical, "LEAST_SPACING", 1.1)
+    monkeypatch.setattr(kinematical, "HALF_SIDE", 20)
+    data = kinematical.compute_kinematical(crystal, 20).data
+    assert data.shape == (2, 41, 41) and np.isfinite(data).all() and data.std() > 0
+
+
+def test_hexagonal_close_packed_crystals_say_their_axis_ratio() -> None:
+    found = {crystal.name: crystal.phase for crystal in CRYSTALS}
+    assert found["alpha-titanium"] == "hcp:1.588" and found["magnesium"] == "hcp:1.624"
+    assert found["alpha-iron"] == "bcc" and "225" in found["titanium carbide"]

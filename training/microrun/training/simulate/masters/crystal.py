@@ -38,7 +38,9 @@ class Crystal:
 
     @property
     def phase(self) -> str:
-        """What indexing calls it: fcc, bcc, diamond, or its name, of which it cannot be indexed."""
+        """What indexing calls it: fcc, bcc, diamond, hcp with its c/a, or its name, of which it cannot be indexed."""
+        if self.structure == "A3":
+            return f"hcp:{self.lattice[2] / self.lattice[0]:.4g}"
         found = STRUCTURES.get(self.structure) if self.structure else BY_GROUP.get(self.space_group)
         return found or f"{self.name}, space group {self.space_group}"
 

@@ -37,8 +37,7 @@ def compute_kinematical(crystal: Crystal, energy_kev: float) -> Any:
 
     structure = Structure([Atom(element, place) for element, place in crystal.atoms], Lattice(*crystal.lattice))
     phase = Phase(crystal.name, space_group=crystal.space_group, structure=structure)
-    planes = ReciprocalLatticeVector.from_min_dspacing(phase, LEAST_SPACING)
-    planes = planes[planes.allowed].unique()
+    planes = ReciprocalLatticeVector.from_min_dspacing(phase, LEAST_SPACING).unique()  # extinct ones have no factor
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         planes.sanitise_phase()
         planes.calculate_structure_factor()
