@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from microrun.export.builtin import distilled, ship
 from microrun.export.builtin import encoders as builtin
 from microrun.export.builtin.encoders import EVEN, UNEVEN, Stage, main
 from microrun.runtime.engines.catalogue import list_models
 from microrun.runtime.engines.open import find_decoder_of, open_engine, read_model_spec
+from microrun.training.loop.checkpoint import find_checkpoint
+from microrun.training.vae import twins
 from microrun.training.vae.checkpoint import load_checkpoint
 from microrun.training.vae.config import VaeConfig
 from microrun.training.vae.data import Selection
+from microrun.training.vae.distil import DistilConfig
 
 
 def test_the_chain_trains_widens_judges_and_exports(
@@ -26,7 +32,8 @@ def test_the_chain_trains_widens_judges_and_exports(
         Stage("vae32", replace(config, latent_size=32), replace(UNEVEN, **small)),  # type: ignore[arg-type]
     )
     monkeypatch.setattr(builtin, "STAGES", stages)
-    monkeypatch.setattr(builtin, "NAV_SHAPE", (6, 6))
+    for module in (builtin, ship):
+        monkeypatch.setattr(module, "NAV_SHAPE", (6, 6))
     monkeypatch.setattr(builtin, "SELECTION", Selection(patterns_per_scan=36, held_out=0.1, seed=1))
     main(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("scan*.up2")}
@@ -43,6 +50,24 @@ def test_the_chain_trains_widens_judges_and_exports(
     assert "fine-tuned from first" in spec.training.data
     main(tmp_path)  # goes on: nothing is simulated again
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("scan*.up2")}
+
+
+def test_students_are_taught_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MICRORUN_MASTERS", raising=False)
+    monkeypatch.setattr(ship, "NAV_SHAPE", (6, 6))
+    monkeypatch.setattr(twins, "TESTED", 8)
+    monkeypatch.setattr(distilled, "MATERIALS", (("nickel", (20.0,), 0.5),))
+    monkeypatch.setattr(distilled, "STAGES", {"vae32": DistilConfig(batch=4, steps=2, seed=1)})
+    (tmp_path / "vae32").mkdir()
+    shutil.copy(find_checkpoint(Path("vae32")), tmp_path / "vae32")
+    distilled.main(tmp_path)
+    student, spec = load_checkpoint(tmp_path / "distilled-vae32" / "vae32.safetensors")
+    assert spec.training.steps == 2 and "latents taught by vae32 (sha256 " in spec.training.data
+    assert {"latent_error", "nickel_bands", "right"} <= set(spec.training.metrics)
+    assert spec.domain is not None and spec.domain.phases == ("nickel",)
+    assert (tmp_path / "distilled-vae32" / "vae32.decoder.onnx").exists()
+    teacher, _ = load_checkpoint(tmp_path / "vae32" / "vae32.safetensors")
+    assert torch.equal(student.decoder.head.weight, teacher.decoder.head.weight)
 
 
 def test_what_ships_is_small_free_and_judged() -> None:

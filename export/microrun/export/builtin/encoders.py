@@ -18,36 +18,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from microrun.export.recorded import MATERIALS, recorded_patterns
-from microrun.export.vae_to_onnx import export_checkpoint
-from microrun.runtime import progress
-from microrun.runtime.engines.open import open_engine
-from microrun.runtime.maps.indexing import Geometry, Indexer
-from microrun.runtime.maps.judge import JudgeRequest, judge_model, load_judged
-from microrun.runtime.patterns.bands import band_correlation, smooth
-from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.export.builtin.ship import NAV_SHAPE, SIG_SHAPE, ship, simulate_held_out
 from microrun.runtime.progress import finish
-from microrun.runtime.scans.truth import load_truth
 from microrun.runtime.scans.up_source import FileSource
-from microrun.runtime.spec import ModelSpec, Preprocessing, Training
+from microrun.runtime.spec import Preprocessing, Training
 from microrun.training.loop.checkpoint import read_checkpoint_spec
 from microrun.training.simulate.patterns import Exposure, PatternSimulator
 from microrun.training.simulate.sample import Recipe, grow_sample, random_sample
 from microrun.training.simulate.scan import simulate_scan
-from microrun.training.vae.checkpoint import load_checkpoint, save_checkpoint
+from microrun.training.vae.checkpoint import load_checkpoint
 from microrun.training.vae.config import VaeConfig
 from microrun.training.vae.data import Selection, prepare_scans
-from microrun.training.vae.evaluate import reconstruct
 from microrun.training.vae.network import VAE
 from microrun.training.vae.trainer import VaeReport, VaeTrainer
 from microrun.training.vae.widen import widen
 
-SIG_SHAPE = (120, 120)  # simulated at the engine's size: binning 480×480 would only average the noise
-NAV_SHAPE = (50, 50)
-HELD_OUT_SEED = 1000
-HELD_OUT_EXPOSURE = Exposure(electrons=9_600, gain=3.1)  # 600 per pixel of a 480×480 camera, binned
 SELECTION = Selection(patterns_per_scan=2_500, seed=1)
 MATERIAL = "simulated nickel at 20 kV: kikuchipy's master pattern (doi:10.5281/zenodo.4288857)"
 Span = tuple[float, float]
@@ -197,15 +183,6 @@ def simulate_scans(folder: Path, diversity: Diversity) -> list[Path]:
     return paths
 
 
-def simulate_held_out(folder: Path) -> Path:
-    """Simulate a polycrystal that no model learns from; it is kept if it exists."""
-    path = folder / "held-out.up2"
-    if not path.exists():
-        sample = grow_sample(NAV_SHAPE, 60, HELD_OUT_SEED)
-        finish(simulate_scan(path, sample, PatternSimulator(SIG_SHAPE), HELD_OUT_EXPOSURE, HELD_OUT_SEED))
-    return path
-
-
 def train(folder: Path, stage: Stage, before: Path | None) -> None:
     """Train a stage; it goes on where it was interrupted.
 
@@ -232,73 +209,6 @@ def train(folder: Path, stage: Stage, before: Path | None) -> None:
     trainer.resume()
     for report in trainer.run(200):
         _print(report)
-
-
-def ship(folder: Path, name: str, held_out: Path) -> Path:
-    """Judge and export a trained model.
-
-    Parameters
-    ----------
-    folder
-        Where it was trained.
-    name
-        That it ships under.
-    held_out
-        Scan to judge on.
-
-    Returns
-    -------
-    Path
-        The checkpoint, which then holds the judgement.
-    """
-    model, spec = load_checkpoint(folder / "checkpoint.safetensors")
-    path = folder / f"{name}.safetensors"
-    metrics = {**spec.training.metrics, **_reconstruct_recorded(model, spec)}
-    _export(path, model, spec, metrics)
-    metrics |= _index_reconstructed(path, held_out)  # what is judged is what ships
-    _export(path, model, spec, metrics)
-    print(name, metrics, flush=True)
-    return path
-
-
-def _export(path: Path, model: VAE, spec: ModelSpec, metrics: dict[str, float]) -> None:
-    weights = {key: value.half() for key, value in model.state_dict().items()}
-    named = replace(spec, name=path.stem, training=replace(spec.training, metrics=metrics))
-    save_checkpoint(path, weights, named)
-    for exported in export_checkpoint(path, path.with_suffix(".onnx"), "f16"):
-        print(f"wrote {exported.path}", flush=True)
-
-
-def _reconstruct_recorded(model: VAE, spec: ModelSpec) -> dict[str, float]:
-    """How well the bands of patterns agree with the smoothed input, of materials and detectors that it never saw."""
-    keep = Preprocessor(spec.preprocessing, SIG_SHAPE).pixel_keep
-    metrics = {}
-    for material in MATERIALS:
-        patterns = recorded_patterns(material, spec.preprocessing)
-        reconstructed = reconstruct(model, torch.from_numpy(patterns)[:, None])[:, 0].numpy()
-        bands = band_correlation(reconstructed, smooth(patterns, keep), keep)
-        metrics[f"{material}_bands"] = round(float(np.median(bands)), 4)
-    return metrics
-
-
-def _index_reconstructed(checkpoint: Path, held_out: Path) -> dict[str, float]:
-    """The row of the table: medians of the bands, and of indexing what the exported model reconstructs."""
-    truth = load_truth(held_out)
-    assert truth is not None
-    source = FileSource(held_out)
-    with (
-        open_engine(checkpoint.with_suffix(".onnx")) as encoder,
-        open_engine(checkpoint.with_suffix(".decoder.onnx")) as decoder,
-    ):
-        geometry = Geometry(truth.pattern_centre, sample_tilt=truth.sample_tilt)
-        indexer = Indexer(geometry, SIG_SHAPE, encoder.spec.preprocessing.input_shape)
-        request = JudgeRequest(source, truth=truth.rotations.reshape(-1, 4))
-        judged = progress.finish(load_judged(request, encoder.spec, indexer))
-        row, _ = progress.finish(judge_model(judged, encoder, decoder, indexer))
-    assert row.truth_deg is not None
-    names = ("bands", "misorientation_deg", "truth_deg", "correlation")
-    medians = {name: round(getattr(row, name)[1], 4) for name in names}
-    return {"right": round(row.right.share, 4), "indexed": round(row.indexed, 4), **medians}
 
 
 def main(folder: Path) -> None:

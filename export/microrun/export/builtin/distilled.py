@@ -1,0 +1,91 @@
+"""Make the built-in encoders that see through what real cameras add, from those of the chain, by latent distillation.
+
+    MICRORUN_MASTERS=MASTERS python -m microrun.export.builtin.distilled FOLDER
+
+takes FOLDER/vaeD/vaeD.safetensors, which `microrun.export.builtin.encoders` leaves, as teachers, and leaves the
+students with their ONNX files in FOLDER/distilled-vaeD. It may be interrupted and started again. Beside kikuchipy's
+nickel master pattern (CC BY 4.0) it learns from those of EMsoft's database (BSD-3; doi:10.1184/R1/9974612), which
+MASTERS holds.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from microrun.export.builtin.ship import ship, simulate_held_out
+from microrun.training.simulate.camera.conditions import Conditions
+from microrun.training.simulate.camera.materials import load_material, make_material
+from microrun.training.simulate.camera.patterns import CameraSimulator
+from microrun.training.simulate.camera.stream import PatternStream
+from microrun.training.simulate.masters.find import USUAL_KEV, Master, load_nickel
+from microrun.training.vae.distil import DistilConfig, DistilTrainer
+from microrun.training.vae.fine_tune import read_start
+from microrun.training.vae.twins import SimulatedTwins
+
+# The teachers know nickel; the other face-centred phases are like it, and keep the students from its finest details.
+MATERIALS = (
+    ("nickel", (15.0, 20.0, 30.0), 0.30),
+    ("copper", (20.0,), 0.10),
+    ("aluminum", (15.0, 20.0), 0.10),
+    ("gold", (20.0,), 0.05),
+    ("gamma-iron", (20.0,), 0.10),
+)
+KIKUCHIPY = 0.35  # share of kikuchipy's nickel
+STAGES = {
+    "vae32": DistilConfig(batch=64, steps=5_000, seed=1),
+    "vae64": DistilConfig(batch=64, steps=1_800, seed=1),
+}
+
+
+def make_simulator(seed: int) -> CameraSimulator:
+    """Simulator of what the students learn from."""
+    found = [load_material(phase, energies) for phase, energies, _ in MATERIALS]
+    usual = make_material([Master(load_nickel(), found[0].crystal, USUAL_KEV, "kikuchipy", dynamical=True)])
+    shares = [KIKUCHIPY, *(share for *_, share in MATERIALS)]
+    return CameraSimulator([usual, *found], shares, Conditions(), seed)
+
+
+def distil(folder: Path, name: str, config: DistilConfig) -> Path:
+    """Teach one student; it goes on where it was interrupted.
+
+    Parameters
+    ----------
+    folder
+        That of all models.
+    name
+        Of the teacher, and of the student.
+    config
+        How it is taught.
+
+    Returns
+    -------
+    Path
+        Folder of its run.
+    """
+    teacher, spec, origin = read_start(folder / name / f"{name}.safetensors")
+    run = folder / f"distilled-{name}"
+    run.mkdir(exist_ok=True)
+    config = replace(config, teacher=origin)
+    with PatternStream(make_simulator(config.seed), config.batch) as stream:
+        trainer = DistilTrainer(config, SimulatedTwins(stream), run, teacher, spec)
+        trainer.resume()
+        for report in trainer.run(trainer.report_every):
+            print(
+                f"step {report.step}/{report.steps}  latents differ by {report.latent_error:.3f} of their spread "
+                f"(untaught {report.before:.3f})  {report.patterns_per_s:.0f} patterns/s",
+                flush=True,
+            )
+    return run
+
+
+def main(folder: Path) -> None:
+    """Teach all students, and ship them."""
+    held_out = simulate_held_out(folder)
+    for name, config in STAGES.items():
+        ship(distil(folder, name, config), name, held_out)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
