@@ -11,6 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microrun.runtime.conditions import Condition
+from microrun.runtime.domain import Domain
+from microrun.runtime.engines.catalogue import MODELS
+from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.errors import SpecError
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import SPEC_VERSION, Diffusion, ModelSpec, Preprocessing, Training
@@ -38,9 +41,21 @@ DIFFUSIONS = st.builds(
     st.sampled_from(["", "across", "along"]),
     st.floats(0, 100),
 )
+SPANS = st.tuples(FINITE, FINITE).map(lambda one: tuple(sorted(one)))
+POSITIVE = st.tuples(st.floats(0.01, 100), st.floats(0.01, 100)).map(lambda one: tuple(sorted(one)))
+DOMAINS = st.builds(
+    Domain, st.lists(TEXT, max_size=3).map(tuple), POSITIVE, st.tuples(SPANS, SPANS, POSITIVE), POSITIVE
+)
 REST = (PREPROCESSINGS, st.sampled_from(["f32", "f16"]), st.one_of(st.none(), FINITE), TRAININGS)
 SPECS = st.one_of(
-    st.builds(ModelSpec, TEXT, st.sampled_from(["encoder", "decoder"]), st.integers(1, 1024), *REST),
+    st.builds(
+        ModelSpec,
+        TEXT,
+        st.sampled_from(["encoder", "decoder"]),
+        st.integers(1, 1024),
+        *REST,
+        domain=st.one_of(st.none(), DOMAINS),
+    ),
     st.builds(ModelSpec, TEXT, st.just("denoiser"), st.just(0), *REST, st.none(), DIFFUSIONS),
 )
 DENOISER = ModelSpec("grains", "denoiser", diffusion=Diffusion((4, 32, 32, 32), Schedule(), 16))
@@ -229,6 +244,61 @@ def test_a_mask_radius_is_a_whole_number(radius: object) -> None:
         ModelSpec.from_json(json.dumps(values), "model.onnx")
 
 
+# --- which patterns a model knows
+
+DOMAIN = Domain(("nickel",), (20.0, 20.0), ((0.40, 0.44), (0.77, 0.81), (0.48, 0.52)), (0.2, 1.4))
+
+
+def test_a_domain_tells_the_middle_of_its_pattern_centres_and_which_it_knows() -> None:
+    assert DOMAIN.centre == (0.42, 0.79, 0.5)
+    assert DOMAIN.knows_centre((0.40, 0.81, 0.5))
+    assert not DOMAIN.knows_centre((0.39, 0.81, 0.5)) and not DOMAIN.knows_centre((0.4, 0.8, 0.53))
+
+
+def test_the_specs_of_older_versions_state_no_domain() -> None:
+    values = json.loads(PLAIN.to_json())
+    del values["domain"]
+    assert ModelSpec.from_json(json.dumps(values), "model.onnx") == PLAIN
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"noise": [2.0, 1.0]},
+        {"noise": [-0.1, 1.0]},
+        {"noise": [0.1, float("nan")]},
+        {"noise": [0.1, 10**400]},
+        {"noise": [0.1]},
+        {"noise": 0.1},
+        {"energy_kev": [0.0, 20.0]},
+        {"energy_kev": [20.0, float("inf")]},
+        {"energy_kev": "20"},
+        {"phases": "nickel"},
+        {"phases": [28]},
+        {"pattern_centre": [[0.4, 0.5], [0.7, 0.8]]},
+        {"pattern_centre": [[0.4, 0.5], [0.7, 0.8], [0.0, 0.5]]},
+        {"pattern_centre": [[0.4, 0.5], [0.8, 0.7], [0.4, 0.5]]},
+        {"pattern_centre": [0.42, 0.79, 0.5]},
+        {"pattern_centre": {"x": [0.4, 0.5]}},
+        {"detector": "square"},
+    ],
+    ids=str,
+)
+def test_a_domain_that_makes_no_sense_is_refused_in_one_line(wrong: dict[str, Any]) -> None:
+    values = json.loads(replace(PLAIN, domain=DOMAIN).to_json())
+    values["domain"] |= wrong
+    with pytest.raises(SpecError, match=r"^model\.onnx: ") as error:
+        ModelSpec.from_json(json.dumps(values), "model.onnx")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["vae32", "vae32.decoder", "vae64", "vae64.decoder"])
+def test_the_built_in_encoders_know_nickel_of_one_geometry(name: str) -> None:
+    domain = read_model_spec(MODELS / f"{name}.onnx").domain
+    assert domain is not None
+    assert (domain.phases, domain.energy_kev, domain.centre) == (("nickel",), (20.0, 20.0), (0.42, 0.79, 0.5))
+
+
 # --- which decoder belongs to which encoder
 
 TRAINED = ModelSpec("vae32", "encoder", 32, training=Training("nickel", 100, 200, 3, "CC0", {"r2": 0.5}))
@@ -238,6 +308,8 @@ def test_the_decoder_that_was_exported_with_an_encoder_belongs_to_it() -> None:
     assert replace(TRAINED, kind="decoder").belongs_to(TRAINED)
     assert replace(TRAINED, kind="decoder", precision="f16", parity_error=1e-3).belongs_to(TRAINED)
     assert replace(TRAINED, kind="decoder").belongs_to(replace(TRAINED, precision="f16", parity_error=1e-3))
+    # Latents of older versions hold the spec of an encoder that states no domain.
+    assert replace(TRAINED, kind="decoder", domain=DOMAIN).belongs_to(TRAINED)
     text = replace(TRAINED, kind="decoder").to_json()
     assert ModelSpec.from_json(text, "model.onnx").belongs_to(TRAINED)
 

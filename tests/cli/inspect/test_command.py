@@ -27,10 +27,15 @@ def test_a_scan_without_a_grid_is_inspected(microrun: Microrun, tmp_path: Path) 
 def test_models_are_inspected(microrun: Microrun, engine: Path, tmp_path: Path) -> None:
     assert (
         "encoder tiny latent size 8 input 120×120, mask: inscribed circle, crop: centre "
-        "background subtracted as it is weights f32" in microrun("inspect", engine).said
+        "background subtracted as it is knows not stated weights f32" in microrun("inspect", engine).said
     )
     assert "decoder tiny" in microrun("inspect", write_decoder(tmp_path / "tiny.decoder.onnx")).said
-    assert "latent size 32" in microrun("inspect", "vae32").said
+    said = microrun("inspect", "vae32").said
+    for part in (
+        "latent size 32",
+        "knows nickel; 20 keV; pattern centre 0.4 to 0.44, 0.77 to 0.81, 0.48 to 0.52; noise",
+    ):
+        assert part in said
 
 
 def test_latents_are_inspected(microrun: Microrun, latents: Path) -> None:
