@@ -69,7 +69,7 @@ def one_thread() -> Iterator[None]:
 
 
 class Measured(NamedTuple):
-    """Real patterns: (n, rows, cols) uint8, their static background (rows, cols) uint8, and their file."""
+    """Patterns of a camera: (n, rows, cols) uint8, their static background (rows, cols) uint8, and their file."""
 
     patterns: NDArray[np.uint8]
     background: NDArray[np.uint8]
@@ -90,9 +90,9 @@ def nickel() -> Measured:
 
 
 @pytest.fixture(scope="session")
-def silicon() -> Measured:
-    """One silicon pattern of 480×480 pixels."""
-    return _load("silicon_ebsd.h5")
+def diamond() -> Measured:
+    """One pattern of 480×480 pixels of a crystal with the diamond structure; it is simulated."""
+    return _load("diamond_ebsd.h5")
 
 
 @pytest.fixture

@@ -120,8 +120,8 @@ def test_unusable_checkpoint(tmp_path: Path) -> None:
 
 def test_recorded_patterns_are_prepared() -> None:
     assert recorded_patterns("nickel", Preprocessing()).shape == (9, 120, 120)
-    silicon = recorded_patterns("silicon", Preprocessing())
-    assert silicon.shape == (1, 120, 120) and silicon.min() == -1 and silicon.max() == pytest.approx(1)
+    diamond = recorded_patterns("diamond", Preprocessing())
+    assert diamond.shape == (1, 120, 120) and diamond.min() == -1 and diamond.max() == pytest.approx(1)
 
 
 def test_norms_stay_in_float32() -> None:

@@ -1,7 +1,7 @@
-"""Real patterns that ship with the package, to measure models on: ``recorded.npz``, CC BY 4.0.
+"""Patterns that ship with the package, to measure models on: ``recorded.npz``, CC BY 4.0.
 
-Nickel: 9 patterns of 60×60, Ånes et al., doi:10.5281/zenodo.3265037. Silicon: 1 pattern of 480×480, from
-kikuchipy-data. Both come with the static background that was recorded with them.
+Nickel: 9 measured patterns of 60×60, Ånes et al., doi:10.5281/zenodo.3265037. Diamond: 1 pattern of 480×480 of a
+crystal of that structure, simulated by ``tests/help/make_diamond.py``. Both come with their static background.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.spec import Preprocessing
 
-MATERIALS = ("nickel", "silicon")
+MATERIALS = ("nickel", "diamond")
 _FILE = Path(__file__).with_name("recorded.npz")
 
 
@@ -25,7 +25,7 @@ def recorded_patterns(material: str, preprocessing: Preprocessing) -> Float32:
     Parameters
     ----------
     material
-        "nickel" or "silicon".
+        "nickel" or "diamond".
     preprocessing
         From the model's spec.
 

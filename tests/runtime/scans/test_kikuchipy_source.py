@@ -13,14 +13,14 @@ from microrun.runtime.errors import ScanError
 from microrun.runtime.scans.kikuchipy_source import KikuchipySource
 
 
-def test_a_file_of_one_pattern(silicon: Any) -> None:
-    source = KikuchipySource(silicon.path)
+def test_a_file_of_one_pattern(diamond: Any) -> None:
+    source = KikuchipySource(diamond.path)
     assert source.scan.nav_shape == (1, 1)
     claim = source.claim(4)
     assert claim is not None
     out = np.empty((1, 480, 480), np.uint8)
     source.read(claim, 0, out)
-    assert_array_equal(out, silicon.patterns.reshape(1, 480, 480))
+    assert_array_equal(out, diamond.patterns.reshape(1, 480, 480))
     assert source.claim(4) is None
 
 
