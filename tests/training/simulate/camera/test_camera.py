@@ -24,7 +24,8 @@ from microrun.training.simulate.camera.stream import PatternStream
 from microrun.training.simulate.patterns import PatternSimulator
 
 NOTHING = Conditions(
-    pixels=(120,), energy_mixing=0, band_softness=0, excess_deficiency=0, point_spread_px=(0, 0), even=1,
+    pixels=(120,), energy_mixing=0, fine_detail=(1, 1), flanks=(1, 1), saturation=(0, 0), excess_deficiency=0,
+    point_spread_px=(0, 0), even=1,
     noise=(1e-6, 1e-6), correlated_noise=0, blotches=0, brightness=(0, 0), high_passed=0, shadowed=0, bad_pixels=0,
     clipped=0, gamma=0, mixed=0,
 )  # fmt: skip
@@ -96,7 +97,7 @@ def test_noise_is_as_strong_as_asked() -> None:
 
 
 def test_brightness_is_smooth_and_as_strong_as_asked() -> None:
-    made = changed(brightness=(1, 1))
+    made = changed(brightness=(1, 1), brightness_order=(0.8, 0.8))
     left = made.expected - high_pass(made.expected, KEEP)
     assert np.median(inside(left).std(axis=1) / inside(high_pass(made.expected, KEEP)).std(axis=1)) > 0.7
     assert correlate(high_pass(made.expected, KEEP), high_pass(made.bands, KEEP), KEEP).min() > 0.9
@@ -105,12 +106,11 @@ def test_brightness_is_smooth_and_as_strong_as_asked() -> None:
 @pytest.mark.parametrize(
     "conditions",
     [
-        {"excess_deficiency": 3.0}, {"band_softness": 0.9}, {"point_spread_px": (2.5, 2.5)},
-        {"even": 0.0, "envelope_width": (0.2, 0.2)}, {"mixed": 1.0}, {"tilt_deg": (60.0, 60.0)}, {"pixels": (60,)},
+        {"point_spread_px": (2.5, 2.5)}, {"mixed": 1.0}, {"tilt_deg": (60.0, 60.0)}, {"pixels": (60,)},
     ],
     ids=lambda conditions: next(iter(conditions)),
 )  # fmt: skip
-def test_what_belongs_to_the_bands_is_in_the_clean_twin_too(conditions: dict[str, Any]) -> None:
+def test_what_tells_of_the_crystal_is_in_the_clean_twin_too(conditions: dict[str, Any]) -> None:
     made, plain = changed(**conditions), make(NOTHING)
     assert np.abs(made.bands - plain.bands).mean() > 0.01
     assert correlate(made.patterns, made.bands, KEEP).min() > 0.999
@@ -120,11 +120,13 @@ def test_what_belongs_to_the_bands_is_in_the_clean_twin_too(conditions: dict[str
     "conditions",
     [
         {"blotches": 1.0, "fine_blotches": 2.0}, {"shadowed": 1.0}, {"bad_pixels": 1.0}, {"clipped": 1.0},
-        {"gamma": 1.0}, {"high_passed": 1.0}, {"high_passed": 1.0, "locally_scaled": 1.0},
+        {"gamma": 1.0}, {"excess_deficiency": 3.0}, {"fine_detail": (0.5, 0.5)}, {"flanks": (0.0, 0.0)},
+        {"saturation": (0.3, 0.3)}, {"even": 0.0, "envelope_width": (0.2, 0.2)}, {"high_passed": 1.0},
+        {"high_passed": 1.0, "locally_scaled": 1.0},
     ],
     ids=lambda conditions: list(conditions)[-1],
 )  # fmt: skip
-def test_what_the_camera_adds_is_not_in_the_clean_twin(conditions: dict[str, Any]) -> None:
+def test_what_tells_nothing_of_the_crystal_is_not_in_the_clean_twin(conditions: dict[str, Any]) -> None:
     made, plain = changed(**conditions), make(NOTHING)
     assert correlate(made.bands, plain.bands, KEEP).min() > 0.9999  # the noise is drawn after the bands
     assert np.abs(made.patterns - plain.patterns).mean() > 1e-3
@@ -142,9 +144,10 @@ def test_energies_are_mixed() -> None:
     made = CameraSimulator([both], [1], replace(NOTHING, energy_mixing=1.0), 0).make(0, 40)
     single = CameraSimulator([both], [1], NOTHING, 0).make(0, 40)
     pure = [CameraSimulator([one], [1], NOTHING, 0) for one in (nickel(), nickel()._replace(masters=other))]
-    of_one = np.max([correlate(single.bands, one.make(0, 40).bands, KEEP) for one in pure], axis=0)
+    of_one = np.max([correlate(single.expected, one.make(0, 40).expected, KEEP) for one in pure], axis=0)
     assert (of_one > 0.9999).mean() > 0.4  # where the draws of the two agree
-    assert not np.allclose(made.bands, single.bands)
+    assert not np.allclose(made.expected, single.expected)
+    assert_array_equal(made.bands[0], pure[0].make(0, 1).bands[0])  # the clean twin is that of 20 keV
 
 
 def test_phases_come_as_often_as_asked() -> None:

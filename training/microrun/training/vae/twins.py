@@ -50,8 +50,8 @@ class Twins(Protocol):
 class SimulatedTwins:
     """Pairs of simulated patterns without end: no pattern comes twice.
 
-    The clean twin is the bands after the high-pass of `microrun.runtime.patterns.bands`: the brightness that a
-    background leaves tells nothing of the crystal, and latents that follow it are lost on the bands.
+    The clean twin is the bands as simulated, after the high-pass of `microrun.runtime.patterns.bands`: the
+    brightness that a background leaves tells nothing of the crystal, and latents that follow it are lost on the bands.
 
     Parameters
     ----------

@@ -53,8 +53,23 @@ def draw_view(conditions: Conditions, rng: np.random.Generator) -> View:
     return View(rotation / np.linalg.norm(rotation), centre, rng.uniform(*conditions.tilt_deg))
 
 
-def draw_bands(material: Material, view: View, side: int, conditions: Conditions, rng: np.random.Generator) -> Float32:
-    """Project bands and give them a profile: energies, softness, excess and deficiency.
+class Bands(NamedTuple):
+    """Bands of one pattern, both with mean 0 and standard deviation 1 inside the mask, brighter in the bands.
+
+    Parameters
+    ----------
+    real
+        (side, side) float32, with profiles that real ones have.
+    clean
+        The same as simulated at the usual energy: as sharp, and in the same places.
+    """
+
+    real: Float32
+    clean: Float32
+
+
+def draw_bands(material: Material, view: View, side: int, conditions: Conditions, rng: np.random.Generator) -> Bands:
+    """Project bands and give them a profile: energies, detail, flanks, saturation, excess and deficiency.
 
     Parameters
     ----------
@@ -68,25 +83,31 @@ def draw_bands(material: Material, view: View, side: int, conditions: Conditions
         What profiles are drawn from.
     rng
         Source of what is drawn.
-
-    Returns
-    -------
-    (side, side) float32
-        With mean 0 and standard deviation 1 inside the mask, brighter in the bands.
     """
-    bands = _project(material, view, side, _draw_energies(material, conditions, rng))
-    px = side / SIDE
-    softness = rng.uniform(-1, 1) * conditions.band_softness
-    if softness:
-        bands += np.float32(softness) * (gaussian_filter(bands, rng.uniform(2, 5) * px, truncate=2.5) - bands)
+    clean = standardise(project(material.masters[material.usual], view, side))
+    real = _mix(material, view, clean, _draw_energies(material, conditions, rng))
+    real = standardise(_draw_profile(real, side / SIDE, conditions, rng))
+    strength = rng.uniform(*conditions.saturation)
+    if strength:
+        real = (1 - np.exp(-np.float32(strength) * real)) / np.float32(strength)
+    spread = rng.uniform(*conditions.point_spread_px) * side / SIDE
+    if spread > 0.15:  # less is no blur at this sampling
+        real, clean = (gaussian_filter(image, spread, mode="nearest", truncate=3) for image in (real, clean))
+    return Bands(standardise(real), standardise(clean))
+
+
+def _draw_profile(bands: Float32, px: float, conditions: Conditions, rng: np.random.Generator) -> Float32:
+    """Change detail by its scale, and shift brightness from one side of the bands to the other."""
+    fine, flanks = (np.float32(rng.uniform(*span)) for span in (conditions.fine_detail, conditions.flanks))
+    widths = rng.uniform(0.7, 1.3) * px * np.array([3.0, 6.0])
+    if fine != 1 or flanks != 1:
+        middle, broad = (gaussian_filter(bands, width, truncate=2.5) for width in widths)
+        bands = fine * (bands - middle) + flanks * (middle - broad) + broad
+    shift = rng.normal(0, conditions.excess_deficiency, 2) * px * (1.0, 0.5)  # the beam comes from above
     if conditions.excess_deficiency:
         down, right = np.gradient(gaussian_filter(bands, rng.uniform(0.8, 2.5) * px, truncate=3))
-        shift = rng.normal(0, conditions.excess_deficiency, 2) * px * (1.0, 0.5)  # the beam comes from above
-        bands += np.float32(shift[0]) * down + np.float32(shift[1]) * right
-    spread = rng.uniform(*conditions.point_spread_px) * px
-    if spread > 0.15:  # less is no blur at this sampling
-        bands = gaussian_filter(bands, spread, mode="nearest", truncate=3)
-    return standardise(bands)
+        bands = bands + np.float32(shift[0]) * down + np.float32(shift[1]) * right
+    return bands
 
 
 def standardise(image: Float32) -> Float32:
@@ -125,11 +146,15 @@ def project(master: Float32, view: View, side: int) -> Float32:
     return out
 
 
-def _project(material: Material, view: View, side: int, shares: Float64) -> Float32:
-    bands = np.zeros((side, side), np.float32)
-    for master, share in zip(material.masters, shares, strict=True):
+def _mix(material: Material, view: View, usual: Float32, shares: Float64) -> Float32:
+    """Bands of several energies; those of the usual one are at hand."""
+    bands = np.zeros_like(usual)
+    for number, share in enumerate(shares):
         if share > LEAST_SHARE:
-            bands += np.float32(share) * project(master, view, side)
+            one = (
+                usual if number == material.usual else standardise(project(material.masters[number], view, len(usual)))
+            )
+            bands += np.float32(share) * one
     return bands
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from microrun.runtime.array_types import Float32
 from microrun.training.simulate.masters.crystal import Crystal
-from microrun.training.simulate.masters.find import Master, find_master
+from microrun.training.simulate.masters.find import USUAL_KEV, Master, find_master
 
 
 class Material(NamedTuple):
@@ -29,6 +29,11 @@ class Material(NamedTuple):
     crystal: Crystal
     energies_kev: tuple[float, ...]
     masters: Float32
+
+    @property
+    def usual(self) -> int:
+        """Number of the energy nearest to the usual one."""
+        return int(np.argmin(np.abs(np.array(self.energies_kev) - USUAL_KEV)))
 
 
 def load_material(phase: str, energies_kev: Sequence[float], folder: Path | None = None) -> Material:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from microrun.kernels.binning import area_weights, bin_area
 from microrun.runtime.array_types import Float32, Float64
-from microrun.training.simulate.camera.bands import View, draw_bands, draw_view, mask_of
+from microrun.training.simulate.camera.bands import Bands, View, draw_bands, draw_view, mask_of
 from microrun.training.simulate.camera.conditions import SIDE, Conditions
 from microrun.training.simulate.camera.materials import Material
 from microrun.training.simulate.camera.residues import (
@@ -40,7 +40,7 @@ class Patterns(NamedTuple):
     expected
         The same without noise and defects, on the same scale; beyond it clipped.
     bands
-        (n, 120, 120) float32, the bands alone, stretched to [−1, 1] inside the mask.
+        (n, 120, 120) float32, the bands alone, as simulated at the usual energy, stretched to [−1, 1] inside the mask.
     rotations, centres
         (n, 4) and (n, 3) float64, as in `View`.
     materials
@@ -126,29 +126,29 @@ class CameraSimulator:
         view = draw_view(conditions, rng)
         side = int(rng.choice(conditions.pixels))
         envelope = draw_envelope(side, conditions, rng)
-        bands = _draw_mixture(self.materials[number], view, side, conditions, rng) * envelope
+        real, clean = _draw_mixture(self.materials[number], view, side, conditions, rng)
+        bands = real * envelope
         bands /= bands[mask_of(side)].std()
         noise = draw_noise(envelope, conditions, rng)
         brightness = draw_brightness(envelope, conditions, rng)
-        bands, noise, brightness = (_to_full_side(image) for image in (bands, noise, brightness))
+        bands, noise, brightness, clean = (_to_full_side(image) for image in (bands, noise, brightness, clean))
         expected = bands + brightness
         pattern, expected = _acquire(expected + noise, expected, conditions, rng)
         if rng.random() < conditions.inverted:
             pattern, expected = -pattern, -expected
         made.patterns[place], made.expected[place] = _stretch_both(pattern, expected, conditions, rng)
-        made.bands[place] = _stretch(bands, *_extremes(bands))
+        made.bands[place] = _stretch(clean, *_extremes(clean))
         made.rotations[place], made.centres[place], made.materials[place] = view.rotation, view.centre, number
 
 
-def _draw_mixture(
-    material: Material, view: View, side: int, conditions: Conditions, rng: np.random.Generator
-) -> Float32:
+def _draw_mixture(material: Material, view: View, side: int, conditions: Conditions, rng: np.random.Generator) -> Bands:
     bands = draw_bands(material, view, side, conditions, rng)
     if rng.random() >= conditions.mixed:
         return bands
     other = view._replace(rotation=draw_view(conditions, rng).rotation)
     share = np.float32(rng.uniform(0, 1 / 3))
-    return (1 - share) * bands + share * draw_bands(material, other, side, conditions, rng)
+    added = draw_bands(material, other, side, conditions, rng)
+    return Bands(*((1 - share) * mine + share * its for mine, its in zip(bands, added, strict=True)))
 
 
 def _to_full_side(image: Float32) -> Float32:

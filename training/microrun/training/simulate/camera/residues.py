@@ -13,8 +13,7 @@ from microrun.training.simulate.camera.bands import mask_of, standardise
 from microrun.training.simulate.camera.conditions import SIDE, Conditions
 
 Rng = np.random.Generator
-# How strong the terms of a surface are, by order along y and x: gradients most, curvature less, the third order least.
-SURFACE = np.array([[0.0, 1.0, 0.5, 0.2], [1.0, 0.4, 0.2, 0.0], [0.5, 0.2, 0.0, 0.0], [0.2, 0.0, 0.0, 0.0]])
+HIGHEST = 14  # half-waves of a brightness along an axis: finer is no brightness
 
 
 def coordinates(side: int) -> tuple[Float32, Float32]:
@@ -53,20 +52,23 @@ def draw_noise(envelope: Float32, conditions: Conditions, rng: Rng) -> Float32:
 
 
 def draw_brightness(envelope: Float32, conditions: Conditions, rng: Rng) -> Float32:
-    """Draw what a background leaves that does not fit: a smooth surface of third order, and some of the bell."""
-    strength = rng.uniform(*conditions.brightness)
-    powers = _legendre(len(envelope))
-    surface = powers @ (rng.normal(size=(4, 4)) * SURFACE).astype(np.float32) @ powers.T
+    """Draw what a background leaves that does not fit: smooth waves, and some of the bell."""
+    strength, order = rng.uniform(*conditions.brightness), rng.uniform(*conditions.brightness_order)
+    waves, orders = _cosines(len(envelope)), np.arange(HIGHEST)
+    falls = np.exp(-(orders[:, None] ** 2 + orders**2) / (2 * order**2))
+    falls[0, 0] = 0
+    surface = waves @ (rng.normal(size=falls.shape) * falls / np.linalg.norm(falls)).astype(np.float32) @ waves.T
     surface += np.float32(rng.normal(0, 0.7)) * (envelope - envelope.mean()) / (envelope.std() + np.float32(0.2))
     return standardise(surface) * np.float32(strength)
 
 
 @cache
-def _legendre(side: int) -> Float32:
-    """Legendre polynomials of order 0 to 3 along an axis, each with mean square 1; (side, 4) float32."""
-    places = 2 * coordinates(side)[0][:, 0].astype(np.float64)
-    values = np.polynomial.legendre.legvander(places, 3) * np.sqrt(2 * np.arange(4) + 1)
-    return np.ascontiguousarray(values, np.float32)
+def _cosines(side: int) -> Float32:
+    """Half-waves along an axis, by their number, each with mean square 1; (side, HIGHEST) float32."""
+    places = (np.arange(side) + 0.5) / side
+    waves = np.cos(np.pi * places[:, None] * np.arange(HIGHEST)) * np.sqrt(2)
+    waves[:, 0] = 1
+    return np.ascontiguousarray(waves, np.float32)
 
 
 def draw_local_mean_width(rng: Rng) -> float:
