@@ -31,7 +31,8 @@ CENTRE = (0.4215, 0.7850, 0.5020)
 HERE = tuple((value, value) for value in CENTRE)
 PLAIN = Conditions(
     pattern_centre=HERE, pixels=(60,), even=1, blotches=0, brightness=(0, 0), high_passed=0, shadowed=0, mixed=0,
-    clipped=0, gamma=0, bad_pixels=0, noise=(1.6, 1.6), excess_deficiency=0, fine_detail=(1, 1), flanks=(1, 1), saturation=(0, 0), correlated_noise=0,
+    clipped=0, gamma=0, bad_pixels=0, noise=(1.6, 1.6), excess_deficiency=0, fine_detail=(1, 1), flanks=(1, 1),
+    saturation=(0, 0), correlated_noise=0,
 )  # fmt: skip
 USUAL = Conditions(pattern_centre=HERE, pixels=(60,), shadowed=0, mixed=0)
 
