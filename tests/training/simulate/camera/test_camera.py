@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,6 +168,34 @@ def test_processes_make_what_one_alone_makes() -> None:
                 assert_array_equal(theirs, mine)
         stream.close()
         assert_array_equal(stream.take(1).patterns, alone.take(1).patterns)
+
+
+ENDLESS = """
+import sys
+from microrun.training.simulate.camera.matched import Matched
+from microrun.training.simulate.camera.stream import PatternStream
+if __name__ == "__main__":
+    with PatternStream(Matched().simulator(0), 2) as stream:
+        stream.take(0)
+        print(*[process.pid for process in stream._pool._processes.values()], flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes in /proc")
+def test_processes_end_with_the_one_that_needs_them(tmp_path: Path) -> None:
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, str(script)], **pipes)  # type: ignore[call-overload]
+    made_by = Path("/proc") / process.stdout.readline().strip()
+    assert made_by.exists()
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 60
+    while made_by.exists() and (made_by / "stat").read_text().split()[2] != "Z" and time.monotonic() < until:
+        time.sleep(0.05)
+    assert time.monotonic() < until
 
 
 def test_a_view_turns_the_beam_by_the_tilt() -> None:

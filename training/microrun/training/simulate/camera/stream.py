@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from concurrent.futures import Future, ProcessPoolExecutor
 from types import TracebackType
 
@@ -70,6 +73,16 @@ class PatternStream:
 def _begin(simulator: CameraSimulator) -> None:
     global _simulator
     _simulator = simulator
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: whoever asked for batches ends it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _make(first: int, count: int) -> Patterns:
