@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from numpy.testing import assert_array_equal
 from training_runs import take
 
 from microrun.runtime.domain import Domain
-from microrun.runtime.errors import MicrorunError
+from microrun.runtime.errors import MicrorunError, SpecError
 from microrun.runtime.patterns.bands import high_pass
-from microrun.runtime.spec import ModelSpec, Training
+from microrun.runtime.spec import ModelSpec, Preprocessing, Training
 from microrun.training.loop import trainer as loop
 from microrun.training.simulate.camera.conditions import Conditions
 from microrun.training.simulate.camera.matched import Matched
@@ -137,6 +138,13 @@ def test_a_student_knows_its_simulations_where_the_decoder_draws_best(tmp_path: 
     teach(tmp_path / "asked", asked, stop_after=1)
     _, spec = load_checkpoint(tmp_path / "asked" / "checkpoint.safetensors")
     assert spec.domain is not None and spec.domain.pattern_centre == Conditions().pattern_centre
+
+
+@pytest.mark.parametrize("other", [{"input_shape": (60, 60)}, {"mask_radius": -1}])
+def test_a_teacher_of_other_patterns_is_refused(tmp_path: Path, other: dict[str, Any]) -> None:
+    spec = replace(SPEC, preprocessing=Preprocessing(**other))
+    with pytest.raises(SpecError, match="teacher: takes patterns of"):
+        DistilTrainer(CONFIG, simulated(), tmp_path, teacher(), spec)
 
 
 def test_settings_survive_a_file(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32, Raw
-from microrun.runtime.errors import ScanError
+from microrun.runtime.errors import ScanError, SpecError
 from microrun.runtime.patterns.background import mean_background
 from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.informative import say_left_out
@@ -162,6 +162,29 @@ def prepare_scans(
     patterns, informative = cached
     training, held_out = _number(scans, chosen, informative)
     return Prepared(patterns, training, held_out, preprocessing, identity_of(record))
+
+
+def check_simulations_fit(preprocessing: Preprocessing, source: object) -> None:
+    """Refuse a model that takes other patterns than are simulated.
+
+    Parameters
+    ----------
+    preprocessing
+        The model's.
+    source
+        Its name or file.
+
+    Raises
+    ------
+    SpecError
+        If input or mask differ.
+    """
+    if dataclasses.replace(preprocessing, scale_background=NEW.scale_background) != NEW:
+        rows, cols = preprocessing.input_shape
+        raise SpecError(
+            f"{source}: takes patterns of {rows}×{cols} with mask radius {preprocessing.mask_radius}; simulated ones are "
+            f"of {NEW.input_shape[0]}×{NEW.input_shape[1]} inside the inscribed circle"
+        )
 
 
 def describe_data(scans: Sequence[IndexedSource], preprocessing: Preprocessing, selection: Selection) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from microrun.training.loop.settings import Precision, Settings
 from microrun.training.loop.trainer import REPORT_STEPS, Report, Trainer
 from microrun.training.simulate.camera.matched import Matched
 from microrun.training.vae.checkpoint import save_checkpoint
-from microrun.training.vae.data import NEW, Selection
+from microrun.training.vae.data import NEW, Selection, check_simulations_fit
 from microrun.training.vae.network import VAE
 from microrun.training.vae.twins import Twins
 
@@ -119,6 +119,11 @@ class DistilTrainer(Trainer[DistilReport]):
         Encodes the clean twins; its decoder becomes the student's.
     processes
         That train together; None for this one alone.
+
+    Raises
+    ------
+    SpecError
+        If the teacher takes other patterns.
     """
 
     def __init__(
@@ -130,6 +135,7 @@ class DistilTrainer(Trainer[DistilReport]):
         spec: ModelSpec,
         processes: Processes | None = None,
     ) -> None:
+        check_simulations_fit(spec.preprocessing, spec.name)
         processes = processes or alone()
         self.config, self.twins, self.spec = config, twins, spec
         self.teacher = teacher.eval().requires_grad_(False)

@@ -19,7 +19,7 @@ from microrun.training.vae.batches import Batch, Batches
 from microrun.training.vae.checkpoint import save_checkpoint
 from microrun.training.vae.config import VaeConfig
 from microrun.training.vae.contrastive import Network, Projection, nt_xent
-from microrun.training.vae.data import Prepared
+from microrun.training.vae.data import Prepared, check_simulations_fit
 from microrun.training.vae.evaluate import reconstruct, reconstruction_r2
 from microrun.training.vae.losses import kl_divergence, kl_share, masked_l2
 from microrun.training.vae.mixed import MixedBatches
@@ -92,6 +92,8 @@ class VaeTrainer(Trainer[VaeReport]):
     ) -> None:
         self.config, self.data, self.source, self._stream = config, data, source, stream
         processes = processes or alone()
+        if stream:
+            check_simulations_fit(data.preprocessing, "the model to go on from")
         self.batches = MixedBatches(config, data, processes, stream) if stream else Batches(config, data, processes)
         torch.manual_seed(config.seed)
         vae = start or VAE(config.latent_size, *data.moments())
