@@ -6,6 +6,7 @@ import json
 import shutil
 import struct
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -18,6 +19,9 @@ from vendor_files import write_h5oina
 from write_ang import write_ang
 from write_up2 import Header, make_patterns, write_up
 from write_vti import write_vti
+
+from microrun.runtime.engines.catalogue import MODELS
+from microrun.runtime.patterns.warp import Warp
 
 DATA = Path(__file__).parents[1] / "data"
 OLD = DATA / "made_by_0_1"
@@ -78,6 +82,8 @@ def _maps(folder: Path) -> None:
 def _latents(folder: Path) -> None:
     for name, scan in SCANS.items():
         write_contents(_at(folder, "latents", f"{name}.latents.h5"), make_origin(scan), make_contents(scan))
+    warped = replace(make_origin(scan), warp=Warp((0.5, 0.7, 0.62), (0.42, 0.79, 0.5)))
+    write_contents(_at(folder, "latents", "warped.latents.h5"), warped, make_contents(scan))
     for path in OLD.glob("*.latents.h5"):
         shutil.copy(path, _at(folder, "latents", path.name))
 
@@ -113,6 +119,7 @@ def _models(folder: Path) -> None:
     from microrun.runtime.engines.open import read_model_spec
 
     _at(folder, "spec", "b.json").write_text(read_model_spec(OLD / "denoiser.onnx").to_json())
+    _at(folder, "spec", "c.json").write_text(read_model_spec(MODELS / "vae32.onnx").to_json())
 
 
 def _runs(folder: Path) -> None:
