@@ -16,13 +16,14 @@ from microrun.export.parity import measure_parity
 from microrun.runtime.files.output import written_beside
 from microrun.runtime.spec import Kind, ModelSpec
 from microrun.training.vae.checkpoint import load_checkpoint
+from microrun.training.vae.fast_encoder import FastEncoder
 from microrun.training.vae.network import VAE, Encoder
 
 
 class MeanEncoder(nn.Module):
     """The part of the encoder that a user wants: patterns to the mean of their latents."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder | FastEncoder) -> None:
         super().__init__()
         self.encoder = fold_standardisation(encoder)
 
@@ -33,7 +34,7 @@ class MeanEncoder(nn.Module):
         return mean
 
 
-def fold_standardisation(encoder: Encoder) -> Encoder:
+def fold_standardisation(encoder: Encoder | FastEncoder) -> Encoder | FastEncoder:
     """Put (x − mean)/std into the first convolution, which has no padding, so that it is exact.
 
     Parameters
@@ -41,8 +42,8 @@ def fold_standardisation(encoder: Encoder) -> Encoder:
     encoder
         Changed in place; its ``standardise`` must not be used any more.
     """
-    first = encoder.features[0]
-    assert isinstance(first, nn.Conv2d) and first.bias is not None
+    first = next(layer for layer in encoder.features if isinstance(layer, nn.Conv2d))
+    assert first.bias is not None and first.padding == (0, 0)
     mean, std = encoder.standardise.mean, encoder.standardise.std
     with torch.no_grad():
         first.weight /= std
@@ -126,6 +127,6 @@ def trace(model: nn.Module, spec: ModelSpec) -> onnx.ModelProto:
 
 
 def _copy(model: VAE) -> VAE:
-    copy = VAE(model.encoder.head.out_features // 2)
+    copy = VAE(model.encoder.head.out_features // 2, network=model.network)
     copy.load_state_dict(model.state_dict())
     return copy

@@ -69,6 +69,21 @@ def test_a_scan_is_mixed_with_simulations_like_it(
     assert again.code == 0 and "nothing to do" in again.said, again
 
 
+def test_a_fast_student_can_be_tuned_like_any_other(
+    microrun: Microrun, banded_scans: list[FileSource], tmp_path: Path
+) -> None:
+    fast, tuned = tmp_path / "fast", tmp_path / "tuned"
+    taught = ("train", "vae", "--distil", "vae32", "--student", "fast", "--batch", 8, "--hours", 1e-9, "--out", fast)
+    assert microrun(*taught, *NICKEL).code == 0
+    scans = [scan.path for scan in banded_scans]
+    ran = microrun("train", "vae", *scans, "--from", fast, "--batch", 8, "--hours", 1e-9, "--out", tuned)
+    assert ran.code == 0, ran
+    assert read_checkpoint_spec(tuned / "checkpoint.safetensors").network == "fast"
+    check_refused(
+        microrun("train", "vae", *scans, "--student", "fast", "--out", tmp_path / "no"), "--student", "--distil"
+    )
+
+
 def test_what_cannot_be_taught_is_one_line(microrun: Microrun, tmp_path: Path) -> None:
     taught = ("train", "vae", "--distil", "vae32", "--out", tmp_path / "run")
     check_refused(microrun(*taught, "--phase", "unobtainium"), "unobtainium", "--master")

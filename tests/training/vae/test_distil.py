@@ -14,7 +14,10 @@ import torch
 from numpy.testing import assert_array_equal
 from training_runs import take
 
+from microrun.export.vae_to_onnx import export_checkpoint
 from microrun.runtime.domain import Domain
+from microrun.runtime.engines.lanes import run_all
+from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import MicrorunError, SpecError
 from microrun.runtime.patterns.bands import high_pass
 from microrun.runtime.spec import ModelSpec, Preprocessing, Training
@@ -138,6 +141,32 @@ def test_a_student_knows_its_simulations_where_the_decoder_draws_best(tmp_path: 
     teach(tmp_path / "asked", asked, stop_after=1)
     _, spec = load_checkpoint(tmp_path / "asked" / "checkpoint.safetensors")
     assert spec.domain is not None and spec.domain.pattern_centre == Conditions().pattern_centre
+
+
+def test_a_fast_student_is_taught_exported_and_taught_further(tmp_path: Path) -> None:
+    folder = tmp_path / "fast"
+    reports = teach(folder, replace(CONFIG, student="fast"))
+    assert reports[-1].loss < 0.8 * reports[0].loss
+    student, spec = load_checkpoint(folder / "checkpoint.safetensors")
+    assert spec.name == "teacher-fast" and spec.network == student.network == "fast"
+    assert torch.equal(student.decoder.head.weight, teacher().decoder.head.weight)
+    exported = export_checkpoint(folder / "checkpoint.safetensors", tmp_path / "fast.onnx", "f16")
+    assert [one.spec.network for one in exported] == ["fast", "fast"]
+    views, _ = simulated().held_out()
+    with open_engine(tmp_path / "fast.onnx") as engine, torch.no_grad():
+        latents = run_all(engine, views.numpy())
+        assert np.abs(latents - student.encoder(views)[0].numpy()).max() < 0.02 * latents.std()
+    further = tmp_path / "further"
+    further.mkdir()
+    trainer = DistilTrainer(replace(CONFIG, steps=1), simulated(), further, student, spec)
+    next(trainer.run(1))
+    assert load_checkpoint(further / "checkpoint.safetensors")[1].name == "teacher-fast"
+
+
+def test_a_fast_network_takes_a_fifth_of_the_operations() -> None:
+    published, fast = (distil_flops(64, "published", student) for student in ("published", "fast"))
+    teaching = published / 4
+    assert (published - teaching) / (fast - teaching) == pytest.approx(5.1, rel=0.1)
 
 
 @pytest.mark.parametrize("other", [{"input_shape": (60, 60)}, {"mask_radius": -1}])

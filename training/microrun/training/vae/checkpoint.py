@@ -51,6 +51,6 @@ def load_checkpoint(path: Path) -> tuple[VAE, ModelSpec]:
     spec = read_checkpoint_spec(path)
     spec.require("encoder", source=path, task="loading an autoencoder")
     try:
-        return fill_network(lambda: VAE(spec.latent_size), read_weights(path)), spec
+        return fill_network(lambda: VAE(spec.latent_size, network=spec.network), read_weights(path)), spec
     except (RuntimeError, *UNREADABLE) as error:
         raise SpecError(f"{path}: its weights are not those of a VAE with D = {spec.latent_size} ({error})") from None

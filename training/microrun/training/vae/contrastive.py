@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from microrun.training.vae.network import SLOPE, VAE
+from microrun.training.vae.layers import SLOPE
+from microrun.training.vae.network import VAE
 
 
 class Projection(nn.Module):

@@ -19,14 +19,15 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from microrun.runtime.domain import Domain
-from microrun.runtime.spec import ModelSpec, Training
+from microrun.runtime.spec import EncoderNetwork, ModelSpec, Training
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.loop.settings import Precision, Settings
 from microrun.training.loop.trainer import REPORT_STEPS, Report, Trainer
 from microrun.training.simulate.camera.matched import Matched
 from microrun.training.vae.checkpoint import save_checkpoint
 from microrun.training.vae.data import NEW, Selection, check_simulations_fit
-from microrun.training.vae.network import VAE
+from microrun.training.vae.fast_encoder import FastEncoder
+from microrun.training.vae.network import VAE, Encoder
 from microrun.training.vae.twins import Twins
 
 SHARPEST = 0.02  # variance below which a latent is not asked to be more certain
@@ -49,6 +50,8 @@ class DistilConfig(Settings):
         Its name and hash, for the spec.
     matched
         Simulations to learn from; None for those of nickel, or for scans.
+    student
+        Its network; None for a copy of the teacher, weights and all.
     """
 
     batch: int = 64
@@ -61,6 +64,7 @@ class DistilConfig(Settings):
     patterns_per_scan: int = 16_000
     teacher: str = ""
     matched: Matched | None = None
+    student: EncoderNetwork | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -140,13 +144,17 @@ class DistilTrainer(Trainer[DistilReport]):
         self.config, self.twins, self.spec = config, twins, spec
         self.teacher = teacher.eval().requires_grad_(False)
         self.teacher.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        student = copy.deepcopy(teacher.encoder).requires_grad_(True).train()
+        student = _make_student(config, teacher).requires_grad_(True).train()
         student.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         super().__init__(config, folder, processes, student, student)
-        self.steps, self.flops = config.steps, distil_flops(spec.latent_size)
+        self.steps, self.flops = (
+            config.steps,
+            distil_flops(spec.latent_size, teacher.network, config.student or teacher.network),
+        )
         self._views, clean = (part.to(processes.device) for part in twins.held_out())
         self._wanted = self._teach(clean)[0]
         self._before = self._error(teacher.encoder)
+        self._tested = _make_student(config, teacher)
 
     @property
     def identity(self) -> str:
@@ -172,10 +180,9 @@ class DistilTrainer(Trainer[DistilReport]):
 
     def measure(self, means: list[float], rate: float) -> DistilReport:
         """Make a report; the averaged weights are tested for it."""
-        student = copy.deepcopy(self.teacher.encoder)
-        student.load_state_dict(self.average.weights)
+        self._tested.load_state_dict(self.average.weights)
         share = rate * self.flops / self.peak
-        return DistilReport(self.step, self.steps, means[0], self._error(student), self._before, rate, share)
+        return DistilReport(self.step, self.steps, means[0], self._error(self._tested), self._before, rate, share)
 
     def save(self, path: Path, report: DistilReport) -> None:
         """Write the averaged encoder and the teacher's decoder with their spec."""
@@ -205,8 +212,12 @@ class DistilTrainer(Trainer[DistilReport]):
             licence=self.spec.training.licence,
             metrics={"latent_error": round(report.latent_error, 4), "latent_error_before": round(self._before, 4)},
         )
+        network = self.config.student or self.spec.network
+        name = self.spec.name if network == self.spec.network else f"{self.spec.name}-{network}"
         return replace(
             self.spec,
+            name=name,
+            network=network,
             preprocessing=NEW,
             training=training,
             domain=self._domain(),
@@ -221,18 +232,29 @@ class DistilTrainer(Trainer[DistilReport]):
         return replace(taught, pattern_centre=known.pattern_centre)
 
 
+def _make_student(config: DistilConfig, teacher: VAE) -> Encoder | FastEncoder:
+    """A network to be taught: a copy of the teacher, or another from random weights."""
+    if config.student in (None, teacher.network):
+        return copy.deepcopy(teacher.encoder)
+    torch.manual_seed(config.seed)
+    size, standardise = teacher.encoder.head.out_features // 2, teacher.encoder.standardise
+    return VAE(size, standardise.mean.item(), standardise.std.item(), config.student).encoder
+
+
 @cache
-def distil_flops(latent_size: int) -> int:
+def distil_flops(latent_size: int, teacher: EncoderNetwork = "published", student: EncoderNetwork = "published") -> int:
     """Operations of one pair: once through the teacher's encoder, and forward and backward through the student's.
 
     Parameters
     ----------
     latent_size
         D.
+    teacher, student
+        Their networks.
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        encoder = VAE(latent_size).encoder
+        teaching, taught = (VAE(latent_size, network=network).encoder for network in (teacher, student))
         with torch.no_grad():
-            encoder(torch.zeros(1, 1, 120, 120))
-        encoder(torch.zeros(1, 1, 120, 120))[0].sum().backward()
+            teaching(torch.zeros(1, 1, 120, 120))
+        taught(torch.zeros(1, 1, 120, 120))[0].sum().backward()
     return int(counter.get_total_flops())

@@ -12,45 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from microrun.runtime.spec import EncoderNetwork
+from microrun.training.vae.fast_encoder import FastEncoder
+from microrun.training.vae.layers import SLOPE, Shortcut, Standardise
 from microrun.training.vae.phases import grow_kernel, grow_padding, pointwise_kernel, same_kernel
 
 LATENT_SIZES = (16, 32, 64, 128, 256)
 PATTERN_SHAPE = (120, 120)
-SLOPE = 0.2
 LOG_VARIANCE = (-12.0, 6.0)  # beyond, its exponential can end a run in NaN
-
-
-class Shortcut(nn.Module):
-    """A 9×9 convolution that keeps the size, added to its input: x + act(conv(x))."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 9, padding=4)
-        self.act = nn.LeakyReLU(SLOPE)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (batch, channels, h, w) to the same shape."""
-        added: Tensor = x + self.act(self.conv(x))
-        return added
-
-
-class Standardise(nn.Module):
-    """(x − mean)/std with fixed numbers: min-max scaled patterns are far from centred.
-
-    An affine map before an unpadded convolution: the export folds it into the first layer's weights.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: float, std: float) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean))
-        self.register_buffer("std", torch.tensor(std))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map any shape to the same shape."""
-        return (x - self.mean) / self.std
 
 
 class Encoder(nn.Module):
@@ -165,6 +134,8 @@ class VAE(nn.Module):
         D, one of 16, 32, 64, 128, 256.
     mean, std
         Mean and standard deviation of the training pixels inside the mask.
+    network
+        Of the encoder: "published", or "fast", of few operations.
 
     Notes
     -----
@@ -173,9 +144,11 @@ class VAE(nn.Module):
     value with small weights, and the latent noise starts small (log-variance −4).
     """
 
-    def __init__(self, latent_size: int, mean: float = 0.0, std: float = 1.0) -> None:
+    def __init__(
+        self, latent_size: int, mean: float = 0.0, std: float = 1.0, network: EncoderNetwork = "published"
+    ) -> None:
         super().__init__()
-        self.encoder = Encoder(latent_size, mean, std)
+        self.encoder = FastEncoder(latent_size, mean, std) if network == "fast" else Encoder(latent_size, mean, std)
         self.decoder = Decoder(latent_size)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
@@ -186,6 +159,11 @@ class VAE(nn.Module):
             _bias(self.decoder.last.project).fill_(math.atanh(max(-0.99, min(0.99, mean))))
             self.encoder.head.weight[latent_size:].mul_(0.1)
             _bias(self.encoder.head)[latent_size:] = -4.0
+
+    @property
+    def network(self) -> EncoderNetwork:
+        """That of the encoder: "published" or "fast"."""
+        return "fast" if isinstance(self.encoder, FastEncoder) else "published"
 
     def forward(self, patterns: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode, sample with the given normal noise, decode.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from microrun.runtime.spec import ModelSpec, Training
+from microrun.runtime.spec import EncoderNetwork, ModelSpec, Training
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.loop.trainer import REPORT_STEPS, Report, Trainer, count_steps
 from microrun.training.simulate.camera.matched import domain_of
@@ -101,7 +101,8 @@ class VaeTrainer(Trainer[VaeReport]):
         network.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         super().__init__(config, folder, processes, network, network.vae)
         self.steps = max(1, round(len(self.batches) * config.epochs))
-        self.flops = training_flops(config.latent_size) * (2 if config.contrastive else 1)
+        self.flops = training_flops(config.latent_size, vae.network) * (2 if config.contrastive else 1)
+        self._encoder: EncoderNetwork = vae.network
         self._pixels = float(self.batches.keep.sum())
         self._tested = data.held_out[:: -(-len(data.held_out) // TESTED)]
         self._reconstructed: tuple[int, Tensor, Tensor] | None = None
@@ -140,7 +141,7 @@ class VaeTrainer(Trainer[VaeReport]):
         """Held-out patterns and what the averaged weights make of them, (n, 1, H, W) each; once for every step."""
         if self._reconstructed is None or self._reconstructed[0] != self.step:
             with torch.device("meta"):
-                model = VAE(self.config.latent_size)
+                model = VAE(self.config.latent_size, network=self._encoder)
             model.load_state_dict(self.average.weights, assign=True)
             patterns = self.batches.take(self._tested)
             with self.autocast():
@@ -181,6 +182,7 @@ class VaeTrainer(Trainer[VaeReport]):
             preprocessing=self.data.preprocessing,
             training=training,
             domain=domain_of(simulator) if simulator else None,
+            network=self._encoder,
         )
 
 
@@ -196,7 +198,7 @@ def fit_epochs(trainer: VaeTrainer, hours: float) -> float:
 
 
 @cache
-def training_flops(latent_size: int) -> int:
+def training_flops(latent_size: int, network: EncoderNetwork = "published") -> int:
     """Operations of one pattern through the autoencoder, forward and backward, two per multiply and add.
 
     The layers are counted as the paper draws them, not as they are computed; nothing is computed here.
@@ -205,9 +207,11 @@ def training_flops(latent_size: int) -> int:
     ----------
     latent_size
         D.
+    network
+        Of the encoder.
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        model = VAE(latent_size)
+        model = VAE(latent_size, network=network)
         mean, _ = model.encoder(torch.zeros(1, 1, 120, 120))
         decoder = model.decoder
         reconstruction = decoder.last.plain(decoder.features(decoder.head(mean)))
