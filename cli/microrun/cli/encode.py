@@ -66,6 +66,10 @@ def encode(
             "knows, where that is another; decode warps back."
         ),
     ] = None,
+    invert: Annotated[
+        bool | None,
+        typer.Option("--invert/--keep-polarity", help="Bands are dark: turn patterns about, as the model knows them."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     idle_timeout: Annotated[float, typer.Option(min=0, help="Seconds without new patterns that end --follow.")] = 60.0,
     latents_type: Annotated[
@@ -91,6 +95,7 @@ def encode(
         bad_pixels=bad_pixels,
         scale_background=scale_background,
         pattern_centre=None if pc is None else parse_centre(pc),
+        invert=invert,
     )
     if not scan.exists():  # before minutes of building a plan
         raise ScanError(f"{scan}: no such file")

@@ -48,12 +48,15 @@ class Preprocessing:
     scale_background
         True where each pattern is brought to the brightness of the background before that is subtracted, by least
         squares inside the mask: a beam current that falls changes nothing then. False in the published method.
+    inverted
+        True where bands are dark in raw patterns, which are turned about. False in the published method.
     """
 
     input_shape: tuple[int, int] = (120, 120)
     mask_radius: int = 0
     crop: Literal["centre"] = "centre"
     scale_background: bool = False
+    inverted: bool = False
 
     def __post_init__(self) -> None:
         if len(self.input_shape) != 2 or not all(isinstance(n, int) and n > 0 for n in self.input_shape):
@@ -64,8 +67,9 @@ class Preprocessing:
             raise SpecError(f"mask_radius must be -1, 0 or positive; got {self.mask_radius}")
         if self.crop != "centre":
             raise SpecError(f"crop must be centre; got {self.crop!r}")
-        if not isinstance(self.scale_background, bool):
-            raise SpecError(f"scale_background must be true or false; got {self.scale_background!r}")
+        for name in ("scale_background", "inverted"):
+            if not isinstance(getattr(self, name), bool):
+                raise SpecError(f"{name} must be true or false; got {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True)

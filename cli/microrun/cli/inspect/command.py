@@ -149,6 +149,7 @@ def _latents_rows(path: Path) -> dict[str, object]:
         origin, written = latents.origin, int(latents.written.sum())
         scan = origin.scan
         background = origin.background + ", scaled to each pattern" * origin.scale_background
+        background += "; bands were dark, and are turned about" * origin.inverted
         return {
             "kind": f"latents of {origin.spec.name}, {origin.dtype}",
             "map": f"{scan.nav_shape[0]}×{scan.nav_shape[1]}×{origin.spec.latent_size}, {scan.grid}",

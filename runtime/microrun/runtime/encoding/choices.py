@@ -28,7 +28,8 @@ KEYWORDS: dict[str, Background] = {"running": "running", "none": "none"}
 def make_preprocessor(request: EncodeRequest, source: ScanFile, engine: Engine) -> Preprocessor:
     """With the bad pixels that the scan shows; a resumed run has those that it began with."""
     sig_shape, preprocessing = source.scan.sig_shape, engine.spec.preprocessing
-    preprocessing = replace(preprocessing, scale_background=_choose_scaling(request, preprocessing))
+    scaled, inverted = _choose_scaling(request, preprocessing), _choose_polarity(request, preprocessing)
+    preprocessing = replace(preprocessing, scale_background=scaled, inverted=inverted)
     warp = _choose_warp(request, source, engine)
     if request.bad_pixels == "keep":
         return Preprocessor(preprocessing, sig_shape, warp=warp)
@@ -63,6 +64,16 @@ def _choose_scaling(request: EncodeRequest, preprocessing: Preprocessing) -> boo
         with open_latents(request.out) as latents:
             return latents.origin.scale_background
     return preprocessing.scale_background
+
+
+def _choose_polarity(request: EncodeRequest, preprocessing: Preprocessing) -> bool:
+    """Whether patterns are turned about; unasked, a resumed run goes on as it began."""
+    if request.invert is not None:
+        return request.invert
+    if request.resume and request.out.exists():
+        with open_latents(request.out) as latents:
+            return latents.origin.inverted
+    return preprocessing.inverted
 
 
 def _choose_warp(request: EncodeRequest, source: ScanFile, engine: Engine) -> Warp | None:

@@ -37,7 +37,7 @@ class Decoded:
     scan
         Its geometry: that of the latents, with the decoder's pattern size and 16 bits.
     gain, offset
-        Stored value = gain · intensity + offset; 1 and 0 with the background.
+        Stored value = gain · intensity + offset; with the background 1, or −1 where the polarity was turned, and 0.
     blank
         Patterns that are blank because they were not encoded, or carried no information.
     uncovered
@@ -176,7 +176,8 @@ class _Decoding:
                 f"{latents.path}: the patterns' minimum and maximum are missing or damaged; encode the scan again"
             )
         background = latents.background if add_background else None
-        gain, offset = (1.0, 0.0) if add_background else _stretch(ranges)
+        counted = -1.0 if origin.inverted else 1.0
+        gain, offset = (counted, 0.0) if add_background else _stretch(ranges)
         empty = np.zeros(shape, np.float32) if background is None else background
         scan = replace(origin.scan, sig_shape=shape, dtype="uint16")
         mask = Preprocessor(engine.spec.preprocessing, origin.scan.sig_shape).pixel_keep

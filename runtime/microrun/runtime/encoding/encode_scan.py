@@ -191,6 +191,7 @@ def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, p
         mean_of=source.available if background == "mean" else 0,
         bad_pixels=tuple(np.flatnonzero(preprocessor.bad_pixels).tolist()),
         scale_background=preprocessor.preprocessing.scale_background,
+        inverted=preprocessor.preprocessing.inverted,
         warp=preprocessor.warp,
     )
 

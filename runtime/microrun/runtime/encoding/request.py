@@ -46,6 +46,9 @@ class EncodeRequest:
     pattern_centre
         (x*, y*, z*) of the scan in EDAX's convention, to warp its patterns to the middle of the pattern centres that
         the model knows; None leaves them as they are, and a resumed run as it began.
+    invert
+        Whether bands are dark and patterns are turned about; None for what the engine's spec says, and for a resumed
+        run what it had.
 
     Examples
     --------
@@ -67,6 +70,7 @@ class EncodeRequest:
     bad_pixels: BadPixels = "fill"
     scale_background: bool | None = None
     pattern_centre: tuple[float, float, float] | None = None
+    invert: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("scan", "out"):

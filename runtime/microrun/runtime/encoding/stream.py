@@ -183,6 +183,7 @@ def _check_preprocessor(preprocessor: Preprocessor, engine: Engine, source: Sour
     if preprocessor.sig_shape != source.scan.sig_shape:
         scan = f"the scan has patterns of {source.scan.sig_shape}"
         raise ScanError(f"the preprocessor is for a detector of {preprocessor.sig_shape}; {scan}")
-    wanted = replace(engine.spec.preprocessing, scale_background=preprocessor.preprocessing.scale_background)
+    mine = preprocessor.preprocessing
+    wanted = replace(engine.spec.preprocessing, scale_background=mine.scale_background, inverted=mine.inverted)
     if preprocessor.preprocessing != wanted:
         raise ScanError(f"the preprocessor makes {preprocessor.preprocessing}; the engine takes {wanted}")

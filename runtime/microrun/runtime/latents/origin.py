@@ -43,6 +43,8 @@ class Origin:
         Numbers, row · cols + col, of the detector's pixels that were filled from those around, ascending.
     scale_background
         Whether patterns were brought to the brightness of the background before it was subtracted.
+    inverted
+        Whether bands were dark and patterns were turned about.
     warp
         Pattern centres of the scan and of the model that patterns were warped from and to; None where they were not.
     """
@@ -59,6 +61,7 @@ class Origin:
     mean_of: int = 0
     bad_pixels: tuple[int, ...] = ()
     scale_background: bool = False
+    inverted: bool = False
     warp: Warp | None = None
 
     def to_json(self) -> str:
@@ -82,8 +85,8 @@ class Origin:
         made = cls(scan=Scan(**scan), spec=spec, bad_pixels=bad_pixels, warp=warp, **values)
         if not all(type(number) is int and 0 <= number < math.prod(made.scan.sig_shape) for number in bad_pixels):
             raise ValueError("a bad pixel lies beside the detector")
-        if not isinstance(made.scale_background, bool):
-            raise ValueError("whether the background was scaled is neither true nor false")
+        if not isinstance(made.scale_background, bool) or not isinstance(made.inverted, bool):
+            raise ValueError("whether the background was scaled, or bands were dark, is neither true nor false")
         return made
 
     def difference(self, other: Origin) -> str | None:
@@ -98,10 +101,11 @@ class Origin:
             ("dtype", "latents type"),
             ("bad_pixels", "choice of bad pixels (--bad-pixels)"),
             ("scale_background", "scaling of the background (--scale-background)"),
+            ("inverted", "polarity (--invert)"),
             ("warp", "pattern centre (--pc)"),
         ):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
-                long = name in ("fingerprint", "engine_sha256", "bad_pixels", "scale_background")
+                long = name in ("fingerprint", "engine_sha256", "bad_pixels", "scale_background", "inverted")
                 return what if long else f"{what}: {mine or 'none'} there, {theirs or 'none'} here"
         return None

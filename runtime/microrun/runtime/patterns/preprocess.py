@@ -99,6 +99,7 @@ class Preprocessor:
                 bin_whole(pattern, self._factor, binned)
             else:
                 bin_area(pattern, *self._axes, binned)
+        self._turn(out)
 
     def bin_image(self, image: NDArray[np.generic]) -> Float32:
         """Crop and bin one image of the detector's shape, such as a background.
@@ -114,6 +115,7 @@ class Preprocessor:
         filled = self._fill(np.asarray(image, np.float32)[None])
         cropped = np.ascontiguousarray(filled[self._crop][0])
         bin_area(cropped, *self._axes, out)
+        self._turn(out)
         return out
 
     def prepare(
@@ -136,7 +138,10 @@ class Preprocessor:
             (n,) bool: True for patterns without information, whose output is 0.
         """
         cropped = self._fill(patterns)[self._crop]
-        if self._factor:
+        if self.preprocessing.inverted:
+            self.bin(patterns, out)
+            self.rescale(out, background, out, ranges, flags)
+        elif self._factor:
             prepare_whole(cropped, self._factor, background, *self._how, out, ranges, flags)
         else:
             prepare_area(cropped, *self._axes, background, *self._how, out, ranges, flags)
@@ -146,6 +151,11 @@ class Preprocessor:
     ) -> None:
         """Do the rest of `prepare` on patterns that `bin` made; arguments as there."""
         rescale_patterns(binned, background, *self._how, out, ranges, flags)
+
+    def _turn(self, binned: Float32) -> None:
+        """Make dark bands bright: from here on all is the negative, background and ranges too."""
+        if self.preprocessing.inverted:
+            np.negative(binned, out=binned)
 
     def _fill(self, patterns: PixelsT) -> PixelsT:
         return patterns if self._filling is None else self._filling.fill(patterns)

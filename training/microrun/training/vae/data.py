@@ -237,8 +237,9 @@ def identity_of(record: dict[str, Any]) -> str:
 
 def _describe_preprocessing(preprocessing: Preprocessing) -> dict[str, Any]:
     values = dataclasses.asdict(preprocessing)
-    if not preprocessing.scale_background:  # caches of version 0.1 do not name it
-        del values["scale_background"]
+    for name in ("scale_background", "inverted"):  # caches of version 0.1 name neither
+        if not values[name]:
+            del values[name]
     return values
 
 
