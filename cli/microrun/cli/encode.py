@@ -20,6 +20,7 @@ from microrun.runtime.engines.engine import Device, Engine, EngineRequest, Preci
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import ScanError
 from microrun.runtime.files.shared_reading import warn_if_remote
+from microrun.runtime.latents.familiarity import Familiarity
 from microrun.runtime.scans.following_source import FollowingSource
 from microrun.runtime.scans.open import ScanFile
 from microrun.runtime.scans.scan import parse_grid
@@ -121,12 +122,22 @@ def run(request: EncodeRequest, engine: Engine) -> None:
             bar(now.done, now.total, f"{now.rate:,.0f}/s" + (f"  lag {now.lag:,}" if request.follow else ""))
     _print_summary(request, running.statistics)
     if running.familiarity and not running.familiarity.known:
-        known = f"what {engine.spec.name} knows: {running.familiarity}"
-        cure = f"microrun train vae {request.scan} --from {_checkpoint_of(engine)}"
-        console.warning_line(f"these patterns are not like {known}; {cure}")
+        _warn_unknown(request, engine, running.familiarity)
     if interrupt.stopped and not request.follow:
         console.error_line("interrupted; go on with --resume")
         raise typer.Exit(130)
+
+
+def _warn_unknown(request: EncodeRequest, engine: Engine, familiarity: Familiarity) -> None:
+    """One line, with the cure."""
+    if familiarity.inverted:
+        other = "--keep-polarity" if request.invert else "--invert"
+        medians = f"median {familiarity.turned:.2f} instead of {familiarity.median:.2f}"
+        text = f"bands seem to be dark: turned about, {engine.spec.name} knows these patterns ({medians})"
+        console.warning_line(f"{text}; encode with {other}")
+        return
+    cure = f"microrun train vae {request.scan} --from {_checkpoint_of(engine)}"
+    console.warning_line(f"these patterns are not like what {engine.spec.name} knows: {familiarity}; {cure}")
 
 
 def _checkpoint_of(engine: Engine) -> Path | str:

@@ -17,7 +17,12 @@ from write_up2 import Header, write_up
 from microrun.kernels.masking import circular_keep
 from microrun.runtime.array_types import Float32
 from microrun.runtime.encoding import familiarity
-from microrun.runtime.encoding.familiarity import familiarity_of, measure_familiarity, measure_reliability
+from microrun.runtime.encoding.familiarity import (
+    familiarity_of,
+    measure_familiarity,
+    measure_reliability,
+    reached_bands,
+)
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.latents.familiarity import Familiarity
@@ -84,11 +89,31 @@ def test_nothing_is_said_of_few_patterns_and_of_noise() -> None:
 
 def test_what_is_expected_is_what_the_model_states() -> None:
     clean = lined(12)
-    training = replace(ENCODER.spec.training, metrics={"bands": 0.6})
+    training = replace(ENCODER.spec.training, metrics={familiarity.METRIC: 0.6})
     modest = FunctionEngine(replace(ENCODER.spec, training=training), ENCODER.function, batch=12)
     found, usual = (measure_familiarity(clean, KEEP, engine, knowing(clean)) for engine in (modest, wide(12)))
     assert found is not None and usual is not None
     assert found.expected == pytest.approx(usual.expected * 0.6 / familiarity.KNOWN)
+
+
+def test_dark_bands_are_noticed() -> None:
+    clean = lined(12)
+    found = measure_familiarity(noise(12, 0.3) - clean, KEEP, wide(12), knowing(clean))
+    assert found is not None and not found.known and found.inverted
+    assert found.turned is not None and found.turned > 0.9 and found.median < -0.9
+    foreign = measure_familiarity(clean, KEEP, wide(12), knowing(lined(12, seed=7)))
+    assert foreign is not None and not foreign.known and not foreign.inverted
+    known = measure_familiarity(clean, KEEP, wide(12), knowing(clean))
+    assert known is not None and not known.inverted and known.turned is None
+
+
+@pytest.mark.parametrize("sigma", [0.1, 2.0])
+def test_what_a_model_reaches_does_not_depend_on_noise(sigma: float) -> None:
+    clean = lined(24)
+    blurred = clean + lined(24, seed=5)  # half of what is given back is something else
+    assert reached_bands(clean + noise(24, sigma), clean, KEEP) == pytest.approx(1, abs=0.05)
+    assert reached_bands(clean + noise(24, sigma), blurred, KEEP) == pytest.approx(0.5**0.5, abs=0.1)
+    assert reached_bands(noise(6, 1.0), clean[:6], KEEP) == 0
 
 
 @settings(max_examples=15)
@@ -97,7 +122,7 @@ def test_reliability_is_the_share_that_is_no_noise(sigma: float, seed: int) -> N
     clean = lined(4, seed)
     noisy = clean + noise(4, sigma, seed)
     true = band_correlation(smooth(noisy, KEEP), smooth(clean, KEEP), KEEP) ** 2
-    assert_allclose(measure_reliability(noisy, KEEP), true, atol=0.12)
+    assert_allclose(measure_reliability(noisy, KEEP), true, atol=0.2)  # one pattern tells it to a tenth
 
 
 @pytest.mark.parametrize("sigma", [0.3, 2.0])

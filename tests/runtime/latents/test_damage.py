@@ -88,7 +88,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "origin nested too deep": change(lambda file: file.attrs.update(origin="[" * 50_000)),
     "spec with a size that is none": change(lambda file: file.attrs.update(spec=damaged_spec())),
     "familiarity of one number": replace_array("familiarity", np.zeros(1)),
-    "familiarity of text": replace_array("familiarity", np.full(2, b"x")),
+    "familiarity of text": replace_array("familiarity", np.full(3, b"x")),
     "background of another size": replace_array("background", np.zeros((5, 5), np.float32)),
 }
 

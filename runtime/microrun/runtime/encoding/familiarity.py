@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -20,6 +21,7 @@ from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.source import IndexedSource
 
 PATTERNS, LEAST = 256, 8  # that are looked at; below which nothing is said
+METRIC = "known_bands"  # in a model's spec: what `reached_bands` gave of what it learned from
 KNOWN = 0.83  # what vae32 and vae64 reach on noise-free patterns like those that they learned from
 SHARE = 0.85  # of what a model reaches, above which it knows a scan; foreign ones come up to 0.8
 LEAST_RELIABILITY = 0.3  # of smoothed patterns, below which they are noise, and nothing is said
@@ -81,17 +83,47 @@ def measure_familiarity(
     -----
     A perfect reconstruction of the bands correlates with the smoothed input as the square root of that one's
     reliability, the share of its variance that is not noise. So much is expected of what the model reaches on
-    patterns that it knows: the metric "bands" of its spec, or else what the first built-in models reach.
+    patterns that it knows: the metric "known_bands" of its spec, as `reached_bands` measures it, or else what the first
+    built-in models reach.
     """
     if len(patterns) < LEAST:
         return None
     reliability = float(np.median(measure_reliability(patterns, pixel_keep)))
     if reliability < LEAST_RELIABILITY:
         return None
+    reached = float(encoder.spec.training.metrics.get(METRIC, KNOWN))
+    found = Familiarity(_median_bands(patterns, pixel_keep, encoder, decoder), SHARE * reached * reliability**0.5)
+    if found.known:
+        return found
+    return replace(found, turned=_median_bands(-patterns, pixel_keep, encoder, decoder))
+
+
+def _median_bands(patterns: Float32, pixel_keep: NDArray[np.bool_], encoder: Engine, decoder: Engine) -> float:
     reconstructed = run_all(decoder, run_all(encoder, patterns[:, None]))[:, 0]
-    bands = band_correlation(reconstructed, smooth(patterns, pixel_keep), pixel_keep)
-    reached = float(encoder.spec.training.metrics.get("bands", KNOWN))
-    return Familiarity(float(np.median(bands)), SHARE * reached * reliability**0.5)
+    return float(np.median(band_correlation(reconstructed, smooth(patterns, pixel_keep), pixel_keep)))
+
+
+def reached_bands(patterns: Float32, reconstructed: Float32, pixel_keep: NDArray[np.bool_]) -> float:
+    """How much of the bands a model gives back of patterns that it knows, with allowance for their noise.
+
+    Parameters
+    ----------
+    patterns, reconstructed
+        (n, H, W) float32, prepared; those that tell nothing but noise do not count.
+    pixel_keep
+        (H, W) bool, True inside the mask.
+
+    Returns
+    -------
+    float
+        Median of the correlation with the smoothed patterns over the root of their reliability; 0 where none counts.
+    """
+    reliability = measure_reliability(patterns, pixel_keep)
+    usable = reliability >= LEAST_RELIABILITY
+    if not usable.any():
+        return 0.0
+    bands = band_correlation(reconstructed[usable], smooth(patterns[usable], pixel_keep), pixel_keep)
+    return float(np.median(bands / np.sqrt(reliability[usable])))
 
 
 def measure_reliability(patterns: Float32, pixel_keep: NDArray[np.bool_]) -> Float64:

@@ -87,7 +87,7 @@ def _check_arrays(path: Path, file: h5py.File, origin: Origin) -> None:
     if "probes" in file:
         expected["probes"] = (len(probe_numbers(origin.scan.total)), HASH_BYTES)
     if "familiarity" in file:
-        expected["familiarity"] = (2,)
+        expected["familiarity"] = (3,)
     for name, wanted in expected.items():
         if file[name].shape != wanted:
             raise ValueError(f"{name} is {file[name].shape}, expected {wanted}")

@@ -3,7 +3,7 @@
 Data sets, with (rows, cols) the map: ``latents`` (rows, cols, D) float32 or float16, NaN where not written ·
 ``ranges`` (rows, cols, 2) float32 · ``flags`` and ``written`` (rows, cols) uint8 · ``x_um``, ``y_um``
 (rows, cols) float64 · ``background`` (H, W) float32 · ``probes`` (n, 32) uint8, hashes of some patterns ·
-``familiarity`` (2,) float64, the numbers of `Familiarity`, NaN where they were not measured. The attributes of the
+``familiarity`` (3,) float64, the numbers of `Familiarity`, NaN where they were not measured. The attributes of the
 file hold spec, scan and engine. What was computed from the latents later is in groups of its own, such as ``analysis``
 (`store_maps`).
 
@@ -12,7 +12,6 @@ While it is written the file is in HDF5's SWMR mode: readers open it with ``swmr
 
 from __future__ import annotations
 
-from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +77,8 @@ class Latents(Closing):
         x and y in µm; in steps where the scan does not state its step.
     background : (H, W) float32 array
         Grey levels, as subtracted; of a running mean, the last.
+    familiarity : Familiarity or None
+        How well the model knows the patterns; None where that was not measured.
     """
 
     ndim = 3
@@ -144,8 +145,8 @@ class Latents(Closing):
         """How well the model knows the patterns; None where that was not measured, as in files of older versions."""
         if "familiarity" not in self._file:
             return None
-        median, expected = map(float, self.read("familiarity"))
-        return None if np.isnan(median) else Familiarity(median, expected)
+        median, expected, turned = map(float, self.read("familiarity"))
+        return None if np.isnan(median) else Familiarity(median, expected, None if np.isnan(turned) else turned)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -235,7 +236,7 @@ class Latents(Closing):
                 file[name][piece] = self.read(name, piece)
         file["probes"][...] = self.probes
         if self.familiarity:
-            file["familiarity"][...] = astuple(self.familiarity)
+            file["familiarity"][...] = self.familiarity.numbers()
 
     def read(self, name: str, piece: Any = ()) -> NDArray[Any]:
         """One of the data sets, or a piece of it, as stored.

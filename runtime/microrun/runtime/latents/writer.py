@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -139,7 +139,7 @@ class LatentsWriter(Closing):
                 self._file["probes"][place] = probe
             self._probes.clear()
             if self._familiarity is not None:
-                self._file["familiarity"][...] = astuple(self._familiarity)
+                self._file["familiarity"][...] = self._familiarity.numbers()
             if self._waiting:
                 self._store()
             self._file.flush()
@@ -268,4 +268,4 @@ def _make_arrays(file: h5py.File, origin: Origin, background: Float32) -> None:
     file.create_dataset("background", data=background)
     unknown = np.zeros((len(probe_numbers(origin.scan.total)), HASH_BYTES), np.uint8)
     file.create_dataset("probes", data=unknown)
-    file.create_dataset("familiarity", data=np.full(2, np.nan))  # an attribute cannot be added while others read
+    file.create_dataset("familiarity", data=np.full(3, np.nan))  # an attribute cannot be added while others read

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from microrun.runtime.domain import Domain
+from microrun.runtime.encoding.familiarity import METRIC, reached_bands
 from microrun.runtime.spec import EncoderNetwork, ModelSpec, Training
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.loop.settings import Precision, Settings
@@ -30,6 +31,7 @@ from microrun.training.vae.fast_encoder import FastEncoder
 from microrun.training.vae.network import VAE, Encoder
 from microrun.training.vae.twins import Twins
 
+TESTED_BANDS = 128  # held-out patterns whose bands a report looks at
 SHARPEST = 0.02  # variance below which a latent is not asked to be more certain
 LOG_VARIANCE_WEIGHT = 0.05  # of how sure the student is against what it says
 
@@ -203,6 +205,14 @@ class DistilTrainer(Trainer[DistilReport]):
         spread = (self._wanted - self._wanted.mean(dim=0)).square().sum()
         return float(((found - self._wanted).square().sum() / spread).sqrt())
 
+    @torch.no_grad()
+    def _known_bands(self) -> float:
+        """What the averaged student gives back of the held-out bands."""
+        views = self._views[:TESTED_BANDS]
+        reconstructed = self.teacher.decoder(self._tested(views)[0])
+        images = [part[:, 0].float().cpu().numpy() for part in (views, reconstructed)]
+        return reached_bands(images[0], images[1], self.twins.pixel_keep)
+
     def _spec(self, report: DistilReport) -> ModelSpec:
         training = Training(
             data=f"{self.twins.text}; latents taught by {self.config.teacher}",
@@ -210,7 +220,11 @@ class DistilTrainer(Trainer[DistilReport]):
             steps=report.step,
             seed=self.config.seed,
             licence=self.spec.training.licence,
-            metrics={"latent_error": round(report.latent_error, 4), "latent_error_before": round(self._before, 4)},
+            metrics={
+                "latent_error": round(report.latent_error, 4),
+                "latent_error_before": round(self._before, 4),
+                METRIC: round(self._known_bands(), 4),
+            },
         )
         network = self.config.student or self.spec.network
         name = self.spec.name if network == self.spec.network else f"{self.spec.name}-{network}"

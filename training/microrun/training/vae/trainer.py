@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from microrun.runtime.encoding.familiarity import METRIC, reached_bands
 from microrun.runtime.spec import EncoderNetwork, ModelSpec, Training
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.loop.trainer import REPORT_STEPS, Report, Trainer, count_steps
@@ -25,6 +26,7 @@ from microrun.training.vae.losses import kl_divergence, kl_share, masked_l2
 from microrun.training.vae.mixed import MixedBatches
 from microrun.training.vae.network import VAE
 
+TESTED_BANDS = 128  # of them, whose bands it looks at
 TESTED = 1024  # held-out patterns that a report looks at, at most
 
 
@@ -152,6 +154,11 @@ class VaeTrainer(Trainer[VaeReport]):
         """Held-out R² of the averaged weights' reconstructions, inside the mask."""
         return reconstruction_r2(*self.reconstruct_held_out(), self.data.pixel_keep)
 
+    def _known_bands(self) -> float:
+        """What the averaged weights give back of the held-out bands."""
+        images = [part[:TESTED_BANDS, 0].cpu().numpy() for part in self.reconstruct_held_out()]
+        return reached_bands(images[0], images[1], self.data.pixel_keep)
+
     def _terms(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Squared error, KL and NT-Xent terms, each a mean over the views."""
         with self.autocast():
@@ -172,7 +179,7 @@ class VaeTrainer(Trainer[VaeReport]):
             steps=report.step,
             seed=self.config.seed,
             licence=self.source.licence,
-            metrics={"held_out_r2": round(report.held_out_r2, 4)},
+            metrics={"held_out_r2": round(report.held_out_r2, 4), METRIC: round(self._known_bands(), 4)},
         )
         name = f"vae{self.config.latent_size}"
         return ModelSpec(

@@ -40,6 +40,10 @@ class Twins(Protocol):
     def domain(self) -> Domain | None:
         """What is known of whoever learns from them; None for what the teacher knows."""
 
+    @property
+    def pixel_keep(self) -> NDArray[np.bool_]:
+        """(H, W) bool, True inside the mask."""
+
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Views and their clean twins, (n, 1, H, W) float32 each, of a step."""
 
@@ -76,6 +80,11 @@ class SimulatedTwins:
     def domain(self) -> Domain:
         """Phases and conditions of the simulations."""
         return domain_of(self._stream.simulator)
+
+    @property
+    def pixel_keep(self) -> NDArray[np.bool_]:
+        """(120, 120) bool, True inside the mask."""
+        return KEEP
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Views and their clean twins of a step."""
@@ -125,6 +134,11 @@ class ScanTwins:
     def domain(self) -> None:
         """That of the teacher: of the scans nothing is known."""
         return None
+
+    @property
+    def pixel_keep(self) -> NDArray[np.bool_]:
+        """(H, W) bool, True inside the mask."""
+        return self._data.pixel_keep
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Augmented patterns and the patterns of a step."""
