@@ -99,13 +99,13 @@ def test_what_has_no_conventional_maps(microrun: Microrun, scan: Path, tmp_path:
     angles = write_ang(tmp_path / "angles.ang", (5, 3))
     right = write_ang(tmp_path / "right.ang", NAV_SHAPE)
     other = write_contents(tmp_path / "other.h5", make_origin(SCANS["square"]), make_contents(SCANS["square"]))
-    phase = "phase 'hcp' cannot be indexed; it must be one of fcc, bcc, diamond"
+    phase = "phase 'sigma' cannot be indexed; it must be one of fcc, bcc, diamond, hcp, or hcp:C/A"
     for options, said in (
         (["--orientations", angles], "is a map of 5×3"),
         (["--orientations", tmp_path / "none.ang"], "none.ang"),
         (["--orientations", scan], "orix cannot read it"),
-        (["--orientations", right, "--phase", "hcp"], phase),
-        (["--phase", "hcp", "--pc", "0.5,0.7,0.6"], phase),
+        (["--orientations", right, "--phase", "sigma"], phase),
+        (["--phase", "sigma", "--pc", "0.5,0.7,0.6"], phase),
         (["--pc", "0.5,0.7"], "a pattern centre is written X,Y,Z"),
         (["--pc", "here"], "a pattern centre is written X,Y,Z"),
         (["--pc", "50,70,60"], "shares of the detector's side"),
