@@ -11,6 +11,7 @@ from command_line import Microrun, check_refused
 from microrun.runtime.scans.up_source import FileSource
 from microrun.training.loop import speed
 from microrun.training.loop.checkpoint import read_checkpoint_spec
+from microrun.training.simulate.camera.stream import PatternStream
 from microrun.training.vae import twins
 
 pytestmark = pytest.mark.usefixtures("on_the_cpu")
@@ -21,6 +22,7 @@ NICKEL = ("--phase", "nickel", "--kv", 20, "--pc", "0.5,0.7,0.6")
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "PEAK_S", 0.0)
     monkeypatch.setattr(twins, "TESTED", 16)
+    monkeypatch.setattr(PatternStream.__init__, "__defaults__", (0,))  # no processes: each takes seconds to start
     monkeypatch.delenv("MICRORUN_MASTERS", raising=False)
 
 
