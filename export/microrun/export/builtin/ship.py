@@ -10,6 +10,7 @@ import torch
 
 from microrun.export.recorded import MATERIALS, recorded_patterns
 from microrun.export.vae_to_onnx import export_checkpoint
+from microrun.runtime.domain import Domain
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.maps.indexing import Geometry, Indexer
 from microrun.runtime.maps.judge import JudgeRequest, judge_model, load_judged
@@ -41,7 +42,7 @@ def simulate_held_out(folder: Path) -> Path:
     return path
 
 
-def ship(folder: Path, name: str, held_out: Path) -> Path:
+def ship(folder: Path, name: str, held_out: Path, domain: Domain | None = None) -> Path:
     """Judge and export a trained model.
 
     Parameters
@@ -52,6 +53,8 @@ def ship(folder: Path, name: str, held_out: Path) -> Path:
         That it ships under.
     held_out
         Scan to judge on.
+    domain
+        What it was found to know; None for what its checkpoint says.
 
     Returns
     -------
@@ -59,6 +62,7 @@ def ship(folder: Path, name: str, held_out: Path) -> Path:
         The checkpoint, which then holds the judgement.
     """
     model, spec = load_checkpoint(folder / "checkpoint.safetensors")
+    spec = replace(spec, domain=domain or spec.domain)
     path = folder / f"{name}.safetensors"
     metrics = {**spec.training.metrics, **_reconstruct_recorded(model, spec)}
     _export(path, model, spec, metrics)
