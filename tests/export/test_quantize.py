@@ -27,9 +27,10 @@ from microrun.runtime.errors import EngineError, OutputError, SpecError
 from microrun.runtime.patterns.background import mean_background
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.progress import finish
+from microrun.runtime.quantisation import Quantisation
 from microrun.runtime.scans.source import Claim
 from microrun.runtime.scans.up_source import FileSource
-from microrun.runtime.spec import ModelSpec, Preprocessing, Quantisation, Training
+from microrun.runtime.spec import ModelSpec, Preprocessing, Training
 
 BUILT_IN = MODELS / "vae32.onnx"
 NAV_SHAPE, HALF = (6, 10), 2  # of the simulated scan, whose first two of six rows are calibrated on

@@ -10,7 +10,8 @@ import typer
 from microrun.cli import console
 from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import ScanError
-from microrun.runtime.maps.indexing import FIT_PATTERNS, PHASES, Geometry, find_structure, fit_pattern_centre
+from microrun.runtime.maps.indexing import FIT_PATTERNS, Geometry, fit_pattern_centre
+from microrun.runtime.maps.structures import PHASES, find_structure
 from microrun.runtime.patterns.background import static_background
 from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.informative import sample_informative, say_left_out

@@ -26,10 +26,11 @@ from microrun.runtime.errors import MicrorunError, OutputError
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.same_scan import check_same_scan
 from microrun.runtime.maps.conventional import PhysicsMaps, map_orientations, map_patterns
-from microrun.runtime.maps.indexing import Geometry, Indexer, check_phase
+from microrun.runtime.maps.indexing import Geometry, Indexer
 from microrun.runtime.maps.orientation_file import load_orientations
 from microrun.runtime.maps.orientations import OrientedMap, point_group
 from microrun.runtime.maps.store import write_physics
+from microrun.runtime.maps.structures import check_phase
 from microrun.runtime.pictures.panels import save_figure
 from microrun.runtime.pictures.physics_maps import draw_physics
 from microrun.runtime.scans.open import ScanFile, open_scan

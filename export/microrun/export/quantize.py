@@ -23,7 +23,8 @@ from microrun.runtime.errors import ScanError, SpecError
 from microrun.runtime.files.output import written_beside
 from microrun.runtime.maps.features import OVERVIEW_FEATURES, measure_structure
 from microrun.runtime.progress import Job, Progress
-from microrun.runtime.spec import ModelSpec, Quantisation
+from microrun.runtime.quantisation import Quantisation
+from microrun.runtime.spec import ModelSpec
 
 # Rounding is to latents what noise is. A tenth of their spread is a hundredth of their variance, and less than a camera
 # adds: by vae32 and vae64, two exposures of the same points differ by 0.17 at 9,600 electrons a pixel, 0.3 at 2,400.

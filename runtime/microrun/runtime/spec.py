@@ -17,6 +17,7 @@ from microrun.runtime.conditions import Condition
 from microrun.runtime.domain import Domain
 from microrun.runtime.errors import SpecError
 from microrun.runtime.json_text import UNREADABLE, check_fields, parse_object
+from microrun.runtime.quantisation import Quantisation
 from microrun.runtime.schedule import Schedule
 
 SPEC_KEY = "microrun_spec"  # name of the metadata entry in ONNX and checkpoint files
@@ -49,7 +50,7 @@ class Preprocessing:
         True where each pattern is brought to the brightness of the background before that is subtracted, by least
         squares inside the mask: a beam current that falls changes nothing then. False in the published method.
     inverted
-        True where bands are dark in raw patterns, which are turned about. False in the published method.
+        True where bands are dark in raw patterns, which are turned about.
     """
 
     input_shape: tuple[int, int] = (120, 120)
@@ -170,33 +171,6 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Quantisation:
-    """What rounding to 8 bits did to latents and maps, measured on patterns that calibration did not see.
-
-    Parameters
-    ----------
-    calibrated_on, held_out
-        Scans, for a reader.
-    calibration_patterns, held_out_patterns
-        How many of each.
-    latent_error
-        ‖int8 − float32‖ / ‖float32 − its mean‖ over the held-out latents: what is added to what they say.
-    rank_correlation
-        Spearman correlation of the features' ranking, by structure against noise, of the held-out map.
-    top_kept
-        How many of the five best features are still among the five best.
-    """
-
-    calibrated_on: str
-    held_out: str
-    calibration_patterns: int
-    held_out_patterns: int
-    latent_error: float
-    rank_correlation: float
-    top_kept: int
-
-
-@dataclass(frozen=True)
 class ModelSpec:
     """What a model is.
 
@@ -218,10 +192,9 @@ class ModelSpec:
         Source and quality; of an int8 model what it costs.
     diffusion
         Of a denoiser: what it draws samples of.
-    domain
-        Of an encoder and its decoder: which patterns they know; None where that is not stated.
-    network
-        Of an encoder: "published", that of Calvat et al., or "fast", of a fifth of its operations.
+    domain, network
+        Of an encoder and its decoder: which patterns they know, None where that is not stated; and the network,
+        "published" (Calvat et al.) or "fast" (a fifth of its operations).
     """
 
     name: str
@@ -237,8 +210,9 @@ class ModelSpec:
     network: EncoderNetwork = "published"
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise SpecError(f"kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
+        for name, allowed in (("kind", Kind), ("network", EncoderNetwork), ("precision", WeightPrecision)):
+            if getattr(self, name) not in get_args(allowed):
+                raise SpecError(f"{name} must be one of {', '.join(get_args(allowed))}; got {getattr(self, name)!r}")
         if (self.kind == "denoiser") != (self.diffusion is not None):
             raise SpecError(f"a denoiser, and nothing else, tells its diffusion; got {self.kind} and {self.diffusion}")
         if self.diffusion is None and (not isinstance(self.latent_size, int) or self.latent_size < 1):
@@ -246,10 +220,6 @@ class ModelSpec:
         if max(self.latent_size, *self.preprocessing.input_shape) > MOST_SIDE:
             sizes = f"{self.latent_size} and {self.preprocessing.input_shape}"
             raise SpecError(f"latent_size and input_shape must be at most {MOST_SIDE:,}; got {sizes}")
-        if self.network not in get_args(EncoderNetwork):
-            raise SpecError(f"network must be one of {', '.join(get_args(EncoderNetwork))}; got {self.network!r}")
-        if self.precision not in get_args(WeightPrecision):
-            raise SpecError(f"precision must be one of {', '.join(get_args(WeightPrecision))}; got {self.precision!r}")
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -16,7 +16,6 @@ from scipy.spatial.transform import Rotation
 from microrun.runtime.errors import ScanError
 from microrun.runtime.maps import indexing
 from microrun.runtime.maps.indexing import (
-    PHASES,
     Geometry,
     Indexer,
     crop_centre,
@@ -25,6 +24,7 @@ from microrun.runtime.maps.indexing import (
     uncrop_centre,
 )
 from microrun.runtime.maps.orientations import misorientation_angles
+from microrun.runtime.maps.structures import PHASES
 from microrun.runtime.progress import Progress
 from microrun.runtime.scans.up2 import ScanWarning
 from microrun.training.simulate.camera.conditions import Conditions

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import ScanError
-from microrun.runtime.maps.indexing import find_structure
+from microrun.runtime.maps.structures import find_structure
 from microrun.runtime.scans.lattice import Pairs, mean_over_pairs
 
 GRAIN_DEG = 5.0  # neighbours below this angle belong to one grain

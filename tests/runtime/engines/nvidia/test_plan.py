@@ -15,7 +15,8 @@ from microrun.runtime.engines.known_answers import CHECK_INPUTS, CHECKED, check_
 from microrun.runtime.engines.nvidia.plan import PlanRecord, Profile, read_record, sidecar_of, write_record
 from microrun.runtime.errors import EngineError, SpecError
 from microrun.runtime.files.hashes import hash_file
-from microrun.runtime.spec import ModelSpec, Preprocessing, Quantisation
+from microrun.runtime.quantisation import Quantisation
+from microrun.runtime.spec import ModelSpec, Preprocessing
 
 NUMBERS = st.floats(-1e6, 1e6, width=32).map(lambda value: float(f"{value:.6g}"))
 RECORDS = st.builds(
