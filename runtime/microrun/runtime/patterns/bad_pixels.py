@@ -159,7 +159,7 @@ def _floor(spread: Float64, level: Float64) -> Float64:
 
 def _stand_apart(pattern: Float64) -> Float64:
     """Each pixel less the median of the four that are two places away: over a bad line's other half, and blobs."""
-    padded = np.pad(pattern, 2, mode="reflect")
+    padded = np.pad(pattern, 2, mode="symmetric")  # a pixel beside the edge must not stand for its own neighbour
     around = np.stack([padded[:-4, 2:-2], padded[4:, 2:-2], padded[2:-2, :-4], padded[2:-2, 4:]])
     apart: Float64 = pattern - (around.sum(axis=0) - around.max(axis=0) - around.min(axis=0)) / 2
     return apart
