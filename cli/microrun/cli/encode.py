@@ -20,7 +20,6 @@ from microrun.runtime.engines.engine import Device, Engine, EngineRequest, Preci
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import ScanError
 from microrun.runtime.files.shared_reading import warn_if_remote
-from microrun.runtime.latents.familiarity import Familiarity
 from microrun.runtime.scans.following_source import FollowingSource
 from microrun.runtime.scans.open import ScanFile
 from microrun.runtime.scans.scan import parse_grid
@@ -122,16 +121,18 @@ def run(request: EncodeRequest, engine: Engine) -> None:
             bar(now.done, now.total, f"{now.rate:,.0f}/s" + (f"  lag {now.lag:,}" if request.follow else ""))
     _print_summary(request, running.statistics)
     if running.familiarity and not running.familiarity.known:
-        _warn_unknown(request, engine, running.familiarity)
+        _warn_unknown(running, request, engine)
     if interrupt.stopped and not request.follow:
         console.error_line("interrupted; go on with --resume")
         raise typer.Exit(130)
 
 
-def _warn_unknown(request: EncodeRequest, engine: Engine, familiarity: Familiarity) -> None:
+def _warn_unknown(running: EncodeRun, request: EncodeRequest, engine: Engine) -> None:
     """One line, with the cure."""
+    familiarity = running.familiarity
+    assert familiarity is not None
     if familiarity.inverted:
-        other = "--keep-polarity" if request.invert else "--invert"
+        other = "--keep-polarity" if running.inverted else "--invert"
         medians = f"median {familiarity.turned:.2f} instead of {familiarity.median:.2f}"
         text = f"bands seem to be dark: turned about, {engine.spec.name} knows these patterns ({medians})"
         console.warning_line(f"{text}; encode with {other}")
@@ -141,9 +142,12 @@ def _warn_unknown(request: EncodeRequest, engine: Engine, familiarity: Familiari
 
 
 def _checkpoint_of(engine: Engine) -> Path | str:
-    """What `train vae` goes on from: the checkpoint that lies beside the model, or a built-in one by its name."""
-    beside = engine.info.path.with_suffix(".safetensors")
-    return beside if beside.parent != MODELS and beside.is_file() else engine.spec.name
+    """What `train vae` goes on from: a built-in model's name, or the checkpoint that lies beside the file."""
+    path = engine.info.path
+    if path.parent == MODELS:
+        return path.stem
+    beside = (path.with_suffix(".safetensors"), path.with_name("checkpoint.safetensors"))
+    return next((one for one in beside if one.is_file()), "CHECKPOINT")
 
 
 class _Interrupt:

@@ -54,6 +54,9 @@ def _denoiser_row(path: Path) -> list[str]:
 
 
 def _print_training(path: Path, unit: str) -> None:
-    training = read_model_spec(path).training
+    spec = read_model_spec(path)
+    training = spec.training
     console.out.print(f"\n{path.stem}  {training.patterns:,} {unit}, {training.steps:,} steps, {training.licence}")
+    if spec.domain:
+        console.out.print(f"  knows {spec.domain}")
     console.out.print(f"  trained on {training.data}")

@@ -35,7 +35,7 @@ def test_an_encoder_is_taught_on_simulations(microrun: Microrun, tmp_path: Path)
     assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
     spec = read_checkpoint_spec(out / "checkpoint.safetensors")
     assert spec.name == "vae32" and "latents taught by vae32 (sha256 " in spec.training.data
-    assert spec.domain is not None and spec.domain.centre == (0.5, 0.7, 0.6)
+    assert spec.domain is not None and spec.domain.phases == ("nickel",)
     again = microrun(*taught, "--resume")  # with the settings of the run
     assert again.code == 0 and "nothing to do" in again.said, again
     check_refused(microrun(*taught, "--resume", "--pc", "0.5,0.7,0.6"), "matched")
@@ -71,6 +71,13 @@ def test_a_scan_is_mixed_with_simulations_like_it(
     assert again.code == 0 and "nothing to do" in again.said, again
 
 
+def test_phases_that_the_decoder_cannot_draw_are_warned_of(microrun: Microrun, tmp_path: Path) -> None:
+    taught = ("train", "vae", "--distil", "vae32", "--batch", 8, "--hours", 1e-9, "--out", tmp_path / "run")
+    ran = microrun(*taught, "--phase", "tungsten")
+    assert ran.code == 0 and "cannot draw tungsten" in ran.err and "--phase" in ran.err, ran
+    assert read_checkpoint_spec(tmp_path / "run" / "checkpoint.safetensors").domain is None
+
+
 def test_a_fast_student_can_be_tuned_like_any_other(
     microrun: Microrun, banded_scans: list[FileSource], tmp_path: Path
 ) -> None:
@@ -81,9 +88,10 @@ def test_a_fast_student_can_be_tuned_like_any_other(
     ran = microrun("train", "vae", *scans, "--from", fast, "--batch", 8, "--hours", 1e-9, "--out", tuned)
     assert ran.code == 0, ran
     assert read_checkpoint_spec(tuned / "checkpoint.safetensors").network == "fast"
-    check_refused(
-        microrun("train", "vae", *scans, "--student", "fast", "--out", tmp_path / "no"), "--student", "--distil"
-    )
+    again = microrun("train", "vae", *scans, "--resume", "--out", tuned)
+    assert again.code == 0 and "nothing to do" in again.said, again
+    alone = microrun("train", "vae", *scans, "--student", "fast", "--out", tmp_path / "no")
+    check_refused(alone, "--student", "--distil")
 
 
 def test_what_cannot_be_taught_is_one_line(microrun: Microrun, tmp_path: Path) -> None:

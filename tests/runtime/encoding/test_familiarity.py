@@ -18,6 +18,7 @@ from microrun.kernels.masking import circular_keep
 from microrun.runtime.array_types import Float32
 from microrun.runtime.encoding import familiarity
 from microrun.runtime.encoding.familiarity import (
+    METRIC,
     familiarity_of,
     measure_familiarity,
     measure_reliability,
@@ -111,9 +112,16 @@ def test_dark_bands_are_noticed() -> None:
 def test_what_a_model_reaches_does_not_depend_on_noise(sigma: float) -> None:
     clean = lined(24)
     blurred = clean + lined(24, seed=5)  # half of what is given back is something else
-    assert reached_bands(clean + noise(24, sigma), clean, KEEP) == pytest.approx(1, abs=0.05)
-    assert reached_bands(clean + noise(24, sigma), blurred, KEEP) == pytest.approx(0.5**0.5, abs=0.1)
-    assert reached_bands(noise(6, 1.0), clean[:6], KEEP) == 0
+    assert reached_bands(clean + noise(24, sigma), clean, KEEP)[METRIC] == pytest.approx(1, abs=0.05)
+    assert reached_bands(clean + noise(24, sigma), blurred, KEEP)[METRIC] == pytest.approx(0.5**0.5, abs=0.1)
+    assert reached_bands(noise(6, 1.0), clean[:6], KEEP) == {}
+
+
+def test_nothing_is_said_by_a_model_that_gives_back_too_little() -> None:
+    clean = lined(12)
+    training = replace(ENCODER.spec.training, metrics={METRIC: 0.1})
+    poor = FunctionEngine(replace(ENCODER.spec, training=training), ENCODER.function, batch=12)
+    assert measure_familiarity(clean, KEEP, poor, knowing(clean)) is None
 
 
 @settings(max_examples=15)

@@ -57,6 +57,17 @@ def test_dark_bands_give_the_latents_of_bright_ones(scan: Path, dark: Path, tmp_
     assert not np.allclose(latents[2], latents[0], atol=0.1 * latents[0].std())
 
 
+def test_a_background_that_is_binned_already_is_turned_about_too(scan: Path, dark: Path, tmp_path: Path) -> None:
+    binned = np.load(tmp_path / "dark.npy").reshape(12, 2, 12, 2).mean(axis=(1, 3))
+    np.save(tmp_path / "binned.npy", binned)
+    latents = []
+    for name in ("dark", "binned"):
+        asked = EncodeRequest(dark, tmp_path / f"{name}.h5", background=str(tmp_path / f"{name}.npy"), invert=True)
+        run(asked, engine())
+        latents.append(contents(tmp_path / f"{name}.h5")["latents"])
+    assert_allclose(latents[1], latents[0], atol=1e-3 * latents[0].std())
+
+
 def test_a_scaled_background_is_turned_about_too(scan: Path, tmp_path: Path) -> None:
     dimmed = np.rint(read(scan) * np.linspace(1, 0.7, COUNT)[:, None, None]).astype(np.uint16)
     dark = write_up(tmp_path / "dark.up2", WHITE - dimmed, HEADER)

@@ -15,13 +15,14 @@ from training_runs import CONFIG, SOURCE
 from microrun.training.loop import trainer as loop
 from microrun.training.loop.distributed import Processes
 from microrun.training.simulate.camera.conditions import Conditions
+from microrun.training.simulate.camera.matched import Matched
 from microrun.training.simulate.camera.materials import load_material
 from microrun.training.simulate.camera.patterns import CameraSimulator
 from microrun.training.simulate.camera.stream import PatternStream
 from microrun.training.vae.checkpoint import load_checkpoint
 from microrun.training.vae.config import Contrastive, VaeConfig
 from microrun.training.vae.data import Prepared
-from microrun.training.vae.mixed import FIRST_SHARE, LAST_SHARE, MixedBatches
+from microrun.training.vae.mixed import FIRST_SHARE, LAST_SHARE, MixedBatches, count_simulated
 from microrun.training.vae.trainer import VaeTrainer
 
 CPU = Processes(0, 1, torch.device("cpu"))
@@ -34,7 +35,7 @@ def simulator() -> CameraSimulator:
 
 
 def stream() -> PatternStream:
-    return PatternStream(simulator(), CONFIG.batch, processes=0)
+    return PatternStream(simulator(), count_simulated(CONFIG.batch), processes=0)
 
 
 def mixed(data: Prepared, config: VaeConfig = LONG, processes: Processes = CPU) -> MixedBatches:
@@ -50,7 +51,7 @@ def test_the_scans_share_rises_at_the_end(data: Prepared) -> None:
 
 def test_a_batch_is_part_scan_and_part_simulation(data: Prepared) -> None:
     batch = mixed(data).batch(5)
-    made = simulator().make(5 * 8, 8)
+    made = simulator().make(5 * 5, 5)
     assert_array_equal(batch.views[3:, 0].numpy(), made.patterns[:5])  # a third of eight are the scan's
     assert_array_equal(batch.targets[3:, 0].numpy(), made.expected[:5])
     assert torch.equal(batch.views[:3], batch.targets[:3])
@@ -74,9 +75,13 @@ def test_contrastive_views_have_both_targets(data: Prepared) -> None:
 
 def test_a_mixed_run_says_what_it_learned_from(data: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "matmul_peak", lambda device, dtype: 1e12)
-    trainer = VaeTrainer(CONFIG, data, tmp_path, SOURCE, stream=stream())
+    config = replace(CONFIG, matched=Matched(("nickel",), (20.0,), (0.46, 0.78, 0.53)))
+    trainer = VaeTrainer(config, data, tmp_path, SOURCE, stream=stream())
     assert trainer.identity == data.identity + simulator().identity
     next(trainer.run(2))
     _, spec = load_checkpoint(tmp_path / "checkpoint.safetensors")
     assert spec.training.data == "bands, mixed with simulated patterns of nickel (20 kV)"
     assert spec.domain is not None and spec.domain.phases == ("nickel",)
+    nowhere = VaeTrainer(replace(config, matched=Matched()), data, tmp_path, SOURCE, stream=stream())
+    next(nowhere.run(2))
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors")[1].domain is None  # where the scan is from is not known

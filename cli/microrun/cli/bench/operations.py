@@ -22,11 +22,13 @@ def encoder_operations(spec: ModelSpec) -> float | None:
         return None
     import torch
 
-    from microrun.training.vae.network import LATENT_SIZES, PATTERN_SHAPE, Encoder
+    from microrun.training.vae.network import LATENT_SIZES, PATTERN_SHAPE, VAE
 
     if spec.latent_size not in LATENT_SIZES or spec.preprocessing.input_shape != PATTERN_SHAPE:
         return None
-    return count_operations(lambda: Encoder(spec.latent_size)(torch.zeros(1, *spec.input_shape)))
+    return count_operations(
+        lambda: VAE(spec.latent_size, network=spec.network).encoder(torch.zeros(1, *spec.input_shape))
+    )
 
 
 def count_operations(work: Callable[[], object]) -> float:

@@ -20,6 +20,7 @@ from microrun.runtime.scans.open import open_scan
 if TYPE_CHECKING:
     from microrun.runtime.spec import ModelSpec
     from microrun.training.loop.distributed import Processes
+    from microrun.training.simulate.camera.patterns import CameraSimulator
     from microrun.training.vae.distil import DistilConfig, DistilReport, DistilTrainer
     from microrun.training.vae.network import VAE
     from microrun.training.vae.twins import Twins
@@ -56,7 +57,7 @@ def distil(request: Request, teacher: Path, processes: Processes) -> None:
     request.folder.mkdir(parents=True, exist_ok=True)
     with (
         only_run(request.folder) if processes.leads else contextlib.nullcontext(),
-        _twins(request, config, processes) as twins,
+        _twins(request, config, spec, processes) as twins,
     ):
         trainer = _start(request, config, (twins, model, spec), processes)
         _train(trainer, request.hours)
@@ -77,7 +78,7 @@ def _configure(request: Request, teacher: Path) -> tuple[VAE, ModelSpec, DistilC
 
 
 @contextlib.contextmanager
-def _twins(request: Request, config: DistilConfig, processes: Processes) -> Iterator[Twins]:
+def _twins(request: Request, config: DistilConfig, spec: ModelSpec, processes: Processes) -> Iterator[Twins]:
     """What is taught on: the scans, or simulations."""
     from microrun.training.simulate.camera.matched import Matched
     from microrun.training.vae.data import NEW, prepare_scans
@@ -87,6 +88,7 @@ def _twins(request: Request, config: DistilConfig, processes: Processes) -> Iter
         with simulated(config.matched or Matched(), config.batch, config.seed) as stream:
             assert stream is not None
             console.out.print(f"simulates {stream.simulator}")
+            _warn_of_phases(stream.simulator, spec)
             yield SimulatedTwins(stream)
         return
     if config.matched is not None:
@@ -96,6 +98,16 @@ def _twins(request: Request, config: DistilConfig, processes: Processes) -> Iter
         job = prepare_scans(sources, NEW, request.folder / "prepared.npy", config.selection)
         data = console.watch(job, bar)
     yield ScanTwins(data, config.batch, config.seed, ", ".join(scan.name for scan in request.scans))
+
+
+def _warn_of_phases(simulator: CameraSimulator, spec: ModelSpec) -> None:
+    names = {material.crystal.name for material in simulator.materials}
+    if spec.domain is not None and not names <= set(spec.domain.phases):
+        other = ", ".join(sorted(names - set(spec.domain.phases)))
+        console.warning_line(
+            f"{spec.name} knows {', '.join(spec.domain.phases)}: the decoder that stays cannot draw {other}; "
+            f"fine-tune on a scan by --from {spec.name} --phase instead"
+        )
 
 
 def _start(

@@ -18,7 +18,7 @@ from microrun.cli import console
 from microrun.cli.scan_name import ScanNameOption
 from microrun.cli.train.diffusion import diffusion
 from microrun.cli.train.distil import distil as teach
-from microrun.cli.train.matched import MatchedCentre, MatchedPhases, MatchedVoltages, match, simulated
+from microrun.cli.train.matched import MatchedCentre, MatchedPhases, MatchedVoltages, complete, match, simulated
 from microrun.cli.train.request import Request
 from microrun.cli.train.runs import DRAW_S, Clock, check_run, joined, only_run
 from microrun.cli.train.sections import sections
@@ -143,6 +143,7 @@ def vae(
 def _run(request: Request, processes: Processes) -> None:
     from microrun.training.loop.state import load_state
     from microrun.training.vae.data import describe_data, identity_of, prepare_scans
+    from microrun.training.vae.mixed import count_simulated
 
     if "student" in request.settings:
         raise MicrorunError("--student has no meaning without --distil")
@@ -152,8 +153,10 @@ def _run(request: Request, processes: Processes) -> None:
     config, model, preprocessing = _configure(request)
     sources = [open_scan(scan, request.grid, scan_name=request.scan_name) for scan in request.scans]
     record = describe_data(sources, preprocessing, config.selection)
+    config = replace(config, matched=complete(config.matched, sources[0]))
     with contextlib.ExitStack() as stack:
-        stream = stack.enter_context(simulated(config.matched, config.batch, config.seed))
+        size = count_simulated(config.batch)
+        stream = stack.enter_context(simulated(config.matched, size, config.seed, sources[0].scan.sig_shape))
         identity = identity_of(record) + (stream.simulator.identity if stream else "")
         load_state(folder, config, identity)  # refuses before anything is prepared
         folder.mkdir(parents=True, exist_ok=True)

@@ -64,6 +64,11 @@ class EncodeRun(Closing):
         """Where the run stands now, or stood when it ended."""
         return self._final or self._stream.statistics
 
+    @property
+    def inverted(self) -> bool:
+        """Whether bands are taken to be dark."""
+        return self._preprocessor.preprocessing.inverted
+
     def stop(self) -> None:
         """End the run after the batches that are under way."""
         self._stopped = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import cast
 
@@ -25,6 +26,7 @@ METRIC = "known_bands"  # in a model's spec: what `reached_bands` gave of what i
 KNOWN = 0.83  # what vae32 and vae64 reach on noise-free patterns like those that they learned from
 SHARE = 0.85  # of what a model reaches, above which it knows a scan; foreign ones come up to 0.8
 LEAST_RELIABILITY = 0.3  # of smoothed patterns, below which they are noise, and nothing is said
+LEAST_REACHED = 0.3  # of a model that gives back less nothing can be told: foreign patterns come up to that
 CELL_PX = 2  # of 120; single pixels share their noise where a smaller camera was enlarged
 
 
@@ -55,13 +57,14 @@ def familiarity_of(
             return None
         with decoder:
             patterns = _prepare(source, preprocessor, background)
-            return measure_familiarity(patterns, preprocessor.pixel_keep, engine, decoder)
+            cell = max(CELL_PX, math.ceil(preprocessor.input_shape[0] / preprocessor.shown_px))
+            return measure_familiarity(patterns, preprocessor.pixel_keep, engine, decoder, cell)
     except MicrorunError:  # the scan is encoded: nothing that fails here may spoil that
         return None
 
 
 def measure_familiarity(
-    patterns: Float32, pixel_keep: NDArray[np.bool_], encoder: Engine, decoder: Engine
+    patterns: Float32, pixel_keep: NDArray[np.bool_], encoder: Engine, decoder: Engine, cell_px: int = CELL_PX
 ) -> Familiarity | None:
     """Compare the bands of patterns with those of their reconstructions.
 
@@ -73,11 +76,14 @@ def measure_familiarity(
         (H, W) bool, True inside the mask.
     encoder, decoder
         Exported together.
+    cell_px
+        How far pixels share their noise, in pixels of 120.
 
     Returns
     -------
     Familiarity, or None
-        None for fewer than 8 patterns, or where nearly all that smoothing leaves is noise.
+        None for fewer than 8 patterns, where nearly all that smoothing leaves is noise, and of a model that gives back
+        too little of what it learned from.
 
     Notes
     -----
@@ -88,10 +94,12 @@ def measure_familiarity(
     """
     if len(patterns) < LEAST:
         return None
-    reliability = float(np.median(measure_reliability(patterns, pixel_keep)))
+    reliability = float(np.median(measure_reliability(patterns, pixel_keep, cell_px)))
     if reliability < LEAST_RELIABILITY:
         return None
     reached = float(encoder.spec.training.metrics.get(METRIC, KNOWN))
+    if reached < LEAST_REACHED:
+        return None
     found = Familiarity(_median_bands(patterns, pixel_keep, encoder, decoder), SHARE * reached * reliability**0.5)
     if found.known:
         return found
@@ -103,7 +111,7 @@ def _median_bands(patterns: Float32, pixel_keep: NDArray[np.bool_], encoder: Eng
     return float(np.median(band_correlation(reconstructed, smooth(patterns, pixel_keep), pixel_keep)))
 
 
-def reached_bands(patterns: Float32, reconstructed: Float32, pixel_keep: NDArray[np.bool_]) -> float:
+def reached_bands(patterns: Float32, reconstructed: Float32, pixel_keep: NDArray[np.bool_]) -> dict[str, float]:
     """How much of the bands a model gives back of patterns that it knows, with allowance for their noise.
 
     Parameters
@@ -115,18 +123,19 @@ def reached_bands(patterns: Float32, reconstructed: Float32, pixel_keep: NDArray
 
     Returns
     -------
-    float
-        Median of the correlation with the smoothed patterns over the root of their reliability; 0 where none counts.
+    dict of str to float
+        The metric for a spec: median of the correlation with the smoothed patterns over the root of their reliability.
+        Empty where no pattern counts.
     """
     reliability = measure_reliability(patterns, pixel_keep)
     usable = reliability >= LEAST_RELIABILITY
     if not usable.any():
-        return 0.0
+        return {}
     bands = band_correlation(reconstructed[usable], smooth(patterns[usable], pixel_keep), pixel_keep)
-    return float(np.median(bands / np.sqrt(reliability[usable])))
+    return {METRIC: round(float(np.median(bands / np.sqrt(reliability[usable]))), 4)}
 
 
-def measure_reliability(patterns: Float32, pixel_keep: NDArray[np.bool_]) -> Float64:
+def measure_reliability(patterns: Float32, pixel_keep: NDArray[np.bool_], cell_px: int = CELL_PX) -> Float64:
     """Share of the variance of smoothed bands that is not white noise, pattern by pattern.
 
     Parameters
@@ -135,6 +144,8 @@ def measure_reliability(patterns: Float32, pixel_keep: NDArray[np.bool_]) -> Flo
         (n, H, W) float32, prepared.
     pixel_keep
         (H, W) bool, True inside the mask.
+    cell_px
+        How far pixels share their noise, in pixels of 120.
 
     Returns
     -------
@@ -146,7 +157,7 @@ def measure_reliability(patterns: Float32, pixel_keep: NDArray[np.bool_]) -> Flo
     pixels have together: the formula of Spearman and Brown takes their correlation to that of the whole. Fields of
     2×2 pixels hold noise that neighbours share, as those of an enlarged pattern of 60×60 do.
     """
-    cell = max(1, CELL_PX * patterns.shape[-1] // SIDE)
+    cell = max(1, cell_px * patterns.shape[-1] // SIDE)
     field = np.arange(max(patterns.shape[1:])) // cell
     white = ((field[:, None] + field) % 2 == 0)[: patterns.shape[1], : patterns.shape[2]]
     one, other = (smooth(patterns, pixel_keep & colour) for colour in (white, ~white))

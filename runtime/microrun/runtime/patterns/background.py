@@ -144,7 +144,8 @@ def load_background(path: Path, preprocessor: Preprocessor) -> Float32:
     if image.size == 0 or image.min() < 0 or image.min() == image.max():
         raise ScanError(f"{path}: a background must not be negative or constant; use --background none for none")
     if image.shape == preprocessor.input_shape != preprocessor.sig_shape and preprocessor.warp is None:
-        return image.astype(np.float32)
+        binned: Float32 = image.astype(np.float32)
+        return -binned if preprocessor.preprocessing.inverted else binned
     try:
         return preprocessor.bin_image(image)
     except ScanError as error:

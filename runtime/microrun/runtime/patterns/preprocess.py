@@ -35,6 +35,8 @@ class Preprocessor:
 
     Attributes
     ----------
+    shown_px : float
+        Pixels of the detector, along its shorter side, that the model's input shows.
     pixel_keep : (H, W) bool
         Pixels inside the mask; of warped patterns those that the scan's mask covers, too.
 
@@ -76,6 +78,8 @@ class Preprocessor:
         whole = side % out_side == 0 and side // out_side <= 255  # the kernel sums in 32 bits
         self._factor = side // out_side if whole and warp is None else None
         window = Window() if warp is None else warp.to_model(sig_shape)
+        self.shown_px = side * min(last - first for first, last in window)
+        _check_resolved(self.shown_px, out_side, warp)
         self._axes = window.axes(side, out_side)
         mask = circular_keep(self.input_shape, preprocessing.mask_radius)
         # What lies outside the scan's own mask is dark on many cameras: no pixel may take in a part of it.
@@ -137,11 +141,12 @@ class Preprocessor:
         flags
             (n,) bool: True for patterns without information, whose output is 0.
         """
-        cropped = self._fill(patterns)[self._crop]
         if self.preprocessing.inverted:
             self.bin(patterns, out)
             self.rescale(out, background, out, ranges, flags)
-        elif self._factor:
+            return
+        cropped = self._fill(patterns)[self._crop]
+        if self._factor:
             prepare_whole(cropped, self._factor, background, *self._how, out, ranges, flags)
         else:
             prepare_area(cropped, *self._axes, background, *self._how, out, ranges, flags)
@@ -198,6 +203,14 @@ def _check_size(sig_shape: tuple[int, int], out_side: int) -> None:
         raise ScanError(
             f"patterns of {sig_shape[0]}×{sig_shape[1]} are too small for an engine that takes "
             f"{out_side}×{out_side}: expected at least {-(-out_side // 2)} pixels a side"
+        )
+
+
+def _check_resolved(shown_px: float, out_side: int, warp: Warp | None) -> None:
+    if 4 * shown_px < out_side:
+        raise ScanError(
+            f"{warp}: only {shown_px:.0f} of the detector's pixels a side show what the model looks at, "
+            f"{-(-out_side // 4)} at least are needed; is the pattern centre in EDAX's convention?"
         )
 
 

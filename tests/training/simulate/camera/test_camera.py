@@ -224,6 +224,10 @@ def test_simulations_match_what_is_asked_for() -> None:
     assert (
         Matched.from_dict({"phases": ["nickel"], "energies_kev": [20.0], "pattern_centre": [0.5, 0.7, 0.6]}) == matched
     )
+    wide = matched.simulator(4, (480, 640))  # of the square in its middle x is nearer to the edge
+    assert domain_of(wide).centre == (0.5, 0.7, 0.6) and wide.identity == simulator.identity
+    aside = Matched(("nickel",), (20.0,), (0.35, 0.79, 0.5)).simulator(4, (480, 640))
+    assert domain_of(aside).centre[0] == pytest.approx(0.5 - 0.15 * 640 / 480)
     usual = Matched().simulator(4)
     assert usual.conditions == Conditions() and usual.identity != simulator.identity
     assert matched.simulator(5).identity != simulator.identity == matched.simulator(4).identity

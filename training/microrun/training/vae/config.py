@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from microrun.runtime.spec import EncoderNetwork
 from microrun.training.loop.settings import Precision, Settings
 from microrun.training.simulate.camera.matched import Matched
 from microrun.training.vae.data import Selection
@@ -80,6 +81,8 @@ class VaeConfig(Settings):
         What the first weights are, for the spec; empty where they are random.
     matched
         Simulations that the scans are mixed with; None for the scans alone.
+    network
+        Of the encoder.
     """
 
     latent_size: int = 32
@@ -97,6 +100,7 @@ class VaeConfig(Settings):
     seed: int = 0
     fine_tuned_from: str = ""
     matched: Matched | None = None
+    network: EncoderNetwork = "published"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -182,8 +182,9 @@ def check_simulations_fit(preprocessing: Preprocessing, source: object) -> None:
     if dataclasses.replace(preprocessing, scale_background=NEW.scale_background) != NEW:
         rows, cols = preprocessing.input_shape
         raise SpecError(
-            f"{source}: takes patterns of {rows}×{cols} with mask radius {preprocessing.mask_radius}; simulated ones "
-            f"are of {NEW.input_shape[0]}×{NEW.input_shape[1]} inside the inscribed circle"
+            f"{source}: takes patterns of {rows}×{cols} with mask radius {preprocessing.mask_radius}"
+            f"{' and dark bands' * preprocessing.inverted}; simulated ones are of {NEW.input_shape[0]}×"
+            f"{NEW.input_shape[1]} inside the inscribed circle, with bright bands"
         )
 
 

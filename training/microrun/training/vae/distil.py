@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from microrun.runtime.domain import Domain
-from microrun.runtime.encoding.familiarity import METRIC, reached_bands
+from microrun.runtime.encoding.familiarity import reached_bands
 from microrun.runtime.spec import EncoderNetwork, ModelSpec, Training
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.loop.settings import Precision, Settings
@@ -155,8 +155,8 @@ class DistilTrainer(Trainer[DistilReport]):
         )
         self._views, clean = (part.to(processes.device) for part in twins.held_out())
         self._wanted = self._teach(clean)[0]
-        self._before = self._error(teacher.encoder)
-        self._tested = _make_student(config, teacher)
+        self._tested = copy.deepcopy(student).requires_grad_(False).eval()
+        self._before = self._error(self._tested)
 
     @property
     def identity(self) -> str:
@@ -206,9 +206,9 @@ class DistilTrainer(Trainer[DistilReport]):
         return float(((found - self._wanted).square().sum() / spread).sqrt())
 
     @torch.no_grad()
-    def _known_bands(self) -> float:
+    def _known_bands(self) -> dict[str, float]:
         """What the averaged student gives back of the held-out bands."""
-        views = self._views[:TESTED_BANDS]
+        views = self._views[:: -(-len(self._views) // TESTED_BANDS)]
         reconstructed = self.teacher.decoder(self._tested(views)[0])
         images = [part[:, 0].float().cpu().numpy() for part in (views, reconstructed)]
         return reached_bands(images[0], images[1], self.twins.pixel_keep)
@@ -223,7 +223,7 @@ class DistilTrainer(Trainer[DistilReport]):
             metrics={
                 "latent_error": round(report.latent_error, 4),
                 "latent_error_before": round(self._before, 4),
-                METRIC: round(self._known_bands(), 4),
+                **self._known_bands(),
             },
         )
         network = self.config.student or self.spec.network
@@ -239,11 +239,12 @@ class DistilTrainer(Trainer[DistilReport]):
         )
 
     def _domain(self) -> Domain | None:
-        """What the student knows; at which pattern centres it draws best is for the teacher's decoder to say."""
+        """What the student knows: no phases, and no pattern centres, but those that the teacher's decoder draws."""
         taught, known = self.twins.domain, self.spec.domain
-        if taught is None or known is None or (self.config.matched and self.config.matched.pattern_centre):
+        if taught is None or known is None:
             return taught or known
-        return replace(taught, pattern_centre=known.pattern_centre)
+        phases = tuple(phase for phase in taught.phases if phase in known.phases)
+        return replace(taught, phases=phases, pattern_centre=known.pattern_centre) if phases else None
 
 
 def _make_student(config: DistilConfig, teacher: VAE) -> Encoder | FastEncoder:

@@ -49,21 +49,3 @@ def reconstruction_r2(patterns: Tensor, reconstructed: Tensor, pixel_keep: NDArr
     error = (reconstructed - patterns)[:, 0, keep].square().sum()
     spread = (patterns - patterns.mean(dim=0))[:, 0, keep].square().sum()
     return float(1 - error / spread)
-
-
-def reconstruction_correlation(patterns: Tensor, reconstructed: Tensor, pixel_keep: NDArray[np.bool_]) -> float:
-    """Median over the patterns of Pearson's correlation between pattern and reconstruction, inside the mask.
-
-    Parameters
-    ----------
-    patterns, reconstructed
-        (n, 1, H, W).
-    pixel_keep
-        (H, W) bool.
-    """
-    keep = torch.from_numpy(pixel_keep).to(patterns.device)
-    pairs = [images[:, 0, keep] for images in (patterns, reconstructed)]
-    centred = [values - values.mean(dim=1, keepdim=True) for values in pairs]
-    product = (centred[0] * centred[1]).sum(dim=1)
-    norms = centred[0].norm(dim=1) * centred[1].norm(dim=1)
-    return float((product / norms).median())

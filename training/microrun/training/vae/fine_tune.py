@@ -42,6 +42,11 @@ def fine_tune(config: VaeConfig, checkpoint: Path) -> tuple[VaeConfig, VAE, Mode
     """
     model, spec, origin = read_start(checkpoint)
     adapted = replace(
-        config, latent_size=spec.latent_size, kl_warmup=0.0, rate_warmup=RATE_WARMUP, fine_tuned_from=origin
+        config,
+        latent_size=spec.latent_size,
+        network=spec.network,
+        kl_warmup=0.0,
+        rate_warmup=RATE_WARMUP,
+        fine_tuned_from=origin,
     )
     return adapted, model, spec

@@ -21,6 +21,11 @@ FIRST_SHARE, LAST_SHARE = 1 / 3, 5 / 6  # of the scan's patterns in a batch
 RISES_AFTER = 0.6  # share of the steps
 
 
+def count_simulated(batch: int) -> int:
+    """Simulated patterns of a batch, at most: what a stream for `MixedBatches` makes at a time."""
+    return batch - round(batch * FIRST_SHARE)
+
+
 class MixedBatches(Batches):
     """The batch of every step, of scans and simulations; the scans' share rises at the end.
 
@@ -31,7 +36,7 @@ class MixedBatches(Batches):
     config, data, processes
         Of the run.
     stream
-        Simulated patterns in batches of the run's size.
+        Simulated patterns, `count_simulated` at a time.
     """
 
     def __init__(self, config: VaeConfig, data: Prepared, processes: Processes, stream: PatternStream) -> None:

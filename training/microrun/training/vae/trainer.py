@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from microrun.runtime.encoding.familiarity import METRIC, reached_bands
+from microrun.runtime.encoding.familiarity import reached_bands
 from microrun.runtime.spec import EncoderNetwork, ModelSpec, Training
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.loop.trainer import REPORT_STEPS, Report, Trainer, count_steps
-from microrun.training.simulate.camera.matched import domain_of
+from microrun.training.simulate.camera.matched import Matched, domain_of
 from microrun.training.simulate.camera.stream import PatternStream
 from microrun.training.vae.batches import Batch, Batches
 from microrun.training.vae.checkpoint import save_checkpoint
@@ -74,7 +74,7 @@ class VaeTrainer(Trainer[VaeReport]):
     processes
         That train together; None for this one alone.
     stream
-        Simulations to mix the scans with, in batches of the run's size; None for the scans alone.
+        Simulations to mix the scans with, as `MixedBatches` takes them; None for the scans alone.
 
     Raises
     ------
@@ -98,7 +98,7 @@ class VaeTrainer(Trainer[VaeReport]):
             check_simulations_fit(data.preprocessing, "the model to go on from")
         self.batches = MixedBatches(config, data, processes, stream) if stream else Batches(config, data, processes)
         torch.manual_seed(config.seed)
-        vae = start or VAE(config.latent_size, *data.moments())
+        vae = start or VAE(config.latent_size, *data.moments(), config.network)
         network = Network(vae.train(), Projection(config.latent_size) if config.contrastive else None)
         network.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         super().__init__(config, folder, processes, network, network.vae)
@@ -154,9 +154,10 @@ class VaeTrainer(Trainer[VaeReport]):
         """Held-out R² of the averaged weights' reconstructions, inside the mask."""
         return reconstruction_r2(*self.reconstruct_held_out(), self.data.pixel_keep)
 
-    def _known_bands(self) -> float:
+    def _known_bands(self) -> dict[str, float]:
         """What the averaged weights give back of the held-out bands."""
-        images = [part[:TESTED_BANDS, 0].cpu().numpy() for part in self.reconstruct_held_out()]
+        every = -(-len(self._tested) // TESTED_BANDS)
+        images = [part[::every, 0].cpu().numpy() for part in self.reconstruct_held_out()]
         return reached_bands(images[0], images[1], self.data.pixel_keep)
 
     def _terms(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -172,6 +173,7 @@ class VaeTrainer(Trainer[VaeReport]):
 
     def _spec(self, report: VaeReport) -> ModelSpec:
         started, simulator = self.config.fine_tuned_from, self._stream and self._stream.simulator
+        matched = self.config.matched or Matched()
         mixed = f", mixed with simulated patterns of {simulator}" if simulator else ""
         training = Training(
             data=self.source.data + mixed + (f"; fine-tuned from {started}" if started else ""),
@@ -179,7 +181,7 @@ class VaeTrainer(Trainer[VaeReport]):
             steps=report.step,
             seed=self.config.seed,
             licence=self.source.licence,
-            metrics={"held_out_r2": round(report.held_out_r2, 4), METRIC: round(self._known_bands(), 4)},
+            metrics={"held_out_r2": round(report.held_out_r2, 4), **self._known_bands()},
         )
         name = f"vae{self.config.latent_size}"
         return ModelSpec(
@@ -188,7 +190,7 @@ class VaeTrainer(Trainer[VaeReport]):
             self.config.latent_size,
             preprocessing=self.data.preprocessing,
             training=training,
-            domain=domain_of(simulator) if simulator else None,
+            domain=domain_of(simulator) if simulator and matched.pattern_centre else None,
             network=self._encoder,
         )
 

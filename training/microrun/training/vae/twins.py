@@ -148,7 +148,8 @@ class ScanTwins:
 
     def held_out(self) -> tuple[Tensor, Tensor]:
         """Pairs that no step trains on."""
-        return self._augmented(self._data.held_out[:TESTED], HELD_OUT)
+        held_out = self._data.held_out
+        return self._augmented(held_out[:: -(-len(held_out) // TESTED)], HELD_OUT)
 
     def _augmented(self, numbers: NDArray[np.int64], step: int) -> tuple[Tensor, Tensor]:
         patterns = self._store.take(numbers)

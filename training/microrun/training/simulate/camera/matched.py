@@ -8,6 +8,7 @@ from typing import Any
 
 from microrun.runtime.domain import Domain
 from microrun.runtime.errors import MicrorunError
+from microrun.runtime.patterns.pattern_centre import crop_centre
 from microrun.training.simulate.camera.conditions import Conditions, Span
 from microrun.training.simulate.camera.materials import load_material
 from microrun.training.simulate.camera.patterns import CameraSimulator
@@ -28,7 +29,7 @@ class Matched:
     energies_kev
         Of the beam; none for 20 keV.
     pattern_centre
-        (x*, y*, z*) in EDAX's convention, of a square detector; None for all usual ones.
+        (x*, y*, z*) in EDAX's convention, of the whole detector; None for all usual ones.
     """
 
     phases: tuple[str, ...] = ()
@@ -41,19 +42,32 @@ class Matched:
         centre = values["pattern_centre"]
         return cls(tuple(values["phases"]), tuple(values["energies_kev"]), tuple(centre) if centre else None)
 
-    def conditions(self) -> Conditions:
-        """Those of all cameras, near the pattern centre if one is given."""
+    def conditions(self, sig_shape: tuple[int, int]) -> Conditions:
+        """Those of all cameras; near the pattern centre, if one is given, of the square in a detector's middle."""
         usual = Conditions()
         if self.pattern_centre is None:
             return usual
-        x, y, z = (_around(value) for value in self.pattern_centre)
-        return replace(usual, pattern_centre=(x, y, z))
+        x, down, z = crop_centre(self.pattern_centre, sig_shape)
+        return replace(usual, pattern_centre=(_around(x), _around(1 - down), _around(z)))
 
-    def simulator(self, seed: int) -> CameraSimulator:
-        """Find the master patterns, and simulate each phase equally often; ScanError if there is none of a phase."""
+    def simulator(self, seed: int, sig_shape: tuple[int, int] = (1, 1)) -> CameraSimulator:
+        """Find the master patterns, and simulate each phase equally often.
+
+        Parameters
+        ----------
+        seed
+            Of all that is random.
+        sig_shape
+            (rows, cols) of the detector that the pattern centre is of.
+
+        Raises
+        ------
+        ScanError
+            If there is no master pattern of a phase.
+        """
         energies = self.energies_kev or (USUAL_KEV,)
         materials = [load_material(phase, energies) for phase in self.phases or (USUAL_PHASE,)]
-        return CameraSimulator(materials, [1.0] * len(materials), self.conditions(), seed)
+        return CameraSimulator(materials, [1.0] * len(materials), self.conditions(sig_shape), seed)
 
 
 def domain_of(simulator: CameraSimulator) -> Domain:
@@ -73,4 +87,4 @@ def check_voltages(energies_kev: Sequence[float]) -> None:
 
 
 def _around(value: float) -> Span:
-    return value - AROUND, value + AROUND
+    return round(value - AROUND, 6), round(value + AROUND, 6)

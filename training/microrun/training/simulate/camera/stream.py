@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import Future, ProcessPoolExecutor
 from types import TracebackType
 
+from microrun.runtime.cores import count_cores
 from microrun.training.simulate.camera.patterns import CameraSimulator, Patterns
 
 AHEAD = 3  # batches that each process may be ahead of what is asked for
@@ -26,11 +27,13 @@ class PatternStream:
     batch
         Patterns of a batch, n.
     processes
-        That make batches while others are used; with 0 each is made when it is asked for.
+        That make batches while others are used, by default half as many as there are cores; with 0 each is made when
+        it is asked for.
     """
 
-    def __init__(self, simulator: CameraSimulator, batch: int, processes: int = 1) -> None:
-        self.simulator, self.batch, self._processes = simulator, batch, processes
+    def __init__(self, simulator: CameraSimulator, batch: int, processes: int | None = None) -> None:
+        self.simulator, self.batch = simulator, batch
+        self._processes = max(1, count_cores() // 2) if processes is None else processes
         self._pool: ProcessPoolExecutor | None = None
         self._ahead: dict[int, Future[Patterns]] = {}
 
