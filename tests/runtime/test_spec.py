@@ -293,10 +293,10 @@ def test_a_domain_that_makes_no_sense_is_refused_in_one_line(wrong: dict[str, An
 
 
 @pytest.mark.parametrize("name", ["vae32", "vae32.decoder", "vae64", "vae64.decoder"])
-def test_the_built_in_encoders_know_nickel_of_one_geometry(name: str) -> None:
+def test_the_built_in_encoders_know_nickel_and_what_is_like_it(name: str) -> None:
     domain = read_model_spec(MODELS / f"{name}.onnx").domain
-    assert domain is not None
-    assert (domain.phases, domain.energy_kev, domain.centre) == (("nickel",), (20.0, 20.0), (0.42, 0.79, 0.5))
+    assert domain is not None and "nickel" in domain.phases
+    assert (domain.energy_kev, domain.centre) == ((15.0, 30.0), (0.42, 0.79, 0.5))
 
 
 # --- which decoder belongs to which encoder
