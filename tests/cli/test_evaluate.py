@@ -92,7 +92,7 @@ def test_what_cannot_be_evaluated(microrun: Microrun, engine: Path, random_scan:
     mixed = write_encoder(tmp_path / "mixed.onnx")
     write_decoder(tmp_path / "mixed.decoder.onnx", latent_size=9)
     out = tmp_path / "out"
-    phase = "phase 'hcp' cannot be indexed"
+    phase = "phase 'sigma' cannot be indexed"
     for options, said in (
         (["--engine", alone], "alone.decoder.onnx: no such file"),
         (
@@ -103,8 +103,8 @@ def test_what_cannot_be_evaluated(microrun: Microrun, engine: Path, random_scan:
         (["--engine", other], "small.decoder.onnx: no such file"),
         (["--engine", "vae33"], "vae33"),
         (["--pc", "nonsense"], "a pattern centre is written X,Y,Z"),
-        (["--phase", "hcp"], phase),
-        (["--phase", "hcp", "--pc", "0.4,0.7,0.5"], phase),
+        (["--phase", "sigma"], phase),
+        (["--phase", "sigma", "--pc", "0.4,0.7,0.5"], phase),
         (["--patterns", "0"], "--patterns"),
         (["--background", tmp_path / "none.npy"], "none.npy"),
         (["--grid", "6"], "ROWSxCOLS"),

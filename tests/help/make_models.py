@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from microrun.runtime.spec import SPEC_KEY, Kind, ModelSpec
+from microrun.runtime.spec import SPEC_KEY, Kind, ModelSpec, Preprocessing
 
 LATENT_SIZE = 8
 SIDE = 120
@@ -81,9 +82,13 @@ def write_decoder(path: Path, latent_size: int = LATENT_SIZE, seed: int = 0) -> 
 
 
 def write_pair(folder: Path) -> Path:
-    """Write an encoder and its decoder beside it; returns the encoder's file."""
-    write_decoder(folder / "tiny.decoder.onnx")
-    return write_encoder(folder / "tiny.onnx")
+    """Write an encoder and its decoder beside it, which prepare as built-in ones do; returns the encoder's file."""
+    kinds: tuple[tuple[Kind, str, ModelProto], ...] = (
+        ("decoder", "tiny.decoder.onnx", decoder_graph()), ("encoder", "tiny.onnx", encoder_graph()),
+    )  # fmt: skip
+    for kind, name, graph in kinds:
+        save_model(folder / name, graph, replace(tiny_spec(kind), preprocessing=Preprocessing(scale_background=True)))
+    return folder / "tiny.onnx"
 
 
 def _model(
