@@ -91,6 +91,7 @@ def main() -> None:
     given = parser.parse_args()
     sets = [read("nickel", "fcc", (0.4215, 0.7850, 0.5020), [NICKEL]), *map(parse, given.more)]
     shown: list[list[Float32]] = [[] for _ in range(len(given.models) + 1)]
+    titles: list[str] = []
     print("| patterns | model | bands | right | median of the right |\n|---|---|---|---|---|")
     for recorded in sets:
         centre = recorded.centre
@@ -103,6 +104,7 @@ def main() -> None:
             print(line, flush=True)
             shown[row] += list(made[places])
         shown[0] += list(patterns[places])
+        titles += [recorded.name, *[""] * (len(places) - 1)]
     figure = Figure((1.5 * len(shown[0]), 1.6 * len(shown)), layout="constrained")
     for row, name in enumerate(("as prepared", *(Path(model).stem for model in given.models))):
         for column, image in enumerate(shown[row]):
@@ -110,6 +112,8 @@ def main() -> None:
             axis.imshow(image, cmap="gray")
             axis.set_xticks([])
             axis.set_yticks([])
+            if row == 0:
+                axis.set_title(titles[column], fontsize=9, loc="left")
             if column == 0:
                 axis.set_ylabel(name, fontsize=9)
     figure.savefig(given.out, dpi=110)

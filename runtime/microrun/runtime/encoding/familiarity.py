@@ -23,8 +23,8 @@ from microrun.runtime.scans.source import IndexedSource
 
 PATTERNS, LEAST = 256, 8  # that are looked at; below which nothing is said
 METRIC = "known_bands"  # in a model's spec: what `reached_bands` gave of what it learned from
-KNOWN = 0.83  # what vae32 and vae64 reach on noise-free patterns like those that they learned from
-SHARE = 0.85  # of what a model reaches, above which it knows a scan; foreign ones come up to 0.8
+KNOWN = 0.83  # taken for models that do not state it
+SHARE = 0.92  # of what a model reaches, above which it knows a scan: see docs/familiar.md
 LEAST_RELIABILITY = 0.3  # of smoothed patterns, below which they are noise, and nothing is said
 LEAST_REACHED = 0.3  # of a model that gives back less nothing can be told: foreign patterns come up to that
 CELL_PX = 2  # of 120; single pixels share their noise where a smaller camera was enlarged
