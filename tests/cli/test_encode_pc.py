@@ -35,9 +35,8 @@ def test_a_warning_names_both_pattern_centres_and_the_cure(microrun: Microrun, t
     scan.with_suffix(".ang").write_text("# x-star 0.5\n# y-star 0.7\n# z-star 0.62\n")
     said = " ".join(microrun("encode", scan, *ON_THE_CPU).err.split())
     assert "warning: " in said
-    assert (
-        "has its pattern centre at 0.5,0.7,0.62 (scan.ang), vae32 knows 0.4 to 0.44, 0.77 to 0.81, 0.48 to 0.52" in said
-    )
+    known = "vae32 knows 0.36 to 0.48, 0.74 to 0.84, 0.46 to 0.54"
+    assert f"has its pattern centre at 0.5,0.7,0.62 (scan.ang), {known}" in said
     assert "--pc 0.5,0.7,0.62 warps to that" in said
 
 

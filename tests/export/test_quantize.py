@@ -158,7 +158,8 @@ def test_what_costs_too_much_is_not_written(
     assert out.read_bytes() == b"what was there before"
 
 
-def test_a_bad_calibration_is_seen(asked: QuantiseRequest, tmp_path: Path) -> None:
+def test_a_bad_calibration_is_seen(asked: QuantiseRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize, "MOST_LATENT_ERROR", 0.06)  # a good one costs less
     dark = np.full((16, 120, 120), 1000, np.uint16)
     dark[np.arange(16), 60, 30 + 4 * np.arange(16)] = 60_000  # but for one pixel: nothing like those to encode
     scan = write_up(tmp_path / "dark.up2", dark, Header(sig_shape=(120, 120), nav_shape=(4, 4)))

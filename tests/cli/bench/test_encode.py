@@ -10,6 +10,7 @@ import pytest
 from bench_output import check_width, make_table, read_tables
 from command_line import Microrun
 from fake_cuda_engine import FakeCudaEngine, clean_card
+from make_models import write_pair
 
 from microrun.cli.bench import encode
 from microrun.cli.bench.encode import bound_rate, compare, count_bytes, list_doubts, measure_encode, write_scan
@@ -179,9 +180,10 @@ def test_a_card_is_measured_with_its_link(
 
 @pytest.mark.usefixtures("hasty")
 def test_given_engines_are_measured(
-    microrun: Microrun, engine: Path, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    microrun: Microrun, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    engine = write_pair(tmp_path)
     out = tmp_path / "bench.json"
     engines = ("--engine", engine.name, "--engine", plan.name, "--engine", "vae32")
     options = ("--device", "cpu", "--precision", "f32", "--lanes", "2", "--batch", "4", "--json", out.name)

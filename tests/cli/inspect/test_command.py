@@ -33,7 +33,7 @@ def test_models_are_inspected(microrun: Microrun, engine: Path, tmp_path: Path) 
     said = microrun("inspect", "vae32").said
     for part in (
         "latent size 32",
-        "knows nickel; 20 keV; pattern centre 0.4 to 0.44, 0.77 to 0.81, 0.48 to 0.52; noise",
+        "knows nickel, copper, aluminum, gamma-iron; 15 to 30 keV; pattern centre 0.36 to 0.48, 0.74 to 0.84, 0.46",
     ):
         assert part in said
 
