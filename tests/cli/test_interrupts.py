@@ -115,6 +115,7 @@ def test_a_press_seconds_later_ends_what_does_not_end(
 CTRL_BREAK = """
 import signal
 from microrun.cli import interrupts
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have had ignored
 interrupts.SIGNALS = [signal.SIGINT, signal.SIGTERM]  # the other stands for it
 try:
     with interrupts.heeded():

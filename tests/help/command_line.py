@@ -53,7 +53,7 @@ def run_here(capsys: pytest.CaptureFixture[str], *arguments: object) -> Ran:
 def start(*arguments: object, setup: str = "pass", folder: Path | None = None) -> subprocess.Popen[str]:
     """Start the command in a process of its own, after a line of Python; Ctrl-C reaches it as in a terminal."""
     heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # shells' background jobs do not
-    script = f"{heed}\n{setup}\nfrom microrun.cli.main import main\nmain()"
+    script = f"{heed}\n{setup}\nfrom microrun.cli.main import command\ncommand()"
     return subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 
 from microrun.cli.interrupts import CODE, heeded
@@ -22,5 +24,29 @@ def main() -> None:
             sys.exit(1)
 
 
+def command() -> None:
+    """Do the same as a process of its own, which ends at once after an interruption.
+
+    What is kept is written by then. Python's own end would let libraries go whose threads are still at work: they abort
+    the process, or never come back.
+    """
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code == CODE:
+            _leave()
+        raise
+
+
+def _leave() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a pipe that nobody reads any more
+            stream.flush()
+    processes = sys.modules.get("multiprocessing.process")
+    for child in processes.active_children() if processes else ():
+        child.kill()
+    os._exit(CODE)
+
+
 if __name__ == "__main__":
-    main()
+    command()
