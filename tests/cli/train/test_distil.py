@@ -104,5 +104,5 @@ def test_what_cannot_be_taught_is_one_line(microrun: Microrun, tmp_path: Path) -
         check_refused(microrun(*taught, *option), option[0], "no meaning with --distil")
     check_refused(microrun("train", "vae", "--distil", tmp_path / "none", "--out", tmp_path / "run"), tmp_path / "none")
     check_refused(microrun("train", "vae", "--distil", "grains", "--out", tmp_path / "run"), "grains")
-    check_refused(microrun("train", "vae", "--out", tmp_path / "run"), "no scans", "--distil")
+    check_refused(microrun("train", "vae", "--out", tmp_path / "run"), "nothing to learn from", "--distil")
     assert not list((tmp_path / "run").glob("*.safetensors"))

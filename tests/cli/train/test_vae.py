@@ -84,7 +84,7 @@ def test_contrastive_training_and_fine_tuning(train: Microrun, tmp_path: Path) -
     assert ran.code == 0 and "NT-Xent" in ran.said, ran
     checkpoint = first / "checkpoint.safetensors"
     check_refused(
-        train("--from", checkpoint, "--latent", 32, "--out", second), checkpoint, "latent size 16", "--latent"
+        train("--from", checkpoint, "--latent", 64, "--out", second), checkpoint, "latent size 16", "32 to widen"
     )
     check_refused(train("--from", tmp_path / "none", "--out", second), tmp_path / "none")
     assert not second.exists()
@@ -92,6 +92,9 @@ def test_contrastive_training_and_fine_tuning(train: Microrun, tmp_path: Path) -
     assert ran.code == 0, ran
     spec = read_checkpoint_spec(second / "checkpoint.safetensors")
     assert spec.latent_size == 16 and spec.training.data.startswith("0.up2, 1.up2; fine-tuned from vae16 (sha256 ")
+    wider = train("--from", checkpoint, "--latent", 32, "--batch", 8, "--epochs", 1, "--out", tmp_path / "wide")
+    assert wider.code == 0, wider
+    assert read_checkpoint_spec(tmp_path / "wide" / "checkpoint.safetensors").latent_size == 32
     config = VaeConfig.load(second / "config.json")
     assert config.kl_warmup == 0 and config.beta == 1 and config.contrastive is None
     assert train("--resume", "--out", second).code == 0  # needs the checkpoint no more

@@ -35,10 +35,13 @@ if TYPE_CHECKING:
     from microrun.training.vae.network import VAE
     from microrun.training.vae.trainer import VaeReport, VaeTrainer
 
+    Learned = tuple[Prepared, PatternStream | None, VaeConfig]
+
 RESULTS = ("checkpoint.safetensors", "metrics.csv", "loss.png", "reconstructions.png")
 
 Scans = Annotated[
-    list[Path] | None, typer.Argument(help="Finished scans, all of one detector shape; with --distil none is needed.")
+    list[Path] | None,
+    typer.Argument(help="Finished scans, all of one detector shape; with --phase or --distil none is needed."),
 ]
 Out = Annotated[Path, typer.Option(help="Folder of the run.")]
 Latent = Annotated[
@@ -98,7 +101,7 @@ def vae(
     pc: MatchedCentre = None,
     resume: Resume = False,
 ) -> None:
-    """Train the variational autoencoder of Calvat et al. on scans.
+    """Train the variational autoencoder of Calvat et al. on scans or simulations.
 
     Leaves checkpoint.safetensors, metrics.csv, loss.png and
     reconstructions.png in the run's folder. The state is saved with every
@@ -109,7 +112,9 @@ def vae(
     first, and as many epochs are taken as fit.
 
     With --phase, --kv or --pc scans are mixed with simulated patterns of
-    them, so that --from does not forget orientations that the scans lack.
+    them, so that --from does not forget orientations that the scans lack;
+    without scans the simulations alone are learned from. --latent of twice
+    the size that --from has widens its network.
 
     With --distil an encoder learns to give for noisy, unevenly lit patterns
     the latents that its teacher gives for clean ones; the decoder stays.
@@ -141,32 +146,65 @@ def vae(
 
 
 def _run(request: Request, processes: Processes) -> None:
+    if "student" in request.settings:
+        raise MicrorunError("--student has no meaning without --distil")
+    if not request.scans and "matched" not in request.settings and not request.state.exists():
+        raise MicrorunError(
+            "nothing to learn from: name scans, simulate patterns by --phase, or teach an encoder by --distil vae32"
+        )
+    config, model, preprocessing = _configure(request)
+    with contextlib.ExitStack() as stack:
+        learn = _learn_from_scans if request.scans else _learn_from_simulations
+        data, stream, config = learn(request, (config, preprocessing), processes, stack)
+        make = partial(_make_trainer, request, data, processes, stream)
+        _train(_start(request, config, model, make), request.hours)
+
+
+def _learn_from_scans(
+    request: Request, asked: tuple[VaeConfig, Preprocessing], processes: Processes, stack: contextlib.ExitStack
+) -> Learned:
+    """Prepare the scans, and simulations to mix them with if they are asked for."""
     from microrun.training.loop.state import load_state
     from microrun.training.vae.data import describe_data, identity_of, prepare_scans
     from microrun.training.vae.mixed import count_simulated
 
-    if "student" in request.settings:
-        raise MicrorunError("--student has no meaning without --distil")
-    if not request.scans:
-        raise MicrorunError("no scans to learn from: name some, or teach an encoder on simulations by --distil vae32")
-    folder = request.folder
-    config, model, preprocessing = _configure(request)
+    folder, (config, preprocessing) = request.folder, asked
     sources = [open_scan(scan, request.grid, scan_name=request.scan_name) for scan in request.scans]
     record = describe_data(sources, preprocessing, config.selection)
     config = replace(config, matched=complete(config.matched, sources[0]))
-    with contextlib.ExitStack() as stack:
-        size = count_simulated(config.batch)
-        stream = stack.enter_context(simulated(config.matched, size, config.seed, sources[0].scan.sig_shape))
-        identity = identity_of(record) + (stream.simulator.identity if stream else "")
-        load_state(folder, config, identity)  # refuses before anything is prepared
-        folder.mkdir(parents=True, exist_ok=True)
-        if processes.leads:
-            stack.enter_context(only_run(folder))
-        with processes.first_alone(), console.progress_bar("preparing") as bar:
-            job = prepare_scans(sources, preprocessing, folder / "prepared.npy", config.selection)
-            data = console.watch(job, bar)
-        make = partial(_make_trainer, request, data, processes, stream)
-        _train(_start(request, config, model, make), request.hours)
+    size = count_simulated(config.batch)
+    stream = stack.enter_context(simulated(config.matched, size, config.seed, sources[0].scan.sig_shape))
+    identity = identity_of(record) + (stream.simulator.identity if stream else "")
+    load_state(folder, config, identity)  # refuses before anything is prepared
+    _lock(folder, processes, stack)
+    with processes.first_alone(), console.progress_bar("preparing") as bar:
+        job = prepare_scans(sources, preprocessing, folder / "prepared.npy", config.selection)
+        data = console.watch(job, bar)
+    return data, stream, config
+
+
+def _learn_from_simulations(
+    request: Request, asked: tuple[VaeConfig, Preprocessing], processes: Processes, stack: contextlib.ExitStack
+) -> Learned:
+    """Simulate without end."""
+    from microrun.training.loop.state import load_state
+    from microrun.training.vae.data import check_simulations_fit
+    from microrun.training.vae.mixed import hold_out
+
+    config, preprocessing = asked
+    check_simulations_fit(preprocessing, "the model to go on from")
+    stream = stack.enter_context(simulated(config.matched, config.batch, config.seed))
+    assert stream is not None
+    console.out.print(f"simulates {stream.simulator}")
+    load_state(request.folder, config, stream.simulator.identity)
+    _lock(request.folder, processes, stack)
+    return hold_out(stream.simulator), stream, config
+
+
+def _lock(folder: Path, processes: Processes, stack: contextlib.ExitStack) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if processes.leads:
+        stack.enter_context(only_run(folder))
 
 
 def _configure(request: Request) -> tuple[VaeConfig, VAE | None, Preprocessing]:
@@ -185,9 +223,7 @@ def _configure(request: Request) -> tuple[VaeConfig, VAE | None, Preprocessing]:
         begun = find_checkpoint(request.folder)
         resumed = request.state.exists() and begun.exists()
         return config, None, read_checkpoint_spec(begun).preprocessing if resumed else NEW
-    tuned, model, spec = fine_tune(config, find_checkpoint(request.start))
-    if request.settings.get("latent_size", spec.latent_size) != spec.latent_size:
-        raise MicrorunError(f"{request.start}: has latent size {spec.latent_size}; leave out --latent")
+    tuned, model, spec = fine_tune(config, find_checkpoint(request.start), request.settings.get("latent_size"))
     return tuned, model, spec.preprocessing
 
 

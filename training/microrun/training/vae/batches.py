@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +39,7 @@ class Batch:
     eps: Tensor
 
 
-class Batches:
+class Batches(ABC):
     """The batch of every step.
 
     Patterns, latent noise and augmentations are a function of the seed, the step and the place in the batch that
@@ -52,17 +53,11 @@ class Batches:
     Raises
     ------
     MicrorunError
-        If there are fewer patterns than a batch, or too few to test on, or the processes cannot share a batch.
+        If there are too few patterns to test on, or the processes cannot share a batch.
     """
 
     def __init__(self, config: VaeConfig, data: Prepared, processes: Processes) -> None:
         self._config, self._processes = config, processes
-        self._epochs = Epochs(data.training, config.seed)
-        if len(self._epochs) < config.batch:
-            raise MicrorunError(
-                f"{len(self._epochs)} patterns to train on are fewer than a batch of {config.batch}; "
-                f"give more scans or a smaller --batch"
-            )
         if len(data.held_out) < 2:
             raise MicrorunError(
                 f"{len(data.held_out)} patterns to test on are too few, expected at least 2; give larger scans"
@@ -75,23 +70,21 @@ class Batches:
         self._store = PatternStore(data.patterns, processes.device)
         self.keep = torch.from_numpy(data.pixel_keep.astype(np.float32)).to(processes.device)
 
+    @abstractmethod
     def __len__(self) -> int:
         """Batches of one epoch."""
-        return len(self._epochs) // self._config.batch
+
+    @abstractmethod
+    def pairs(self, step: int, rows: slice) -> tuple[Tensor, Tensor]:
+        """What shall be encoded, and what reconstructed from it, (n, 1, H, W) each: some rows of the batch."""
 
     def take(self, numbers: NDArray[np.int64]) -> Tensor:
         """Patterns as (n, 1, H, W) float32 on the device."""
         return self._store.take(numbers)
 
-    def order(self, step: int) -> NDArray[np.int64]:
-        """Numbers of the scans' patterns that a step may take, in random order."""
-        epoch, number = divmod(step, len(self))
-        return self._epochs.order(epoch)[number * self._config.batch : (number + 1) * self._config.batch]
-
-    def pairs(self, step: int, rows: slice) -> tuple[Tensor, Tensor]:
-        """What shall be encoded, and what reconstructed from it, (n, 1, H, W) each: some rows of the batch."""
-        patterns = self.take(np.sort(self.order(step))[rows])
-        return patterns, patterns
+    def wanted(self, numbers: NDArray[np.int64]) -> Tensor:
+        """What shall be reconstructed of patterns to test on, as `take` gives them."""
+        return self.take(numbers)
 
     def batch(self, step: int) -> Batch:
         """This process's share of the batch of a step."""
@@ -108,6 +101,44 @@ class Batches:
         draws = [draw_view(config.contrastive, shape, generator).part(rows) for _ in range(views)]
         augmented = torch.cat([augment(patterns, self.keep, draw) for draw in draws])
         return Batch(augmented, torch.cat([targets] * views), eps)
+
+
+class ScanBatches(Batches):
+    """Batches of the patterns of scans, each to be reconstructed as it is.
+
+    Parameters
+    ----------
+    config, data, processes
+        Of the run.
+
+    Raises
+    ------
+    MicrorunError
+        If there are fewer patterns than a batch, too, or as `Batches` does.
+    """
+
+    def __init__(self, config: VaeConfig, data: Prepared, processes: Processes) -> None:
+        super().__init__(config, data, processes)
+        self._epochs = Epochs(data.training, config.seed)
+        if len(self._epochs) < config.batch:
+            raise MicrorunError(
+                f"{len(self._epochs)} patterns to train on are fewer than a batch of {config.batch}; "
+                f"give more scans or a smaller --batch"
+            )
+
+    def __len__(self) -> int:
+        """Batches of one epoch."""
+        return len(self._epochs) // self._config.batch
+
+    def order(self, step: int) -> NDArray[np.int64]:
+        """Numbers of the scans' patterns that a step may take, in random order."""
+        epoch, number = divmod(step, len(self))
+        return self._epochs.order(epoch)[number * self._config.batch : (number + 1) * self._config.batch]
+
+    def pairs(self, step: int, rows: slice) -> tuple[Tensor, Tensor]:
+        """Patterns, and the same, (n, 1, H, W) each: some rows of the batch."""
+        patterns = self.take(np.sort(self.order(step))[rows])
+        return patterns, patterns
 
 
 class PatternStore:

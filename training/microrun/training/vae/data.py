@@ -111,7 +111,7 @@ class Prepared:
 
     def moments(self) -> tuple[float, float]:
         """Mean and standard deviation inside the mask, over a bounded subset of the training patterns."""
-        numbers = np.concatenate(self.training)
+        numbers = np.concatenate(self.training or (self.held_out,))
         subset = self.patterns[numbers[:: max(1, len(numbers) // 1000)]]
         pixels = subset[:, self.pixel_keep].astype(np.float64)
         return float(pixels.mean()), float(pixels.std())

@@ -1,9 +1,11 @@
 """Latent distillation: an encoder learns to see through what real cameras add, and its latents keep their meaning.
 
 A frozen teacher encodes the bands alone; the student, a copy of it or another network, learns to give the same latents
-for the same bands under noise, brightness and defects. The decoder stays as it is, and so does the latent space: maps
-of old and new encoders can be compared. G. Hinton et al., "Distilling the Knowledge in a Neural Network" (2015), with
-latents in the place of class scores.
+for the same bands under noise, brightness and defects. A student of another network imitates instead: it sees what its
+teacher sees, and what the teacher does with noise is to be learned, too, since maps of both shall differ by less than
+another exposure would change them. The decoder stays as it is, and so does the latent space: maps of old and new
+encoders can be compared. G. Hinton et al., "Distilling the Knowledge in a Neural Network" (2015), with latents in the
+place of class scores.
 """
 
 from __future__ import annotations
@@ -122,7 +124,7 @@ class DistilTrainer(Trainer[DistilReport]):
     folder
         Gets ``config.json``, ``state.pt``, ``metrics.csv`` and ``checkpoint.safetensors``.
     teacher, spec
-        Encodes the clean twins; its decoder becomes the student's.
+        Encodes the clean twins, or for a student of another network the views; its decoder becomes the student's.
     processes
         That train together; None for this one alone.
 
@@ -153,8 +155,9 @@ class DistilTrainer(Trainer[DistilReport]):
             config.steps,
             distil_flops(spec.latent_size, teacher.network, config.student or teacher.network),
         )
+        self._imitates = config.student not in (None, teacher.network)
         self._views, clean = (part.to(processes.device) for part in twins.held_out())
-        self._wanted = self._teach(clean)[0]
+        self._wanted = self._teach(self._views, clean)[0]
         self._tested = copy.deepcopy(student).requires_grad_(False).eval()
         self._before = self._error(self._tested)
 
@@ -172,7 +175,7 @@ class DistilTrainer(Trainer[DistilReport]):
         """Loss and squared latent error, (2,) on the device."""
         rows = self.processes.rows(self.config.batch)
         views, clean = (part[rows].to(self.processes.device) for part in self.twins.batch(self.step))
-        wanted, certainty = self._teach(clean)
+        wanted, certainty = self._teach(views, clean)
         with self.autocast():
             mean, log_variance = self._parallel(views.to(memory_format=torch.channels_last))
         error = (mean.float() - wanted).square()
@@ -193,9 +196,11 @@ class DistilTrainer(Trainer[DistilReport]):
         save_checkpoint(path, encoder | decoder, self._spec(report))
 
     @torch.no_grad()
-    def _teach(self, clean: Tensor) -> tuple[Tensor, Tensor]:
+    def _teach(self, views: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+        """What the teacher says of the batch."""
+        seen = views if self._imitates else clean
         with self.autocast():
-            mean, log_variance = self.teacher.encoder(clean.to(memory_format=torch.channels_last))
+            mean, log_variance = self.teacher.encoder(seen.to(memory_format=torch.channels_last))
         return mean.float(), log_variance.float()
 
     @torch.no_grad()

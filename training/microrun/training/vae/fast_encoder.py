@@ -20,7 +20,7 @@ class FastEncoder(nn.Module):
     Parameters
     ----------
     latent_size
-        D. The convolutions have D, 2·D and 3·D channels.
+        D. The convolutions have D, 2·D, 4·D and D channels.
     mean, std
         Mean and standard deviation of the pixels inside the mask.
     """
@@ -35,10 +35,12 @@ class FastEncoder(nn.Module):
             nn.LeakyReLU(SLOPE),
             nn.Conv2d(d, 2 * d, 3, stride=2, padding=1),  # 28 → 14
             nn.LeakyReLU(SLOPE),
-            nn.Conv2d(2 * d, 3 * d, 3, stride=2, padding=1),  # 14 → 7
+            nn.Conv2d(2 * d, 4 * d, 3, stride=2, padding=1),  # 14 → 7
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2d(4 * d, d, 1),  # most weights are those of the next layer: fewer channels for it
             nn.LeakyReLU(SLOPE),
             nn.Flatten(),
-            nn.Linear(SIDE * SIDE * 3 * d, 2 * d),
+            nn.Linear(SIDE * SIDE * d, 2 * d),
             nn.LeakyReLU(SLOPE),
         )
         self.head = nn.Linear(2 * d, 2 * d)

@@ -16,14 +16,14 @@ from microrun.training.loop.distributed import Processes, alone
 from microrun.training.loop.trainer import REPORT_STEPS, Report, Trainer, count_steps
 from microrun.training.simulate.camera.matched import Matched, domain_of
 from microrun.training.simulate.camera.stream import PatternStream
-from microrun.training.vae.batches import Batch, Batches
+from microrun.training.vae.batches import Batch, Batches, ScanBatches
 from microrun.training.vae.checkpoint import save_checkpoint
 from microrun.training.vae.config import VaeConfig
 from microrun.training.vae.contrastive import Network, Projection, nt_xent
 from microrun.training.vae.data import Prepared, check_simulations_fit
 from microrun.training.vae.evaluate import reconstruct, reconstruction_r2
 from microrun.training.vae.losses import kl_divergence, kl_share, masked_l2
-from microrun.training.vae.mixed import MixedBatches
+from microrun.training.vae.mixed import MixedBatches, SimulatedBatches
 from microrun.training.vae.network import VAE
 
 TESTED_BANDS = 128  # of them, whose bands it looks at
@@ -41,7 +41,8 @@ class VaeReport(Report):
     l2_per_pixel, kl, contrastive
         Means since the last report; the last is the NT-Xent term in nats, 0 without it.
     held_out_r2
-        Share of the held-out patterns' variance that the averaged weights reconstruct.
+        Share of the variance that the averaged weights reconstruct of held-out patterns, of simulated ones of their
+        bands.
     patterns_per_s
         Speed since the last report, of all processes together.
     peak_share
@@ -74,7 +75,8 @@ class VaeTrainer(Trainer[VaeReport]):
     processes
         That train together; None for this one alone.
     stream
-        Simulations to mix the scans with, as `MixedBatches` takes them; None for the scans alone.
+        Simulations to mix the scans with, as `MixedBatches` takes them, or `SimulatedBatches` where the data is that of
+        `hold_out`; None for the scans alone.
 
     Raises
     ------
@@ -96,7 +98,7 @@ class VaeTrainer(Trainer[VaeReport]):
         processes = processes or alone()
         if stream:
             check_simulations_fit(data.preprocessing, "the model to go on from")
-        self.batches = MixedBatches(config, data, processes, stream) if stream else Batches(config, data, processes)
+        self.batches = _make_batches(config, data, processes, stream)
         torch.manual_seed(config.seed)
         vae = start or VAE(config.latent_size, *data.moments(), config.network)
         network = Network(vae.train(), Projection(config.latent_size) if config.contrastive else None)
@@ -152,7 +154,8 @@ class VaeTrainer(Trainer[VaeReport]):
 
     def evaluate(self) -> float:
         """Held-out R² of the averaged weights' reconstructions, inside the mask."""
-        return reconstruction_r2(*self.reconstruct_held_out(), self.data.pixel_keep)
+        _, reconstructed = self.reconstruct_held_out()
+        return reconstruction_r2(self.batches.wanted(self._tested), reconstructed, self.data.pixel_keep)
 
     def _known_bands(self) -> dict[str, float]:
         """What the averaged weights give back of the held-out bands."""
@@ -174,10 +177,11 @@ class VaeTrainer(Trainer[VaeReport]):
     def _spec(self, report: VaeReport) -> ModelSpec:
         started, simulator = self.config.fine_tuned_from, self._stream and self._stream.simulator
         matched = self.config.matched or Matched()
-        mixed = f", mixed with simulated patterns of {simulator}" if simulator else ""
+        simulated = f"simulated patterns of {simulator}" if simulator else ""
+        data = ", mixed with ".join(filter(None, (self.source.data, simulated)))
         training = Training(
-            data=self.source.data + mixed + (f"; fine-tuned from {started}" if started else ""),
-            patterns=self.data.count,
+            data=data + (f"; fine-tuned from {started}" if started else ""),
+            patterns=self.data.count or self.step * self.config.batch,
             steps=report.step,
             seed=self.config.seed,
             licence=self.source.licence,
@@ -190,9 +194,15 @@ class VaeTrainer(Trainer[VaeReport]):
             self.config.latent_size,
             preprocessing=self.data.preprocessing,
             training=training,
-            domain=domain_of(simulator) if simulator and matched.pattern_centre else None,
+            domain=domain_of(simulator) if simulator and (matched.pattern_centre or not self.data.count) else None,
             network=self._encoder,
         )
+
+
+def _make_batches(config: VaeConfig, data: Prepared, processes: Processes, stream: PatternStream | None) -> Batches:
+    if stream is None:
+        return ScanBatches(config, data, processes)
+    return (MixedBatches if data.count else SimulatedBatches)(config, data, processes, stream)
 
 
 def fit_epochs(trainer: VaeTrainer, hours: float) -> float:
