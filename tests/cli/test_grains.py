@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import voxel_oracles as oracles
@@ -29,6 +30,10 @@ def test_grains_are_measured(microrun: Microrun, volume: Path, tmp_path: Path) -
     summary = json.loads((tmp_path / "labels.grains.json").read_text())
     assert (summary["grains"], summary["volumes"], summary["reference"]) == (30, 1, [])
     assert summary["measures"][0]["kl"] is None
+    assert summary["verdicts"] == {} and summary["voxel_um"] is None
+    for said in ("voxels in specks", "unstable voxels", "sphericity"):
+        assert said in ran.said
+    assert "stage" not in ran.said
     assert "| grain volume, voxels |" in (tmp_path / "labels.grains.md").read_text() and "µ" not in ran.said
 
 
@@ -50,7 +55,65 @@ def test_grains_are_compared_with_all_references(microrun: Microrun, volume: Pat
     assert row["mean"] == pytest.approx(12**3 / 30 / 8)
     assert row["reference_mean"] == pytest.approx(2 * 12**3 / 60 / 8)
     assert row["kl"] > 0
+    for measure, verdict in summary["verdicts"].items():
+        assert verdict in ran.said, measure
+    assert len(summary["verdicts"]) == 5
     assert "| grain volume, µm³ |" in (out / "labels.grains.md").read_text()
+
+
+def test_one_data_set_of_several_is_judged(microrun: Microrun, volume: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "several.h5", "w") as file:
+        file["grain_id"], file["melted"] = VORONOI, oracles.voronoi((12, 12, 12), 50, 3)
+    several = tmp_path / "several.h5"
+    ran = microrun("grains", several, "--dataset", "melted", "--reference", f"{several}:grain_id", "--out", tmp_path)
+    assert (ran.code, ran.err) == (0, "")
+    summary = json.loads((tmp_path / "several.grains.json").read_text())
+    assert (summary["file"], summary["grains"]) == (f"{several}:melted", 50)
+    assert summary["reference"][0]["file"] == f"{several}:grain_id"
+    check_refused(microrun("grains", several, "--dataset", "none"), "no data set none", "grain_id, melted")
+    check_refused(microrun("grains", several, "--reference", f"{several}:none"), "no data set none")
+    check_refused(microrun("grains", volume, "--dataset", "x"), "labels.npy", "leave 'x' out")
+
+
+def test_grains_are_judged_by_the_stage_of_their_blocks(microrun: Microrun, tmp_path: Path) -> None:
+    grains = np.kron(np.arange(1000).reshape(10, 10, 10), np.ones((6, 6, 6), int)).astype(np.int32)
+    with h5py.File(tmp_path / "grown.h5", "w") as file:
+        file["grain_id"] = grains
+        file["grain_id"].attrs["blueprint"] = json.dumps({"order": "isotropic"})
+    np.save(tmp_path / "cubes.npy", grains)
+    ran = microrun("grains", tmp_path / "grown.h5", "--reference", tmp_path / "cubes.npy")
+    assert "grain size, stage 7" in ran.said
+    summary = json.loads((tmp_path / "grown.grains.json").read_text())
+    assert summary["size_by_stage"] == [pytest.approx(1)] * 8 == summary["reference"][0]["size_by_stage"]
+    assert "stage" not in microrun("grains", tmp_path / "cubes.npy").said
+    assert "all later stages 1.00" in microrun("grains", tmp_path / "cubes.npy", "--by-stage").said
+    np.save(tmp_path / "small.npy", grains[:20])
+    assert "stage" not in microrun("grains", tmp_path / "small.npy", "--by-stage").said
+
+
+def test_grains_of_two_sizes_of_voxels_are_compared_in_micrometres(microrun: Microrun, tmp_path: Path) -> None:
+    for name, voxel_um in (("fine", 0.5), ("coarse", 1.0)):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["grain_id"] = VORONOI
+            file["grain_id"].attrs["voxel_um"] = voxel_um
+    ran = microrun("grains", tmp_path / "fine.h5", "--reference", tmp_path / "coarse.h5")
+    assert (ran.code, ran.err) == (0, "")
+    row = json.loads((tmp_path / "fine.grains.json").read_text())["measures"][0]
+    assert row["reference_mean"] == pytest.approx(8 * row["mean"])
+    np.save(tmp_path / "silent.npy", VORONOI)
+    ran = microrun("grains", tmp_path / "fine.h5", "--reference", tmp_path / "silent.npy")
+    assert "warning: lengths count voxels" in ran.err and "grain volume, voxels" in ran.said
+
+
+def test_tiny_grains_join_others_in_all_files(microrun: Microrun, volume: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "truth.h5", "w") as file:
+        file["grain_id"] = VORONOI
+        file["grain_id"].attrs["options"] = json.dumps({"min_voxels": 27})
+    ran = microrun("grains", volume, "--reference", tmp_path / "truth.h5")
+    assert "--min-voxels 27 makes them alike" in ran.err
+    ran = microrun("grains", volume, "--reference", tmp_path / "truth.h5", "--min-voxels", 27)
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads((tmp_path / "labels.grains.json").read_text())["absorbed_below_voxels"] == 27
 
 
 def test_volumes_that_cannot_be_used(microrun: Microrun, volume: Path, tmp_path: Path) -> None:

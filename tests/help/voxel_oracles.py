@@ -74,6 +74,7 @@ def measure_grain(labels: Labels, label: int) -> Grain:
                 other[axis] += step
                 if 0 <= other[axis] < labels.shape[axis]:
                     beside.append(int(labels[tuple(other)]))
+                    at_boundary |= beside[-1] < 0
                 else:
                     at_boundary = True
     foreign = [number for number in beside if number != label]

@@ -2,59 +2,131 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from microrun.cli import console
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.output import write_text
-from microrun.runtime.pictures.grain_distributions import draw_distributions
+from microrun.runtime.generation.overlaps import BLOCK
+from microrun.runtime.generation.tiling import tile_isotropic
+from microrun.runtime.pictures.grain_distributions import Sample, draw_distributions
 from microrun.runtime.pictures.panels import save_figure
-from microrun.runtime.volumes.compare import collect_measures, compare_measures
-from microrun.runtime.volumes.measure import Grains, measure_file
-from microrun.runtime.volumes.tables import COMPARED, titles, to_cells, to_csv, to_json, to_markdown
+from microrun.runtime.volumes.judge import Judgement, Side, gather, judge, warn_of
+from microrun.runtime.volumes.measured import MeasuredFile, measure_file, settle_units
+from microrun.runtime.volumes.tables import (
+    to_csv,
+    to_json,
+    to_markdown,
+    to_rows,
+    to_verdict_lines,
+    to_voxel_rows,
+)
+from microrun.runtime.volumes.volume import Shape
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def grains(
-    volume: Annotated[Path, typer.Argument(help="Labels of grains, .npy or .h5, (z, y, x); negative where none.")],
+    volume: Annotated[
+        Path, typer.Argument(help="Grains: .npy or .h5 of labels (z, y, x), .dream3d, or a text dump of SPPARKS.")
+    ],
     reference: Annotated[
-        list[Path] | None, typer.Option(help="Labels to compare with; again for each further file.")
+        list[str] | None,
+        typer.Option(help="Grains to compare with, FILE or FILE:DATASET; again for each further file."),
     ] = None,
-    voxel_um: Annotated[float | None, typer.Option(help="Edge of a voxel; without it lengths count voxels.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set of VOLUME; by default grain_id, or all of three dimensions.")
+    ] = None,
+    voxel_um: Annotated[
+        float | None, typer.Option(help="Edge of a voxel in files that do not say; without it lengths count voxels.")
+    ] = None,
+    min_voxels: Annotated[
+        int, typer.Option(min=0, help="Smaller grains join a neighbour first, in all files; 0: as they are.")
+    ] = 0,
+    by_stage: Annotated[
+        bool, typer.Option("--by-stage", help="Sizes by the stage of the blocks, also if no file says that it has any.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by default that of the volume.")] = None,
 ) -> None:
     """Measure grains, and compare them with those of a reference.
 
-    Writes a line for every grain (.csv), medians, means and the distances from the reference (.md, .json), and a
-    picture of the distributions (.png). An HDF5 file may hold several volumes; their grains are taken together.
+    The verdict is in words, beside what chance makes of that reference. Grains that the volume's faces may cut are left out of the verdict, and
+    measured in a table of their own with all others. Specks are pieces below
+    27 voxels; unstable voxels are those that a flip of the Potts model would
+    improve. docs/grains.md defines each number.
+
+    Writes a line for every grain (.csv), all tables and verdicts (.md, .json),
+    and a picture of the distributions (.png). A file may hold several volumes;
+    their grains are taken together.
     """
-    in_um, voxel_um = voxel_um is not None, 1.0 if voxel_um is None else voxel_um
-    if not 0 < voxel_um < np.inf:
+    if voxel_um is not None and not 0 < voxel_um < np.inf:
         raise VolumeError(f"--voxel-um is the edge of a voxel, more than 0; got {voxel_um:g}")
-    measured = measure_file(volume, voxel_um)
-    beside = {str(path): measure_file(path, voxel_um) for path in reference or ()}
-    values = collect_measures(list(measured.values()))
-    theirs = collect_measures([one for file in beside.values() for one in file.values()]) if beside else None
-    rows = compare_measures(values, theirs)
-    figure = draw_distributions(values, theirs, in_um)
-    about: dict[str, object] = {"file": str(volume), "voxel_um": voxel_um, **_summarise(measured)}
-    about["reference"] = [{"file": name, **_summarise(file)} for name, file in beside.items()]
+    sources = [(volume, dataset), *map(_split_source, reference or ())]
+    with console.err.status("measuring"):
+        files = [measure_file(*sources[0], min_voxels, _paint_stages, by_stage)]
+        by_stage = files[0].stages is not None
+        files += [measure_file(*source, min_voxels, _paint_stages, by_stage) for source in sources[1:]]
+        files, in_um, said = settle_units(files, voxel_um)
+        judgement = judge(Side(files[:1]), Side(files[1:]) if reference else None)
+    for warning in [*([said] if said else []), *warn_of(judgement)]:
+        console.warning_line(warning)
     folder = out or volume.parent
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{volume.stem}.grains"
-    write_text(folder / f"{name}.csv", to_csv(measured))
-    write_text(folder / f"{name}.json", to_json(rows, about))
-    write_text(folder / f"{name}.md", to_markdown(rows, in_um))
-    save_figure(figure, folder / f"{name}.png")
-    named = [(titles(in_um)[row.measure], *to_cells(row)) for row in rows]
-    console.print_rows(("", "median", "mean", *(COMPARED if theirs else ())), named)
-    console.out.print(f"grains {about['grains']:,}, {about['at_boundary']:.0%} of them at the volume's boundary")
+    write_text(folder / f"{name}.csv", to_csv(files[0].grains))
+    write_text(folder / f"{name}.json", to_json(judgement, in_um))
+    write_text(folder / f"{name}.md", to_markdown(judgement, in_um))
+    save_figure(_draw(judgement, in_um), folder / f"{name}.png")
+    _print(judgement, in_um)
     console.out.print(f"wrote {folder / name}.csv, .json, .md, .png")
 
 
-def _summarise(measured: dict[str, Grains]) -> dict[str, int | float]:
-    touching = np.concatenate([grains.touches_boundary for grains in measured.values()])
-    return {"volumes": len(measured), "grains": len(touching), "at_boundary": float(touching.mean())}
+def _split_source(text: str) -> tuple[Path, str | None]:
+    """A file, and a data set if one is named behind a colon."""
+    path, colon, dataset = text.rpartition(":")
+    if not colon or len(path) < 2 or Path(text).exists():  # one letter is a drive of Windows
+        return Path(text), None
+    return Path(path), dataset
+
+
+def _paint_stages(shape: Shape) -> NDArray[np.uint8]:
+    """Stage of the tiling that each voxel belongs to."""
+    tiling = tile_isotropic(shape)
+    stages = np.zeros(shape, np.uint8)
+    for corner, stage in zip(tiling.corners[::-1].tolist(), tiling.stages[::-1].tolist(), strict=True):
+        stages[tuple(slice(start, start + BLOCK) for start in corner)] = stage
+    return stages
+
+
+def _draw(judgement: Judgement, in_um: bool) -> Figure:
+    """Interior grains; all of them where none is known to be whole."""
+    inside = bool(judgement.interior)
+    samples = [Sample(_name(side.files, inside), gather(side, inside)) for side in judgement.sides]
+    return draw_distributions(samples[0], samples[1] if len(samples) > 1 else None, in_um, judgement.verdicts)
+
+
+def _name(files: Sequence[MeasuredFile], inside: bool) -> str:
+    first = Path(files[0].source).name
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return f"{first}{more}{', interior' * inside}"
+
+
+def _print(judgement: Judgement, in_um: bool) -> None:
+    counts = judgement.own.summarise()[0]
+    if judgement.interior:
+        console.out.print("interior grains")
+        console.print_rows(*to_rows(judgement.interior, in_um))
+        for line in to_verdict_lines(judgement, in_um):
+            console.out.print(line)
+    console.out.print("\nvoxels, before grains were absorbed here")
+    console.print_rows(*to_voxel_rows(judgement))
+    console.out.print("\nall grains, cut ones too")
+    console.print_rows(*to_rows(judgement.every, in_um))
+    console.out.print(f"grains {counts['grains']:,}, {counts['at_boundary']:.0%} of them cut by faces or the outside")

@@ -13,7 +13,7 @@ import numpy as np
 from microrun.kernels.compiling import exact_kernel
 
 # Columns of the sums: voxels, sums of z, y, x, of zz, yy, xx, zy, zx, yx; faces shared with voxels of another label;
-# runs at the boundary of the volume.
+# runs at the volume's own faces and faces to voxels of no grain.
 VOXELS, FIRST, SECOND, FACES, BOUNDARY, COLUMNS = 0, slice(1, 4), slice(4, 10), 10, 11, 12
 EMPTY = -1
 SPREAD = 0x1E3779B97F4A7C15  # an odd number near 2⁶³ / the golden ratio, which spreads keys evenly
@@ -131,11 +131,13 @@ def meet(one: int, two: int, sums: Any, table: Any, used: int) -> tuple[Any, int
 
 @exact_kernel
 def count_face(one: int, two: int, sums: Any) -> None:
-    """Count a face for the grains on both sides."""
+    """Count a face for the grains on both sides; one to no grain is a boundary."""
     if one >= 0:
         sums[one, FACES] += 1
+        sums[one, BOUNDARY] += two < 0
     if two >= 0:
         sums[two, FACES] += 1
+        sums[two, BOUNDARY] += one < 0
 
 
 @exact_kernel

@@ -13,7 +13,7 @@ from latents_runs import write_file
 from microrun.runtime.errors import LatentsError, VolumeError
 from microrun.runtime.files.hdf5 import open_hdf5
 from microrun.runtime.latents.reader import open_latents
-from microrun.runtime.volumes.measure import measure_file
+from microrun.runtime.volumes.measured import measure_file
 from microrun.runtime.volumes.volume import open_volume
 
 SHAPE = (4, 4, 4)

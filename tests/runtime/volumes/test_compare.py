@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import voxel_oracles as oracles
 from numpy.testing import assert_allclose
+from scipy.stats import ks_2samp, wasserstein_distance
 
 from microrun.runtime.volumes.compare import (
+    Comparison,
     bin_edges,
-    chance_divergence,
     collect_measures,
     compare_measures,
+    draw_by_chance,
     kl_divergence,
+    measure_distances,
 )
 from microrun.runtime.volumes.measure import MEASURES, measure_grains
 
@@ -23,7 +26,8 @@ RNG = np.random.default_rng(1)
 def test_equal_distributions_are_0_apart() -> None:
     values = collect_measures([measure_grains(VORONOI)])
     for row in compare_measures(values, values):
-        assert (row.kl, row.wasserstein) == (0, 0)
+        assert (row.kl, row.wasserstein, row.ks) == (0, 0, 0)
+        assert row.verdict == "as the reference, within chance"
         assert (row.median, row.mean) == (row.reference_median, row.reference_mean)
 
 
@@ -48,10 +52,46 @@ def test_divergence_has_a_direction() -> None:
     assert kl_divergence("b_over_a", wide, narrow) > 2
 
 
-def test_chance_explains_the_divergence_of_samples_of_one_distribution() -> None:
-    pairs = [RNG.uniform(0, 1, (2, 300)) for _ in range(200)]
-    found = np.mean([kl_divergence("b_over_a", *pair) for pair in pairs])
-    assert_allclose(found, chance_divergence("b_over_a", *pairs[0]), rtol=0.15)
+@pytest.mark.parametrize("measure", ["b_over_a", "neighbours", "volume_um3"])
+def test_chance_explains_the_distances_of_samples_of_one_distribution(measure: str) -> None:
+    rng = np.random.default_rng(5)
+    pairs = [(np.rint(rng.gamma(9, 2, 300)) + 1, np.rint(rng.gamma(9, 2, 900)) + 1) for _ in range(60)]
+    found = [measure_distances(measure, *pair) for pair in pairs]
+    chance, limit = draw_by_chance(measure, *pairs[0])
+    assert_allclose(np.mean(found, axis=0), chance, rtol=0.25)
+    assert np.mean([one.kl <= limit.kl for one in found]) > 0.9
+    assert draw_by_chance(measure, *pairs[0]) == (chance, limit)
+
+
+@pytest.mark.parametrize("measure", ["b_over_a", "neighbours"])
+def test_distances_are_those_of_scipy(measure: str) -> None:
+    values, reference = np.rint(RNG.normal(12, 3, 170)), np.rint(RNG.normal(13, 3, 230))
+    found = measure_distances(measure, values, reference)
+    assert_allclose(found.wasserstein, wasserstein_distance(values, reference))
+    assert_allclose(found.ks, ks_2samp(values, reference).statistic)
+
+
+def test_verdicts_say_how_far_beyond_chance() -> None:
+    rng = np.random.default_rng(2)
+    reference = {"c_over_a": rng.normal(0.7, 0.1, 4000)}
+
+    def judge(shift: float) -> Comparison:
+        (row,) = compare_measures({"c_over_a": rng.normal(0.7 + shift, 0.1, 2000)}, reference)
+        return row
+
+    assert judge(0).verdict == "as the reference, within chance"
+    assert judge(0.015).verdict.startswith("differs a little: ")
+    assert "times chance, mean +" in judge(0.015).verdict
+    assert judge(0.05).verdict.startswith("differs: ")
+    (alone,) = compare_measures({"c_over_a": reference["c_over_a"]}, None)
+    assert alone.verdict == ""
+
+
+def test_cut_grains_can_be_left_out() -> None:
+    grains = measure_grains(VORONOI)
+    inside = collect_measures([grains, grains], interior=True)
+    assert len(inside["sphericity"]) == 2 * np.count_nonzero(~grains.touches_boundary) > 0
+    assert len(collect_measures([grains])["sphericity"]) == 40
 
 
 def test_wasserstein_is_the_shift() -> None:

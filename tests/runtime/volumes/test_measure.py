@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import h5py
 import numpy as np
 import pytest
+import trimesh
 import voxel_oracles as oracles
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +13,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 from microrun.runtime.errors import VolumeError
-from microrun.runtime.volumes.measure import Grains, measure_file, measure_grains
+from microrun.runtime.volumes.measure import DIRECTION_SHARES, Grains, measure_grains
+from microrun.runtime.volumes.parts import voxelize_triangles
 
 VORONOI = oracles.voronoi((14, 16, 18), 40, 0)
 
@@ -98,7 +97,9 @@ def test_an_ellipsoid_has_its_axes() -> None:
     assert_allclose(grains.diameter_um, 2 * (13.5 * 9 * 6) ** (1 / 3), rtol=0.01)
     assert_allclose(grains.centroid_um, 15)
     assert np.isnan(grains.nearest_um).all()
-    assert not grains.touches_boundary.any()
+    power = 1.6075  # Thomsen's formula, within 0.3 % of the integral
+    area = 4 * np.pi * np.mean(np.array([27 * 18, 27 * 12, 18 * 12]) ** power) ** (1 / power)
+    assert_allclose(grains.sphericity, 4 * np.pi * (27 * 18 * 12) ** (2 / 3) / area, rtol=0.01)
 
 
 def test_single_voxels_are_round_and_flat_grains_have_an_extent() -> None:
@@ -118,48 +119,61 @@ def test_single_voxels_are_round_and_flat_grains_have_an_extent() -> None:
         (np.zeros((3, 0, 3), int), "no grains"),
     ],
 )
-def test_what_is_no_volume_of_labels_is_refused(labels: NDArray[np.generic], said: str, tmp_path: Path) -> None:
-    path = tmp_path / "volume.npy"
-    np.save(path, labels)
+def test_what_is_no_volume_of_labels_is_refused(labels: NDArray[np.generic], said: str) -> None:
     with pytest.raises(VolumeError) as error:
-        measure_file(path)
-    assert str(error.value).startswith(f"{path}: ")
+        measure_grains(labels)
     assert said in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "name", ["none.npy", "text.npy", "empty.npy", "short.npy", "cut.npy", "text.h5", "empty.h5", "a.png"]
-)
-def test_files_that_are_no_volumes_are_refused(name: str, tmp_path: Path) -> None:
-    np.save(tmp_path / "short.npy", VORONOI)
-    (tmp_path / "short.npy").write_bytes((tmp_path / "short.npy").read_bytes()[:500])
-    (tmp_path / "cut.npy").write_bytes(b"\x93NUMPY\x01\x00\x0f\x00{'descr': '<i4\n")
-    for text in ("text.npy", "text.h5", "a.png"):
-        (tmp_path / text).write_text("no volume")
-    (tmp_path / "empty.npy").touch()
-    h5py.File(tmp_path / "empty.h5", "w").close()
-    with pytest.raises(VolumeError, match=name.replace(".", r"\.")):
-        measure_file(tmp_path / name)
+def ball(radius: float, seed: int) -> NDArray[np.int32]:
+    """A digital ball, 1, somewhere among voxels of 0."""
+    side = int(2 * radius) + 6
+    middle = side / 2 + np.random.default_rng(seed).uniform(-0.5, 0.5, 3)
+    places = np.indices((side, side, side)) + 0.5 - middle[:, None, None, None]
+    inside: NDArray[np.int32] = ((places**2).sum(axis=0) < radius**2).astype(np.int32)
+    return inside
 
 
-def test_volumes_of_segment_and_of_simulations_are_found(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "labels.h5", "w") as file:
-        file["grain_id"] = VORONOI
-        file["values"] = VORONOI.astype(np.float32)
-    assert list(measure_file(tmp_path / "labels.h5")) == ["grain_id"]
-    with h5py.File(tmp_path / "set.h5", "w") as file:
-        file["volume_0001"], file["volume_0000"] = VORONOI, VORONOI[:7]
-    measured = measure_file(tmp_path / "set.h5", 3.0)
-    assert list(measured) == ["volume_0000", "volume_0001"]
-    assert same(measured["volume_0001"], measure_grains(VORONOI, 3.0))
+@pytest.mark.parametrize(("radius", "within"), [(2, 0.07), (3, 0.04), (5, 0.02), (9, 0.01), (20, 0.005)])
+def test_a_digital_ball_is_a_sphere(radius: float, within: float) -> None:
+    found = [measure_grains(ball(radius, seed)).sphericity[1] for seed in range(8)]
+    assert_allclose(np.mean(found), 1, atol=within)
+    assert np.std(found) < within
 
 
-def test_grains_that_go_on_at_the_opposite_face_are_cut(tmp_path: Path) -> None:
-    labels = np.zeros((4, 4, 12), np.int32)
-    labels[..., 2:10] = 1
-    with h5py.File(tmp_path / "periodic.h5", "w") as file:
-        file["volume_0000"] = labels
-        file["volume_0000"].attrs["periodic"] = True
-    (grains,) = measure_file(tmp_path / "periodic.h5").values()
-    assert_array_equal(grains.volume_um3, [32, 128, 32])
-    assert_array_equal(grains.centroid_um[:, 2], [1, 6, 11])
+@pytest.mark.parametrize("turn", [0.3, 0.7, 1.1])
+@pytest.mark.parametrize("sides", [(1, 1, 1), (3, 2, 1), (1, 1, 3)])
+def test_tilted_boxes_have_the_sphericity_of_boxes(sides: tuple[float, float, float], turn: float) -> None:
+    tilt = trimesh.transformations.rotation_matrix(turn, (1, 2, 3))
+    box = trimesh.creation.box(sides, tilt)
+    filled = voxelize_triangles(np.asarray(box.triangles)[..., ::-1], 60).filled
+    labels = np.pad(filled, 1).astype(np.int32)
+    assert_allclose(measure_grains(labels).sphericity[1], np.cbrt(36 * np.pi * box.volume**2) / box.area, rtol=0.04)
+
+
+def test_directions_share_the_sphere_by_what_is_nearest() -> None:
+    points = np.random.default_rng(0).normal(size=(400_000, 3))
+    axes, faces, space = np.abs(points).T, [], []
+    x, y, z = axes
+    faces = [(one + other) / np.sqrt(2) for one, other in ((x, y), (y, z), (z, x))]
+    space = [(x + y + z) / np.sqrt(3)]
+    nearest = np.argmax([*axes, *faces, *space], axis=0)
+    length = np.bincount(nearest, minlength=7) / len(points)
+    assert_allclose([length[:3].sum(), length[3:6].sum(), length[6]], DIRECTION_SHARES, atol=0.003)
+    assert_allclose(DIRECTION_SHARES.sum(), 1)
+
+
+def test_grains_beside_the_outside_of_a_part_may_be_cut() -> None:
+    labels = np.full((7, 7, 7), 1)
+    labels[3, 3, 3] = 0
+    assert_array_equal(measure_grains(labels).interior, [True, False])
+    labels[3, 3, 4] = -1
+    assert_array_equal(measure_grains(labels).interior, [False, False])
+
+
+def test_lengths_grow_with_the_voxels_and_shapes_stay() -> None:
+    one, other = measure_grains(VORONOI), measure_grains(VORONOI, 3.0)
+    assert_allclose(other.volume_um3, 27 * one.volume_um3)
+    assert_allclose(other.nearest_um, 3 * one.nearest_um)
+    assert_array_equal(other.sphericity, one.sphericity)
+    assert_array_equal(other.interior, one.interior)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from microrun.runtime.volumes.compare import Comparison
+from microrun.runtime.volumes.judge import Judgement, to_facts
 from microrun.runtime.volumes.measure import Grains
 
 TITLES = {
@@ -19,8 +21,12 @@ TITLES = {
     "c_over_b": "aspect ratio c/b",
     "nearest_um": "nearest centroid, µm",
     "neighbours": "neighbours",
+    "sphericity": "sphericity",
 }
-COMPARED = ("reference median", "reference mean", "KL", "KL by chance", "Wasserstein")
+COLUMNS = ("median", "mean")
+COMPARED = (
+    "ref. median", "ref. mean", "KL", "chance", "Wasserstein", "chance", "KS", "chance",
+)  # fmt: skip
 
 
 def titles(in_um: bool) -> dict[str, str]:
@@ -52,7 +58,8 @@ def to_csv(measured: Mapping[str, Grains]) -> str:
     Returns
     -------
     str
-        Lines with a header; lengths in µm, ten digits.
+        Lines with a header, whose names end in the unit; lengths in µm (or voxels, where their edge is not known), ten
+        digits.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -67,49 +74,117 @@ def to_csv(measured: Mapping[str, Grains]) -> str:
     return text.getvalue()
 
 
-def to_markdown(rows: Sequence[Comparison], in_um: bool) -> str:
-    """Table of medians, means and distances from the reference, where there is one, in Markdown.
+def to_rows(rows: Sequence[Comparison], in_um: bool) -> tuple[list[str], list[list[str]]]:
+    """Table of medians, means and distances from the reference, where there is one, of texts.
 
     Parameters
     ----------
     rows
-        Comparisons, at least one.
+        Comparisons.
+    in_um
+        Whether lengths are in µm, else in voxels.
+
+    Returns
+    -------
+    headings, cells
+        A heading for each column, and the cells of each row; numbers have four digits.
+    """
+    compared = any(row.kl is not None for row in rows)
+    cells = [[titles(in_um)[row.measure], *_to_cells(row)] for row in rows]
+    return ["", *COLUMNS, *(COMPARED if compared else ())], cells
+
+
+def _to_cells(row: Comparison) -> list[str]:
+    numbers = (
+        row.median, row.mean, row.reference_median, row.reference_mean, row.kl, row.kl_by_chance,
+        row.wasserstein, row.wasserstein_by_chance, row.ks, row.ks_by_chance,
+    )  # fmt: skip
+    return [f"{value:.4g}" for value in numbers if value is not None]
+
+
+def to_voxel_rows(judgement: Judgement) -> tuple[list[str], list[list[str]]]:
+    """Table of what is counted of voxels, of texts.
+
+    Parameters
+    ----------
+    judgement
+        What was compared.
+
+    Returns
+    -------
+    headings, cells
+        A column for the volume and one for the reference, if there is one; a row for specks, one for unstable voxels,
+        and one for each stage of the tiling, if there are stages.
+    """
+    sides = judgement.sides
+    cells = [
+        ["voxels in specks", *(f"{side.tally.speck_share:.2%}" for side in sides)],
+        ["specks", *(f"{side.tally.specks:,}" for side in sides)],
+        ["unstable voxels", *(f"{side.tally.unstable_share:.2%}" if side.tally.surrounded else "–" for side in sides)],
+    ]
+    own = judgement.own.stages
+    if own is not None:
+        relative = [(side.stages.relative, side.stages.later) if side.stages else None for side in sides]
+        for stage in range(len(own.voxels)):
+            numbers = [one[0][stage] if one and stage < len(one[0]) else np.nan for one in relative]
+            cells.append([f"grain size, stage {stage}", *(_to_ratio(number) for number in numbers)])
+        later = [_to_ratio(one[1]) if one else _to_ratio(np.nan) for one in relative]
+        cells.append(["grain size, all later stages", *later])
+    return ["", "volume", "reference"][: 1 + len(sides)], cells
+
+
+def _to_ratio(number: float) -> str:
+    return f"{number:.2f}" if np.isfinite(number) else "–"
+
+
+def to_verdict_lines(judgement: Judgement, in_um: bool) -> list[str]:
+    """What the distances of interior grains mean, a line a measure; none without a reference."""
+    return [f"{titles(in_um)[measure].partition(',')[0]}: {said}" for measure, said in judgement.verdicts.items()]
+
+
+def to_markdown(judgement: Judgement, in_um: bool) -> str:
+    """Everything that `microrun grains` says, in Markdown.
+
+    Parameters
+    ----------
+    judgement
+        What was compared.
     in_um
         Whether lengths are in µm, else in voxels.
 
     Returns
     -------
     str
-        Lines of the table.
+        Tables of interior grains, of voxels, and of all grains, with the verdicts after the first.
     """
-    compared = rows[0].kl is not None
-    headings = ("", "median", "mean", *(COMPARED if compared else ()))
+    names = [", ".join(file.source for file in side.files) for side in judgement.sides]
+    text = [f"# Grains of {' beside '.join(names)}", "## Interior grains"]
+    if judgement.interior:
+        text.append(_to_table(*to_rows(judgement.interior, in_um)))
+    text.append("\n".join(f"- {line}" for line in to_verdict_lines(judgement, in_um)))
+    text += ["## Voxels", _to_table(*to_voxel_rows(judgement))]
+    text += ["## All grains, cut ones too", _to_table(*to_rows(judgement.every, in_um))]
+    return "\n\n".join(part for part in text if part) + "\n"
+
+
+def _to_table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(headings) + " |", "|---" + "|---:" * (len(headings) - 1) + "|"]
-    for row in rows:
-        cells = [titles(in_um)[row.measure], *to_cells(row)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in cells)])
 
 
-def to_cells(row: Comparison) -> list[str]:
-    """Numbers of a row that are known, with four digits, for people."""
-    return [f"{value:.4g}" for value in dataclasses.astuple(row)[1:] if value is not None]
-
-
-def to_json(rows: Sequence[Comparison], about: Mapping[str, object]) -> str:
-    """JSON of all numbers and of what they were measured on.
+def to_json(judgement: Judgement, in_um: bool) -> str:
+    """JSON of all numbers.
 
     Parameters
     ----------
-    rows
-        Comparisons; what is not known in them becomes null.
-    about
-        What stands beside the measures, such as files.
+    judgement
+        What was compared; what is not known in it becomes null.
+    in_um
+        Whether lengths are in µm, else in voxels.
 
     Returns
     -------
     str
-        A JSON object with ``measures``, a list.
+        A JSON object, `to_facts`.
     """
-    measures = [dataclasses.asdict(row) for row in rows]
-    return json.dumps({**about, "measures": measures}, indent=1, allow_nan=False) + "\n"
+    return json.dumps(to_facts(judgement, in_um), indent=1, allow_nan=False) + "\n"

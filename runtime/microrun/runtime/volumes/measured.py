@@ -1,0 +1,155 @@
+"""Files of labels, measured: their grains, and what is counted of their voxels."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.errors import VolumeError
+from microrun.runtime.volumes.cleaning import absorb_grains
+from microrun.runtime.volumes.label_files import LabelledVolume, read_labels
+from microrun.runtime.volumes.measure import Grains, measure_grains, number_grains
+from microrun.runtime.volumes.tally import StageSizes, Tally, add_up, split_pieces, sum_by_stage, tally_voxels
+from microrun.runtime.volumes.volume import Shape
+
+STAGED = "isotropic"  # the order of blocks that has stages
+PaintStages = Callable[[Shape], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredFile:
+    """What was measured of the volumes of a file.
+
+    Parameters
+    ----------
+    source
+        The file, and the data set if one was named.
+    grains
+        Measures by the names of the volumes.
+    tally
+        Counts of voxels, before any grain was absorbed.
+    stages
+        Sizes by the stage of the tiling; None if they were not asked for, or a volume cannot be tiled.
+    voxel_um
+        Edge of a voxel in µm; None if the file does not say, and lengths count voxels.
+    absorbed_voxels
+        Grains below this size had joined others before they were measured.
+    remarks
+        What was guessed, a sentence each.
+    """
+
+    source: str
+    grains: dict[str, Grains]
+    tally: Tally
+    stages: StageSizes | None
+    voxel_um: float | None
+    absorbed_voxels: int
+    remarks: tuple[str, ...]
+
+    def scale(self, voxel_um: float) -> MeasuredFile:
+        """The same with an edge of a voxel, of grains whose lengths count voxels."""
+        scaled = {name: grains.scale(voxel_um) for name, grains in self.grains.items()}
+        return replace(self, grains=scaled, voxel_um=voxel_um)
+
+
+def measure_file(
+    path: Path,
+    dataset: str | None = None,
+    min_voxels: int = 0,
+    paint_stages: PaintStages | None = None,
+    by_stage: bool = False,
+) -> MeasuredFile:
+    """Measure all volumes of a file; lengths count voxels.
+
+    Parameters
+    ----------
+    path, dataset
+        The file and its data set, as for `read_labels`.
+    min_voxels
+        Pieces of grains are grains of their own, and those below this size join a neighbour, before grains are
+        measured; 0 takes grains as they are labelled.
+    paint_stages
+        Gives the stage of the tiling that each voxel of a shape belongs to; VolumeError if it cannot be tiled.
+    by_stage
+        Whether to sum up sizes by stage even if the file does not say that it was grown in stages.
+
+    Returns
+    -------
+    MeasuredFile
+        Measures of all.
+
+    Raises
+    ------
+    VolumeError
+        If it cannot be read, or holds no grains.
+    """
+    source = str(path) if dataset is None else f"{path}:{dataset}"
+    measured: dict[str, Grains] = {}
+    tallies: list[Tally] = []
+    stages: list[StageSizes | None] = []
+    about: list[LabelledVolume] = []
+    for volume in read_labels(path, dataset):
+        try:
+            measured[volume.name], tally, labels = _measure_volume(volume, min_voxels)
+        except VolumeError as error:
+            raise VolumeError(f"{source}: {error}") from None
+        tallies.append(tally)
+        staged = paint_stages is not None and (by_stage or volume.order == STAGED)
+        stages.append(_sum_stages(labels, paint_stages) if staged and paint_stages is not None else None)
+        about.append(replace(volume, labels=np.empty((0, 0, 0), np.int32)))  # which need not be kept
+    edges = {volume.voxel_um for volume in about}
+    return MeasuredFile(
+        source, measured, functools.reduce(operator.add, tallies), add_up(stages),
+        edges.pop() if len(edges) == 1 else None, max(min_voxels, *(volume.absorbed_voxels for volume in about)),
+        tuple(dict.fromkeys(said for volume in about for said in volume.remarks)),
+    )  # fmt: skip
+
+
+def _measure_volume(volume: LabelledVolume, min_voxels: int) -> tuple[Grains, Tally, NDArray[np.int32]]:
+    """Grains, counts of voxels, and the labels of the grains that were measured."""
+    _, numbers = number_grains(volume.labels)
+    pieces = split_pieces(numbers)
+    tally = tally_voxels(numbers, pieces)
+    if not min_voxels:
+        return measure_grains(volume.labels), tally, numbers
+    absorb_grains(pieces, int(pieces.max()) + 1, min_voxels)
+    return measure_grains(pieces), tally, pieces
+
+
+def _sum_stages(labels: NDArray[np.int32], paint_stages: PaintStages) -> StageSizes | None:
+    depth, rows, cols = labels.shape
+    try:
+        stages = paint_stages((depth, rows, cols))
+    except VolumeError:  # it is smaller than a block
+        return None
+    return sum_by_stage(labels, stages, int(stages.max()) + 1)
+
+
+def settle_units(files: Sequence[MeasuredFile], voxel_um: float | None) -> tuple[list[MeasuredFile], bool, str]:
+    """Give lengths in µm, if those of all files can be, and else in voxels.
+
+    Parameters
+    ----------
+    files
+        From `measure_file`.
+    voxel_um
+        Edge of a voxel of files that do not say.
+
+    Returns
+    -------
+    files, in_um, said
+        The files, whether their lengths are in µm, and why not, if some file says its own; else empty.
+    """
+    silent = [file.source for file in files if file.voxel_um is None]
+    if voxel_um is None and silent:
+        said = f"lengths count voxels, since {silent[0]} does not say how large they are; give --voxel-um"
+        counted = [replace(file, voxel_um=None) for file in files]
+        return counted, False, said if len(silent) < len(files) else ""
+    edges = [file.voxel_um if file.voxel_um is not None else voxel_um for file in files]
+    return [file.scale(edge) for file, edge in zip(files, edges, strict=True) if edge is not None], True, ""
