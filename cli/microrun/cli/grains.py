@@ -57,10 +57,11 @@ def grains(
 ) -> None:
     """Measure grains, and compare them with those of a reference.
 
-    The verdict is in words, beside what chance makes of that reference. Grains that the volume's faces may cut are left out of the verdict, and
-    measured in a table of their own with all others. Specks are pieces below
-    27 voxels; unstable voxels are those that a flip of the Potts model would
-    improve. docs/grains.md defines each number.
+    Verdicts are in words, beside what chance makes of the reference. Grains
+    that the volume's faces may cut are left out of them, and measured in a
+    table of their own with all others. Specks are pieces below 27 voxels;
+    unstable voxels are those that a flip of the Potts model would improve.
+    docs/grains.md defines each number.
 
     Writes a line for every grain (.csv), all tables and verdicts (.md, .json),
     and a picture of the distributions (.png). A file may hold several volumes;
