@@ -49,3 +49,15 @@ def write_ang(path: Path, shape: tuple[int, int], missing: Sequence[int] = (), h
     header = HEADER.format(grid="HexGrid" if hexagonal else "SqrGrid", rows=rows, cols=cols)
     path.write_text(header + "\n".join(lines) + "\n")
     return path
+
+
+def write_two_grains(path: Path, share: float, missing: int = 0) -> Path:
+    """A map of 20×50 points: a share of one orientation, the rest of another, the first ones missing."""
+    y, x = (0.5 * values.ravel() for values in np.indices((20, 50)))
+    lines = []
+    for n in range(1000):
+        angles = "0.50000  0.60000  0.70000" if n % 50 < 50 * share else "1.50000  1.00000  0.20000"
+        confidence = -1 if n < missing else 0.8
+        lines.append(f"  {angles}  {x[n]:.5f}  {y[n]:.5f}  900.0  {confidence:.3f}  0  1  1.000\n")
+    path.write_text(HEADER.format(grid="SqrGrid", rows=20, cols=50) + "".join(lines))
+    return path

@@ -27,4 +27,6 @@ from .scans.open import open_scan as open_scan
 from .scans.scan import Scan as Scan
 from .scans.source import MemorySource as MemorySource
 from .scans.up_source import FileSource as FileSource
+from .textures.orient import OrientRequest as OrientRequest
+from .textures.orient import orient as orient
 from .volumes.volume import open_volume as open_volume

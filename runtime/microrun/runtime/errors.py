@@ -7,6 +7,7 @@
     ├── LatentsError    a latents file that cannot be used
     ├── SectionsError   sections, maps to cut them from, or their labels, that cannot be used
     ├── VolumeError     a volume of voxels, a part or a mask that cannot be used
+    ├── TextureError    a texture that cannot be used: a map, a table of densities, or a formula
     └── OutputError     a file that could not be written; exit code 1
 
 The message says what was expected, what came, in which file, and what to do.
@@ -53,6 +54,10 @@ class VolumeError(MicrorunError):
 
 class SectionsError(MicrorunError):
     """Sections, maps that they are cut from, or their labels cannot be used."""
+
+
+class TextureError(MicrorunError):
+    """A texture, or what it is taken from, cannot be used."""
 
 
 class OutputError(MicrorunError):

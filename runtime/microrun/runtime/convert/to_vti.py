@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.runtime.convert.grain_volume import GrainVolume
+from microrun.runtime.volumes.grain_volume import GrainVolume
 
 
 def write_vti(volume: GrainVolume, path: Path) -> None:

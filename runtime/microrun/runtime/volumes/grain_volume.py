@@ -1,4 +1,4 @@
-"""A volume of grains as the writers take it: labels, perhaps values beside them, and the edge of a voxel."""
+"""A volume of grains as writers take it: labels, perhaps values and orientations, and the edge of a voxel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import VolumeError
+from microrun.runtime.volumes.orientations import GrainOrientations
 from microrun.runtime.volumes.volume import SLAB_BYTES, Volume
 
 LARGEST_ID = 2**31 - 2  # DREAM3D's feature is one more
@@ -30,6 +32,8 @@ class GrainVolume:
         Edge of a voxel in µm.
     origin_um
         z, y, x of the volume's corner in µm.
+    orientations
+        Of the grains' crystals, where they are known.
 
     Raises
     ------
@@ -41,6 +45,7 @@ class GrainVolume:
     values: Volume | None = None
     voxel_um: float = 1.0
     origin_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    orientations: GrainOrientations | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.voxel_um < np.inf:
@@ -111,3 +116,51 @@ class GrainVolume:
         """
         assert self.values is not None
         return self.values.read(planes.start, planes.stop).astype(np.float32, copy=False)
+
+    def count_voxels(self) -> NDArray[np.int64]:
+        """Number of voxels of each grain.
+
+        Returns
+        -------
+        (largest number + 1,) int64
+            0 for numbers that no voxel has.
+
+        Raises
+        ------
+        VolumeError
+            As of `read_grains`.
+        """
+        counts = np.zeros(0, np.int64)
+        for planes in self.slabs():
+            grains = self.read_grains(planes)
+            found = np.bincount(grains[grains >= 0])
+            size = max(len(counts), len(found))
+            counts = np.pad(counts, (0, size - len(counts))) + np.pad(found, (0, size - len(found)))
+        return counts
+
+    def find_euler(self, counts: NDArray[np.int64]) -> Float64:
+        """Orientations of all grains that there are.
+
+        Parameters
+        ----------
+        counts
+            From `count_voxels`.
+
+        Returns
+        -------
+        (len(counts), 3) float64
+            Bunge angles in radians; 0 for numbers that no voxel has.
+
+        Raises
+        ------
+        VolumeError
+            If a grain has no orientation.
+        """
+        if self.orientations is None:
+            raise VolumeError(f"{self.labels.name}: its grains have no orientations; give them with microrun orient")
+        known = self.orientations.euler[: len(counts)]
+        euler = np.concatenate([known, np.full((len(counts) - len(known), 3), np.nan)])
+        lacking = np.flatnonzero((counts > 0) & ~np.isfinite(euler).all(axis=1))
+        if len(lacking):
+            raise VolumeError(f"{self.labels.name}: grain {lacking[0]} has no orientation; run microrun orient again")
+        return np.where(counts[:, None] > 0, euler, 0.0)
