@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
-from microrun.runtime.convert import grain_volume
 from microrun.runtime.convert.convert_volume import VolumeFormat, convert_volume
-from microrun.runtime.convert.grain_volume import GrainVolume
 from microrun.runtime.errors import OutputError, VolumeError
+from microrun.runtime.volumes import grain_volume
+from microrun.runtime.volumes.grain_volume import GrainVolume
 from microrun.runtime.volumes.measure import measure_grains
 from microrun.runtime.volumes.volume import Volume
 

@@ -8,8 +8,10 @@ with text of variable length. Tuples are (z, y, x) with x fastest, while sizes, 
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
-from microrun.runtime.convert.grain_volume import GrainVolume
 from microrun.runtime.files.disk import check_room
+from microrun.runtime.volumes.grain_volume import GrainVolume
 
 MICROMETRE = 6  # among simplnx's units of length
 PIPELINE_VERSION = 3
-GEOMETRY, CELL_DATA, FEATURE_DATA = "ImageGeom", "Cell Data", "Cell Feature Data"
+GEOMETRY, CELL_DATA, FEATURE_DATA, ENSEMBLE_DATA = "ImageGeom", "Cell Data", "Cell Feature Data", "Cell Ensemble Data"
+GEOMETRY_ID, CELLS_ID = 1, 2
+UNKNOWN = 999  # crystal structure of phase 0
+CRYSTAL_STRUCTURES = {
+    "6/mmm": 0, "m-3m": 1, "6/m": 2, "m-3": 3, "-1": 4, "2/m": 5, "mmm": 6, "4/m": 7, "4/mmm": 8, "-3": 9, "-3m": 10,
+}  # fmt: skip
 
 
 class FeatureTable:
@@ -75,37 +82,67 @@ def write_dream3d(volume: GrainVolume, path: Path) -> None:
     OSError
         If the file cannot be written.
     """
-    check_room(path, 4 * math.prod(volume.labels.shape) * (1 if volume.values is None else 2))
+    arrays = 1 + (volume.values is not None) + 4 * (volume.orientations is not None)
+    check_room(path, 4 * math.prod(volume.labels.shape) * arrays)
+    ids = itertools.count(CELLS_ID + 1)
     with h5py.File(path, "w") as file:
         file.attrs["FileVersion"] = np.bytes_("8.0")
         _add_pipeline(file)
         root = file.create_group("DataStructure")
-        geometry = _mark(root.create_group(GEOMETRY), "ImageGeom", 1)
+        geometry = _mark(root.create_group(GEOMETRY), "ImageGeom", GEOMETRY_ID)
         geometry.attrs["_DIMENSIONS"] = np.array(volume.labels.shape[::-1], np.uint64)
         geometry.attrs["_SPACING"] = np.full(3, volume.voxel_um, np.float32)
         geometry.attrs["_ORIGIN"] = np.array(volume.origin_um[::-1], np.float32)
         geometry.attrs["Units"] = np.uint32(MICROMETRE)
-        geometry.attrs["Cell Data ID"] = np.uint64(2)
-        cells = _add_matrix(geometry, CELL_DATA, volume.labels.shape, 2)
-        measured = _fill_cells(volume, cells).measure(volume)
-        features = _add_matrix(geometry, FEATURE_DATA, (len(measured["NumElements"]),), 5)
-        for number, (name, array) in enumerate(measured.items(), 6):
-            components = array.shape[1:] or (1,)
-            _add_array(features, name, array.dtype, components, number)[:] = array.reshape(-1, *components)
-        root.attrs["NextObjectId"] = np.uint64(6 + len(measured))
+        geometry.attrs["Cell Data ID"] = np.uint64(CELLS_ID)
+        cells = _add_matrix(geometry, CELL_DATA, volume.labels.shape, CELLS_ID)
+        features = _fill_cells(volume, cells, ids)
+        measured = features.measure(volume)
+        if volume.orientations is not None:
+            measured.update(_orient(volume, features))
+            structures = np.array([UNKNOWN, CRYSTAL_STRUCTURES[volume.orientations.symmetry]], np.uint32)
+            _add_table(geometry, ENSEMBLE_DATA, {"CrystalStructures": structures}, ids)
+        _add_table(geometry, FEATURE_DATA, measured, ids)
+        root.attrs["NextObjectId"] = np.uint64(next(ids))
 
 
-def _fill_cells(volume: GrainVolume, cells: h5py.Group) -> FeatureTable:
+def _fill_cells(volume: GrainVolume, cells: h5py.Group, ids: Iterator[int]) -> FeatureTable:
+    """Write what every voxel has; angles and phases come from tables with a row for each feature."""
     features = FeatureTable()
-    ids = _add_array(cells, "FeatureIds", np.dtype(np.int32), (1,), 3)
-    values = None if volume.values is None else _add_array(cells, "Value", np.dtype(np.float32), (1,), 4)
+    numbers = _add_array(cells, "FeatureIds", np.dtype(np.int32), (1,), next(ids))
+    values = None if volume.values is None else _add_array(cells, "Value", np.dtype(np.float32), (1,), next(ids))
+    tables: list[tuple[h5py.Dataset, NDArray[Any]]] = []
+    if volume.orientations is not None:
+        counts = volume.count_voxels()
+        euler = np.concatenate([np.zeros((1, 3)), volume.find_euler(counts)]).astype(np.float32)
+        phases = np.concatenate([[0], counts > 0]).astype(np.int32)[:, None]
+        for name, table in (("EulerAngles", euler), ("Phases", phases)):
+            tables.append((_add_array(cells, name, table.dtype, table.shape[1:], next(ids)), table))
     for planes in volume.slabs():
         grains = volume.read_grains(planes)
         features.add(grains, planes.start)
-        ids[planes] = (grains + 1)[..., None]
+        numbers[planes] = (grains + 1)[..., None]
         if values is not None:
             values[planes] = volume.read_values(planes)[..., None]
+        for array, table in tables:
+            array[planes] = table[grains + 1]
     return features
+
+
+def _orient(volume: GrainVolume, features: FeatureTable) -> dict[str, NDArray[Any]]:
+    """Orientations and phases of features, of DREAM3D's names."""
+    voxels = features.voxels.astype(np.int64)
+    euler = np.concatenate([np.zeros((1, 3)), volume.find_euler(voxels)])
+    phases = np.concatenate([[0], voxels > 0])
+    return {"AvgEulerAngles": euler.astype(np.float32), "Phases": phases.astype(np.int32)}
+
+
+def _add_table(geometry: h5py.Group, name: str, arrays: dict[str, NDArray[Any]], ids: Iterator[int]) -> None:
+    rows = len(next(iter(arrays.values())))
+    matrix = _add_matrix(geometry, name, (rows,), next(ids))
+    for column, array in arrays.items():
+        components = array.shape[1:] or (1,)
+        _add_array(matrix, column, array.dtype, components, next(ids))[:] = array.reshape(-1, *components)
 
 
 def _add_pipeline(file: h5py.File) -> None:
