@@ -64,6 +64,7 @@ COMMANDS = {
         "voxelize:voxelize",
         "Turn the surface of a part into a mask of cubic voxels, to grow grains in its shape.",
     ),
+    "orient": Entry("orient:orient", "Give the grains of a volume crystal orientations of a texture."),
     "segment": Entry(
         "segment:segment",
         "Segment a volume into grains: DBSCAN exactly as scikit-learn's, at the speed of the lattice.",

@@ -11,6 +11,7 @@ from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.hdf5 import open_hdf5
 from microrun.runtime.files.npy import map_array
 from microrun.runtime.json_text import UNREADABLE, parse_object
+from microrun.runtime.volumes.orientations import read_orientations
 from microrun.runtime.volumes.volume import LABELS, open_volume
 
 FROM_BLUEPRINT = ("seed", "order", "sampling", "computed")
@@ -80,6 +81,7 @@ def _grains_rows(path: Path) -> dict[str, object]:
     with open_volume(path, LABELS) as volume:
         with open_hdf5(path) as file:
             options, blueprint = (_decode(file[LABELS].attrs.get(name)) for name in ("options", "blueprint"))
+        orientations = read_orientations(path, volume.name)
         grains = 1 + max(int(volume.read(z, z + 1).max()) for z in range(volume.shape[0]))
         return {
             "kind": "volume of grains",
@@ -87,7 +89,8 @@ def _grains_rows(path: Path) -> dict[str, object]:
             "grains": f"{grains:,}",
             **{name: _in_words(blueprint[name]) for name in FROM_BLUEPRINT if name in blueprint},
             **({"engine": f"SHA-256 {blueprint['engine'][:16]}…"} if "engine" in blueprint else {}),
-            "segmented": _in_words(options),
+            **({"segmented": _in_words(options)} if options else {}),
+            **({"orientations": f"{orientations.symmetry}, {orientations.texture}"} if orientations else {}),
             "size": _size(path),
         }
 
