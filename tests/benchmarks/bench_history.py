@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from microrun.runtime.progress import finish
+from microrun.runtime.workers import Workers
 from microrun.training.simulate.melt_pool.process import Process
 from microrun.training.simulate.melt_pool.solve import compute_field
 from microrun.training.simulate.solidify.exaca import read_exaca, write_exaca
@@ -25,7 +26,6 @@ from microrun.training.simulate.solidify.plan import SIDE, Plan
 from microrun.training.simulate.solidify.substrate import fill_voronoi
 from microrun.training.simulate.solidify.track import Stepping, Track, melt_track
 from microrun.training.simulate.solidify.window import cut_window
-from microrun.training.simulate.workers import Workers
 
 LAWS = Laws(wetting_deg=90.0)  # nothing nucleates
 PLAN = Plan(layers=1, substrate_um=40.0)

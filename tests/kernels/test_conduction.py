@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import brentq
 
 from microrun.kernels.conduction import HeatLaw, conduct, find_potentials, find_temperatures
-from microrun.training.simulate.workers import Workers
+from microrun.runtime.workers import Workers
 
 LAW = oracles.law_of()
 SIDES = st.integers(1, 6)

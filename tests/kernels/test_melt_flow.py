@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from microrun.kernels.conduction import HeatLaw, conduct, find_potentials
 from microrun.kernels.melt_flow import GHOSTS, FlowLaw, advect, push
-from microrun.training.simulate.workers import Workers
+from microrun.runtime.workers import Workers
 
 SIDES = st.integers(1, 4)
 SHAPES = st.tuples(SIDES, SIDES, st.integers(1, 12))

@@ -17,10 +17,31 @@ import numpy as np
 from microrun.kernels.compiling import fast_kernel
 
 NEIGHBOURS = 26
+PERIODIC, BOUNDED = (True, True, True), (False, False, False)  # whether opposite faces touch, along z, y and x
 CERTAIN = 1 << 32  # the chance of what always happens
 FULL = 1 << 16  # mobility of voxels that always move
 MOLTEN = -1  # mobility of voxels in the melt pool
 UNKNOWN = 255  # number of events of a voxel in whose neighbourhood something changed
+
+
+def every_second(side: int, wraps: bool) -> list[tuple[int, int, int]]:
+    """Split the places of an axis into classes that hold no neighbours.
+
+    Parameters
+    ----------
+    side
+        Number of places.
+    wraps
+        Whether the last touches the first: of an odd number the last is then a class of its own.
+
+    Returns
+    -------
+    list of (int, int, int)
+        First, end and step of each class.
+    """
+    alone = side % 2 if wraps and side > 1 else 0
+    stop = side - alone
+    return [(0, stop, 2), *[(1, stop, 2)] * (side > 1), *[(stop, side, 1)] * alone]
 
 
 @fast_kernel
@@ -72,7 +93,7 @@ def neighbour(place: int, offset: int, size: int, periodic: bool) -> int:
 
 
 @fast_kernel
-def gather(spins: Any, voxel: Any, periodic: bool, others: Any, counts: Any) -> Any:
+def gather(spins: Any, voxel: Any, wraps: Any, others: Any, counts: Any) -> Any:
     """Find the different spins around a voxel.
 
     Parameters
@@ -81,8 +102,8 @@ def gather(spins: Any, voxel: Any, periodic: bool, others: Any, counts: Any) -> 
         (Z, Y, X) int32.
     voxel
         Its z, y, x.
-    periodic
-        Whether opposite faces of the volume touch.
+    wraps
+        Three bool: whether opposite faces of the volume touch along z, y and x.
     others, counts
         (26,) int32: the neighbours' spins other than the voxel's own, in order of (z, y, x), and how many
         neighbours have each.
@@ -95,13 +116,13 @@ def gather(spins: Any, voxel: Any, periodic: bool, others: Any, counts: Any) -> 
     z, y, x = voxel
     own, found, like = spins[z, y, x], 0, -1  # the voxel itself is counted, too
     for dz in range(-1, 2):
-        nz = neighbour(z, dz, spins.shape[0], periodic)
+        nz = neighbour(z, dz, spins.shape[0], wraps[0])
         for dy in range(-1, 2):
-            ny = neighbour(y, dy, spins.shape[1], periodic)
+            ny = neighbour(y, dy, spins.shape[1], wraps[1])
             if nz < 0 or ny < 0:
                 continue
             for dx in range(-1, 2):
-                nx = neighbour(x, dx, spins.shape[2], periodic)
+                nx = neighbour(x, dx, spins.shape[2], wraps[2])
                 if nx < 0:
                     continue
                 spin = spins[nz, ny, nx]
@@ -181,7 +202,7 @@ def sweep_potts(window: Any, key: Any, accept: Any, events: Any, spins: Any) -> 
                 choice = below(bits, NEIGHBOURS)
                 if choice >= events[z, y, x]:
                     continue
-                found, like = gather(spins, (z, y, x), True, others, counts)
+                found, like = gather(spins, (z, y, x), PERIODIC, others, counts)
                 events[z, y, x] = count_events(found, like, counts, accept)
                 if choice >= events[z, y, x]:
                     continue
@@ -219,7 +240,7 @@ def sweep_mobile(window: Any, key: Any, accept: Any, mobility: Any, corner: Any,
                 hurdle = (bits & np.uint64(CERTAIN - 1)) * np.uint64(FULL)
                 if hurdle >= np.uint64(CERTAIN) * np.uint64(mobile):
                     continue
-                found, like = gather(spins, (z, y, x), False, others, counts)
+                found, like = gather(spins, (z, y, x), BOUNDED, others, counts)
                 if found == 0:
                     continue
                 choice = below(bits, found)

@@ -15,8 +15,8 @@ from microrun.kernels.solidification import ORIENTATIONS, UNDERCOOLINGS, Place, 
 from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.progress import Progress
+from microrun.runtime.workers import Workers
 from microrun.training.simulate.solidify.laws import STEEL_LAWS
-from microrun.training.simulate.workers import Workers
 
 BOX = (32, 64, 96)  # of which order parameters take 63 MB: no cache holds them
 LIQUIDUS_K, CELL_M, STEP_S = 1723.0, 2e-6, 4e-7

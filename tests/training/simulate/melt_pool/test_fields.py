@@ -13,6 +13,7 @@ from scipy.integrate import quad
 
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.progress import finish
+from microrun.runtime.workers import Workers
 from microrun.training.simulate.melt_pool import solve
 from microrun.training.simulate.melt_pool.box import Box, beam_shares, choose_box, depth_shares, hot_faces
 from microrun.training.simulate.melt_pool.conduction import MovingHeat
@@ -22,7 +23,6 @@ from microrun.training.simulate.melt_pool.material import STEEL_316L, Material
 from microrun.training.simulate.melt_pool.measure import measure_pool
 from microrun.training.simulate.melt_pool.process import Process
 from microrun.training.simulate.melt_pool.solve import compute_field
-from microrun.training.simulate.workers import Workers
 
 SMALL = Process(60.0, 1.2)
 PLAIN = Material(  # constant properties and hardly any latent heat, as the closed forms have it

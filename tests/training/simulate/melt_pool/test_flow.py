@@ -10,13 +10,13 @@ from scipy.fft import idctn
 
 from microrun.kernels.melt_flow import GHOSTS, FlowLaw
 from microrun.runtime.progress import finish
+from microrun.runtime.workers import Workers
 from microrun.training.simulate.melt_pool.box import choose_box
 from microrun.training.simulate.melt_pool.flow import INSIDE, Flow, MovingFlow
 from microrun.training.simulate.melt_pool.material import STEEL_316L
 from microrun.training.simulate.melt_pool.measure import measure_pool
 from microrun.training.simulate.melt_pool.process import Process
 from microrun.training.simulate.melt_pool.solve import compute_field
-from microrun.training.simulate.workers import Workers
 
 SMALL = Process(80.0, 1.0)
 

@@ -111,9 +111,9 @@ def test_without_nuclei_the_melt_is_taken_by_grains_of_the_solid():
 
 def test_a_track_backwards_is_the_mirror_image_of_one_forwards():
     """The same substrate mirrored, no nuclei: what the second track does in it is the first one's mirror image."""
+    from microrun.runtime.workers import Workers
     from microrun.training.simulate.solidify.track import Stepping, Track, melt_track
     from microrun.training.simulate.solidify.window import cut_window
-    from microrun.training.simulate.workers import Workers
 
     window = cut_window(make_small_pool(), NO_NUCLEI, 2.0)
     stepping, results = Stepping(NO_NUCLEI, 2.0, 4e-7, 0), []

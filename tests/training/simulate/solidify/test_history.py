@@ -14,6 +14,7 @@ from solidification_oracles import advance
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.progress import finish
 from microrun.runtime.sections.section_set import write_sections
+from microrun.runtime.workers import Workers
 from microrun.training.simulate.melt_pool.material import STEEL_316L
 from microrun.training.simulate.melt_pool.process import Process
 from microrun.training.simulate.solidify import hot_cells, substrate
@@ -28,7 +29,6 @@ from microrun.training.simulate.solidify.store import write_part
 from microrun.training.simulate.solidify.substrate import fill_voronoi
 from microrun.training.simulate.solidify.track import Stepping, Track, melt_track
 from microrun.training.simulate.solidify.window import cut_window
-from microrun.training.simulate.workers import Workers
 
 NO_NUCLEI = Laws(wetting_deg=90.0)
 PLAN = Plan(layers=1, substrate_um=6.0, layer_um=4.0)

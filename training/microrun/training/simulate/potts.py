@@ -33,13 +33,14 @@ from microrun.kernels.potts import (
     MOLTEN,
     NEIGHBOURS,
     UNKNOWN,
+    every_second,
     melt,
     sweep_key,
     sweep_mobile,
     sweep_potts,
 )
 from microrun.runtime.errors import MicrorunError
-from microrun.training.simulate.workers import Workers
+from microrun.runtime.workers import Workers
 
 Shape = tuple[int, int, int]
 Spins = NDArray[np.int32]
@@ -207,7 +208,7 @@ def grow_potts(growth: Growth, seed: int, threads: int | None = None) -> Iterato
     spins = np.arange(np.prod(growth.shape), dtype=np.int32).reshape(growth.shape)
     events = np.full(growth.shape, UNKNOWN, np.uint8)
     accept = chances(growth.temperature)
-    windows = [np.array(window, np.int64) for window in product(*map(_every_second, growth.shape))]
+    windows = [np.array(window, np.int64) for window in product(*(every_second(side, True) for side in growth.shape))]
     visits = SWEEPS_PER_STEP * len(windows)
     with Workers(threads) as workers:
         for step in range(growth.steps):
@@ -301,12 +302,6 @@ def chances(temperature: float) -> NDArray[np.uint64]:
         return np.array([CERTAIN] + [0] * NEIGHBOURS, np.uint64)
     boltzmann: NDArray[np.float64] = np.exp(-np.arange(NEIGHBOURS + 1) / temperature)
     return np.floor(boltzmann * CERTAIN).astype(np.uint64)
-
-
-def _every_second(side: int) -> list[tuple[int, int, int]]:
-    """Split a periodic axis into places that are no neighbours; an odd one's last touches its first."""
-    even = side - side % 2
-    return [(0, even, 2), (1, even, 2)] + [(even, side, 1)] * (side % 2)
 
 
 def _check_shape(shape: Shape) -> None:

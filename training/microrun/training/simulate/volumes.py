@@ -33,6 +33,7 @@ from microrun.training.simulate.potts import Build, Growth, Spins, build_potts, 
 
 FORMAT = "microrun volumes 1"
 CHUNK = 32
+LEAST_GRAIN = 27  # voxels of a grain that counts in a mean diameter; smaller ones are absorbed in what is generated
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +138,31 @@ def read_volumes(path: Path) -> list[SimulatedVolume]:
             return [SimulatedVolume(file[name][()], kind, bool(file[name].attrs["periodic"])) for name in sorted(file)]
     except (OSError, *UNREADABLE, RuntimeError) as error:
         raise MicrorunError(f"{path}: cannot be read as a file of simulated volumes ({error})") from None
+
+
+def mean_grain_voxels(volumes: Sequence[SimulatedVolume]) -> float | None:
+    """Mean diameter of grains, as a denoiser's spec states it.
+
+    Parameters
+    ----------
+    volumes
+        Whose grains count. Of one that is not periodic those that touch its faces do not.
+
+    Returns
+    -------
+    float or None
+        In voxels, of spheres of the same volumes; None if no grain counts.
+    """
+    sizes = []
+    for volume in volumes:
+        counts = np.bincount(volume.grain_ids.ravel())
+        if not volume.periodic:
+            cut = np.ones(volume.grain_ids.shape, bool)
+            cut[1:-1, 1:-1, 1:-1] = False
+            counts[np.unique(volume.grain_ids[cut])] = 0
+        sizes.append(counts[counts >= LEAST_GRAIN])
+    diameters = np.cbrt(np.concatenate(sizes) * (6 / np.pi))
+    return round(float(diameters.mean()), 3) if diameters.size else None
 
 
 def identify(volumes: Sequence[SimulatedVolume]) -> str:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from microrun.kernels.potts import FULL, MOLTEN
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.progress import Job, Progress
+from microrun.runtime.workers import Workers
 from microrun.training.simulate.melt_pool.field import MovingField
 from microrun.training.simulate.potts import Growth, PoolSweeps, Spins, chances, grow_potts
-from microrun.training.simulate.workers import Workers
 
 LENGTHS = ("length_um", "hatch_um", "layer_um", "substrate_um")
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.kernels.conduction import conduct, find_potentials, find_temperatures
+from microrun.runtime.workers import Workers
 from microrun.training.simulate.melt_pool.box import Box, beam_shares, depth_shares
 from microrun.training.simulate.melt_pool.field import Balance
 from microrun.training.simulate.melt_pool.material import Material
 from microrun.training.simulate.melt_pool.process import Process
-from microrun.training.simulate.workers import Workers
 
 STEFAN_BOLTZMANN = 5.670374419e-8
 SAFETY = 0.9  # of the largest stable step

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from microrun.kernels.conduction import find_potentials, find_temperatures
 from microrun.kernels.melt_flow import GHOSTS, FlowLaw, advect, push
+from microrun.runtime.workers import Workers
 from microrun.training.simulate.melt_pool.box import Box
 from microrun.training.simulate.melt_pool.conduction import SAFETY, MovingHeat, stable_step
 from microrun.training.simulate.melt_pool.material import Material
 from microrun.training.simulate.melt_pool.process import Process
-from microrun.training.simulate.workers import Workers
 
 COURANT = 0.45  # of the sum of the three velocities: van Leer's scheme in one stage needs less than 0.5
 GAIN = 1.1  # by which the flow may grow while the laser crosses a cell

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.progress import Job, Progress
+from microrun.runtime.workers import Workers
 from microrun.training.simulate.melt_pool.box import Box, choose_box, hot_faces
 from microrun.training.simulate.melt_pool.conduction import MovingHeat
 from microrun.training.simulate.melt_pool.eagar_tsai import eagar_tsai
@@ -17,7 +18,6 @@ from microrun.training.simulate.melt_pool.field import Balance, FieldKind, Movin
 from microrun.training.simulate.melt_pool.flow import MovingFlow
 from microrun.training.simulate.melt_pool.material import STEEL_316L, Material
 from microrun.training.simulate.melt_pool.process import Process
-from microrun.training.simulate.workers import Workers
 
 STEP_UM = 4.0
 STRETCH_UM = 20.0  # of the way, after which fields are compared

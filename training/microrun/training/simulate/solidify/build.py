@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from microrun.runtime.progress import Job, Progress
+from microrun.runtime.workers import Workers
 from microrun.training.simulate.melt_pool.field import MovingField
 from microrun.training.simulate.solidify.checkpoint import Site, identify, read_checkpoint, write_checkpoint
 from microrun.training.simulate.solidify.events import History
@@ -19,7 +20,6 @@ from microrun.training.simulate.solidify.plan import Plan
 from microrun.training.simulate.solidify.substrate import fill_voronoi
 from microrun.training.simulate.solidify.track import Stepping, Tally, Track, count_steps, melt_track
 from microrun.training.simulate.solidify.window import MovingWindow, cut_window
-from microrun.training.simulate.workers import Workers
 
 POWDER = 1  # beside the seed, in what the grains of layers are drawn from
 REPORT_STEPS = 20

@@ -22,6 +22,7 @@ from microrun.kernels.solidification_history import Events
 from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.progress import Job, Progress
+from microrun.runtime.workers import Workers
 from microrun.training.simulate.solidify.build import POWDER, REPORT_STEPS, Part
 from microrun.training.simulate.solidify.checkpoint import Site, read_checkpoint, write_checkpoint
 from microrun.training.simulate.solidify.events import History
@@ -31,7 +32,6 @@ from microrun.training.simulate.solidify.laws import STEEL_LAWS, Laws
 from microrun.training.simulate.solidify.plan import LARGEST, SIDE, Plan
 from microrun.training.simulate.solidify.substrate import fill_voronoi
 from microrun.training.simulate.solidify.track import Stepping, Tally
-from microrun.training.simulate.workers import Workers
 
 MOST_STEPS = 10**8
 APART_STEPS = 2  # by which a stretch ends before the next begins

@@ -18,8 +18,8 @@ from microrun.kernels.solidification_history import (
     fixed_rows,
     open_cells,
 )
+from microrun.runtime.workers import Workers
 from microrun.training.simulate.solidify.track import SOLID, Stepping, Tally
-from microrun.training.simulate.workers import Workers
 
 SHARED_ROWS = 512  # below twice as many, threads cost more than they do
 SPARE = 1.5  # by which the pool grows

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from microrun.kernels.potts import sweep_key
 from microrun.kernels.solidification import ORIENTATIONS, Place, Step, advance_window
+from microrun.runtime.workers import Workers
 from microrun.training.simulate.solidify.grains import NONE, Grains, fill_unsolidified, name_grains
 from microrun.training.simulate.solidify.laws import Laws
 from microrun.training.simulate.solidify.window import MovingWindow
-from microrun.training.simulate.workers import Workers
 
 SOLID = 0.1  # an order parameter that a solid cell has at least one of: half of that where five grains meet
 TRACK_BITS = 32  # of a counter: steps of a track below, the track's number above
