@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Text = NDArray[np.uint8]
+WIDTH = 9  # of a number
 
 
 def set_column(texts: Sequence[str]) -> Text:
@@ -28,24 +29,27 @@ def set_column(texts: Sequence[str]) -> Text:
     return np.frombuffer(joined, np.uint8).reshape(len(texts), width)
 
 
-def set_numbers(numbers: NDArray[Any], width: int) -> Text:
+# 0 to 999 with zeros before them; then once more with blanks, all of them for 0.
+THREE_DIGITS = set_column([*(f"{n:03d}" for n in range(1000)), "   ", *(f"{n:3d}" for n in range(1, 1000))])
+
+
+def set_numbers(numbers: NDArray[Any]) -> Text:
     """Whole numbers as rows of bytes, blanks before the shorter ones.
 
     Parameters
     ----------
     numbers
-        (n,) integers, 0 or more, of at most so many digits.
-    width
-        Of the column.
+        (n,) integers from 1 to 999,999,999.
 
     Returns
     -------
-    (n, width) uint8
+    (n, WIDTH) uint8
     """
-    tens = 10 ** np.arange(width - 1, -1, -1, dtype=np.int64)
-    digits = (numbers[:, None] // tens % 10 + ord("0")).astype(np.uint8)
-    digits[(numbers[:, None] < tens) & (tens > 1)] = ord(" ")
-    return digits
+    whole = numbers.astype(np.int32)
+    thousands, last = np.divmod(whole, 1000)
+    first, middle = np.divmod(thousands, 1000)
+    groups = [first + 1000, middle + 1000 * (first == 0), last + 1000 * (thousands == 0)]
+    return np.concatenate([THREE_DIGITS[group] for group in groups], axis=1)
 
 
 def join_columns(*columns: Text | str) -> Text:

@@ -71,12 +71,11 @@ def _write_nodes(file: BinaryIO, volume: GrainVolume) -> None:
                for side, origin in zip(volume.labels.shape, volume.origin_um, strict=True))  # fmt: skip
     across, along = np.tile(set_column(x), (rows + 1, 1)), set_column(y).repeat(cols + 1, 0)
     size = (rows + 1) * (cols + 1)
-    width = len(str(MOST_NUMBERS))
     below = np.zeros((rows + 1, cols + 1), np.bool_)
 
     def write(plane: int, used: NDArray[np.bool_]) -> None:
         places = np.flatnonzero(used)
-        numbers = set_numbers(places + plane * size + 1, width)
+        numbers = set_numbers(places + plane * size + 1)
         file.write(join_columns(numbers, ", ", across[places], ", ", along[places], f", {z[plane]}\n").data)
 
     for plane, grains in _planes(volume):
@@ -96,25 +95,24 @@ def _corners(solid: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _write_elements(file: BinaryIO, volume: GrainVolume) -> None:
     """Voxels with a grain: the corners of the lower face, then of the upper one, each against the clock."""
     _, rows, cols = volume.labels.shape
-    size, width = (rows + 1) * (cols + 1), len(str(MOST_NUMBERS))
+    size = (rows + 1) * (cols + 1)
     corners = np.array([0, 1, cols + 2, cols + 1])
     for plane, grains in _planes(volume):
         voxels = np.flatnonzero(grains >= 0)
         first = voxels + voxels // cols + plane * size + 1
         nodes = (first[:, None] + np.concatenate([corners, corners + size])).T
-        columns: list[NDArray[np.uint8] | str] = [set_numbers(voxels + plane * rows * cols + 1, width)]
+        columns: list[NDArray[np.uint8] | str] = [set_numbers(voxels + plane * rows * cols + 1)]
         for node in nodes:
-            columns += [",", set_numbers(node, width)]
+            columns += [",", set_numbers(node)]
         file.write(join_columns(*columns, "\n").data)
 
 
 def _write_sets(file: BinaryIO, volume: GrainVolume, present: PresentGrains) -> None:
     members = _sort_voxels(volume, present)
-    width = len(str(MOST_NUMBERS))
     stop = 0
     for number, count in zip(present.numbers, present.voxels, strict=True):
         start, stop = stop, stop + int(count)
-        text = join_columns(set_numbers(members[start:stop], width), ",")
+        text = join_columns(set_numbers(members[start:stop]), ",")
         text[IDS_A_LINE - 1 :: IDS_A_LINE, -1] = text[-1, -1] = ord("\n")
         file.write(f"*Elset, elset=GRAIN_{number}\n".encode("ascii"))
         file.write(text.data)
