@@ -25,7 +25,8 @@ def test_a_part_becomes_a_mask(microrun: Microrun, box: Path, tmp_path: Path) ->
         "5 × 10 × 20 (z, y, x)",
         "each 0.2 wide",
         "1,000, 100.0% of the box",
-        "8, the mesh's 8, in the file's units",
+        "8, the mesh's 8, in the file's units cubed: +0.00%",
+        "1 of 1,000 voxels",
         "1, of them 0 cavities, in 1 pieces",
         "0 of 350",
         f"wrote {out}",
@@ -65,6 +66,22 @@ def test_bodies_that_overlap_and_walls_that_crumble_are_said(microrun: Microrun,
     trimesh.creation.annulus(9.6, 10, 40).apply_transform(turn).export(path)
     ran = microrun("voxelize", path, "--size", 40, "--out", out, "--overwrite")
     assert "pieces" in ran.err and "take a larger --size, such as 80" in ran.err
+
+
+def test_chips_are_dropped_or_joined(microrun: Microrun, tmp_path: Path) -> None:
+    path, out = tmp_path / "wall.stl", tmp_path / "mask.npy"
+    turn = trimesh.transformations.rotation_matrix(0.7, (1, 2, 3))
+    trimesh.creation.annulus(9.6, 10, 40).apply_transform(turn).export(path)
+    ran = microrun("voxelize", path, "--size", 40, "--out", out)
+    assert "walls thinner than two voxels make up" in ran.err and "--drop-pieces" in ran.err
+    assert "voxels, the smallest of 1" in ran.said
+    before = np.load(out).sum()
+    ran = microrun("voxelize", path, "--size", 40, "--out", out, "--overwrite", "--drop-pieces", 10)
+    assert "pieces of fewer than 10 voxels" in ran.err and np.load(out).sum() < before
+    ran = microrun("voxelize", path, "--size", 40, "--out", out, "--overwrite", "--join-pieces")
+    assert "pieces are joined to" in ran.err and np.load(out).sum() > before
+    bad = microrun("voxelize", path, "--size", 40, "--out", out, "--overwrite", "--drop-pieces", 10_000)
+    check_refused(bad, path, "leave out smaller ones only")
 
 
 def test_a_plate_has_the_layers_that_its_thickness_has(microrun: Microrun, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.kernels.compiling import exact_kernel
-from microrun.kernels.union_find import number_roots, unite
+from microrun.kernels.union_find import find_root, number_roots, unite
 
 BLOCK = 64  # voxels that are looked at together
 
@@ -22,8 +22,8 @@ class Runs(NamedTuple):
 
 
 @exact_kernel
-def count_pieces(filled: NDArray[np.uint8]) -> tuple[int, int]:
-    """Count the pieces of a mask.
+def measure_pieces(filled: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count the voxels of the pieces of a mask.
 
     Parameters
     ----------
@@ -32,9 +32,35 @@ def count_pieces(filled: NDArray[np.uint8]) -> tuple[int, int]:
 
     Returns
     -------
-    pieces, largest
-        How many there are, and the voxels of the largest.
+    (pieces,) int64
+        Voxels of each, in the order of their first ones.
     """
+    return _count_voxels(_join_runs(filled)[1])
+
+
+@exact_kernel
+def drop_pieces(filled: NDArray[np.uint8], least: int) -> None:
+    """Empty the pieces of a mask below a size.
+
+    Parameters
+    ----------
+    filled
+        (Z, Y, X) uint8, 1 or 0, changed in place.
+    least
+        The size in voxels.
+    """
+    rows = filled.shape[1]
+    firsts, runs = _join_runs(filled)
+    sizes = _count_voxels(runs)
+    for line in range(firsts.size - 1):
+        for run in range(firsts[line], firsts[line + 1]):
+            if sizes[runs.parents[run]] < least:
+                filled[line // rows, line % rows, runs.starts[run] : runs.ends[run]] = 0
+
+
+@exact_kernel
+def _join_runs(filled: NDArray[np.uint8]) -> tuple[NDArray[np.int64], Runs]:
+    """The number of the first run of each line, and runs whose parents are the numbers of their pieces."""
     planes, rows, _ = filled.shape
     firsts = _count_runs(filled)
     count = firsts[-1]
@@ -46,11 +72,17 @@ def count_pieces(filled: NDArray[np.uint8]) -> tuple[int, int]:
             _join_lines(firsts, line - 1, line, runs)
         if line >= rows:
             _join_lines(firsts, line - rows, line, runs)
-    pieces = number_roots(runs.parents)
-    sizes = np.zeros(pieces + 1, np.int64)  # one more, for there may be none
-    for run in range(count):
+    number_roots(runs.parents)
+    return firsts, runs
+
+
+@exact_kernel
+def _count_voxels(runs: Runs) -> NDArray[np.int64]:
+    pieces = runs.parents.max() + 1 if runs.parents.size else 0
+    sizes = np.zeros(pieces, np.int64)
+    for run in range(runs.parents.size):
         sizes[runs.parents[run]] += runs.ends[run] - runs.starts[run]
-    return pieces, sizes.max()
+    return sizes
 
 
 @exact_kernel
@@ -106,3 +138,47 @@ def _join_lines(firsts: NDArray[np.int64], earlier: int, line: int, runs: Runs) 
             one += 1
         else:
             other += 1
+
+
+@exact_kernel
+def bridge_pieces(pieces: NDArray[np.int32], filled: NDArray[np.uint8]) -> None:
+    """Fill the voxels between pieces that touch along an edge, or else at a corner, until no two do.
+
+    Parameters
+    ----------
+    pieces
+        (Z, Y, X) int32: the piece of each voxel, −1 where it is empty.
+    filled
+        (Z, Y, X) uint8, 1 or 0, changed in place: one voxel for an edge, two for a corner, those next to the lower
+        voxel along z, or else along y.
+    """
+    depth, rows, cols = pieces.shape
+    parents = np.arange(pieces.max() + 1)
+    for squared in range(2, 4):
+        for z in range(depth):
+            for y in range(rows):
+                for x in range(cols):
+                    if pieces[z, y, x] >= 0:
+                        _bridge(pieces, (z, y, x), squared, parents, filled)
+
+
+@exact_kernel
+def _bridge(
+    pieces: NDArray[np.int32], place: tuple[int, int, int], squared: int, parents: NDArray[np.int64],
+    filled: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """Join a voxel to those at a squared distance whose pieces are others; each pair is looked at once."""
+    z, y, x = place
+    depth, rows, cols = pieces.shape
+    for dz in range(2):
+        for dy in range(-1, 2):
+            for dx in range(-1, 2):
+                if abs(dz) + abs(dy) + abs(dx) != squared or (dz == 0 and dy < 0):
+                    continue
+                w, v, u = z + dz, y + dy, x + dx
+                if w >= depth or not 0 <= v < rows or not 0 <= u < cols or pieces[w, v, u] < 0:
+                    continue
+                if find_root(parents, pieces[z, y, x]) == find_root(parents, pieces[w, v, u]):
+                    continue
+                unite(parents, pieces[z, y, x], pieces[w, v, u])
+                filled[w, y, x] = filled[w, v, x] = 1

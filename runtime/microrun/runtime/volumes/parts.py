@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.kernels.pieces import count_pieces
+from microrun.kernels.pieces import measure_pieces
 from microrun.kernels.voxelize import (
     LONGEST,
     NET,
@@ -27,13 +27,16 @@ from microrun.kernels.voxelize import (
 from microrun.runtime.array_types import Float64, Mask
 from microrun.runtime.cores import count_cores
 from microrun.runtime.errors import VolumeError
+from microrun.runtime.volumes.chips import Tidying, tidy_pieces
 from microrun.runtime.volumes.remarks import Findings, remark
 from microrun.runtime.volumes.stl import read_stl
 from microrun.runtime.volumes.surface import Nesting, Whole, find_surface
+from microrun.runtime.volumes.thin_walls import ThinWalls, find_thin_walls
 from microrun.runtime.volumes.volume import LARGEST, Shape
 
 USABLE_ODD_SHARE = 0.2  # of the rays; a surface with more is no surface
 SMALLEST = 2
+KEEP_ALL = Tidying()
 CHUNK_VOXELS = 1 << 23  # of a thread at a time
 
 
@@ -55,8 +58,10 @@ class Part:
         voxels tell.
     bodies
         Bodies of the surface, and how they lie in one another.
-    pieces
-        Number of pieces in which the voxels hang together by their faces.
+    piece_voxels
+        (pieces,) int64, descending: voxels of the pieces that hang together by their faces.
+    thin_walls
+        Walls thinner than two voxels.
     remarks
         What was guessed, left out or is doubtful, a sentence each.
     """
@@ -67,8 +72,14 @@ class Part:
     odd_rays: int
     mesh_volume: float
     bodies: Nesting
-    pieces: int
+    piece_voxels: Whole
+    thin_walls: ThinWalls
     remarks: tuple[str, ...]
+
+    @property
+    def pieces(self) -> int:
+        """Number of pieces."""
+        return len(self.piece_voxels)
 
     @property
     def volume(self) -> float:
@@ -76,7 +87,7 @@ class Part:
         return int(np.count_nonzero(self.filled)) * self.voxel_edge**3
 
 
-def load_part(path: Path, size: int) -> Part:
+def load_part(path: Path, size: int, tidying: Tidying = KEEP_ALL) -> Part:
     """Turn an STL file into voxels.
 
     Parameters
@@ -85,6 +96,8 @@ def load_part(path: Path, size: int) -> Part:
         The STL file, binary or text, in any units, anywhere in space.
     size
         Voxels along the longest side, 2 to 8,192.
+    tidying
+        What to do with its pieces.
 
     Returns
     -------
@@ -106,6 +119,7 @@ def load_part(path: Path, size: int) -> Part:
     _check_voxels(path, triangles, size)
     try:
         part = voxelize_triangles(triangles, size)
+        tidied = tidy_pieces(part.filled.view(np.uint8), tidying)
     except MemoryError:
         raise VolumeError(f"{path}: at size {size} it takes more memory than there is; take a smaller size") from None
     except VolumeError as error:
@@ -117,7 +131,8 @@ def load_part(path: Path, size: int) -> Part:
         )
     if not part.pieces:
         raise VolumeError(f"{path}: at size {size} all of the part is thinner than a voxel; take a larger size")
-    return replace(part, remarks=(*file.remarks, *stray, *part.remarks))
+    remarks = (*file.remarks, *stray, *part.remarks, *tidied.remarks)
+    return replace(part, piece_voxels=tidied.pieces, remarks=remarks)
 
 
 def drop_stray(triangles: Float64) -> tuple[Float64, tuple[str, ...]]:
@@ -173,11 +188,12 @@ def voxelize_triangles(triangles: Float64, size: int, threads: int | None = None
     votes = np.zeros(shape, np.uint8)
     rays, odd, uneven, excess, shared, behind = _fill(surface.triangles, votes, threads or count_cores()).tolist()
     filled = votes.view(np.bool_)
-    pieces, largest = count_pieces(votes)
+    pieces = np.sort(measure_pieces(votes))[::-1]
+    walls = find_thin_walls(surface, shape)
     volume = surface.volume / UNIT**3 - excess
     voxels = int(np.count_nonzero(filled))
-    found = Findings(surface, size, voxels, volume, odd, uneven, shared, behind, pieces, largest)
-    return Part(filled, edge, rays, odd, volume * edge**3, surface.bodies, pieces, remark(found))
+    found = Findings(surface, size, voxels, volume, odd, uneven, shared, behind, pieces, walls)
+    return Part(filled, edge, rays, odd, volume * edge**3, surface.bodies, pieces, walls, remark(found))
 
 
 def _fill(triangles: Whole, votes: NDArray[np.uint8], threads: int) -> Whole:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from microrun.kernels.voxelize import LONGEST, UNIT
 from microrun.runtime.volumes.surface import Surface
+from microrun.runtime.volumes.thin_walls import ThinWalls
 
 DOUBTFUL_SHARE = 0.1  # of the volume, by which voxels and mesh may differ before it is said
 
@@ -28,8 +32,10 @@ class Findings:
         Number of rays that pass an odd number of faces, and an even number that does not turn in and out by turns.
     shared, behind
         Number of voxels in several bodies, and of those that are enclosed by faces which point inward.
-    pieces, largest
-        Number of pieces, and the voxels of the largest.
+    pieces
+        (pieces,) int64, descending: voxels of each.
+    walls
+        Those thinner than two voxels.
     """
 
     surface: Surface
@@ -40,8 +46,8 @@ class Findings:
     uneven_rays: int
     shared: int
     behind: int
-    pieces: int
-    largest: int
+    pieces: NDArray[np.int64]
+    walls: ThinWalls
 
 
 def remark(found: Findings) -> tuple[str, ...]:
@@ -112,10 +118,10 @@ def _on_voxels(found: Findings) -> list[str]:
     if abs(off) > min(found.surface.area / UNIT**2 / 2, DOUBTFUL_SHARE * abs(found.mesh_volume)):
         share = f"{off / found.mesh_volume:+.0%}" if found.mesh_volume > 0 else f"{off:+,.0f} voxels"
         said.append(f"the voxels' volume is not the mesh's ({share}); if walls are few voxels thick, {larger}")
-    if found.pieces > found.surface.bodies.total - found.surface.bodies.cavities:
-        share = f"{found.largest / found.voxels:.0%}"
+    if len(found.pieces) > found.surface.bodies.total - found.surface.bodies.cavities:
+        share = f"{found.pieces[0] / found.voxels:.0%}"
         said.append(
-            f"the voxels fall into {found.pieces:,} pieces, the largest of {share} of them: walls thinner than two "
-            f"voxels crumble; {larger}"
+            f"the voxels fall into {len(found.pieces):,} pieces, the largest of {share} of them: walls thinner than "
+            f"two voxels crumble; {larger}, or use --join-pieces or --drop-pieces of `microrun voxelize`"
         )
-    return said
+    return [*said, *found.walls.describe(larger)]
