@@ -131,6 +131,20 @@ def test_swaps_bring_neighbours_nearer_to_a_map_and_keep_the_texture(tmp_path: P
     assert_allclose(made.matched.before_deg, distance(drawn), atol=0.01)
 
 
+def test_crystals_that_only_one_file_states_hold_for_both(tmp_path: Path) -> None:
+    np.save(tmp_path / "labels.npy", voronoi((8, 8, 8), 9))
+    hexagonal = write_ang(tmp_path / "hcp.ang", (6, 6))
+    hexagonal.write_text(hexagonal.read_text().replace("Symmetry          43", "Symmetry          62"))
+    unstated = write_ang(tmp_path / "unstated.ang", (6, 6))
+    unstated.write_text(unstated.read_text().replace("# Symmetry          43\n", ""))
+    for texture, beside in (("uniform", hexagonal), (hexagonal, unstated)):
+        request = OrientRequest(tmp_path / "labels.npy", tmp_path / "o.h5", str(texture), misorientations=beside)
+        assert finish(orient(request)).crystal.symmetry == "6/mmm"
+    cubic = write_ang(tmp_path / "cubic.ang", (6, 6))
+    with pytest.raises(TextureError, match=r"hcp.ang: its crystals have symmetry 6/mmm; those of the texture m-3m"):
+        finish(orient(OrientRequest("labels.npy", "o.h5", str(cubic), misorientations=hexagonal)))
+
+
 def test_the_boundary_of_a_map_has_the_angle_between_its_grains(tmp_path: Path) -> None:
     measured = read_map(write_two_grains(tmp_path / "map.ang", 0.2), None)
     shares = measure_boundaries(measured)

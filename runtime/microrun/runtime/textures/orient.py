@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from microrun.runtime.files.output import written_beside
 from microrun.runtime.progress import Progress
 from microrun.runtime.textures.crystal import Crystal
 from microrun.runtime.textures.matching import Matched, match, measure_boundaries
-from microrun.runtime.textures.measured import read_map
+from microrun.runtime.textures.measured import MeasuredMap, read_map
 from microrun.runtime.textures.neighbours import Touching, find_touching
 from microrun.runtime.textures.open import open_texture
+from microrun.runtime.textures.texture import Texture
 from microrun.runtime.volumes.grain_volume import GrainVolume
 from microrun.runtime.volumes.orientations import GrainOrientations, write_orientations
 from microrun.runtime.volumes.volume import LABELS, open_volume
@@ -125,10 +127,7 @@ def orient(request: OrientRequest) -> Generator[Progress, None, Oriented]:
     >>> finish(orient(OrientRequest("grains.npy", "oriented.h5", seed=3))).grains
     8
     """
-    texture = open_texture(request.texture, request.phase)
-    reference = None
-    if request.misorientations is not None:
-        reference = read_map(Path(request.misorientations), texture.crystal.phase or texture.crystal.symmetry)
+    texture, reference = _open(request)
     path, matched = Path(request.volume), None
     with open_volume(path, request.dataset) as labels:
         volume = GrainVolume(labels)
@@ -146,6 +145,24 @@ def orient(request: OrientRequest) -> Generator[Progress, None, Oriented]:
     euler[present] = drawn
     _write(path, request, GrainOrientations(euler, *texture.crystal[:2], _describe(request)))
     return Oriented(len(present), texture.crystal, tuple(texture.notes), matched)
+
+
+def _open(request: OrientRequest) -> tuple[Texture, MeasuredMap | None]:
+    """The texture, and the map to match; where one of them states no crystals, they are those of the other."""
+    texture = open_texture(request.texture, request.phase)
+    if request.misorientations is None:
+        return texture, None
+    reference = read_map(Path(request.misorientations), request.phase)
+    ours, theirs = texture.crystal, reference.crystal
+    if ours.assumed and not theirs.assumed:
+        texture = open_texture(request.texture, theirs.phase or theirs.symmetry)
+    elif theirs.assumed:
+        reference = dataclasses.replace(reference, crystal=ours)
+    if texture.crystal.symmetry != reference.crystal.symmetry:
+        raise TextureError(
+            f"{reference.source}: its crystals have symmetry {theirs.symmetry}; those of the texture {ours.symmetry}"
+        )
+    return texture, reference
 
 
 def _renumber(touching: Touching, present: NDArray[np.int64]) -> Touching:

@@ -16,7 +16,7 @@ import numpy as np
 
 from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import VolumeError
-from microrun.runtime.files.hdf5 import open_hdf5, reason_of
+from microrun.runtime.files.hdf5 import hdf5_errors, open_hdf5, reason_of
 from microrun.runtime.json_text import UNREADABLE
 
 EULER = "euler_angles"
@@ -63,7 +63,7 @@ def write_orientations(path: Path, labels: str, orientations: GrainOrientations)
     OSError
         If it cannot be written.
     """
-    with h5py.File(path, "r+") as file:
+    with hdf5_errors(), h5py.File(path, "r+") as file:
         group = file[labels].parent
         if EULER in group:
             del group[EULER]
