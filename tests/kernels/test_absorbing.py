@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from microrun.kernels.absorbing import Members, Mergers, absorb_smallest, count_voxels, list_members
+from microrun.kernels.absorbing import Field, Members, Mergers, absorb_smallest, count_voxels, list_members
 from microrun.kernels.borders import look_around
 
+NO_WRAPS = (False, False, False)
 SHAPES = st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 7))
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -42,7 +43,7 @@ def test_neighbours_are_those_within_the_volume(shape: tuple[int, int, int], see
     labels = draw_labels(shape, seed)
     around = np.empty(6, np.int32)
     for voxel, place in enumerate(np.ndindex(shape)):
-        look_around(labels, voxel, around)
+        look_around(labels, voxel, NO_WRAPS, around)
         expected = [labels[beside] for beside in oracles.neighbours_of(place, shape)]
         assert sorted(around[around >= 0]) == sorted(label for label in expected if label >= 0)
 
@@ -61,9 +62,9 @@ def test_only_grains_of_the_smallest_size_are_absorbed_and_see_those_before_them
     labels = np.array([[0, 1, 2, 2, 2], [3, 3, 2, 2, 2]], np.int32).reshape(1, 2, 5)
     sizes = np.array([1, 1, 6, 2])
     grains = Mergers(sizes, np.arange(4, dtype=np.int32), np.arange(4, dtype=np.int32))
-    absorb_smallest(labels, members_of(labels, sizes, 5), 1, np.array([0, 1, 3]), grains)
+    absorb_smallest(Field(labels, NO_WRAPS), members_of(labels, sizes, 5), 1, np.array([0, 1, 3]), grains)
     assert grains.owners.tolist() == [1, 1, 2, 3]  # 0 joins 1 and makes it a grain of two, which has to wait
     assert grains.sizes.tolist() == [0, 2, 6, 2]
-    absorb_smallest(labels, members_of(labels, np.array([1, 1, 6, 2]), 5), 2, np.array([1, 3]), grains)
+    absorb_smallest(Field(labels, NO_WRAPS), members_of(labels, np.array([1, 1, 6, 2]), 5), 2, np.array([1, 3]), grains)
     assert grains.owners.tolist() == [1, 3, 2, 3]  # two faces to 3 and one to 2; then 3 is too large for its turn
     assert grains.sizes.tolist() == [0, 0, 6, 4]

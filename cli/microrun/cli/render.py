@@ -17,7 +17,9 @@ def render(
     volume: Annotated[Path, typer.Argument(help="Labels of grains or values, .npy or .h5, (z, y, x).")],
     out: Annotated[Path, typer.Option(help="The picture to make, .png.")],
     slices: Annotated[bool, typer.Option("--slices", help="Draw the three middle slices only.")] = False,
-    voxel_um: Annotated[float | None, typer.Option(help="Edge of a voxel; by default lengths count voxels.")] = None,
+    voxel_um: Annotated[
+        float | None, typer.Option(help="Edge of a voxel; by default as the file states, or lengths count voxels.")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set of a .h5 volume; by default the only 3D one.")] = None,
 ) -> None:
     """Draw a volume: the cube with an octant cut out, or a part as it is, and the three middle slices.
@@ -26,5 +28,5 @@ def render(
     outside (negative labels, NaN) is a part.
     """
     with open_volume(volume, dataset) as opened, console.err.status("drawing"):
-        render_drawing(read_drawing(opened, voxel_um), out, slices)
+        render_drawing(read_drawing(opened, opened.voxel_um if voxel_um is None else voxel_um), out, slices)
     console.out.print(f"wrote {out} ({console.size_text(out.stat().st_size)})")

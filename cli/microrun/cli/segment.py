@@ -9,6 +9,7 @@ import typer
 
 from microrun.cli import console
 from microrun.runtime.errors import OutputError
+from microrun.runtime.volumes.axes import list_axes
 from microrun.runtime.volumes.segment import Components, SegmentOptions, Summary, write_labels
 from microrun.runtime.volumes.volume import open_volume
 
@@ -26,6 +27,9 @@ def segment(
     ] = 0,
     fill: Annotated[bool, typer.Option("--fill", help="Give noise voxels the label of most neighbours.")] = False,
     min_voxels: Annotated[int, typer.Option(help="Smaller grains join the neighbour with the largest face.")] = 0,
+    periodic: Annotated[
+        str, typer.Option(help="Axes along which components go on at the opposite face: z,y,x, some of them, or all.")
+    ] = "",
     dataset: Annotated[str | None, typer.Option(help="Data set of a .h5 volume; by default the only 3D one.")] = None,
     part: Annotated[Path | None, typer.Option(help="A .npy mask of bool, True inside the part.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the labels.")] = False,
@@ -34,7 +38,7 @@ def segment(
 
     The volume may be larger than memory.
     """
-    options = SegmentOptions(value_scale, eps, min_samples, cast(Components, components), fill, min_voxels)
+    options = SegmentOptions(value_scale, eps, min_samples, cast(Components, components), fill, min_voxels, periodic)
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
     if out.exists() and volume.exists() and out.samefile(volume):
@@ -46,7 +50,19 @@ def segment(
         summary = write_labels(opened, options, out)
     console.out.print(f"volume   {opened.name} ({'×'.join(map(str, opened.shape))})")
     _print_summary(summary)
+    _print_faces(options.periodic, opened.periodic)
     console.out.print(f"wrote    {out} ({console.size_text(out.stat().st_size)})")
+
+
+def _print_faces(joined: str, stated: str) -> None:
+    """Say how grains were counted that go on at the opposite face of a periodic volume, as others count otherwise."""
+    if joined:
+        console.out.print(f"faces    grains are joined across those along {list_axes(joined)}: each counts once")
+    if left := [axis for axis in stated if axis not in joined]:
+        console.out.print(
+            f"faces    the volume is periodic along {', '.join(left)}, where grains were cut: one that goes on at the "
+            f"opposite face counts at each (--periodic {','.join(stated)} with --components joins them)"
+        )
 
 
 def _print_summary(summary: Summary) -> None:

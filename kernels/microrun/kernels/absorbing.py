@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.kernels.borders import look_around
+from microrun.kernels.borders import Wraps, look_around
 from microrun.kernels.compiling import exact_kernel
 
 
@@ -20,6 +20,13 @@ class Members(NamedTuple):
 
     starts: NDArray[np.int64]
     voxels: NDArray[np.int64]
+
+
+class Field(NamedTuple):
+    """Labels (depth, rows, cols) int32 as before anything was absorbed, and along which axes they wrap around."""
+
+    labels: NDArray[np.int32]
+    wraps: Wraps
 
 
 class Mergers(NamedTuple):
@@ -86,15 +93,13 @@ def list_members(labels: NDArray[np.int32], sizes: NDArray[np.int64], min_voxels
 
 
 @exact_kernel
-def absorb_smallest(
-    labels: NDArray[np.int32], members: Members, size: int, waiting: NDArray[np.int64], out: Mergers
-) -> None:
+def absorb_smallest(field: Field, members: Members, size: int, waiting: NDArray[np.int64], out: Mergers) -> None:
     """Let every grain of the smallest size join the neighbour with the largest common face, of several the lowest.
 
     Parameters
     ----------
-    labels
-        (depth, rows, cols) int32, as before anything was absorbed.
+    field
+        Labels.
     members
         Voxels of the grains that were tiny then.
     size
@@ -107,21 +112,19 @@ def absorb_smallest(
     faces = np.empty(6 * size, np.int32)
     for grain in waiting:
         if out.sizes[grain] == size:
-            count = _list_faces(grain, labels, members, out, faces)
+            count = _list_faces(grain, field, members, out, faces)
             if count > 0:
                 _join(grain, _most_frequent(faces[:count]), out)
 
 
 @exact_kernel
-def _list_faces(
-    grain: int, labels: NDArray[np.int32], members: Members, mergers: Mergers, out: NDArray[np.int32]
-) -> int:
+def _list_faces(grain: int, field: Field, members: Members, mergers: Mergers, out: NDArray[np.int32]) -> int:
     """Write the owner of the voxel behind each face of a grain, and return how many faces there are."""
     around = np.empty(6, np.int32)
     count, member = 0, grain
     while True:
         for voxel in members.voxels[members.starts[member] : members.starts[member + 1]]:
-            look_around(labels, voxel, around)
+            look_around(field.labels, voxel, field.wraps, around)
             for label in around:
                 other = _find_owner(mergers.owners, label) if label >= 0 else grain
                 if other != grain:

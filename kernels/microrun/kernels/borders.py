@@ -12,6 +12,7 @@ from microrun.kernels.neighbourhood import Rule
 from microrun.kernels.segmentation import Layer, Slab
 
 Around = tuple[NDArray[np.int32], NDArray[np.int32]]
+Wraps = tuple[bool, bool, bool]
 
 
 def number_clusters(clusters: NDArray[np.int32], numbers: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -72,7 +73,7 @@ def finish_slab(slab: Slab, around: Around, rule: Rule, numbers: NDArray[np.int6
 
 
 @exact_kernel
-def fill_once(labels: NDArray[np.int32], noise: NDArray[np.int64], out: NDArray[np.int32]) -> None:
+def fill_once(labels: NDArray[np.int32], noise: NDArray[np.int64], wraps: Wraps, out: NDArray[np.int32]) -> None:
     """Find the most frequent label among the six neighbours of each noise voxel; of several the lowest.
 
     Parameters
@@ -81,17 +82,19 @@ def fill_once(labels: NDArray[np.int32], noise: NDArray[np.int64], out: NDArray[
         (depth, rows, cols) int32; −1 does not vote.
     noise
         Flat indices of the voxels.
+    wraps
+        As for `look_around`.
     out
         (noise,) int32; −1 where no neighbour has a label.
     """
     votes = np.empty(6, np.int32)
     for n in range(noise.size):
-        look_around(labels, noise[n], votes)
+        look_around(labels, noise[n], wraps, votes)
         out[n] = _majority(votes)
 
 
 @exact_kernel
-def look_around(labels: NDArray[np.int32], voxel: int, out: NDArray[np.int32]) -> None:
+def look_around(labels: NDArray[np.int32], voxel: int, wraps: Wraps, out: NDArray[np.int32]) -> None:
     """Write the labels of the six neighbours of a voxel.
 
     Parameters
@@ -100,18 +103,20 @@ def look_around(labels: NDArray[np.int32], voxel: int, out: NDArray[np.int32]) -
         (depth, rows, cols) int32.
     voxel
         Flat index.
+    wraps
+        Whether the volume goes on at its opposite face along z, y and x.
     out
         (6,) int32: labels below, above, before and behind in y, before and behind in x; −1 beyond the volume.
     """
     depth, rows, cols = labels.shape
     z, rest = divmod(voxel, rows * cols)
     y, x = divmod(rest, cols)
-    out[0] = labels[z - 1, y, x] if z > 0 else -1
-    out[1] = labels[z + 1, y, x] if z + 1 < depth else -1
-    out[2] = labels[z, y - 1, x] if y > 0 else -1
-    out[3] = labels[z, y + 1, x] if y + 1 < rows else -1
-    out[4] = labels[z, y, x - 1] if x > 0 else -1
-    out[5] = labels[z, y, x + 1] if x + 1 < cols else -1
+    out[0] = labels[z - 1, y, x] if z > 0 or wraps[0] else -1
+    out[1] = labels[(z + 1) % depth, y, x] if z + 1 < depth or wraps[0] else -1
+    out[2] = labels[z, y - 1, x] if y > 0 or wraps[1] else -1
+    out[3] = labels[z, (y + 1) % rows, x] if y + 1 < rows or wraps[1] else -1
+    out[4] = labels[z, y, x - 1] if x > 0 or wraps[2] else -1
+    out[5] = labels[z, y, (x + 1) % cols] if x + 1 < cols or wraps[2] else -1
 
 
 @exact_kernel

@@ -86,3 +86,27 @@ def test_absorbing_takes_little_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * labels.size
+
+
+def rolled(labels: NDArray[np.int32], shift: int) -> NDArray[np.int32]:
+    return np.roll(labels, (shift, -shift, 2 * shift), axis=(0, 1, 2))
+
+
+@given(SHAPES, SEEDS, st.integers(0, 30), st.integers(1, 40))
+def test_tiny_grains_join_across_periodic_faces_wherever_the_volume_is_cut(
+    shape: tuple[int, int, int], seed: int, min_voxels: int, colours: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, colours, shape).astype(np.int32)
+    shift = int(rng.integers(1, 9))
+    moved = rolled(labels, shift)
+    for one in (labels, moved):
+        absorb_grains(one, colours, min_voxels, (True, True, True))
+    assert_array_equal(rolled(labels, shift), moved)
+
+
+def test_kept_grains_are_not_absorbed_but_absorb() -> None:
+    labels = np.array([[[0, 1, 2, 2, 2, 2, 2]]], np.int32)
+    kept = np.array([False, True, False])
+    assert absorb_grains(labels, 3, 5, kept=kept) == 2
+    assert labels.tolist() == [[[0, 0, 1, 1, 1, 1, 1]]]

@@ -11,6 +11,7 @@ from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.hdf5 import open_hdf5
 from microrun.runtime.files.npy import map_array
 from microrun.runtime.json_text import UNREADABLE, parse_object
+from microrun.runtime.volumes.axes import list_axes, stated_axes
 from microrun.runtime.volumes.orientations import read_orientations
 from microrun.runtime.volumes.volume import LABELS, open_volume
 
@@ -71,6 +72,7 @@ def _simulated_rows(path: Path) -> dict[str, object]:
             "volumes": f"{len(volumes)} of {_sides(process.pop('shape'))} voxels (z, y, x)",
             "seeds": f"{seeds[0]} to {seeds[-1]}",
             "grains": f"{sum(int(volume.attrs['grains']) for volume in volumes):,}",
+            **_faces_row(stated_axes(volumes[0].attrs.get("periodic"))),
             "process": _in_words(process),
             "size": _size(path),
         }
@@ -87,12 +89,24 @@ def _grains_rows(path: Path) -> dict[str, object]:
             "kind": "volume of grains",
             "voxels": f"{_sides(volume.shape)} (z, y, x)",
             "grains": f"{grains:,}",
+            **_faces_row(volume.periodic),
+            **({} if volume.voxel_um is None else {"voxel": f"{volume.voxel_um:.4g} µm"}),
             **{name: _in_words(blueprint[name]) for name in FROM_BLUEPRINT if name in blueprint},
             **({"engine": f"SHA-256 {blueprint['engine'][:16]}…"} if "engine" in blueprint else {}),
             **({"segmented": _in_words(options)} if options else {}),
             **({"orientations": f"{orientations.symmetry}, {orientations.texture}"} if orientations else {}),
             "size": _size(path),
         }
+
+
+def _faces_row(axes: str) -> dict[str, object]:
+    """How grains of a periodic volume are counted."""
+    if not axes:
+        return {}
+    return {
+        "periodic": f"along {list_axes(axes)}: a grain that goes on at the opposite face counts once (segment counts "
+        f"it at each, unless --periodic {','.join(axes)})"
+    }
 
 
 def _decode(attribute: Any) -> dict[str, Any]:

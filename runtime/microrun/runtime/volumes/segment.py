@@ -25,7 +25,8 @@ from microrun.runtime.cores import count_cores
 from microrun.runtime.errors import OutputError, VolumeError
 from microrun.runtime.files.disk import check_room, take_room
 from microrun.runtime.files.output import written_beside
-from microrun.runtime.volumes.cleaning import absorb_grains, fill_noise
+from microrun.runtime.volumes.axes import parse_axes, wraps_of
+from microrun.runtime.volumes.cleaning import absorb_grains, fill_noise, unite_values
 from microrun.runtime.volumes.slabs import label_slabs
 from microrun.runtime.volumes.volume import LABELS, SLAB_BYTES, SUFFIXES, Volume
 
@@ -50,6 +51,8 @@ class SegmentOptions:
         Give noise voxels the most frequent label among their six neighbours, again and again.
     min_voxels
         Smaller grains are absorbed by the neighbour with the largest common face.
+    periodic
+        Axes along which grains go on at the volume's opposite face, as `parse_axes` gives them; of components.
 
     Raises
     ------
@@ -63,9 +66,13 @@ class SegmentOptions:
     components: Components = 0
     fill: bool = False
     min_voxels: int = 0
+    periodic: str = ""
 
     def __post_init__(self) -> None:
         self.rule()
+        object.__setattr__(self, "periodic", parse_axes(self.periodic))
+        if self.periodic and not self.components:
+            raise VolumeError("grains are joined across periodic faces as components (6 or 26), not by DBSCAN")
         if self.min_voxels < 0:
             raise VolumeError(f"the smallest grain must be 0 voxels (keep all) or more; got {self.min_voxels}")
 
@@ -94,6 +101,9 @@ class Summary(NamedTuple):
         Numbers of voxels: all, those that have a value and no grain, and those without a value.
     seconds
         Time it took.
+    met
+        Of a volume that known grains were continued in: pairs of them of one colour that met, and were told apart by
+        which is nearer.
     """
 
     grains: int
@@ -101,11 +111,13 @@ class Summary(NamedTuple):
     noise: int
     outside: int
     seconds: float
+    met: int = 0
 
 
 def segment(
-    volume: Volume, options: SegmentOptions, labels: Labels, threads: int | None = None, planes: int | None = None
-) -> Summary:
+    volume: Volume, options: SegmentOptions, labels: Labels, threads: int | None = None, planes: int | None = None,
+    whole_from: int | None = None,
+) -> Summary:  # fmt: skip
     """Label the grains of a volume.
 
     Without fill and min_voxels the labels are those of scikit-learn's DBSCAN on the points with a value.
@@ -120,6 +132,8 @@ def segment(
         Number of threads, by default one a core; the labels are the same for any.
     planes
         Thickness of a slab in voxels, by default what suits threads and memory; the labels are the same for any.
+    whole_from
+        Values of this and more are a grain each, whether they hang together or not, which nobody absorbs.
 
     Returns
     -------
@@ -134,11 +148,15 @@ def segment(
     started = time.perf_counter()
     threads = threads or count_cores()
     bounds = _cut(volume, threads, planes)
-    grains, points = label_slabs(volume, options.rule(), labels, bounds, threads)
+    wraps = wraps_of(options.periodic)
+    grains, points = label_slabs(volume, options.rule(), labels, bounds, threads, wraps)
+    kept = None
+    if whole_from is not None:
+        grains, kept = unite_values(volume, labels, grains, whole_from)
     if options.fill:
         fill_noise(labels, np.concatenate([_find_noise(volume, labels, *slab) for slab in bounds]))
     if options.min_voxels:
-        grains = absorb_grains(labels, grains, options.min_voxels)
+        grains = absorb_grains(labels, grains, options.min_voxels, wraps, kept)
     outside = labels.size - points
     noise = sum(int(np.count_nonzero(plane < 0)) for plane in labels) - outside
     return Summary(grains, labels.size, noise, outside, time.perf_counter() - started)
@@ -164,18 +182,20 @@ def write_labels(
     options: SegmentOptions,
     out: Path,
     threads: int | None = None,
-    about: Mapping[str, str] = MappingProxyType({}),
+    about: Mapping[str, str | float] = MappingProxyType({}),
+    whole_from: int | None = None,
 ) -> Summary:
     """Segment a volume into a .npy file, or the data set ``grain_id`` of an HDF5 file with the options beside.
 
     Parameters
     ----------
-    volume, options, threads
+    volume, options, threads, whole_from
         What to segment and how, as for `segment`.
     out
         The file to make or replace, .npy, .h5 or .hdf5; written beside and renamed at the end.
     about
-        Further attributes of an HDF5 file's data set.
+        Further attributes of an HDF5 file's data set, beside ``options``, and ``periodic`` and ``voxel_um`` where
+        there is something to state.
 
     Returns
     -------
@@ -192,10 +212,16 @@ def write_labels(
     if out.suffix.lower() not in SUFFIXES:
         raise OutputError(f"{out}: labels are written as .npy or .h5")
     with written_beside(out) as beside:
-        attributes = {"options": json.dumps(dataclasses.asdict(options)), **about}
+        attributes = {"options": json.dumps(dataclasses.asdict(options)), **_facts(volume, options), **about}
         npy = out.suffix.lower() == ".npy"
         labels = _map_npy(beside, volume) if npy else _map_hdf5(beside, volume, attributes)
-        return segment(volume, options, labels, threads)
+        return segment(volume, options, labels, threads, whole_from=whole_from)
+
+
+def _facts(volume: Volume, options: SegmentOptions) -> dict[str, str | float]:
+    """What a file of labels states of itself: where its grains go on, and how large its voxels are."""
+    facts: dict[str, str | float] = {"periodic": options.periodic} if options.periodic else {}
+    return facts if volume.voxel_um is None else {**facts, "voxel_um": volume.voxel_um}
 
 
 def _map_npy(path: Path, volume: Volume) -> Labels:
@@ -204,7 +230,7 @@ def _map_npy(path: Path, volume: Volume) -> Labels:
     return np.asarray(labels)
 
 
-def _map_hdf5(path: Path, volume: Volume, attributes: Mapping[str, str]) -> Labels:
+def _map_hdf5(path: Path, volume: Volume, attributes: Mapping[str, str | float]) -> Labels:
     """One piece of the file is the data set, so that it can be mapped like a .npy."""
     check_room(path, 4 * int(np.prod(volume.shape)))
     with h5py.File(path, "w") as file:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from microrun.kernels.neighbourhood import Rule
 from microrun.kernels.segmentation import Layer, Slab, cluster_slab, join_faces
 from microrun.kernels.union_find import number_roots
 from microrun.runtime.errors import VolumeError
+from microrun.runtime.volumes.axes import NO_WRAPS, Wraps
 from microrun.runtime.volumes.volume import Volume
 
 MOST_GRAINS = int(np.iinfo(np.int32).max)
@@ -36,8 +37,9 @@ class Clustered(NamedTuple):
 
 
 def label_slabs(
-    volume: Volume, rule: Rule, labels: Labels, bounds: Sequence[tuple[int, int]], threads: int
-) -> tuple[int, int]:
+    volume: Volume, rule: Rule, labels: Labels, bounds: Sequence[tuple[int, int]], threads: int,
+    wraps: Wraps = NO_WRAPS,
+) -> tuple[int, int]:  # fmt: skip
     """Label the grains of a volume.
 
     Parameters
@@ -50,6 +52,8 @@ def label_slabs(
         First plane of each slab and the one after its last, ascending.
     threads
         Number of threads.
+    wraps
+        Whether the volume goes on at its opposite face along z, y and x; for rules under which all voxels are cores.
 
     Returns
     -------
@@ -66,7 +70,7 @@ def label_slabs(
         points = sum(slab.points for slab in slabs)
         if points == 0:
             raise VolumeError(f"{volume.name}: no voxel has a value: all are NaN, infinite or outside the part")
-        grains, numbers = _join(volume, rule, labels, slabs)
+        grains, numbers = _join(volume, rule, labels, slabs, wraps)
         running: deque[Future[None]] = deque()
         for slab in zip(slabs, numbers, _surround(labels, slabs, numbers), strict=True):
             if len(running) > threads:  # so that the planes around few slabs are in memory
@@ -109,7 +113,9 @@ def _cluster(volume: Volume, rule: Rule, labels: Labels, bounds: tuple[int, int]
     return Clustered(first, stop, *cluster_slab(read_slab(volume, first, stop), rule, labels[first:stop]))
 
 
-def _join(volume: Volume, rule: Rule, labels: Labels, slabs: Sequence[Clustered]) -> tuple[int, list[Numbers]]:
+def _join(
+    volume: Volume, rule: Rule, labels: Labels, slabs: Sequence[Clustered], wraps: Wraps
+) -> tuple[int, list[Numbers]]:
     """Join the clusters of the slabs; returns how many there are, and the numbers of those of each slab."""
     offsets = np.cumsum([0, *(slab.clusters for slab in slabs)])
     numbers = np.arange(offsets[-1])
@@ -118,6 +124,10 @@ def _join(volume: Volume, rule: Rule, labels: Labels, slabs: Sequence[Clustered]
         top = _clusters_of(labels[slab.stop - 1], offset)
         bottom = _clusters_of(labels[slab.stop], next_offset)
         join_faces(Layer(lower, top), Layer(upper, bottom), rule, numbers)
+    of_plane = np.repeat(offsets[:-1], [slab.stop - slab.first for slab in slabs])
+    for axis in np.flatnonzero(wraps).tolist():
+        last, first = (_read_end(volume, labels, of_plane, axis, place, wraps) for place in (-1, 0))
+        join_faces(last, first, rule, numbers)
     grains = number_roots(numbers)
     if grains > MOST_GRAINS:
         raise VolumeError(
@@ -127,11 +137,23 @@ def _join(volume: Volume, rule: Rule, labels: Labels, slabs: Sequence[Clustered]
     return grains, np.split(numbers, offsets[1:-1])
 
 
-def _clusters_of(plane: Labels, offset: int) -> Numbers:
+def _read_end(volume: Volume, labels: Labels, offsets: Numbers, axis: int, place: int, wraps: Wraps) -> Layer:
+    """The first or last plane along an axis, with clusters among those of all slabs; offsets are those of planes."""
+    clusters = np.moveaxis(labels, axis, 0)[place]
+    offset = offsets[place] if axis == 0 else offsets[:, None]
+    return _around(volume.read_face(axis, place), _clusters_of(clusters, offset), wraps[:axis] + wraps[axis + 1 :])
+
+
+def _around(values: NDArray[Any], clusters: Numbers, wraps: tuple[bool, ...]) -> Layer:
+    """A plane, with a rim of what follows beyond its edges where it wraps around."""
+    rim = [(int(wrap), int(wrap)) for wrap in wraps]
+    return Layer(*(np.pad(plane, rim, "wrap") for plane in (values, clusters)))
+
+
+def _clusters_of(plane: Labels, offset: Any) -> Numbers:
     """Clusters among those of all slabs; a copy."""
     clusters = plane.astype(np.int64)
-    clusters[clusters >= 0] += offset
-    return clusters
+    return np.where(clusters >= 0, clusters + offset, clusters)
 
 
 def _surround(labels: Labels, slabs: Sequence[Clustered], numbers: Sequence[Numbers]) -> Iterator[Around]:

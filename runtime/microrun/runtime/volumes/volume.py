@@ -14,6 +14,7 @@ from microrun.runtime.files.closing import Closing
 from microrun.runtime.files.hdf5 import open_hdf5, reason_of
 from microrun.runtime.files.npy import map_array
 from microrun.runtime.json_text import UNREADABLE
+from microrun.runtime.volumes.axes import stated_axes
 
 Shape = tuple[int, int, int]
 LABELS = "grain_id"
@@ -45,6 +46,10 @@ class Volume(Closing):
         As given.
     shape : tuple of int
         Voxels along z, y and x.
+    periodic : str
+        Axes along which it goes on at its opposite face, as an HDF5 file states them: "zyx", "yx", …, "" for none.
+    voxel_um : float or None
+        Edge of a voxel in µm as an HDF5 file states it.
     dtype : numpy.dtype
         Type of the numbers as stored.
     read_dtype : numpy.dtype
@@ -72,6 +77,9 @@ class Volume(Closing):
         self.shape: Shape = (int(data.shape[0]), int(data.shape[1]), int(data.shape[2]))
         self.read_dtype = np.dtype(np.float32 if np.can_cast(data.dtype, np.float32) else np.float64)
         self._data, self._inside, self._positive = data, inside, positive
+        stated = data.attrs if isinstance(data, h5py.Dataset) else {}
+        self.periodic = stated_axes(stated.get("periodic"))
+        self.voxel_um = _as_length(stated.get("voxel_um"))
 
     def __repr__(self) -> str:
         return f"Volume({self.name}: {' × '.join(map(str, self.shape))} {self.dtype})"
@@ -109,9 +117,35 @@ class Volume(Closing):
         VolumeError
             If the file is damaged.
         """
-        values = np.ascontiguousarray(self[first:stop], self.read_dtype)
+        return self._read(slice(first, stop))
+
+    def read_face(self, axis: int, place: int) -> NDArray[Any]:
+        """Values of a plane across any axis, as `read` gives them.
+
+        Parameters
+        ----------
+        axis
+            0, 1 or 2 for z, y or x.
+        place
+            Of the plane along it; −1 is the last.
+
+        Returns
+        -------
+        (rows, columns) float32 or float64
+            In the order of the two other axes.
+
+        Raises
+        ------
+        VolumeError
+            If the file is damaged.
+        """
+        place %= self.shape[axis]
+        return self._read((*[slice(None)] * axis, slice(place, place + 1))).squeeze(axis)
+
+    def _read(self, index: Any) -> NDArray[Any]:
+        values = np.ascontiguousarray(self[index], self.read_dtype)
         if self._inside is not None:
-            values = np.where(self._inside[first:stop], values, self.read_dtype.type(np.nan))
+            values = np.where(self._inside[index], values, self.read_dtype.type(np.nan))
         if self._positive:
             values = np.where(values >= 0, values, self.read_dtype.type(np.nan))
         return values
@@ -172,6 +206,12 @@ def open_volume(
     except BaseException:
         file.close()
         raise
+
+
+def _as_length(attribute: Any) -> float | None:
+    """A length that a file states; None if it is none, or another program's."""
+    is_number = isinstance(attribute, (int, float, np.number)) and not isinstance(attribute, bool)
+    return float(attribute) if is_number and 0 < attribute < np.inf else None
 
 
 def _choose_dataset(path: Path, file: h5py.File, name: str | None) -> str:
