@@ -80,7 +80,7 @@ def seam_ratio(labels: Labels, tiling: Tiling) -> float:
     """How much more often neighbouring voxels differ across the border of two blocks than within one."""
     owner = np.zeros(tiling.shape, np.int64)
     for block in range(len(tiling) - 1, -1, -1):
-        owner[tiling.windows(block)[0]] = block
+        owner[tiling.windows(block)[0][0]] = block
     counts = np.zeros((2, 2))
     for axis in range(3):
         border, differ = (np.diff(array, axis=axis) != 0 for array in (owner, labels))

@@ -14,10 +14,11 @@ from microrun.kernels.noise import normal_noise
 from microrun.runtime.array_types import Mask
 from microrun.runtime.colour_codes import colour_values, nearest_colours
 from microrun.runtime.engines.denoiser import Denoiser
+from microrun.runtime.generation.decode_block import decode_block
 from microrun.runtime.generation.grow import Grown, grow
+from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.generation.request import GenerateRequest
 from microrun.runtime.generation.sampling import Sampling, tabulate_steps
-from microrun.runtime.generation.tiling import BLOCK
 from microrun.runtime.volumes.volume import Shape
 
 SHAPE = (32, 56, 104)
@@ -67,23 +68,26 @@ def grow_slowly(denoiser: Denoiser, request: GenerateRequest) -> NDArray[Any]:
     """One slot draws one block after the other into a dense volume, where what is drawn is never drawn over."""
     tiling, diffusion = request.tiling, denoiser.diffusion
     channels, n_colours = diffusion.sample_shape[0], diffusion.n_colours
-    shape = [side + BLOCK for side in tiling.shape]
+    shape = [side + BLOCK * (not wrap) for side, wrap in zip(tiling.shape, tiling.wraps, strict=True)]
     dense, drawn = np.zeros((channels, *shape), np.float32), np.zeros(shape, bool)
-    for number, (z, y, x) in enumerate(tiling.corners.tolist()):
-        window = (slice(z, z + BLOCK), slice(y, y + BLOCK), slice(x, x + BLOCK))
-        inside = np.all([place < side for place, side in zip(_places(window), tiling.shape, strict=True)], axis=0)
-        block = _draw(denoiser, request, number, dense[(slice(None), *window)], drawn[window] & inside)
+    if request.given is not None:
+        colours, here = request.colour_known(n_colours), tuple(map(slice, request.shape))
+        dense[(slice(None), *here)] = colour_values(np.append(colours, 0)[request.given.numbers], n_colours, channels)
+        drawn[here] = request.given.mask
+    for number, corner in enumerate(tiling.corners):
+        places = [(low + np.arange(BLOCK)) % side for low, side in zip(corner, shape, strict=True)]
+        window = (slice(None), *np.ix_(*places))
+        z, y, x = (place < side for place, side in zip(places, tiling.shape, strict=True))
+        inside = z[:, None, None] & y[:, None] & x
+        is_drawn = drawn[window[1:]]
+        block = _draw(denoiser, request, number, dense[window], is_drawn & inside)
         if n_colours:
-            block = colour_values(nearest_colours(block, n_colours), n_colours, channels)
-        dense[(slice(None), *window)] = np.where(drawn[window], dense[(slice(None), *window)], block)
-        drawn[window] = True
+            block = colour_values(decode_block(block, n_colours, is_drawn & inside), n_colours, channels)
+        dense[window] = np.where(is_drawn, dense[window], block)
+        drawn[window[1:]] = True
     volume = dense[(slice(None), *map(slice, request.shape))]
     whole: NDArray[Any] = nearest_colours(volume, n_colours) if n_colours else volume[0]
     return whole if request.part is None else np.where(request.part, whole, -1 if n_colours else np.nan)
-
-
-def _places(window: tuple[slice, ...]) -> Any:
-    return np.meshgrid(*(np.arange(side.start, side.stop) for side in window), indexing="ij")
 
 
 def _draw(

@@ -15,7 +15,7 @@ from torch import nn
 from microrun.export.graph import save_model
 from microrun.export.step_graph import trace_step
 from microrun.runtime.conditions import Condition
-from microrun.runtime.generation.tiling import BLOCK
+from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec
 from microrun.training.diffusion.unet import UNet
@@ -77,10 +77,10 @@ def block_graph(channels: int) -> ModelProto:
     return traced(a_unet(config), (BLOCK, BLOCK, BLOCK), SCHEDULE, "f32")
 
 
-def write_block_denoiser(path: Path, coloured: bool = True) -> Path:
+def write_block_denoiser(path: Path, coloured: bool = True, grain_voxels: float | None = None) -> Path:
     """Write a denoiser that draws blocks: in 16 colours as bits, or of values."""
     channels, n_colours = (COLOUR_CHANNELS, 1 << COLOUR_CHANNELS) if coloured else (1, 0)
-    diffusion = Diffusion((channels, BLOCK, BLOCK, BLOCK), SCHEDULE, n_colours)
+    diffusion = Diffusion((channels, BLOCK, BLOCK, BLOCK), SCHEDULE, n_colours, grain_voxels=grain_voxels)
     save_model(block_graph(channels), ModelSpec("tiny-blocks", "denoiser", diffusion=diffusion), path)
     return path
 

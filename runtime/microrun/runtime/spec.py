@@ -94,6 +94,9 @@ class Diffusion:
         Of sections: distance of the tracks in µm; 0 if it is not known.
     palette
         Of sections in colours: (red, green, blue) of each orientation, from −1 to 1; empty where codes are bits.
+    grain_voxels
+        Of volumes: mean diameter of the grains in voxels, of spheres of the same volumes, by number, of grains of 27
+        voxels or more that no face cuts; None where that is not stated.
     """
 
     sample_shape: tuple[int, ...]
@@ -104,6 +107,7 @@ class Diffusion:
     step_um: float = 0.0
     hatch_um: float = 0.0
     palette: tuple[tuple[float, ...], ...] = ()
+    grain_voxels: float | None = None
 
     def __post_init__(self) -> None:
         if len(self.sample_shape) not in (3, 4) or not all(isinstance(n, int) and n > 0 for n in self.sample_shape):
@@ -114,6 +118,8 @@ class Diffusion:
             raise SpecError(f"n_colours must be 0 to {MOST_COLOURS:,}; got {self.n_colours!r}")
         if self.plane not in get_args(Plane):
             raise SpecError(f"plane must be across, along or empty; got {self.plane!r}")
+        if self.grain_voxels is not None and not 0 < self.grain_voxels < MOST_SIDE:
+            raise SpecError(f"grain_voxels must be above 0 and below {MOST_SIDE}; got {self.grain_voxels!r}")
         if self.n_colours:
             _ = self.codes
         if self.schedule.prediction == "bits" and (not self.n_colours or self.sample_shape[0] == 1 or self.palette):

@@ -21,8 +21,9 @@ from microrun.runtime.engines.onnx_cpu import OnnxDenoiser
 from microrun.runtime.engines.openvino_cpu import OpenvinoDenoiser
 from microrun.runtime.generation.effort import count_work, evaluations_per_block, measure_speed
 from microrun.runtime.generation.grow import Grown, ReadyBlocks, grow
+from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.generation.sampling import Sampling, tabulate_steps
-from microrun.runtime.generation.tiling import BLOCK, tile_anisotropic, tile_isotropic
+from microrun.runtime.generation.tiling import Region, tile_anisotropic, tile_isotropic
 from microrun.runtime.volumes.volume import Shape
 
 Opener = Callable[[Path, EngineRequest], Denoiser]
@@ -120,7 +121,7 @@ def test_the_earlier_block_wins_in_every_block_file(denoiser: Denoiser, tmp_path
     volume = grown(request, denoiser)
     folder = request.open_folder(denoiser.spec, denoiser.info)
     for number in range(len(folder.tiling)):
-        of_volume, of_block = folder.tiling.windows(number)
+        ((of_volume, of_block),) = folder.tiling.windows(number)
         known = folder.tiling.known_mask(number)[of_block]
         assert_array_equal(folder.load(number)[of_block][known], volume[of_volume][known])
 
@@ -213,7 +214,7 @@ def test_ready_blocks_come_every_block_once_when_it_is_ready(shape: Shape, seed:
     rng = np.random.default_rng(seed)
     part = rng.random(shape) < rng.choice([1e-4, 1])
     part[0, 0, 0] = True
-    tiling = (tile_isotropic, tile_anisotropic)[tile](shape, part)
+    tiling = (tile_isotropic, tile_anisotropic)[tile](shape, Region(part))
     done = rng.random(len(tiling)) < share
     waiting_blocks, made = ReadyBlocks(tiling, done.copy()), list[int]()
 

@@ -19,9 +19,9 @@ from microrun.runtime.colour_codes import colour_values
 from microrun.runtime.errors import OutputError, VolumeError
 from microrun.runtime.generation.block_folder import BlockFolder, make_folder
 from microrun.runtime.generation.blueprint import Blueprint, hash_mask
+from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.generation.recipe import Order
 from microrun.runtime.generation.sampling import Sampling
-from microrun.runtime.generation.tiling import BLOCK
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion
 from microrun.runtime.volumes.volume import Shape

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Mask
 from microrun.runtime.errors import VolumeError
-from microrun.runtime.generation.tiling import BLOCK, Tiling, tile_anisotropic, tile_isotropic
+from microrun.runtime.generation.overlaps import BLOCK
+from microrun.runtime.generation.tiling import Region, Tiling, tile_anisotropic, tile_isotropic
 from microrun.runtime.volumes.volume import Shape
 
 Tile = Callable[..., Tiling]
@@ -40,7 +41,7 @@ def work(tiling: Tiling, rng: np.random.Generator) -> NDArray[np.int64]:
     while not done.all():
         ready = [b for b in np.flatnonzero(~done) if done[tiling.dependencies(int(b))].all()]
         block = int(rng.choice(ready))
-        of_volume, of_block = tiling.windows(block)
+        ((of_volume, of_block),) = tiling.windows(block)
         known = tiling.known_mask(block)
         window = written[of_volume]
         # What is said to be known has been written by earlier blocks, and the rest by nobody.
@@ -102,7 +103,7 @@ def test_dependencies_are_all_earlier_blocks_that_overlap(tile: Tile, shape: Sha
 @settings(max_examples=12)
 def test_any_order_of_work_gives_the_same_volume(tile: Tile, shape: Shape, seed: int, masked: bool) -> None:
     mask = ball(shape) if masked else np.ones(shape, bool)
-    tiling = tile(shape, mask)
+    tiling = tile(shape, Region(mask))
     written = work(tiling, np.random.default_rng(seed))
     assert_array_equal(written, first_to_cover(tiling))
     assert (written[mask] >= 0).all()
@@ -115,7 +116,7 @@ def test_any_order_of_work_gives_the_same_volume(tile: Tile, shape: Shape, seed:
 def test_a_part_leaves_out_blocks_and_changes_no_other_voxel(tile: Tile, shape: Shape, seed: int) -> None:
     mask = np.random.default_rng(seed).random(shape) < 2e-4
     mask[tuple(size // 2 for size in shape)] = True
-    whole, part = tile(shape), tile(shape, mask)
+    whole, part = tile(shape), tile(shape, Region(mask))
     owners = [tiling.corners[first_to_cover(tiling)[mask]] for tiling in (whole, part)]
     assert_array_equal(*owners)
     assert len(part) == len(np.unique(first_to_cover(whole)[mask]))
@@ -126,7 +127,7 @@ def test_known_voxels_are_those_of_earlier_blocks(tile: Tile) -> None:
     tiling = tile((70, 96, 101))
     owner = first_to_cover(tiling)
     for block in range(len(tiling)):
-        of_volume, of_block = tiling.windows(block)
+        ((of_volume, of_block),) = tiling.windows(block)
         expected = np.zeros((BLOCK, BLOCK, BLOCK), bool)
         expected[of_block] = owner[of_volume] < block
         assert_array_equal(tiling.known_mask(block), expected)
@@ -157,7 +158,7 @@ def test_what_stands_out_is_counted() -> None:
     voxels = 0
     for block in range(len(tiling)):
         inside = np.zeros((BLOCK, BLOCK, BLOCK), bool)
-        inside[tiling.windows(block)[1]] = True
+        inside[tiling.windows(block)[0][1]] = True
         voxels += (~inside).sum()
     assert tiling.outside_voxels == voxels > 0
     assert tile_anisotropic((40, 80, 33)).outside_voxels == 0
@@ -192,11 +193,11 @@ def test_volumes_and_masks_that_do_not_fit_are_refused(tile: Tile) -> None:
         with pytest.raises(VolumeError, match="32 voxels or more along each of 3 axes"):
             tile(shape)
     with pytest.raises(VolumeError, match=r"shape \(64, 64, 64\); got bool \(64, 64, 65\)"):
-        tile((64, 64, 64), np.ones((64, 64, 65), bool))
+        tile((64, 64, 64), Region(np.ones((64, 64, 65), bool)))
     with pytest.raises(VolumeError, match="must be bool"):
-        tile((64, 64, 64), np.ones((64, 64, 64), np.uint8))
+        tile((64, 64, 64), Region(np.ones((64, 64, 64), np.uint8)))
     with pytest.raises(VolumeError, match="the mask is empty"):
-        tile((64, 64, 64), np.zeros((64, 64, 64), bool))
+        tile((64, 64, 64), Region(np.zeros((64, 64, 64), bool)))
 
 
 @TILES

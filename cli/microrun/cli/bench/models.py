@@ -21,7 +21,7 @@ from microrun.runtime.engines.denoiser import Denoiser
 from microrun.runtime.engines.engine import Device, Engine, EngineInfo, EngineRequest, Precision
 from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.errors import EngineError, MicrorunError, SpecError
-from microrun.runtime.generation.tiling import BLOCK
+from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.progress import Job, Progress, finish
 from microrun.runtime.spec import Diffusion, ModelSpec
 

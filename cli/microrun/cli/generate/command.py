@@ -9,12 +9,11 @@ from typing import Annotated, Literal
 import typer
 
 from microrun.cli import console
+from microrun.cli.generate.asked import SIZE, Scale, Sizes, read_asked
 from microrun.cli.generate.growth import print_estimate, show_growth
-from microrun.runtime.array_types import Mask
 from microrun.runtime.engines.engine import Device, EngineRequest, Precision
 from microrun.runtime.engines.open import open_denoiser
-from microrun.runtime.errors import MicrorunError, OutputError, VolumeError
-from microrun.runtime.files.npy import map_array
+from microrun.runtime.errors import MicrorunError, OutputError
 from microrun.runtime.generation.blueprint import name_computed
 from microrun.runtime.generation.cluster import connect, describe
 from microrun.runtime.generation.effort import check_block, measure_speed
@@ -26,11 +25,8 @@ from microrun.runtime.generation.recipe import PRESETS, Order
 from microrun.runtime.generation.request import MIN_VOXELS, GenerateRequest
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.generation.workshops import RemoteEngine
-from microrun.runtime.volumes.parts import load_part
-from microrun.runtime.volumes.volume import Shape
 
 DEFAULT_DENOISER = "grains"
-SIZE = "64"
 
 
 def generate(
@@ -48,6 +44,17 @@ def generate(
     stl: Annotated[Path | None, typer.Option(help="Grow a part of this shape.")] = None,
     part: Annotated[Path | None, typer.Option(help="The same by a .npy mask of `microrun voxelize`.")] = None,
     order: Annotated[Order, typer.Option(help="Of the blocks: from everywhere, or from the centre.")] = "isotropic",
+    periodic: Annotated[
+        str, typer.Option(help="Axes along which opposite faces fit: z,y,x, some of them, or all.")
+    ] = "",
+    known: Annotated[
+        Path | None, typer.Option(help="Grains to continue, .npy or .h5: integers (z, y, x), -1 where unknown.")
+    ] = None,
+    mean_grain_um: Annotated[
+        float | None, typer.Option(help="Mean diameter of the grains in µm, which sets how large a voxel is.")
+    ] = None,
+    voxel_um: Annotated[float | None, typer.Option(help="Edge of a voxel in µm, instead.")] = None,
+    size_um: Annotated[str | None, typer.Option(help="--size in µm.")] = None,
     min_voxels: Annotated[int, typer.Option(min=0, help="Smaller grains join a neighbour.")] = MIN_VOXELS,
     device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
@@ -62,19 +69,25 @@ def generate(
     happens, the same command goes on from them. The result is the same
     whatever the batch, and however many workers.
     """
-    if out.exists() and not overwrite:
-        cleared = clear_left_over(out)
-        whole = f", whole: what a run that was killed then had left in {cleared} is cleared" if cleared else ""
-        raise OutputError(f"{out}: exists{whole}; replace it with --overwrite, or choose another --out")
-    mask = _read_part(part, size) if stl is None else _load_stl(stl, part, size or SIZE)
-    shape = _parse_size(size or SIZE) if mask is None else (mask.shape[0], mask.shape[1], mask.shape[2])
-    sampling = _sampling(preset, steps, resample)
-    request = GenerateRequest(shape, seed, order, sampling, out=out, part=mask, min_voxels=min_voxels)
+    _check_free(out, overwrite)
+    scale = Scale(engine, voxel_um, mean_grain_um)
+    shape, mask, given = read_asked(Sizes(size, size_um, stl, part, known), scale)
+    request = GenerateRequest(
+        shape, seed, order, _sampling(preset, steps, resample), periodic, out=out, part=mask, known=given,
+        min_voxels=min_voxels, voxel_um=scale.voxel_um,
+    )  # fmt: skip
     _ = request.tiling  # refuses what cannot be tiled before anything is opened
     if dask is not None:
         _generate_on_dask(request, dask, RemoteEngine(_as_workers_find(engine), device, precision, batch), dry_run)
     else:
         _generate_here(request, engine, device, EngineRequest(precision, batch=batch), dry_run)
+
+
+def _check_free(out: Path, overwrite: bool) -> None:
+    if out.exists() and not overwrite:
+        cleared = clear_left_over(out)
+        whole = f", whole: what a run that was killed then had left in {cleared} is cleared" if cleared else ""
+        raise OutputError(f"{out}: exists{whole}; replace it with --overwrite, or choose another --out")
 
 
 def _generate_here(request: GenerateRequest, engine: str, device: Device, asked: EngineRequest, dry_run: bool) -> None:
@@ -107,36 +120,6 @@ def _sampling(preset: str, steps: int | None, resample: int | None) -> Sampling:
     if steps is not None:
         chosen = replace(chosen, count=steps, plain_steps=steps // 10)
     return chosen if resample is None else replace(chosen, n_resample=resample + 1)
-
-
-def _parse_size(text: str) -> Shape:
-    sides = text.lower().replace("×", "x").split("x")
-    if len(sides) not in (1, 3) or not all(side.isdecimal() for side in sides):
-        raise VolumeError(f"--size is one number or ZxYxX, such as 64 or 64x128x128; got {text!r}")
-    z, y, x = (int(side) for side in (sides * 3 if len(sides) == 1 else sides))
-    return z, y, x
-
-
-def _load_stl(stl: Path, part: Path | None, size: str) -> Mask:
-    if part is not None:
-        raise VolumeError("--stl and --part are two ways to give a part; take one")
-    if not size.isdecimal():
-        raise VolumeError(f"--size is the longest side of the part in voxels, one number; got {size!r}")
-    loaded = load_part(stl, int(size))
-    for said in loaded.remarks:
-        console.warning_line(f"{stl}: {said}")
-    return loaded.filled
-
-
-def _read_part(part: Path | None, size: str | None) -> Mask | None:
-    if part is None:
-        return None
-    mask = map_array(part)
-    if mask.ndim != 3 or mask.dtype != bool:
-        raise VolumeError(f"{part}: a part is a mask of bool (z, y, x); got {mask.dtype} {mask.shape}")
-    if size is not None and _parse_size(size) != mask.shape:
-        raise VolumeError(f"{part}: the mask is {mask.shape}; --size asks for {_parse_size(size)}: leave it out")
-    return mask
 
 
 def _as_workers_find(engine: str) -> str:

@@ -15,10 +15,11 @@ from microrun.runtime.engines.engine import EngineInfo
 from microrun.runtime.generation.effort import GRAINPAINT_EVALUATIONS, count_work, evaluations_per_block
 from microrun.runtime.generation.generate import Growing
 from microrun.runtime.generation.grow import Grown
+from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.generation.request import GenerateRequest
-from microrun.runtime.generation.tiling import BLOCK
 from microrun.runtime.progress import finish
 from microrun.runtime.spec import Diffusion
+from microrun.runtime.volumes.axes import list_axes
 from microrun.runtime.volumes.segment import Summary
 
 LABEL_BYTES = 4
@@ -109,7 +110,7 @@ def print_estimate(request: GenerateRequest, diffusion: Diffusion, info: EngineI
     console.print_table(
         f"{request.out}",
         {
-            "volume": f"{depth} × {rows} × {cols} voxels (z, y, x)" + _part_text(request),
+            "volume": f"{depth} × {rows} × {cols} voxels (z, y, x)" + _part_text(request) + _periodic_text(request),
             "blocks": f"{work.blocks:,} in {request.order} order; {first}",
             "evaluations": f"{work.evaluations:,}, {work.evaluations / voxels:.3g} per voxel: "
             f"{work.evaluations / (work.blocks * GRAINPAINT_EVALUATIONS):.2f} of GrainPaint's for these blocks",
@@ -134,16 +135,45 @@ def _print_pace(pace: Pace, grown: Grown) -> None:
 
 def _print_summary(request: GenerateRequest, summary: Summary) -> None:
     """Print what was made."""
-    console.out.print(f"grains   {summary.grains:,} in {summary.voxels - summary.outside:,} voxels")
+    joined = f", joined across the faces along {list_axes(request.periodic)}" if request.periodic else ""
+    console.out.print(f"grains   {summary.grains:,} in {summary.voxels - summary.outside:,} voxels{joined}")
+    if request.given is not None:
+        console.out.print(f"known    {_known_text(request, summary)}")
     console.out.print(f"wrote    {request.out} ({console.size_text(request.out.stat().st_size)})")
+    scale = _print_voxel(request)
     volume, picture = (shlex.quote(str(path)) for path in (request.out, request.out.with_suffix(".png")))
-    console.out.print(f"look at  microrun render {volume} --out {picture}; microrun grains {volume}")
+    console.out.print(f"look at  microrun render {volume}{scale} --out {picture}; microrun grains {volume}{scale}")
+
+
+def _print_voxel(request: GenerateRequest) -> str:
+    """Print how large a voxel is; returns the option that says so where the file cannot."""
+    if request.voxel_um is None:
+        return ""
+    lost = request.out.suffix.lower() == ".npy"
+    option = f" --voxel-um {request.voxel_um:.6g}" if lost else ""
+    said = f"; a .npy cannot state it: give{option} to other commands, or write .h5" if lost else ", as the file states"
+    console.out.print(f"voxel    {request.voxel_um:.4g} µm{said}")
+    return option
+
+
+def _known_text(request: GenerateRequest, summary: Summary) -> str:
+    assert request.given is not None
+    given = request.given
+    said = f"{given.count:,} grains of {np.count_nonzero(given.mask):,} voxels are kept and go on"
+    if not summary.met:
+        return said
+    return f"{said}; {summary.met:,} pairs of one colour met, and were divided where each is nearer"
 
 
 def _part_text(request: GenerateRequest) -> str:
     if request.part is None:
         return ""
     return f", {int(request.part.sum()):,} of them in the part"
+
+
+def _periodic_text(request: GenerateRequest) -> str:
+    known = "" if request.given is None else f", {np.count_nonzero(request.given.mask):,} of them known"
+    return known + (f", periodic along {list_axes(request.periodic)}" if request.periodic else "")
 
 
 def _duration(seconds: float) -> str:

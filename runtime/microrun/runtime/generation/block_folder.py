@@ -1,8 +1,8 @@
 """A volume in the making: a folder with one file for each finished block, whole or not there.
 
 A run that was killed goes on from the files, and so may any number of workers that see the folder. Besides the
-blocks, the folder holds ``blueprint.json`` with all that the volume is a function of, and ``part.npy``, the mask of a
-part.
+blocks, the folder holds ``blueprint.json`` with all that the volume is a function of, ``part.npy``, the mask of a
+part, and ``known.npy``, the colours of known grains.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import shutil
 import uuid
 import zlib
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32, Mask
-from microrun.runtime.colour_codes import colour_values, nearest_colours
+from microrun.runtime.colour_codes import colour_values
 from microrun.runtime.errors import EngineError, MicrorunError, VolumeError
 from microrun.runtime.files.disk import take_room
 from microrun.runtime.files.npy import map_array
 from microrun.runtime.files.output import BESIDE, cannot_write, write_text, written_beside
-from microrun.runtime.generation.blueprint import Blueprint, hash_mask
-from microrun.runtime.generation.tiling import BLOCK, Tiling
+from microrun.runtime.generation.blueprint import Blueprint, hash_colours, hash_mask
+from microrun.runtime.generation.decode_block import decode_block
+from microrun.runtime.generation.overlaps import BLOCK
+from microrun.runtime.generation.tiling import Tiling, Window
 from microrun.runtime.json_text import UNREADABLE
 from microrun.runtime.spec import Diffusion
 
-Stored = NDArray[np.int8] | Float32
-BLUEPRINT, PART = "blueprint.json", "part.npy"
+Colours = NDArray[np.int8]
+Stored = Colours | Float32
+BLUEPRINT, PART, KNOWN = "blueprint.json", "part.npy", "known.npy"
 WRITING = "writing"  # a mark: a volume that is newer than it is made of these blocks
 OUTSIDE = -1  # among colours
 CHECK_BYTES = 4  # a CRC-32 after the array, which readers of .npy files do not see
@@ -76,20 +80,17 @@ class BlockFolder:
     @cached_property
     def part(self) -> Mask | None:
         """Mask of the part, if there is one; VolumeError if it is damaged."""
-        if not self.blueprint.part:
-            return None
-        try:
-            mask: Mask = map_array(self.path / PART)
-        except VolumeError as error:
-            raise VolumeError(f"{error}; delete it and run again") from None
-        if hash_mask(mask) != self.blueprint.part:
-            raise VolumeError(f"{self.path / PART}: is not the part of this volume; delete it and run again")
-        return mask
+        return self._read_kept(PART, self.blueprint.part, hash_mask)
+
+    @cached_property
+    def given(self) -> Colours | None:
+        """Colours of the grains that were known from the start, if there are any, −1 elsewhere; as `part`."""
+        return self._read_kept(KNOWN, self.blueprint.known, hash_colours)
 
     @cached_property
     def tiling(self) -> Tiling:
         """The blocks and their order."""
-        return self.blueprint.tile(self.part)
+        return self.blueprint.tile(self.part, None if self.given is None else self.given >= 0)
 
     def finished(self) -> Mask:
         """(n,) bool: blocks whose files are there, whole."""
@@ -114,7 +115,7 @@ class BlockFolder:
         number
             Of the block.
         block
-            (channels, 32, 32, 32) values; of colours the nearest is kept.
+            (channels, 32, 32, 32) values; colours are kept as `decode_block` tells them.
 
         Raises
         ------
@@ -130,7 +131,7 @@ class BlockFolder:
             )
         path = self._file(number)
         beside = path.with_name(f"{BESIDE}{uuid.uuid4().hex}-{path.name}")
-        kept = nearest_colours(block, self._colours) if self._colours else block[0]
+        kept = decode_block(block, self._colours, self.known_mask(number)) if self._colours else block[0]
         saved = self._header + np.asarray(kept, self.dtype).tobytes()
         try:
             beside.write_bytes(saved + _checksum(saved))
@@ -163,15 +164,22 @@ class BlockFolder:
         mask : (channels, 32, 32, 32) bool
             True = given.
         """
-        tiling, kept = self.tiling, self._blank.copy()
-        mask = tiling.known_mask(number)
-        corner = tiling.corners[number]
-        for other in tiling.dependencies(number)[::-1].tolist():  # the earliest last: it has the voxels that it shares
-            offset = tiling.corners[other] - corner
+        tiling, kept, mask = self.tiling, self._blank.copy(), self.known_mask(number)
+        for other, offset in zip(*(found[::-1] for found in tiling.overlaps(number)), strict=True):
+            # The earliest last: it has the voxels that it shares.
             here, there = (tuple(map(slice, np.maximum(o, 0), np.minimum(o, 0) + BLOCK)) for o in (offset, -offset))
             kept[here] = self.load(other)[there]
+        for here, given in self._given_in(number):
+            np.copyto(kept[here], given, where=given >= 0)
         values = colour_values(kept, self._colours, self._channels) if self._colours else kept[None]
         return values, np.broadcast_to(mask, values.shape)
+
+    def known_mask(self, number: int) -> Mask:
+        """(32, 32, 32) bool: voxels of a block that earlier blocks give, or that were known from the start."""
+        mask = self.tiling.known_mask(number)
+        for here, given in self._given_in(number):
+            mask[here] |= given >= 0
+        return mask
 
     def assemble(self) -> NDArray[Any]:
         """Put all blocks together into a file of the folder.
@@ -197,20 +205,47 @@ class BlockFolder:
         volume = np.lib.format.open_memmap(path, "w+", self.dtype, tiling.shape)
         take_room(path)
         for number in range(len(tiling) - 1, -1, -1):
-            of_volume, of_block = tiling.windows(number)
-            volume[of_volume] = self.load(number)[of_block]
+            block = self.load(number)
+            for of_volume, of_block in tiling.windows(number):
+                volume[of_volume] = block[of_block]
+        if self.given is not None:
+            for plane, colours in zip(volume, self.given, strict=False):  # a thin part has room for a block around it
+                np.copyto(plane[tuple(map(slice, colours.shape))], colours, where=colours >= 0)
         if self.part is not None:
             asked = volume[tuple(map(slice, self.blueprint.shape))]
             for plane, inside in zip(asked, self.part, strict=True):
                 plane[~inside] = OUTSIDE if self._colours else np.nan
         volume.flush()
 
+    def _given_in(self, number: int) -> Iterator[tuple[Window, Colours]]:
+        """Where in a block there may be known grains, and their colours."""
+        if self.given is None:
+            return
+        for of_volume, of_block in self.tiling.windows(number):
+            given = self.given[of_volume]  # a thin part has room for a block around it
+            z, y, x = (slice(side.start, side.start + size) for side, size in zip(of_block, given.shape, strict=True))
+            yield (z, y, x), given
+
+    def _read_kept(self, name: str, hashed: str, hash_array: Callable[[NDArray[Any]], str]) -> NDArray[Any] | None:
+        """An array that was kept beside the blocks, None where there is none; VolumeError if it is damaged."""
+        if not hashed:
+            return None
+        try:
+            array = map_array(self.path / name)
+        except VolumeError as error:
+            raise VolumeError(f"{error}; delete it and run again") from None
+        if hash_array(array) != hashed:
+            raise VolumeError(
+                f"{self.path / name}: is not the {Path(name).stem} of this volume; delete it and run again"
+            )
+        return array
+
     def _file(self, number: int) -> Path:
         return self.path / f"block-{number:07}.npy"
 
 
-def make_folder(path: Path, blueprint: Blueprint, part: Mask | None) -> None:
-    """Make the folder of a volume, or see that it is that of the same volume and mend its part.
+def make_folder(path: Path, blueprint: Blueprint, part: Mask | None, known: Colours | None = None) -> None:
+    """Make the folder of a volume, or see that it is that of the same volume and mend its part and known grains.
 
     Raises
     ------
@@ -231,9 +266,10 @@ def make_folder(path: Path, blueprint: Blueprint, part: Mask | None) -> None:
         except OSError as error:
             raise cannot_write(path, error) from None
         write_text(path / BLUEPRINT, blueprint.to_json())
-    if part is not None and not (path / PART).exists():
-        with written_beside(path / PART) as beside, beside.open("wb") as file:
-            np.save(file, part)
+    for name, array in ((PART, part), (KNOWN, known)):
+        if array is not None and not (path / name).exists():
+            with written_beside(path / name) as beside, beside.open("wb") as file:
+                np.save(file, array)
 
 
 def remove_folder(path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Mask
 from microrun.runtime.engines.engine import EngineInfo
@@ -16,7 +17,7 @@ from microrun.runtime.generation.recipe import VolumeRecipe
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.json_text import check_fields, parse_object
 
-HASHED = {"engine": "denoiser", "part": "part"}  # what a blueprint holds by its hash
+HASHED = {"engine": "denoiser", "part": "part", "known": "set of known grains"}  # what a blueprint holds by its hash
 METHOD = 1  # counts up whenever tiling, noise or steps change, so that no folder is gone on with in another way
 
 
@@ -26,12 +27,14 @@ class Blueprint(VolumeRecipe):
 
     Parameters
     ----------
-    shape, seed, order, sampling
+    shape, seed, order, sampling, periodic
         As of `VolumeRecipe`.
     engine, computed
         SHA-256 of the denoiser's file, and what computes it: library, device and precision round differently.
     part
         SHA-256 of the part's mask; empty without.
+    known
+        SHA-256 of the colours of known grains, which blocks are drawn beside; empty without.
     method
         `METHOD` of the version that began the volume.
     """
@@ -39,14 +42,18 @@ class Blueprint(VolumeRecipe):
     engine: str = dataclasses.field(kw_only=True)
     computed: str = dataclasses.field(kw_only=True)
     part: str = dataclasses.field(default="", kw_only=True)
+    known: str = dataclasses.field(default="", kw_only=True)
     method: int = dataclasses.field(default=METHOD, kw_only=True)
 
     @classmethod
-    def of(cls, recipe: VolumeRecipe, part: Mask | None, info: EngineInfo) -> Blueprint:
-        """The blueprint of a recipe and a part, made by an engine."""
+    def of(
+        cls, recipe: VolumeRecipe, part: Mask | None, info: EngineInfo, known: NDArray[np.int8] | None = None
+    ) -> Blueprint:
+        """The blueprint of a recipe, a part and the colours of known grains, made by an engine."""
         kept = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(VolumeRecipe)}
         hashed = "" if part is None else hash_mask(part)
-        return cls(**kept, engine=info.sha256, computed=name_computed(info), part=hashed)
+        coloured = "" if known is None else hash_colours(known)
+        return cls(**kept, engine=info.sha256, computed=name_computed(info), part=hashed, known=coloured)
 
     def difference(self, other: Blueprint) -> str:
         """Name what differs, with both values where they tell a reader something; empty if nothing does."""
@@ -58,7 +65,7 @@ class Blueprint(VolumeRecipe):
         )
 
     def _facts(self) -> dict[str, Any]:
-        facts = dataclasses.asdict(self)
+        facts = dataclasses.asdict(self) | {"periodic": self.periodic or "nowhere"}
         sampling: dict[str, Any] = facts.pop("sampling")
         return sampling | facts
 
@@ -80,6 +87,14 @@ def name_computed(info: EngineInfo) -> str:
     """What an engine computes with, for a blueprint; a card's results may depend on how many samples it computes."""
     batch = "" if info.device == "cpu" else f", {info.batch} at once"
     return f"{info.library} on {info.device} in {info.precision}{batch}"
+
+
+def hash_colours(colours: NDArray[np.int8]) -> str:
+    """SHA-256 of (z, y, x) colours, in hexadecimal."""
+    digest = hashlib.sha256(str(colours.shape).encode())
+    for plane in colours:
+        digest.update(np.ascontiguousarray(plane).data)
+    return digest.hexdigest()
 
 
 def hash_mask(mask: Mask) -> str:

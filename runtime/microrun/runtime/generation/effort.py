@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from microrun.runtime.engines.denoiser import Denoiser, StepLane
 from microrun.runtime.errors import EngineError
 from microrun.runtime.generation.block_folder import BlockFolder
+from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.generation.sampling import Sampling, tabulate_steps
-from microrun.runtime.generation.tiling import BLOCK, Tiling
+from microrun.runtime.generation.tiling import Tiling
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec
 

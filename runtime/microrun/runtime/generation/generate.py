@@ -10,14 +10,17 @@ import numpy as np
 from microrun.runtime.engines.denoiser import Denoiser
 from microrun.runtime.engines.engine import EngineInfo
 from microrun.runtime.generation.block_folder import BlockFolder
+from microrun.runtime.generation.given import FIRST_GIVEN, continue_given
 from microrun.runtime.generation.grow import Grown, grow
 from microrun.runtime.generation.left_over import mark_writing, only_run
 from microrun.runtime.generation.request import GenerateRequest
 from microrun.runtime.spec import ModelSpec
+from microrun.runtime.volumes.axes import wraps_of
 from microrun.runtime.volumes.segment import SegmentOptions, Summary, write_labels
 from microrun.runtime.volumes.volume import Volume
 
 VALUE_SCALE = 100.0  # of GrainPaint's labels: the side of its training volumes
+CONTINUED = "continued.npy"  # in the folder: known grains and what has grown on them, among colours
 WRITING = "telling grains apart"
 Growth = Generator[Grown, None, None]
 Growing = Generator[Grown, None, Summary]
@@ -92,8 +95,8 @@ def generate_by(
 def write_grains(folder: BlockFolder, request: GenerateRequest) -> Summary:
     """Put the finished blocks together, tell their grains apart and write those.
 
-    Voxels of one colour that hang together by faces are a grain; values that are no colours are clustered as
-    GrainPaint does.
+    Voxels of one colour that hang together by faces are a grain, also across periodic faces; values that are no
+    colours are clustered as GrainPaint does. Known grains stay as they were given, with what has grown on them.
 
     Parameters
     ----------
@@ -107,12 +110,20 @@ def write_grains(folder: BlockFolder, request: GenerateRequest) -> Summary:
     VolumeError, OutputError
         As `write_labels`.
     """
-    values, min_voxels = folder.assemble(), request.min_voxels
+    values, min_voxels, met, whole_from = folder.assemble(), request.min_voxels, 0, None
     colours = values.dtype == np.int8
     options = (
-        SegmentOptions(components=6, min_voxels=min_voxels)
+        SegmentOptions(components=6, min_voxels=min_voxels, periodic=request.periodic)
         if colours
         else SegmentOptions(VALUE_SCALE, fill=True, min_voxels=min_voxels)
     )
-    about = {"blueprint": folder.blueprint.to_json()}
-    return write_labels(Volume(values, str(folder.path), positive=colours), options, request.out, about=about)
+    if request.given is not None:
+        given_colours, path = request.colour_known(folder.diffusion.n_colours), folder.path / CONTINUED
+        values, met = continue_given(values, request.given, given_colours, wraps_of(request.periodic), path)
+        whole_from = FIRST_GIVEN
+    about: dict[str, str | float] = {"blueprint": folder.blueprint.to_json()}
+    if request.voxel_um is not None:
+        about["voxel_um"] = request.voxel_um
+    volume = Volume(values, str(folder.path), positive=colours)
+    summary = write_labels(volume, options, request.out, about=about, whole_from=whole_from)
+    return summary._replace(met=met)

@@ -12,8 +12,10 @@ import numpy as np
 
 from microrun.runtime.array_types import Mask
 from microrun.runtime.errors import VolumeError
+from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.generation.sampling import Sampling
-from microrun.runtime.generation.tiling import BLOCK, Tiling, tile_anisotropic, tile_isotropic
+from microrun.runtime.generation.tiling import Region, Tiling, check_periodic, tile_anisotropic, tile_isotropic
+from microrun.runtime.volumes.axes import parse_axes, wraps_of
 from microrun.runtime.volumes.volume import LARGEST, Shape
 
 Order = Literal["isotropic", "anisotropic"]
@@ -40,17 +42,20 @@ class VolumeRecipe:
         Of the blocks.
     sampling
         How each block is drawn.
+    periodic
+        Axes along which the volume goes on at its opposite face, as `parse_axes` reads them: "zyx", "yx", "" for none.
 
     Raises
     ------
     VolumeError
-        If shape, order or seed make no sense.
+        If shape, order, seed or periodic axes make no sense.
     """
 
     shape: Shape
     seed: int = 0
     order: Order = "isotropic"
     sampling: Sampling = PRESETS["default"]
+    periodic: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", _as_shape(self.shape))
@@ -58,28 +63,34 @@ class VolumeRecipe:
             raise VolumeError(f"order must be one of {', '.join(TILINGS)}; got {self.order!r}")
         if not 0 <= self.seed < 1 << 64:
             raise VolumeError(f"seed must be 0 to 2^64 - 1; got {self.seed}")
+        object.__setattr__(self, "periodic", parse_axes(self.periodic))
 
-    def tile(self, part: Mask | None) -> Tiling:
+    def tile(self, part: Mask | None, known: Mask | None = None) -> Tiling:
         """Tile the volume; around a part that is thinner than a block there is room for one.
 
         Parameters
         ----------
         part
             Bool of the volume's shape, True in the part; None for the whole box.
+        known
+            Bool of the volume's shape, True where voxels are known before the first block; None for none.
 
         Raises
         ------
         VolumeError
-            If the volume is smaller than a block or far too large, or the mask does not fit or is empty.
+            If the volume is smaller than a block or far too large, or does not fit its periods, or the mask does not
+            fit or is empty.
         """
         if math.prod(self.shape) > LARGEST:
             raise VolumeError(f"a volume must have at most {LARGEST:,} voxels; got {self.shape}: grow it in pieces")
-        tile = TILINGS[self.order]
+        tile, wraps = TILINGS[self.order], wraps_of(self.periodic)
+        check_periodic(self.shape, wraps)
         if part is None or part.shape != self.shape:
-            return tile(self.shape, part)
+            return tile(self.shape, Region(part, known, wraps))
         depth, rows, cols = (max(side, BLOCK) for side in self.shape)
         missing = [(0, more - side) for more, side in zip((depth, rows, cols), self.shape, strict=True)]
-        return tile((depth, rows, cols), np.pad(part, missing) if np.any(missing) else part)
+        part, known = (mask if mask is None or not np.any(missing) else np.pad(mask, missing) for mask in (part, known))
+        return tile((depth, rows, cols), Region(part, known, wraps))
 
 
 def _as_shape(given: Iterable[int]) -> Shape:

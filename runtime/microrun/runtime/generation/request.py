@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Mask
 from microrun.runtime.engines.engine import EngineInfo
-from microrun.runtime.errors import OutputError
+from microrun.runtime.errors import EngineError, OutputError, VolumeError
 from microrun.runtime.generation.block_folder import BlockFolder, make_folder
 from microrun.runtime.generation.blueprint import Blueprint
 from microrun.runtime.generation.effort import check_block, evaluations_per_block
+from microrun.runtime.generation.given import GivenGrains, colour_given, number_given, paint_given
 from microrun.runtime.generation.recipe import VolumeRecipe
 from microrun.runtime.generation.tiling import Tiling
 from microrun.runtime.spec import ModelSpec
+from microrun.runtime.volumes.axes import wraps_of
 from microrun.runtime.volumes.volume import SUFFIXES
 
 # Of a grain, 3³: voxels that a network is not sure of look like tiny ones. Of Potts' 8 % are smaller, with 0.2 % of the
@@ -28,19 +35,23 @@ class GenerateRequest(VolumeRecipe):
 
     Parameters
     ----------
-    shape, seed, order, sampling
+    shape, seed, order, sampling, periodic
         As of `VolumeRecipe`.
     out
         The .npy or .h5 file to make, a path or text; blocks lie beside it in OUT.blocks until it is done.
     part
         Bool of that shape, True in the part; None for the whole box.
+    known
+        Grains to be continued: `GivenGrains`, or (z, y, x) integers, negative where nothing is known.
     min_voxels
-        Smaller grains are absorbed by a neighbour; 0 keeps all.
+        Smaller grains are absorbed by a neighbour, but for those that are known; 0 keeps all.
+    voxel_um
+        Edge of a voxel in µm, which an HDF5 file states; None if there is nothing to state.
 
     Raises
     ------
     VolumeError
-        If order or seed make no sense.
+        If order, seed, periodic axes, known grains or the edge of a voxel make no sense.
     OutputError
         If a file of this name cannot be made.
 
@@ -54,7 +65,9 @@ class GenerateRequest(VolumeRecipe):
 
     out: Path = field(kw_only=True)
     part: Mask | None = field(default=None, kw_only=True)
+    known: GivenGrains | NDArray[Any] | None = field(default=None, kw_only=True)
     min_voxels: int = field(default=MIN_VOXELS, kw_only=True)
+    voxel_um: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,6 +78,15 @@ class GenerateRequest(VolumeRecipe):
             raise OutputError(f"{self.out.parent}: no such folder")
         if self.out.is_dir():
             raise OutputError(f"{self.out}: is a folder; choose another name")
+        if self.voxel_um is not None and not 0 < self.voxel_um < math.inf:
+            raise VolumeError(f"the edge of a voxel is more than 0 µm; got {self.voxel_um:g}")
+        if self.known is not None and not isinstance(self.known, GivenGrains):
+            object.__setattr__(self, "known", number_given(self.known, self.shape, self.part))
+
+    @property
+    def given(self) -> GivenGrains | None:
+        """The known grains."""
+        return self.known if isinstance(self.known, GivenGrains) else None
 
     @property
     def folder(self) -> Path:
@@ -74,7 +96,12 @@ class GenerateRequest(VolumeRecipe):
     @cached_property
     def tiling(self) -> Tiling:
         """The blocks and their order; VolumeError if the volume cannot be tiled."""
-        return self.tile(self.part)
+        return self.tile(self.part, None if self.given is None else self.given.mask)
+
+    def colour_known(self, n_colours: int) -> NDArray[np.int8]:
+        """Colours of the known grains, (grains,) int8."""
+        assert self.given is not None
+        return colour_given(self.given, n_colours, self.seed, wraps_of(self.periodic))
 
     def open_folder(self, spec: ModelSpec, info: EngineInfo) -> BlockFolder:
         """Make the folder of the blocks, or go on with it.
@@ -82,7 +109,7 @@ class GenerateRequest(VolumeRecipe):
         Raises
         ------
         EngineError
-            If the denoiser draws no blocks.
+            If the denoiser draws no blocks, or no colours where that takes some.
         VolumeError
             If the folder is that of another volume, its part is damaged, or the volume cannot be tiled.
         MicrorunError
@@ -90,10 +117,16 @@ class GenerateRequest(VolumeRecipe):
         """
         diffusion = check_block(spec)
         evaluations_per_block(diffusion.schedule, self.sampling)  # refuses before there is a folder
-        tiling = self.tiling
-        make_folder(self.folder, Blueprint.of(self, self.part, info), self.part)
+        if (self.given or self.periodic) and not diffusion.n_colours:
+            raise EngineError(
+                f"{spec.name}: known grains and periodic volumes take a denoiser of colours, not of values"
+            )
+        tiling, known = self.tiling, None
+        if self.given is not None:
+            known = paint_given(self.given, self.colour_known(diffusion.n_colours))
+        make_folder(self.folder, Blueprint.of(self, self.part, info, known), self.part, known)
         folder = BlockFolder(self.folder, diffusion, tiling)
-        _ = folder.part  # a damaged one is refused now, not when all blocks are grown
+        _ = folder.part, folder.given  # damaged ones are refused now, not when all blocks are grown
         return folder
 
 
