@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from microrun.kernels.compiling import exact_kernel
-from microrun.kernels.potts import NEIGHBOURS, gather
+from microrun.kernels.potts import BOUNDED, NEIGHBOURS, gather
 
 DISTANCES = 3  # squared, of neighbours: 6 at 1, 12 at 2, 8 at 3
 
@@ -127,6 +127,7 @@ def count_unstable(labels: Any, planes: Any) -> tuple[int, int]:
     unlike = np.empty((DISTANCES, cols), np.uint8)
     others, counts = np.empty(NEIGHBOURS, np.int32), np.empty(NEIGHBOURS, np.int32)
     unstable = counted = 0
+    has_empty = labels.min() < 0
     for z in range(max(planes[0], 1), min(planes[1], depth - 1)):
         for y in range(1, rows - 1):
             mark_unlike(labels, z, y, unlike)
@@ -134,8 +135,9 @@ def count_unstable(labels: Any, planes: Any) -> tuple[int, int]:
                 if labels[z, y, x] < 0:
                     continue
                 least, most, like = 0, 0, NEIGHBOURS
-                if unlike[0, x] + unlike[1, x] + unlike[2, x] > 0:
-                    found, like = gather(labels, (z, y, x), False, others, counts)
+                differing = int(unlike[0, x]) + int(unlike[1, x]) + int(unlike[2, x])
+                if 2 * differing > NEIGHBOURS or (has_empty and differing > 0):  # else its own label has the most
+                    found, like = gather(labels, (z, y, x), BOUNDED, others, counts)
                     for k in range(found):
                         least, most = min(least, others[k]), max(most, counts[k])
                 counted += least >= 0
