@@ -81,6 +81,17 @@ def test_a_file_keeps_what_else_it_holds_and_may_be_replaced_by_itself(tmp_path:
             assert sorted(file["a"]) == ["euler_angles", "grain_id"]
 
 
+def test_volumes_of_one_file_keep_orientations_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "potts.h5"
+    with h5py.File(path, "w") as file:
+        for n in range(2):
+            file[f"volume_{n}"] = voronoi((6, 6, 6), 5, seed=n)
+    for n in range(2):
+        finish(orient(OrientRequest(path, path, seed=n, dataset=f"volume_{n}")))
+    found = [read_orientations(path, f"{path}:volume_{n}") for n in range(2)]
+    assert [one.texture for one in found if one] == ["uniform, seed 0", "uniform, seed 1"]
+
+
 def test_neighbours_are_found_in_any_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
     grains = voronoi((7, 8, 9), 12)
     grains[0, 0] = -1

@@ -52,7 +52,7 @@ def test_a_file_without_them_has_none(path: Path, tmp_path: Path) -> None:
 def test_what_are_no_orientations_is_one_line(path: Path, stored: Any, symmetry: Any, said: str) -> None:
     with h5py.File(path, "r+") as file:
         file["euler_angles"] = stored
-        file["euler_angles"].attrs.update({"labels": "grain_id", "symmetry": symmetry})
+        file["euler_angles"].attrs["symmetry"] = symmetry
     with pytest.raises(VolumeError) as error:
         read_orientations(path, f"{path}:grain_id")
     one_line(error, path, said)

@@ -1,8 +1,8 @@
 """Crystal orientations of a volume's grains, and where an HDF5 file keeps them: beside its labels.
 
-The data set ``euler_angles`` (grains, 3) float32 lies in the group of the labels; row n belongs to grain n. Angles are
-Bunge's phi1, Phi, phi2 in radians: they turn the sample's axes into the crystal's. The sample's x, y, z are the
-volume's last, middle and first axis.
+The data set ``euler_angles`` (grains, 3) float32 lies in the group of ``grain_id``; row n belongs to grain n. That of
+other labels has their name before its own. Angles are Bunge's phi1, Phi, phi2 in radians: they turn the sample's axes
+into the crystal's. The sample's x, y, z are the volume's last, middle and first axis.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.hdf5 import hdf5_errors, open_hdf5, reason_of
 from microrun.runtime.json_text import UNREADABLE
+from microrun.runtime.volumes.volume import LABELS
 
 EULER = "euler_angles"
 CONVENTION = "Bunge phi1, Phi, phi2 in radians, from sample to crystal; x, y, z are the last, middle and first axis"
@@ -64,14 +65,13 @@ def write_orientations(path: Path, labels: str, orientations: GrainOrientations)
         If it cannot be written.
     """
     with hdf5_errors(), h5py.File(path, "r+") as file:
-        group = file[labels].parent
-        if EULER in group:
-            del group[EULER]
-        stored = group.create_dataset(EULER, data=orientations.euler.astype(np.float32))
+        name = _name_beside(labels)
+        if name in file:
+            del file[name]
+        stored = file.create_dataset(name, data=orientations.euler.astype(np.float32))
         stored.attrs["convention"] = CONVENTION
-        stored.attrs["labels"] = labels.rpartition("/")[2]
-        for name in ("symmetry", "phase", "texture"):
-            stored.attrs[name] = getattr(orientations, name)
+        for key in ("symmetry", "phase", "texture"):
+            stored.attrs[key] = getattr(orientations, key)
 
 
 def read_orientations(path: Path, name: str) -> GrainOrientations | None:
@@ -99,8 +99,8 @@ def read_orientations(path: Path, name: str) -> GrainOrientations | None:
     labels = name.removeprefix(f"{path}:")
     try:
         with open_hdf5(path) as file:
-            stored = file[labels].parent.get(EULER)
-            if not isinstance(stored, h5py.Dataset) or stored.attrs.get("labels") != labels.rpartition("/")[2]:
+            stored = file.get(_name_beside(labels))
+            if not isinstance(stored, h5py.Dataset):
                 return None
             euler = _check_table(path, stored)
             said = {key: _read_text(stored.attrs.get(key)) for key in ("symmetry", "phase", "texture")}
@@ -109,6 +109,11 @@ def read_orientations(path: Path, name: str) -> GrainOrientations | None:
     if said["symmetry"] not in LAUE_GROUPS:
         raise VolumeError(f"{path}: {EULER} states the symmetry {said['symmetry']!r}; run microrun orient again")
     return GrainOrientations(euler, **said)
+
+
+def _name_beside(labels: str) -> str:
+    group, slash, name = labels.rpartition("/")
+    return group + slash + (EULER if name == LABELS else f"{name}_{EULER}")
 
 
 def _check_table(path: Path, stored: h5py.Dataset) -> Float64:
