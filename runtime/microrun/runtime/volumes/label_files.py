@@ -19,7 +19,7 @@ from microrun.runtime.files.npy import map_array
 from microrun.runtime.json_text import UNREADABLE, parse_object
 from microrun.runtime.volumes.dream3d import is_dream3d, read_cells
 from microrun.runtime.volumes.spparks import is_dump, read_dump
-from microrun.runtime.volumes.volume import LABELS
+from microrun.runtime.volumes.volume import LABELS, Volume
 
 HDF5 = (".h5", ".hdf5", ".dream3d")
 
@@ -143,14 +143,12 @@ def _choose(file: h5py.File, dataset: str | None) -> list[str]:
 
 def _describe(file: h5py.File, name: str) -> LabelledVolume:
     data = file[name]
+    stated = Volume(data, f"{file.filename}:{name}")
     options, blueprint = (_decode(data.attrs.get(kind)) for kind in ("options", "blueprint"))
-    voxel_um = data.attrs.get("voxel_um", file.attrs.get("voxel_um"))
-    edge = float(voxel_um) if voxel_um is not None and 0 < float(voxel_um) < np.inf else None
     labels, absorbed = data[()], int(options.get("min_voxels", 0))
-    periodic = data.attrs.get("periodic", False)  # of each axis, or of all
-    if periodic if isinstance(periodic, str) else np.any(periodic):
-        return LabelledVolume(name, _cut(labels), edge, absorbed_voxels=absorbed)
-    return LabelledVolume(name, labels, edge, str(blueprint.get("order", "")), absorbed)
+    if stated.periodic:
+        return LabelledVolume(name, _cut(labels), stated.voxel_um, absorbed_voxels=absorbed)
+    return LabelledVolume(name, labels, stated.voxel_um, str(blueprint.get("order", "")), absorbed)
 
 
 def _decode(attribute: Any) -> dict[str, Any]:
