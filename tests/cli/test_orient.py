@@ -34,6 +34,18 @@ def test_grains_get_orientations(microrun: Microrun, tmp_path: Path, labels: Pat
     assert "orientations m-3m, fibre:111@z:5, seed 0" in microrun("inspect", out).said
 
 
+def test_orientations_that_are_none_do_not_keep_a_volume_from_being_inspected(
+    microrun: Microrun, tmp_path: Path, labels: Path
+) -> None:
+    microrun("orient", labels, "--texture", "uniform", "--out", tmp_path / "o.h5")
+    with h5py.File(tmp_path / "o.h5", "r+") as file:
+        del file["euler_angles"].attrs["symmetry"]
+    ran = microrun("inspect", tmp_path / "o.h5")
+    assert "grains 30" in ran.said
+    assert "cannot be used: " in ran.said
+    check_refused(microrun("convert", tmp_path / "o.h5", "--to", "moose"), "run microrun orient again")
+
+
 def test_maps_and_tables_say_what_they_are(microrun: Microrun, tmp_path: Path, labels: Path) -> None:
     out = tmp_path / "o.h5"
     path = write_two_grains(tmp_path / "map.ang", 0.2, missing=300)

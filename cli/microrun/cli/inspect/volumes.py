@@ -64,7 +64,7 @@ def _simulated_rows(path: Path) -> dict[str, object]:
     with open_hdf5(path) as file:
         if file.attrs.get("format") != FORMAT:
             return {}
-        volumes = [file[name] for name in sorted(file)]
+        volumes = [file[name] for name in sorted(file) if file[name].ndim == 3]
         process = parse_object(file.attrs["process"])
         seeds = [int(volume.attrs["seed"]) for volume in volumes]
         return {
@@ -83,7 +83,6 @@ def _grains_rows(path: Path) -> dict[str, object]:
     with open_volume(path, LABELS) as volume:
         with open_hdf5(path) as file:
             options, blueprint = (_decode(file[LABELS].attrs.get(name)) for name in ("options", "blueprint"))
-        orientations = read_orientations(path, volume.name)
         grains = 1 + max(int(volume.read(z, z + 1).max()) for z in range(volume.shape[0]))
         return {
             "kind": "volume of grains",
@@ -94,7 +93,7 @@ def _grains_rows(path: Path) -> dict[str, object]:
             **{name: _in_words(blueprint[name]) for name in FROM_BLUEPRINT if name in blueprint},
             **({"engine": f"SHA-256 {blueprint['engine'][:16]}…"} if "engine" in blueprint else {}),
             **({"segmented": _in_words(options)} if options else {}),
-            **({"orientations": f"{orientations.symmetry}, {orientations.texture}"} if orientations else {}),
+            **_orientation_row(path, volume.name),
             "size": _size(path),
         }
 
@@ -107,6 +106,14 @@ def _faces_row(axes: str) -> dict[str, object]:
         "periodic": f"along {list_axes(axes)}: a grain that goes on at the opposite face counts once (segment counts "
         f"it at each, unless --periodic {','.join(axes)})"
     }
+
+
+def _orientation_row(path: Path, name: str) -> dict[str, object]:
+    try:
+        found = read_orientations(path, name)
+    except VolumeError as error:
+        return {"orientations": f"cannot be used: {error}"}
+    return {"orientations": f"{found.symmetry}, {found.texture}"} if found else {}
 
 
 def _decode(attribute: Any) -> dict[str, Any]:
