@@ -63,7 +63,10 @@ def test_all_commands_are_listed() -> None:
     import microrun.cli
 
     places = {entry.place.partition(":")[0].partition(".")[0] for entry in COMMANDS.values()}
-    helpers = {"app", "commands", "console", "interrupts", "main", "memory", "pattern_centre", "scan_name", "streams"}
+    helpers = {
+        "app", "commands", "console", "interrupts", "main", "memory", "model_words", "outputs", "pattern_centre",
+        "scan_name", "streams",
+    }  # fmt: skip
     assert places | helpers == {module.name for module in pkgutil.iter_modules(microrun.cli.__path__)}
 
 

@@ -49,7 +49,7 @@ def test_models_are_evaluated(microrun: Microrun, engine: Path, simulated_scan: 
         "bands",
         "medians of 20 patterns",
         said,
-        f"wrote {out / 'random'}.differences.png",
+        f"wrote {out / 'random'}.differences.png (",
     ):
         assert part in ran.said
     found = json.loads((out / "random.json").read_text())

@@ -55,8 +55,8 @@ def test_what_cannot_be_generated(microrun: Microrun, engine: Path, tmp_path: Pa
     alone = write_encoder(tmp_path / "alone.onnx")
     options = ("generate-patterns", "--engine", engine)
     check_refused(microrun(*options, "--out", tmp_path / "a.jpg"), "a.jpg", ".png or .up2")
-    check_refused(microrun(*options, "--out", tmp_path / "no" / "a.up2"), "a.up2", "cannot be written", code=1)
-    check_refused(microrun(*options, "--out", tmp_path / "no" / "a.png"), "a.png", "cannot be written", code=1)
+    check_refused(microrun(*options, "--out", tmp_path / "no" / "a.up2"), "a.up2", "there is no folder")
+    check_refused(microrun(*options, "--out", tmp_path / "no" / "a.png"), "a.png", "there is no folder")
     check_refused(microrun(*options, "--count", "0", "--out", tmp_path / "a.up2"), "--count")
     check_refused(microrun(*options, "--seed", "-1", "--out", tmp_path / "a.up2"), "--seed")
     check_refused(
@@ -77,7 +77,7 @@ def test_generate_does_not_overwrite_unasked(microrun: Microrun, engine: Path, t
     out = tmp_path / "a.up2"
     out.write_bytes(b"precious")
     options = ("generate-patterns", "--engine", engine, "--count", "2", "--out", out)
-    check_refused(microrun(*options), out, "--overwrite", code=1)
+    check_refused(microrun(*options), out, "--overwrite")
     assert out.read_bytes() == b"precious"
     assert microrun(*options, "--overwrite").code == 0
     assert len(read_patterns(out)) == 2

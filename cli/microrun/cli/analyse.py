@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from microrun.cli import console
 from microrun.cli.maps import name_picture
+from microrun.cli.outputs import OverwriteOption, quoted, say_wrote
 from microrun.runtime.errors import LatentsError
+from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.stored_maps import store_maps
 from microrun.runtime.maps.analysis import Analysis, AnalysisRequest, analyse_latents
@@ -33,18 +35,21 @@ def analyse(
     ] = None,
     clusters: Annotated[int, typer.Option(help="Number of clusters, learnt from about 20,000 points.")] = 8,
     out: Annotated[Path | None, typer.Option(help="Folder for the picture; by default that of the latents.")] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Find what latents show: ranked features, spread between neighbours, segments, clusters.
 
-    The maps are stored in the latents file, in its group "analysis", and drawn as PNG.
+    The maps are stored in the latents file, in its group "analysis" and in place of earlier ones, and drawn as PNG.
     """
     request = AnalysisRequest(threshold, clusters, _parse_point(pick) if pick else None)
+    picture = name_picture(latents, out, "analysis")
     with open_latents(latents) as opened:
+        check_folder(picture.parent, [picture.name], overwrite)
         found = analyse_latents(opened, request)
         figure = draw_analysis(opened.origin.scan, found, request)
-    picture = name_picture(latents, out, "analysis")
-    store_maps(latents, GROUP, _stored_maps(found), _stored_settings(found, request))
-    save_figure(figure, picture)
+    with made_folder(picture.parent):
+        store_maps(latents, GROUP, _stored_maps(found), _stored_settings(found, request))
+        save_figure(figure, picture)
     order = np.argsort(found.structure, kind="stable")[:BEST]
     best = ", ".join(f"{number} ({found.structure[number]:.2f})" for number in order)
     console.out.print(f"features   {best} (Geary's C: 0 structure, 1 noise)")
@@ -53,8 +58,8 @@ def analyse(
     console.out.print(
         f"segments   {len(segments):,} closer than {found.threshold:.3g}, {more:,} of more than one point"
     )
-    console.out.print(f"stored in  {latents}, group {GROUP}")
-    console.out.print(f"wrote      {picture}")
+    console.out.print(f"stored in  {quoted(latents)}, group {GROUP}")
+    say_wrote(picture)
 
 
 def _stored_maps(found: Analysis) -> dict[str, NDArray[Any]]:

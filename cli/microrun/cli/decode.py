@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
+from microrun.cli.outputs import OverwriteOption, say_wrote
 from microrun.runtime.encoding.decode import decode_latents, find_decoder
 from microrun.runtime.engines.engine import Device, EngineRequest, Precision
 from microrun.runtime.engines.open import open_engine
-from microrun.runtime.errors import OutputError, ScanError
+from microrun.runtime.errors import RefusedOutputError, ScanError
+from microrun.runtime.files.destination import check_file
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.scans.open import fingerprint
 from microrun.runtime.scans.up_source import FileSource
@@ -32,7 +34,7 @@ def decode(
     ] = False,
     device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Decode latents into patterns that can be indexed: a UP2 file on the same grid.
 
@@ -40,10 +42,7 @@ def decode(
     Without --background the patterns are stretched to 16 bits by one gain and offset for the whole scan.
     """
     out = out or latents.parent / (latents.name.removesuffix(".h5").removesuffix(".latents") + SUFFIX)
-    if out.suffix.lower() != ".up2":
-        raise ScanError(f"{out}: decoded patterns are written as .up2")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
+    check_file(out, overwrite, endings=[".up2"])
     with (
         open_latents(latents) as opened,
         open_engine(engine or find_decoder(opened), device, EngineRequest(precision)) as decoder,
@@ -58,8 +57,11 @@ def decode(
     total = decoded.scan.total
     console.out.print(f"decoded  {total:,} patterns in {elapsed:.1f} s: {total / elapsed:,.0f}/s")
     if not background:
-        console.out.print(f"stored   {decoded.gain:.4g} × intensity + {decoded.offset:.4g}")
-    console.out.print(f"wrote    {out} ({console.size_text(out.stat().st_size)})")
+        console.out.print(
+            f"bright   a grey level of the camera, above the background, is {decoded.gain:.4g} in the file, and 0 is "
+            f"{decoded.offset:.4g}; --background gives the camera's own"
+        )
+    say_wrote(out)
     if background and scaled:
         console.warning_line("the background was scaled to each pattern: all have its brightness, not what was counted")
     if decoded.uncovered:
@@ -74,4 +76,4 @@ def _refuse_original(out: Path, latents: Latents) -> None:
         return
     with contextlib.suppress(ScanError):  # whatever is no scan is not the original
         if fingerprint(FileSource(out, latents.origin.scan.nav_shape)) == latents.origin.fingerprint:
-            raise OutputError(f"{out}: is the scan that was encoded; choose another --out")
+            raise RefusedOutputError(f"{out}: is the scan that was encoded; write to another place")

@@ -9,8 +9,10 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.encode import SUFFIX, run
+from microrun.cli.outputs import say_next, say_wrote
 from microrun.runtime.encoding.request import EncodeRequest
 from microrun.runtime.engines.open import open_engine
+from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.pictures.latent_maps import draw_overview
 from microrun.runtime.pictures.panels import save_figure
@@ -31,22 +33,21 @@ def demo(
     """Simulate a scan, encode it and draw its latent maps.
 
     The scan is a 480×480 UP2 file of an invented nickel sample: grains, twins, sub-grains rotated by up to
-    2° and cells with more dislocations. It is kept, and simulated once only.
+    2° and cells with more dislocations. It is kept, and simulated once only; latents and maps are made anew.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    check_folder(folder)
     scan = folder / "demo.up2"
     latents = scan.with_name(scan.stem + SUFFIX)
-    if not scan.exists():
-        _simulate(scan)
-    latents.unlink(missing_ok=True)
-    with open_engine(engine) as opened:
-        console.out.print(f"engine   {opened.info}")
-        run(EncodeRequest(scan, latents), opened)
     picture = folder / "demo.overview.png"
-    with open_latents(latents) as stored:
-        save_figure(draw_overview(stored), picture)
-    console.out.print(f"maps     {picture}")
-    console.out.print(f"try      microrun inspect {latents}\n         microrun maps {latents} --montage")
+    with open_engine(engine) as opened, made_folder(folder):
+        if not scan.exists():
+            _simulate(scan)
+        console.out.print(f"engine   {opened.info}")
+        run(EncodeRequest(scan, latents, overwrite=True), opened)
+        with open_latents(latents) as stored:
+            save_figure(draw_overview(stored), picture)
+    say_wrote(picture)
+    say_next("maps", latents, "--montage")
 
 
 def _simulate(path: Path) -> None:
@@ -57,4 +58,4 @@ def _simulate(path: Path) -> None:
     sample = grow_sample(NAV_SHAPE, GRAINS, SEED)
     with console.progress_bar("simulating") as bar:
         console.watch(simulate_scan(path, sample, PatternSimulator(SIG_SHAPE), Exposure(), SEED, STEP_UM), bar)
-    console.out.print(f"scan     {path} ({console.size_text(path.stat().st_size)}), its truth in {path.stem}.truth.npz")
+    say_wrote(path, note=f", its truth in {path.stem}.truth.npz")

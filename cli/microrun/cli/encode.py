@@ -10,9 +10,10 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.interrupts import SIGNALS, is_first
+from microrun.cli.outputs import OverwriteOption, command_line, quoted, say_next, say_wrote
 from microrun.cli.pattern_centre import parse_centre
 from microrun.cli.scan_name import ScanNameOption
-from microrun.runtime.encoding.encode_scan import EncodeRun, encode_scan
+from microrun.runtime.encoding.encode_scan import EncodeRun, check_destination, encode_scan
 from microrun.runtime.encoding.meter import Statistics
 from microrun.runtime.encoding.request import BadPixels, EncodeRequest
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE, MODELS
@@ -35,7 +36,7 @@ def encode(
     scan: Annotated[Path, typer.Argument(help="A .up1 or .up2 file; other vendors' files through kikuchipy.")],
     engine: ModelName = DEFAULT_ENGINE,
     build: BuildFirst = False,
-    out: Annotated[Path | None, typer.Option(help="The latents file; by default SCAN.latents.h5.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The latents file, .h5; by default SCAN.latents.h5.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on while the scan is being acquired.")] = False,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
     step: Annotated[float | None, typer.Option(help="Step in µm, where the file does not tell.")] = None,
@@ -75,11 +76,15 @@ def encode(
     latents_type: Annotated[
         Literal["float32", "float16"], typer.Option(help="Pixel type of the stored latents.")
     ] = "float32",
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Encode a scan's patterns into latents.
 
     The latents file can be read while it is written (`microrun maps` does), and stays valid whatever
     happens; --resume goes on where an interrupted run ended.
+
+    With --overwrite the old file stays until the new one is complete, and for good if the run is interrupted; with
+    --follow it is replaced as soon as the first pattern is there, so that the new latents can be looked at.
     """
     request = EncodeRequest(
         scan=scan,
@@ -96,14 +101,16 @@ def encode(
         scale_background=scale_background,
         pattern_centre=None if pc is None else parse_centre(pc),
         invert=invert,
+        overwrite=overwrite,
     )
     if not scan.exists():  # before minutes of building a plan
         raise ScanError(f"{scan}: no such file")
+    check_destination(request)
     warn_if_remote(request.out)
     with _open(engine, device, EngineRequest(precision, lanes, batch, build)) as opened:
         console.out.print(f"engine   {opened.info}")
         run(request, opened)
-    console.out.print(f"look at  microrun maps {request.out}")
+    say_next("maps", request.out)
 
 
 def _open(engine: str, device: Device, request: EngineRequest) -> Engine:
@@ -119,6 +126,9 @@ def run(request: EncodeRequest, engine: Engine) -> None:
         console.out.print(f"scan     {running.source.path.name}: {_describe(running.source)}")
         for now in running:
             bar(now.done, now.total, f"{now.rate:,.0f}/s" + (f"  lag {now.lag:,}" if request.follow else ""))
+    if running.discards:
+        console.error_line(f"interrupted; {request.out} is as it was before")
+        raise typer.Exit(130)
     _print_summary(request, running.statistics)
     if running.familiarity and not running.familiarity.known:
         _warn_unknown(running, request, engine)
@@ -137,7 +147,7 @@ def _warn_unknown(running: EncodeRun, request: EncodeRequest, engine: Engine) ->
         text = f"bands seem to be dark: turned about, {engine.spec.name} knows these patterns ({medians})"
         console.warning_line(f"{text}; encode with {other}")
         return
-    cure = f"microrun train vae {request.scan} --from {_checkpoint_of(engine)}"
+    cure = command_line("train", "vae", request.scan, "--from", _checkpoint_of(engine))
     console.warning_line(f"these patterns are not like what {engine.spec.name} knows: {familiarity}; {cure}")
 
 
@@ -184,16 +194,19 @@ def _describe(source: ScanFile) -> str:
 
 def _print_summary(request: EncodeRequest, statistics: Statistics) -> None:
     if statistics.total == 0:
-        console.out.print(f"complete {request.out} had all patterns of the scan")
+        console.out.print(f"complete {quoted(request.out)} had all patterns of the scan")
         return
     console.out.print(
-        f"encoded  {statistics.done:,} patterns in {statistics.elapsed_s:.1f} s: {statistics.mean_rate:,.0f}/s, "
-        f"first latents after {statistics.first_s:.2f} s, worst latency {1000 * statistics.worst_latency_s:.0f} ms, "
-        f"{statistics.dropped} dropped"
+        f"encoded  {statistics.done:,} patterns in {statistics.elapsed_s:.1f} s: {statistics.mean_rate:,.0f} per "
+        f"second, the first after {statistics.first_s:.2f} s"
     )
     if request.follow:
-        console.out.print(f"lag      {statistics.mean_lag:.1f} patterns on average, {statistics.worst_lag:,} at worst")
-    console.out.print(f"wrote    {request.out} ({console.size_text(request.out.stat().st_size)})")
+        lost = f", {statistics.dropped:,} were lost" if statistics.dropped else ""
+        console.out.print(
+            f"behind   the camera by {statistics.mean_lag:.1f} patterns on average, {statistics.worst_lag:,} at most, "
+            f"and by {1000 * statistics.worst_latency_s:.0f} ms at most{lost}"
+        )
+    say_wrote(request.out)
     if statistics.flagged:
         console.warning_line(
             f"{statistics.flagged:,} patterns are constant after the mask: they carry no information, "

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
+from microrun.cli.outputs import OverwriteOption, say_wrote
 from microrun.cli.pattern_centre import (
     BackgroundOption,
     CentreOption,
@@ -25,6 +26,7 @@ from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
 from microrun.runtime.engines.engine import Engine, EngineRequest, Precision
 from microrun.runtime.engines.open import find_decoder_of, open_engine
 from microrun.runtime.errors import ScanError
+from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.files.output import write_text
 from microrun.runtime.maps.compared_models import check_alike, check_pair, name_engines
 from microrun.runtime.maps.indexing import Indexer
@@ -44,6 +46,7 @@ from microrun.runtime.scans.open import ScanFile, open_scan
 from microrun.runtime.scans.scan import parse_grid
 from microrun.runtime.scans.truth import load_truth
 
+WRITTEN = (".md", ".csv", ".json", ".differences.png")
 TITLES = (
     "model", "bands", "right", "indexed", "confidence", "quality", "sharpness", "misorientation", "from truth",
     "correlation",
@@ -65,6 +68,7 @@ def evaluate(
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
     scan_name: ScanNameOption = None,
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Judge models by the bands that they reconstruct, and by indexing them: Table 1 of Calvat et al.
 
@@ -72,6 +76,7 @@ def evaluate(
     writes the comparison as Markdown, CSV and JSON, beside a picture of originals, reconstructions and differences.
     """
     source = open_scan(scan, parse_grid(grid) if grid else None, scan_name=scan_name)
+    check_folder(out, [scan.stem + ending for ending in WRITTEN], overwrite)
     names = engine or [DEFAULT_ENGINE]
     pairs = [_open_pair(name, precision) for name in dict.fromkeys(names)]
     encoders = [encoder for encoder, _ in pairs]
@@ -79,7 +84,6 @@ def evaluate(
     spec = encoders[0].spec
     geometry = find_geometry(source, background, GeometryRequest(pc, phase, tilt, elevation))
     indexer = Indexer(geometry, source.scan.sig_shape, spec.preprocessing.input_shape)
-    out.mkdir(parents=True, exist_ok=True)  # before an hour of indexing, not after
     request = JudgeRequest(source, background, patterns, _true_rotations(source))
     with console.progress_bar("indexing") as bar:
         judged = console.watch(load_judged(request, spec, indexer), bar)
@@ -116,15 +120,17 @@ def _write_results(
     reconstructed: dict[str, Float32],
     about: dict[str, object],
 ) -> None:
-    table = to_markdown(rows)
-    for suffix, text in ((".md", table), (".csv", to_csv(rows)), (".json", to_json(rows, about))):
-        write_text(folder / (stem + suffix), text)
-    save_figure(draw_differences(judged, reconstructed), folder / f"{stem}.differences.png")
+    paths = [folder / (stem + ending) for ending in WRITTEN]
+    figure = draw_differences(judged, reconstructed)
+    with made_folder(folder):
+        for path, text in zip(paths, (to_markdown(rows), to_csv(rows), to_json(rows, about)), strict=False):
+            write_text(path, text)
+        save_figure(figure, paths[-1])
     console.print_rows(TITLES, [_cells(row) for row in rows])
-    console.out.print(f"medians of {rows[0].patterns:,} patterns; all quantiles in {folder / stem}.md, .csv and .json")
+    console.out.print(f"medians of {rows[0].patterns:,} patterns; all quantiles are in the tables")
     console.out.print(f"bands: correlated with {BANDS_AGAINST}; correlation: of whole patterns, which flatters a blur")
     console.out.print(f"right: {rows[0].right}")
-    console.out.print(f"wrote {folder / stem}.differences.png")
+    say_wrote(*paths)
 
 
 def _cells(row: Row) -> list[str]:

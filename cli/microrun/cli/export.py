@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from microrun.cli import console
+from microrun.cli.model_words import describe_deviation
+from microrun.cli.outputs import OverwriteOption, quoted
 from microrun.cli.scan_name import ScanNameOption
 from microrun.runtime.engines.nvidia.build_plan import DEFAULT_BATCHES, BuildRequest
 from microrun.runtime.engines.nvidia.tensorrt_library import TITLES
 from microrun.runtime.errors import EngineError
+from microrun.runtime.files.destination import check_file
 from microrun.runtime.scans.open import open_scan
 from microrun.runtime.scans.up2 import PIXEL_TYPES
 
@@ -66,6 +69,7 @@ def export(
     timing_cache: TimingCache = None,
     version_compatible: VersionCompatible = False,
     hardware_compatible: HardwareCompatible = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Export a model to ONNX or to TensorRT plans, and compare every file with what it was made from.
 
@@ -83,8 +87,11 @@ def export(
     from microrun.export.export import ExportRequest
     from microrun.export.export import export as export_model
 
+    target = out or _default_out(source, to, precision)
+    check_file(target, overwrite, endings=[".onnx" if to == "onnx" else ".plan"], sources=[source])
+    check_file(_decoder_of(target), overwrite)
     calibration = _calibration(calibrate, held_out, background, scan_name)
-    request = ExportRequest(source, out or _default_out(source, to, precision), precision, calibration, build)
+    request = ExportRequest(source, target, precision, calibration, build)
     with console.progress_bar("exporting", "steps") as bar:
         made = console.watch(export_model(request), bar)
     for one in made:
@@ -95,6 +102,10 @@ def _default_out(source: Path, to: str, precision: str | None) -> Path:
     name = source.stem if source.suffix in (".safetensors", ".onnx") else source.name
     middle = ".int8" if precision == "int8" else ""
     return source.with_name(name + middle + (".onnx" if to == "onnx" else ".plan"))
+
+
+def _decoder_of(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.decoder{path.suffix}")
 
 
 def _calibration(
@@ -118,17 +129,17 @@ def _print(made: Made) -> None:
     size = console.size_text(made.path.stat().st_size)
     spec, record = made.spec, made.record
     if record is None:
-        console.out.print(f"wrote {made.path} ({size}), parity {spec.parity_error:.1e} (relative L2)")
+        console.out.print(f"wrote    {quoted(made.path)} ({size}); {describe_deviation(spec.parity_error)}")
     else:
         cards = ", ".join(record.compute_capabilities)
         console.out.print(
-            f"wrote {made.path} ({size}) and its .json: {spec.precision}, {TITLES[record.library]} {record.version}, "
-            f"compute capability {cards}, built in {record.build_s:.1f} s"
+            f"wrote    {quoted(made.path)} ({size}) and its .json: {spec.precision}, {TITLES[record.library]} "
+            f"{record.version}, compute capability {cards}, built in {record.build_s:.1f} s"
         )
         compared = (
             "not compared yet: no card here runs it; it is compared whenever it is opened"
             if record.parity_error is None
-            else f"parity {record.parity_error:.1e} (relative L2, against the ONNX model)"
+            else describe_deviation(record.parity_error, "the ONNX model")
         )
         console.out.print(f"      {compared}")
     if spec.quantisation and spec.kind == "encoder":

@@ -9,12 +9,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from microrun.cli import console
+from microrun.cli.outputs import OverwriteOption, say_wrote
 from microrun.runtime.encoding.draw_prior import generate_patterns, write_patterns
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.open import find_decoder_of, open_engine
-from microrun.runtime.errors import OutputError, ScanError, SpecError
+from microrun.runtime.errors import SpecError
+from microrun.runtime.files.destination import check_file
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.pictures.panels import save_figure
 from microrun.runtime.pictures.pattern_grid import draw_patterns
@@ -27,13 +28,10 @@ def generate(
     count: Annotated[int, typer.Option(min=1, help="Number of patterns.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patterns.")] = 0,
     out: Annotated[Path, typer.Option(help="A .png of the patterns, or a .up2 file.")] = Path("generated.png"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Decode random latents, drawn from the prior that the model was trained towards."""
-    if out.suffix.lower() not in (".png", ".up2"):
-        raise ScanError(f"{out}: patterns are written as .png or .up2")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
+    check_file(out, overwrite, endings=(".png", ".up2"))
     with open_engine(find_decoder_of(engine), "auto", EngineRequest("f32")) as decoder:
         if decoder.spec.kind != "decoder":
             raise SpecError(f"{decoder.info.path}: is a model of kind {decoder.spec.kind}; this needs a decoder")
@@ -43,4 +41,4 @@ def generate(
         save_figure(draw_patterns(patterns, keep, columns=min(count, math.ceil(math.sqrt(2 * count)))), out)
     else:
         write_patterns(np.where(keep, patterns, -1), out)
-    console.out.print(f"wrote {out}: {count:,} patterns of seed {seed}")
+    say_wrote(out, note=f": {count:,} patterns of seed {seed}")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from microrun.cli import console
 from microrun.cli.convert import parse_features
-from microrun.runtime.errors import OutputError
+from microrun.cli.outputs import OverwriteOption, say_wrote
+from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.pictures import latent_maps as draw
 from microrun.runtime.pictures.panels import save_figure
@@ -24,21 +24,30 @@ def maps(
     montage: Annotated[bool, typer.Option("--montage", help="All features, small.")] = False,
     pca: Annotated[bool, typer.Option("--pca", help="Principal components as colours.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the PNGs; by default that of the latents.")] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Draw latent maps as PNG.
 
     Without options: the principal components as colours, beside the five features with the most spatial
     structure.
     """
+    wanted = {"features": features is not None, "montage": montage, "pca": pca}
+    paths = {
+        name: name_picture(latents, out, name)
+        for name in [name for name, asked in wanted.items() if asked] or ["overview"]
+    }
+    folder = out or latents.parent
     with open_latents(latents) as opened:
-        for name, figure in _draw_figures(opened, features, montage, pca):
-            path = name_picture(latents, out, name)
-            save_figure(figure, path)
-            console.out.print(f"wrote {path}")
+        check_folder(folder, [path.name for path in paths.values()], overwrite)
+        figures = {name: _draw(opened, name, features) for name in paths}
+    with made_folder(folder):
+        for name, figure in figures.items():
+            save_figure(figure, paths[name])
+    say_wrote(*paths.values())
 
 
 def name_picture(source: Path, folder: Path | None, name: str) -> Path:
-    """Name a picture after the file it shows; its folder is made.
+    """Name a picture after the file it shows.
 
     Parameters
     ----------
@@ -48,25 +57,12 @@ def name_picture(source: Path, folder: Path | None, name: str) -> Path:
         Where the picture goes; None for beside the file.
     name
         What tells pictures of the same file apart.
-
-    Raises
-    ------
-    OutputError
-        If the folder is named like a picture.
     """
-    folder = folder or source.parent
-    if folder.suffix == ".png":
-        raise OutputError(f"{folder}: --out is the folder of the pictures")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{source.stem.removesuffix('.latents')}.{name}.png"
+    return (folder or source.parent) / f"{source.stem.removesuffix('.latents')}.{name}.png"
 
 
-def _draw_figures(latents: Latents, features: str | None, montage: bool, pca: bool) -> list[tuple[str, Figure]]:
-    figures = []
-    if features is not None:
-        figures.append(("features", draw.draw_features(latents, list(dict.fromkeys(parse_features(features))))))
-    if montage:
-        figures.append(("montage", draw.draw_montage(latents)))
-    if pca:
-        figures.append(("pca", draw.draw_principal_colours(latents)))
-    return figures or [("overview", draw.draw_overview(latents))]
+def _draw(latents: Latents, name: str, features: str | None) -> Figure:
+    if features is not None and name == "features":
+        return draw.draw_features(latents, list(dict.fromkeys(parse_features(features))))
+    drawers = {"montage": draw.draw_montage, "pca": draw.draw_principal_colours, "overview": draw.draw_overview}
+    return drawers[name](latents)

@@ -5,25 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from microrun.cli import console
+from microrun.cli.model_words import METRICS, describe_metrics
 from microrun.runtime.engines.catalogue import list_denoisers, list_models
 from microrun.runtime.engines.open import find_decoder_of, read_model_spec
 
-COLUMNS = {  # by the metric in the spec: title and format
-    "bands": ("bands", "{:.2f}"),
-    "right": ("right", "{:.1%}"),
-    "indexed": ("indexed", "{:.1%}"),
-    "misorientation_deg": ("misorientation", "{:.2f}°"),
-    "truth_deg": ("from truth", "{:.2f}°"),
-    "correlation": ("correlation", "{:.2f}"),
-    "held_out_r2": ("held-out R²", "{:.2f}"),
-}
+COLUMNS = ("bands", "right", "indexed", "misorientation_deg", "truth_deg", "correlation")
 
 
 def models() -> None:
     """List the built-in models: encoders, with what indexing says of their reconstructions, and denoisers."""
     encoders, denoisers = list_models(), list_denoisers()
     known = {name for path in encoders for name in read_model_spec(path).training.metrics}
-    columns = {name: column for name, column in COLUMNS.items() if name in known}
+    columns = {name: METRICS[name] for name in COLUMNS if name in known}
     titles = ("model", "D", "size", *(title for title, _ in columns.values()))
     forms = {name: form for name, (_, form) in columns.items()}
     console.print_rows(titles, [_encoder_row(path, forms) for path in encoders])
@@ -34,8 +27,8 @@ def models() -> None:
         console.print_rows(("denoiser", "block", "colours", "timesteps", "size"), list(map(_denoiser_row, denoisers)))
     for path in denoisers:
         _print_training(path, "samples")
-        metrics = read_model_spec(path).training.metrics
-        console.out.print("  " + ", ".join(f"{name} {value:g}" for name, value in metrics.items()))
+        metrics = describe_metrics(dict(read_model_spec(path).training.metrics))
+        console.out.print("  " + ", ".join(f"{name} {value}" for name, value in metrics.items()))
 
 
 def _encoder_row(path: Path, forms: dict[str, str]) -> list[str]:

@@ -12,6 +12,7 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.maps import name_picture
+from microrun.cli.outputs import OverwriteOption, say_wrote
 from microrun.cli.pattern_centre import (
     BackgroundOption,
     CentreOption,
@@ -22,7 +23,8 @@ from microrun.cli.pattern_centre import (
     find_geometry,
 )
 from microrun.cli.scan_name import ScanNameOption
-from microrun.runtime.errors import MicrorunError, OutputError
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.same_scan import check_same_scan
 from microrun.runtime.maps.conventional import PhysicsMaps, map_orientations, map_patterns
@@ -53,7 +55,7 @@ def physics(
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
     scan_name: ScanNameOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder of picture and data; by default that of the scan.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run made.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Draw conventional maps of a scan, to hold latent maps against (Fig. 5 of Calvat et al.).
 
@@ -63,8 +65,7 @@ def physics(
     source = open_scan(scan, parse_grid(grid) if grid else None, scan_name=scan_name)
     picture = name_picture(scan, out, "physics")
     store = picture.with_suffix(".h5")
-    if store.exists() and not overwrite:
-        raise OutputError(f"{store}: exists; replace it with --overwrite, or choose another --out")
+    check_folder(store.parent, [store.name, picture.name], overwrite)
     if phase:
         check_phase(phase)
     if orientations or not index:
@@ -78,9 +79,10 @@ def physics(
     maps = _map_scan(source, known, background, geometry)
     with open_latents(latents) if latents else contextlib.nullcontext() as opened:
         figure = draw_physics(source.scan, maps, opened)
-    write_physics(store, source.scan, maps, _describe(orientations, known, geometry))
-    save_figure(figure, picture)
-    console.out.print(f"wrote {picture}\nwrote {store}")
+    with made_folder(store.parent):
+        write_physics(store, source.scan, maps, _describe(orientations, known, geometry))
+        save_figure(figure, picture)
+    say_wrote(store, picture)
 
 
 def _refuse_geometry(given: Mapping[str, object]) -> None:

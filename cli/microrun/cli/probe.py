@@ -11,6 +11,7 @@ import numpy as np
 import typer
 
 from microrun.cli import console
+from microrun.cli.outputs import OverwriteOption, say_wrote
 from microrun.cli.simulate.scan import ELECTRONS, SHADING
 from microrun.runtime.array_types import Float32
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
@@ -18,6 +19,7 @@ from microrun.runtime.engines.engine import Engine
 from microrun.runtime.engines.lanes import run_all
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import ScanError
+from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.files.output import write_text
 from microrun.runtime.maps.compared_models import check_alike, name_engines
 from microrun.runtime.maps.indexing import Geometry, Indexer
@@ -48,28 +50,31 @@ def probe(
         "probes"
     ),
     seed: Annotated[int, typer.Option(min=0, help="Of the samples and the noise.")] = 500,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Ask whether latent maps mean something: simulate samples with known truth, and probe.
 
     How well do latents recover deformation, small rotations, grain boundaries and particles, against
     conventional maps of the same patterns, at three levels of noise? Writes probes.md and probes.json.
     """
+    tables = [out / "probes.md", out / "probes.json"]
+    check_folder(out, [path.name for path in tables], overwrite)
     engines = [open_engine(name) for name in dict.fromkeys(engine or [DEFAULT_ENGINE])]
     for opened in engines:
         opened.spec.require("encoder", source=opened.info.path.name, task="encoding")
     check_alike(engines)
-    out.mkdir(parents=True, exist_ok=True)
     table: Table = {}
-    for noise in ELECTRONS:
-        with console.err.status(f"noise {noise}: simulating, indexing, probing"):
-            _probe_noise(engines, out, noise, seed, table)
-    text = "\n".join(_markdown(question, rows) for question, rows in table.items())
-    write_text(out / "probes.md", text)
-    write_text(out / "probes.json", _json(table))
+    with made_folder(out):
+        for noise in ELECTRONS:
+            with console.err.status(f"noise {noise}: simulating, indexing, probing"):
+                _probe_noise(engines, out, noise, seed, table)
+        write_text(tables[0], "\n".join(_markdown(question, rows) for question, rows in table.items()))
+        write_text(tables[1], _json(table))
     for question, rows in table.items():
         console.out.print(f"\n{question}", style="bold")
         console.print_rows(("", *(f"{noise} noise" for noise in ELECTRONS)), _lines(rows))
-    console.out.print(f"\nwrote {out / 'probes.md'} and {out / 'probes.json'}")
+    console.out.print()
+    say_wrote(*tables)
 
 
 def _probe_noise(engines: list[Engine], folder: Path, noise: str, seed: int, table: Table) -> None:

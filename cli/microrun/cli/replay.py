@@ -12,7 +12,9 @@ import numpy as np
 import typer
 
 from microrun.cli import console
+from microrun.cli.outputs import OverwriteOption
 from microrun.runtime.errors import MicrorunError, OutputError
+from microrun.runtime.files.destination import check_file
 from microrun.runtime.scans.up2 import count_patterns, read_header
 from microrun.runtime.scans.up_source import FileSource
 
@@ -23,7 +25,7 @@ def replay(
     scan: Annotated[Path, typer.Argument(help="A finished .up1 or .up2 file.")],
     out: Annotated[Path, typer.Argument(help="The file that grows.")],
     rate: Annotated[float, typer.Option(help="Patterns per second; 0 for as fast as the disk takes.")] = 118.0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Play a scan back as if it were being acquired.
 
@@ -31,10 +33,7 @@ def replay(
     """
     if not (math.isfinite(rate) and rate >= 0):
         raise MicrorunError(f"--rate must be positive, or 0 for no limit; got {rate:g}")
-    if out.suffix.lower() != scan.suffix.lower() or out.resolve() == scan.resolve():
-        raise MicrorunError(f"{out}: must be another file of the same ending as {scan.name}")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out}: exists; choose another file, or replace it with --overwrite")
+    check_file(out, overwrite, endings=[scan.suffix.lower()], sources=[scan])
     count = count_patterns(scan, read_header(scan))
     source = FileSource(scan, grid=(1, max(1, count)) if read_header(scan).version == 1 else None)
     with console.progress_bar("replaying") as bar:

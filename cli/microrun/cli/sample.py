@@ -10,9 +10,11 @@ import numpy as np
 import typer
 
 from microrun.cli import console
+from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
 from microrun.runtime.engines.engine import Device, EngineRequest, Precision
 from microrun.runtime.engines.open import open_denoiser
-from microrun.runtime.errors import MicrorunError, OutputError
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.files.destination import HDF5_ENDINGS, check_files
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.pictures.panels import save_figure
 from microrun.runtime.pictures.sections import draw_process_map
@@ -54,14 +56,15 @@ def sample(
     device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
     batch: Annotated[int | None, typer.Option(help="Sections that a worker of the engine draws at once.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out and its picture.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Draw sections of printed metal for a laser power and speed.
 
     Several powers and speeds make a process map in one picture. A section is
     the same whatever the batch, and whichever others are drawn beside it.
     """
-    _check_files(out, overwrite)
+    picture = out.with_suffix(".png")
+    check_files([out, picture], overwrite, endings=HDF5_ENDINGS)
     if ddpm and (steps is not None or ddim):
         raise MicrorunError("--ddpm visits all timesteps and adds noise: leave out --steps and --ddim, or --ddpm")
     points = _pair(parse_values("--power", power), parse_values("--speed", speed), count)
@@ -77,16 +80,10 @@ def sample(
         with console.progress_bar("drawing", "evaluations") as bar:
             drawn = console.watch(sample_sections(denoiser, request), bar)
     write_sections(out, [drawn])
-    save_figure(draw_process_map(drawn), out.with_suffix(".png"))
-    _print(drawn, request, out)
-
-
-def _check_files(out: Path, overwrite: bool) -> None:
-    if out.suffix.lower() not in (".h5", ".hdf5"):
-        raise OutputError(f"{out}: sections are written as .h5")
-    for path in (out, out.with_suffix(".png")):
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path}: exists; replace it with --overwrite, or choose another --out")
+    save_figure(draw_process_map(drawn), picture)
+    _print(drawn, request)
+    say_wrote(out, picture)
+    say_next("sections", out)
 
 
 def _pair(powers: list[float], speeds: list[float], count: int) -> tuple[tuple[float, float], ...]:
@@ -102,14 +99,12 @@ def _pair(powers: list[float], speeds: list[float], count: int) -> tuple[tuple[f
     return tuple((w, v) for w in powers for v in speeds)
 
 
-def _print(drawn: SectionSet, request: SampleRequest, out: Path) -> None:
+def _print(drawn: SectionSet, request: SampleRequest) -> None:
     unclear = float(drawn.details["unclear_cells"])
     console.out.print(f"drew     {len(drawn):,} sections, {request.count} of each of {len(request.points)} conditions")
     smoothed = float(drawn.details["smoothed_cells"])
     console.out.print(f"smoothed {smoothed:.1%} of the cells took the orientation of most around them")
     console.out.print(f"unclear  {unclear:.2%} of the cells are near no orientation, and got the nearest")
-    console.out.print(f"wrote    {out} and {out.with_suffix('.png').name}")
-    console.out.print(f"next     microrun sections {out}")
 
 
 def parse_values(option: str, text: str) -> list[float]:

@@ -10,7 +10,9 @@ import numpy as np
 import typer
 
 from microrun.cli import console
+from microrun.cli.outputs import OverwriteOption, say_wrote
 from microrun.runtime.errors import SectionsError
+from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.files.output import write_text
 from microrun.runtime.pictures.panels import save_figure
 from microrun.runtime.pictures.sections import (
@@ -25,6 +27,8 @@ from microrun.runtime.sections.report import Measured, Report, report_sections
 from microrun.runtime.sections.report_tables import TITLES, condition_rows, overall_rows, to_csv, to_json
 from microrun.runtime.sections.section_set import Plane, SectionSet, find_hatch, held_planes, read_sections
 
+WRITTEN = (".csv", ".json", ".representative.png", ".histograms.png", ".map.png", ".trends.png")
+
 
 def sections(
     file: Annotated[Path, typer.Argument(help="Sections: simulated, drawn by a model, or cut from measured maps.")],
@@ -38,6 +42,7 @@ def sections(
         Path | None, typer.Option(help="An Inception network as .onnx, for FID; none is downloaded.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws behind the intervals.")] = 0,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Measure the grains of sections, and compare them with those of a reference.
 
@@ -53,6 +58,8 @@ def sections(
     if inception is not None and reference is None:
         raise SectionsError("--inception compares with a reference; give --reference")
     chosen = plane or held_planes(file)[0]
+    folder, name = out or file.parent, f"{file.stem}.{chosen}"
+    check_folder(folder, [name + ending for ending in WRITTEN], overwrite)
     own = read_sections(file, chosen)
     other = None if reference is None else read_sections(reference, chosen)
     hatch = hatch_um or find_hatch(own) or (None if other is None else find_hatch(other))
@@ -63,23 +70,23 @@ def sections(
         with console.err.status("computing features"):
             network = measure_by_network(report, inception, seed)
     about = {"file": str(file), "reference": None if reference is None else str(reference), **_about(report, network)}
-    folder = out or file.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"{file.stem}.{chosen}"
-    write_text(folder / f"{name}.csv", to_csv(report))
-    write_text(folder / f"{name}.json", to_json(report, about))
-    drawn = _draw(report, folder, name)
+    paths = [folder / f"{name}.csv", folder / f"{name}.json"]
+    with made_folder(folder):
+        write_text(paths[0], to_csv(report))
+        write_text(paths[1], to_json(report, about))
+        paths += _draw(report, folder, name)
     _print(report, network)
-    console.out.print(f"wrote {folder / name}.csv, .json, {', '.join(drawn)}")
+    say_wrote(*paths)
 
 
-def _draw(report: Report, folder: Path, name: str) -> list[str]:
+def _draw(report: Report, folder: Path, name: str) -> list[Path]:
     figures = {"representative": draw_representatives(report), "histograms": draw_section_histograms(report)}
     if len(report.conditions) > 1:
         figures |= {"map": draw_process_map(report.own.sections), "trends": draw_trends(report)}
-    for kind, figure in figures.items():
-        save_figure(figure, folder / f"{name}.{kind}.png")
-    return [f".{kind}.png" for kind in figures]
+    paths = [folder / f"{name}.{kind}.png" for kind in figures]
+    for path, figure in zip(paths, figures.values(), strict=True):
+        save_figure(figure, path)
+    return paths
 
 
 def _print(report: Report, network: NetworkDistance | None) -> None:

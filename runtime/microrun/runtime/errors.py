@@ -9,6 +9,7 @@
     ├── VolumeError     a volume of voxels, a part or a mask that cannot be used
     ├── TextureError    a texture that cannot be used: a map, a table of densities, or a formula
     └── OutputError     a file that could not be written; exit code 1
+        └── RefusedOutputError   one that is not written where it is asked for, such as over another; exit code 2
 
 The message says what was expected, what came, in which file, and what to do.
 """
@@ -64,6 +65,12 @@ class OutputError(MicrorunError):
     """A file could not be written; what is on disk stays valid."""
 
     exit_code = 1
+
+
+class RefusedOutputError(OutputError):
+    """A file is not written where it is asked for; nothing was touched."""
+
+    exit_code = 2
 
 
 def first_line(error: object) -> str:

@@ -82,14 +82,14 @@ def test_what_cannot_be_simulated(microrun: Microrun, tmp_path: Path) -> None:
         check_refused(microrun("simulate", "scan", out, *options), said)
     for name in ("a.up1", "a.h5", "a"):
         check_refused(microrun("simulate", "scan", tmp_path / name), "a simulated scan is a .up2 file")
-    check_refused(microrun("simulate", "scan", tmp_path / "no" / "a.up2", *SMALL), "cannot be written", code=1)
+    check_refused(microrun("simulate", "scan", tmp_path / "no" / "a.up2", *SMALL), "there is no folder")
     assert names_in(tmp_path) == ["missing.ang"]
 
 
 def test_simulate_does_not_overwrite_unasked(microrun: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "a.up2"
     out.write_bytes(b"precious")
-    check_refused(microrun("simulate", "scan", out, *SMALL), out, "--overwrite", code=1)
+    check_refused(microrun("simulate", "scan", out, *SMALL), out, "--overwrite")
     assert out.read_bytes() == b"precious"
     assert microrun("simulate", "scan", out, *SMALL, "--overwrite").code == 0
     assert len(read_patterns(out)) == 12

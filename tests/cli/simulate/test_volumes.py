@@ -84,7 +84,7 @@ def test_am_takes_pool_and_tracks(tmp_path: Path) -> None:
 
 def test_bad_input_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "v.h5"
-    with pytest.raises(OutputError, match=r"written as \.h5"):
+    with pytest.raises(OutputError, match=r"ends in \.h5"):
         simulate("potts", tmp_path / "v.npy")
     with pytest.raises(MicrorunError, match="leaves gaps"):
         simulate("am", path, "--hatch", 30)

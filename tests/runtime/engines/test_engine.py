@@ -136,7 +136,7 @@ def test_info_says_what_was_opened(opener: Any, encoder: Path) -> None:
     assert info.sha256 == hash_file(encoder)
     assert len(info.sha256) == 64
     assert info.library.split()[-1][0].isdigit()
-    for part in (encoder.name, info.library, "cpu", "f32", "3 lanes of 9 patterns"):
+    for part in (encoder.name, info.library, "cpu", "f32", "3 workers with 9 patterns at a time"):
         assert part in str(info)
 
 
@@ -178,7 +178,7 @@ def test_auto_falls_back_to_the_cpu_and_says_so(encoder: Path, monkeypatch: pyte
 
 @pytest.mark.skipif(offers_cuda(), reason="ONNX Runtime is built for CUDA here")
 def test_cuda_is_refused_without_onnx_runtime_for_it(encoder: Path) -> None:
-    with pytest.raises(EngineError, match=r"no CUDA; pip install 'microrun\[gpu\]'") as error:
+    with pytest.raises(EngineError, match=r"no CUDA; pip uninstall onnxruntime, then pip install .*\[gpu\]") as error:
         open_engine(encoder, "cuda")
     one_line(error)
 

@@ -45,7 +45,7 @@ def test_left_open_a_denoiser_takes_all_cores(opener: Callable[[Path], Denoiser]
     with opener(denoiser) as opened:
         info = opened.info
         assert (info.path, info.device, info.lanes, info.batch) == (denoiser, "cpu", count_cores(), 1)
-        assert str(info).endswith(f"{count_cores()} lanes of 1 samples")
+        assert str(info).endswith(f"{count_cores()} workers with 1 sample at a time")
         assert opened.lane().batch == 1
         assert opened.diffusion == denoiser_spec().diffusion == opened.spec.diffusion
 
@@ -148,7 +148,7 @@ def test_onnx_runtime_computes_in_the_models_own_precision(denoiser: Path) -> No
 
 @pytest.mark.skipif(offers_cuda(), reason="ONNX Runtime is built for CUDA here")
 def test_cuda_is_refused_without_onnx_runtime_for_it(denoiser: Path) -> None:
-    with pytest.raises(EngineError, match=r"no CUDA; pip install 'microrun\[gpu\]'") as error:
+    with pytest.raises(EngineError, match=r"no CUDA; pip uninstall onnxruntime, then pip install .*\[gpu\]") as error:
         open_denoiser(denoiser, "cuda")
     one_line(error)
 

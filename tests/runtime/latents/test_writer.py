@@ -24,7 +24,7 @@ from latents_runs import (
     write_file,
 )
 
-from microrun.runtime.errors import LatentsError, OutputError
+from microrun.runtime.errors import LatentsError, OutputError, RefusedOutputError
 from microrun.runtime.files.output import name_beside
 from microrun.runtime.latents.familiarity import Familiarity
 from microrun.runtime.latents.reader import open_latents
@@ -63,7 +63,7 @@ def test_patterns_that_are_missing_stay_nan(path: Path) -> None:
 
 def test_an_existing_file_is_refused(path: Path) -> None:
     before = write_file(path).read_bytes()
-    with pytest.raises(LatentsError, match="exists; go on with --resume") as error:
+    with pytest.raises(RefusedOutputError, match="exists") as error:
         LatentsWriter.create(path, ORIGIN, BACKGROUND)
     one_line(error, path)
     assert path.read_bytes() == before

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from microrun.cli import console
+from microrun.cli.outputs import OverwriteOption
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
 from microrun.runtime.engines.engine import Device, EngineRequest, Precision
 from microrun.runtime.engines.open import open_denoiser, open_engine
-from microrun.runtime.errors import MicrorunError, OutputError
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.files.destination import check_file
 from microrun.runtime.progress import Job, Result
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def encode(
     patterns: Annotated[int, typer.Option(help="480×480 patterns in the scan (0.46 MB each).")] = 1536,
     repeats: Repeats = 5,
     out: Json = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Measure encoding of 480×480 patterns, end to end and part by part.
 
@@ -61,7 +64,7 @@ def encode(
 
     if latent and engine:
         raise MicrorunError("expected --latent for random models or --engine for given ones; got both")
-    _check_out(out)
+    _check_out(out, overwrite)
     asks = models.parse_asks(device or ["auto"], precision or ["auto"], lanes, batch)
     sizes = () if engine else latent or LATENT_SIZES
     if sizes:
@@ -88,6 +91,7 @@ def latency(
     runs: Annotated[int, typer.Option(min=1, help="Patterns of every measurement.")] = 500,
     rate: Annotated[float, typer.Option(min=1, help="Patterns per second of the camera.")] = 118,
     out: Json = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Measure how long one 480×480 pattern takes, for programs that wait for its latents.
 
@@ -98,7 +102,7 @@ def latency(
     from microrun.cli.bench.machine import machine_table
     from microrun.cli.bench.models import engine_table
 
-    _check_out(out)
+    _check_out(out, overwrite)
     with open_engine(engine, device, EngineRequest(precision, 1, 1)) as opened:
         opened_as = engine_table(engine, opened.info)
         with console.err.status(f"{runs} patterns, those of the stream at {rate:g}/s"):
@@ -122,6 +126,7 @@ def segment(
     threads: Annotated[int | None, typer.Option(min=1, help="Of the segmentation; all cores by default.")] = None,
     repeats: Repeats = 5,
     out: Json = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Measure segmentation into grains, voxelisation of parts, and tilings, against the usual libraries.
 
@@ -132,7 +137,7 @@ def segment(
     from microrun.cli.bench import segment as grains
     from microrun.cli.bench import voxelise
 
-    _check_out(out)
+    _check_out(out, overwrite)
     name, triangles = voxelise.load_part(stl)
     for line in grains.list_missing():
         console.warning_line(line)
@@ -157,6 +162,7 @@ def generate(
     size: Annotated[int, typer.Option(help="Of the volume whose evaluations are counted.")] = 128,
     repeats: Repeats = 3,
     out: Json = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Measure evaluations of denoisers against GrainPaint's networks, and count those that volumes take.
 
@@ -169,7 +175,7 @@ def generate(
     from microrun.runtime.generation.effort import check_block
     from microrun.runtime.generation.recipe import PRESETS
 
-    _check_out(out)
+    _check_out(out, overwrite)
     asks = models.parse_asks(device or ["auto"], precision or ["auto"], lanes, batch)
     with _workplace("opening") as (folder, held, status):
         measured = [models.given_model(name) for name in engine or ()] or [models.random_denoiser(folder)]
@@ -189,6 +195,7 @@ def solidify(
     threads: Annotated[int | None, typer.Option(min=1, help="All cores by default.")] = None,
     repeats: Repeats = 5,
     out: Json = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Measure the phase field of solidification against the paper's equations in NumPy, on the same box.
 
@@ -198,7 +205,7 @@ def solidify(
     """
     from microrun.cli.bench.solidify import measure_solidification
 
-    _check_out(out)
+    _check_out(out, overwrite)
     with console.err.status("memory") as status:
         machine, *tables = _watch(measure_solidification(threads or count_cores(), repeats), status)
     _report("solidification", out, [machine], tables)
@@ -219,10 +226,10 @@ def _watch(job: Job[Result], status: Status) -> Result:
     return console.watch(job, lambda done, total, note="": status.update(f"{note} ({done} of {total} done)"))
 
 
-def _check_out(out: Path | None) -> None:
+def _check_out(out: Path | None, overwrite: bool) -> None:
     """Minutes of measuring must not be lost to a name."""
-    if out and (out.is_dir() or not out.parent.is_dir()):
-        raise OutputError(f"{out}: expected a file's name in a folder that exists")
+    if out:
+        check_file(out, overwrite, endings=[".json"])
 
 
 def _report(heading: str, out: Path | None, *groups: list[Table]) -> None:

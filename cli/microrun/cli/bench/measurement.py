@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from microrun.cli import console
+from microrun.cli.outputs import say_wrote
 from microrun.runtime.files.output import write_text
 from microrun.runtime.progress import Job
 
@@ -117,7 +118,7 @@ def write_tables(out: Path, tables: Sequence[Table]) -> None:
         ],
     }
     write_text(out, json.dumps(numbers, indent=1, default=str) + "\n")
-    console.out.print(f"wrote {out}")
+    say_wrote(out)
 
 
 def _label(name: str, unit: str) -> str:

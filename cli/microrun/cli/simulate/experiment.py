@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
+from microrun.cli.outputs import quoted, say_next
+from microrun.runtime.files.destination import check_folder
 
 
 def experiment(
@@ -34,6 +36,7 @@ def experiment(
     from microrun.training.simulate.campaign.experiment_table import check_table, write_table
     from microrun.training.simulate.campaign.run import local_processes
 
+    check_folder(out)
     tables = TABLES if cases is None else {"labels.csv": read_cases(cases)}
     chosen = [case for table in tables.values() for case in table]
     settings = Experiment(maps=maps, seed=seed)
@@ -47,6 +50,8 @@ def experiment(
         raise typer.Exit(130) from None
     for name, named in tables.items():
         count = write_table(out / name, settings, named)
-        console.out.print(f"wrote {out / name}: {count:,} maps of {len(named)} cases of an emulated experiment")
+        console.out.print(
+            f"wrote    {quoted(out / name)}: {count:,} maps of {len(named)} cases of an emulated experiment"
+        )
     first = out / next(iter(tables))
-    console.out.print(f"next: microrun convert {first} --to sections")
+    say_next("convert", first, "--to", "sections")

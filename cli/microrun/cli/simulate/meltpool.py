@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from microrun.cli import console
-from microrun.runtime.errors import MicrorunError, OutputError
+from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.files.destination import HDF5_ENDINGS, check_files
 
 if TYPE_CHECKING:
     from microrun.training.simulate.melt_pool.calibrate import Target
@@ -38,7 +40,7 @@ def meltpool(
     ] = None,
     step: Annotated[float, typer.Option(help="Edge of a cell in µm.")] = 4.0,
     threads: Annotated[int | None, typer.Option(min=1, help="By default as many as there are cores.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Compute a melt pool: the temperature around a moving laser, its size, and how it solidifies.
 
@@ -50,11 +52,11 @@ def meltpool(
     from microrun.training.simulate.melt_pool.process import Process
     from microrun.training.simulate.melt_pool.solve import compute_field
 
+    check_files([out, out.with_suffix(".png")], overwrite, endings=HDF5_ENDINGS)
     metal = read_material(material) if material else STEEL_316L
     process = Process(power, speed, beam, absorptivity, 12.0, preheat, convection, emissivity)
     process = _set_depth(process, depth)
     target = parse_fit(fit) if fit else None
-    _check_files(out, overwrite)
     if target:
         job = calibrate(process, metal, target, field, step, threads)
     else:
@@ -103,14 +105,6 @@ def _number(text: str, option: str) -> float:
         raise MicrorunError(f"{option} takes numbers in µm{' or auto' * (option == '--depth')}; got {text!r}") from None
 
 
-def _check_files(out: Path, overwrite: bool) -> None:
-    if out.suffix.lower() not in (".h5", ".hdf5"):
-        raise OutputError(f"{out}: a melt pool is written as .h5")
-    for path in (out, out.with_suffix(".png")):
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path}: exists; replace it with --overwrite, or choose another --out")
-
-
 def _write(field: MovingField, out: Path, calibrated: bool) -> None:
     from microrun.runtime.pictures.melt_pool import PoolPicture, draw_pool
     from microrun.runtime.pictures.panels import save_figure
@@ -126,13 +120,13 @@ def _write(field: MovingField, out: Path, calibrated: bool) -> None:
         console.out.print(f"fitted: --absorptivity {process.absorptivity:.4g} --depth {process.depth_um:.4g}")
     for line in find_warnings(field, pool):
         console.warning_line(line)
-    console.out.print(f"wrote {out} ({console.size_text(out.stat().st_size)})")
     picture = PoolPicture(
         field.temperature, field.step_um, field.laser_um, process.beam_radius_um, metal.solidus_k, metal.liquidus_k,
         metal.boiling_k, title, rows,
     )  # fmt: skip
     save_figure(draw_pool(picture), out.with_suffix(".png"))
-    console.out.print(f"wrote {out.with_suffix('.png')}")
+    say_wrote(out, out.with_suffix(".png"))
+    say_next("simulate", "solidify", out, "--out", out.with_name("part.h5"))
 
 
 def describe_pool(field: MovingField, pool: Pool) -> dict[str, str]:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from microrun.cli import console
+from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
 from microrun.cli.pattern_centre import parse_centre
 from microrun.cli.simulate import experiment, meltpool, sections, solidify, volumes
-from microrun.runtime.errors import OutputError, ScanError
+from microrun.runtime.errors import ScanError
+from microrun.runtime.files.destination import check_files
 from microrun.runtime.maps.orientation_file import read_orientations
 from microrun.runtime.scans.scan import parse_grid
 
@@ -49,7 +51,7 @@ def scan(
     pc: Annotated[str, typer.Option(help="Pattern centre X,Y,Z in EDAX's convention.")] = "0.42,0.79,0.50",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scan.")] = 0,
     step: Annotated[float, typer.Option(help="Step in µm.")] = 1.0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Simulate a scan: grains, twins, sub-grains, deformed cells, particles; or a given map.
 
@@ -60,10 +62,7 @@ def scan(
     from microrun.training.simulate.sample import Recipe, grow_sample, map_sample
     from microrun.training.simulate.scan import simulate_scan
 
-    if out.suffix.lower() != ".up2":
-        raise ScanError(f"{out}: a simulated scan is a .up2 file")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another name")
+    check_files([out, out.with_suffix(".truth.npz")], overwrite, endings=[".up2"])
     matrix = _choose_master(phase, kv, master)
     if orientations:
         found = read_orientations(orientations)
@@ -79,7 +78,8 @@ def scan(
         console.watch(simulate_scan(out, sample, simulator, exposure, seed, step), bar)
     if matrix:
         console.out.print(f"of    {matrix.crystal.name} at {matrix.energy_kev:g} kV, master pattern: {matrix.source}")
-    console.out.print(f"wrote {out} ({console.size_text(out.stat().st_size)}), its truth in {out.stem}.truth.npz")
+    say_wrote(out, note=f", its truth in {out.stem}.truth.npz")
+    say_next("encode", out)
 
 
 def _choose_master(phase: str | None, kv: float | None, path: Path | None) -> Master | None:

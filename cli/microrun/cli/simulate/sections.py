@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from microrun.cli import console
-from microrun.runtime.errors import MicrorunError, OutputError
+from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.files.destination import HDF5_ENDINGS, check_file
 
 if TYPE_CHECKING:
     from microrun.training.simulate.campaign.cases import Case
@@ -35,23 +37,20 @@ def sections(
     depth: Annotated[float, typer.Option(help="Of the heat source, in µm.")] = 12.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same sections.")] = 0,
     dask: Scheduler = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file; finished cases are kept.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Simulate sections to train on: melt pool and solidification of many cases of power and speed.
 
     Every case is a file in OUT.cases as soon as it is done: the same command
     goes on with those that are missing. The sections are the same however
-    many cores or workers there are.
+    many cores or workers there are. --overwrite replaces OUT and keeps the cases.
     """
     from microrun.training.simulate.campaign.cases import read_cases, spread_cases
     from microrun.training.simulate.campaign.run import Campaign, gather_sections, run_campaign
 
     if (sobol is None) == (cases is None):
         raise MicrorunError("expected --sobol COUNT or --cases FILE.csv, one of the two")
-    if out.suffix.lower() not in (".h5", ".hdf5"):
-        raise OutputError(f"{out}: sections are written as .h5")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
+    check_file(out, overwrite, endings=HDF5_ENDINGS)
     chosen = spread_cases(sobol, seed) if sobol is not None else read_cases(cases) if cases else []
     default = Campaign()
     campaign = dataclasses.replace(
@@ -88,6 +87,5 @@ def _report(out: Path, cases: list[Case]) -> None:
     from microrun.runtime.sections.section_set import PLANES, read_sections
 
     counts = [f"{len(read_sections(out, plane)):,} {plane}" for plane in PLANES]
-    console.out.print(
-        f"wrote {out} ({console.size_text(out.stat().st_size)}): sections of {len(cases)} cases, {' and '.join(counts)}"
-    )
+    say_wrote(out, note=f": sections of {len(cases)} cases, {' and '.join(counts)}")
+    say_next("sections", out)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from microrun.cli import console
-from microrun.runtime.errors import MicrorunError, OutputError
+from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.files.destination import HDF5_ENDINGS, check_files
 
 if TYPE_CHECKING:
     from microrun.training.simulate.melt_pool.process import Process
@@ -50,7 +52,7 @@ def solidify(
     dt: Annotated[float, typer.Option(help="Time step in s.")] = 4e-7,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same part.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="By default as many as there are cores.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Solidify layers of tracks behind a melt pool: grains in 3-D, sections, a picture.
 
@@ -61,7 +63,8 @@ def solidify(
     from microrun.training.simulate.melt_pool.field import MovingField
     from microrun.training.simulate.solidify.plan import Plan
 
-    paths = _name_files(out, overwrite)
+    paths = out, out.with_suffix(".sections.h5"), out.with_suffix(".png")
+    check_files(paths, overwrite, endings=HDF5_ENDINGS, sources=[path for path in (pool, temperature) if path])
     if (pool is None) == (temperature is None):
         raise MicrorunError("expected a melt pool or --temperature FILE, one of the two")
     _refuse_needless(temperature or pool, array, temperature_unit, length_unit, travel)
@@ -121,17 +124,6 @@ def _state_process(power: float | None, speed: float | None) -> Process | None:
     return None if power is None or speed is None else Process(power, speed)
 
 
-def _name_files(out: Path, overwrite: bool) -> tuple[Path, Path, Path]:
-    """The part, its sections, its picture; OutputError if one is there and may not be replaced."""
-    if out.suffix.lower() not in (".h5", ".hdf5"):
-        raise OutputError(f"{out}: a part is written as .h5")
-    paths = out, out.with_suffix(".sections.h5"), out.with_suffix(".png")
-    for path in paths:
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path}: exists; replace it with --overwrite, or choose another --out")
-    return paths
-
-
 def _write(part: Part, paths: tuple[Path, Path, Path]) -> None:
     from microrun.runtime.pictures.panels import save_figure
     from microrun.runtime.pictures.part_sections import draw_part
@@ -169,4 +161,5 @@ def _report(part: Part, paths: tuple[Path, Path, Path]) -> None:
             "so much stayed liquid down to 1,200 K because the front is no faster than 0.3 m/s; the grains on the "
             "track's axis below the surface are a guess"
         )
-    console.out.print(f"wrote {paths[0]}, {paths[1].name} and {paths[2].name}")
+    say_wrote(*paths)
+    say_next("sections", paths[1])

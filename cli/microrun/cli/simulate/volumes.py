@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from microrun.cli import console
-from microrun.runtime.errors import MicrorunError, OutputError
+from microrun.cli.outputs import OverwriteOption, say_wrote
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.files.destination import HDF5_ENDINGS, check_file
 
 if TYPE_CHECKING:
     from microrun.training.simulate.potts import Build, Growth
@@ -19,7 +21,6 @@ Size = Annotated[int, typer.Option(min=3, max=1290, help="Voxels along each side
 Temperature = Annotated[float, typer.Option(min=0, help="In units of the energy between two neighbours.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of the first volume; the others have the seeds that follow.")]
 Count = Annotated[int, typer.Option(min=1, help="Number of volumes.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file.")]
 
 
 def potts(
@@ -29,7 +30,7 @@ def potts(
     temperature: Temperature = 0.0,
     seed: Seed = 0,
     count: Count = 1,
-    overwrite: Overwrite = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Simulate grain growth in periodic volumes, into HDF5."""
     from microrun.training.simulate.potts import Growth
@@ -48,7 +49,7 @@ def am(
     temperature: Temperature = 0.0,
     seed: Seed = 0,
     count: Count = 1,
-    overwrite: Overwrite = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Simulate additive manufacturing: a melt pool along tracks, layer upon layer, into HDF5."""
     from microrun.training.simulate.potts import Build, MeltPool
@@ -68,10 +69,7 @@ def _parse_pool(text: str) -> tuple[int, int, int]:
 def _simulate(out: Path, process: Growth | Build, seed: int, count: int, overwrite: bool) -> None:
     from microrun.training.simulate.volumes import write_volumes
 
-    if out.suffix.lower() not in (".h5", ".hdf5"):
-        raise OutputError(f"{out}: volumes are written as .h5")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another name")
+    check_file(out, overwrite, endings=HDF5_ENDINGS)
     if seed + count > SEEDS:
         raise MicrorunError(f"--seed and those that follow it must be below 2⁶³; got {seed} and --count {count}")
     try:
@@ -80,10 +78,7 @@ def _simulate(out: Path, process: Growth | Build, seed: int, count: int, overwri
     except MemoryError as error:
         raise MicrorunError(f"{error}: take a smaller --size, --pool or --mobile-zone") from None
     sides = "×".join(map(str, process.shape))
-    console.out.print(
-        f"wrote {out} ({console.size_text(out.stat().st_size)}): volumes of {sides} voxels, seeds {seed} to "
-        f"{seed + made - 1}"
-    )
+    say_wrote(out, note=f": volumes of {sides} voxels, seeds {seed} to {seed + made - 1}")
     if made < count:
         rest = f"--seed {seed + made} --count {count - made}"
         console.error_line(f"interrupted; {made} of {count} volumes are kept: make the others in another file, {rest}")

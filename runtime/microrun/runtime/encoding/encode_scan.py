@@ -18,13 +18,14 @@ from microrun.runtime.encoding.stream import EncodeStream, encode
 from microrun.runtime.engines.engine import Engine
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.closing import Closing
+from microrun.runtime.files.destination import HDF5_ENDINGS, check_file
 from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.familiarity import Familiarity
 from microrun.runtime.latents.origin import Background, Origin
 from microrun.runtime.latents.probes import hash_pattern, probe_numbers
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.same_scan import check_same_scan
-from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter
+from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter, Replace
 from microrun.runtime.patterns.background import BLOCK, LEAST, load_background, mean_background
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.following_source import FollowingSource, FullRowsError
@@ -69,6 +70,11 @@ class EncodeRun(Closing):
         """Whether bands are taken to be dark."""
         return self._preprocessor.preprocessing.inverted
 
+    @property
+    def discards(self) -> bool:
+        """Whether nothing is kept of a run that ended: it was stopped, and should replace a file, which stays."""
+        return self._writer.discards
+
     def stop(self) -> None:
         """End the run after the batches that are under way."""
         self._stopped = True
@@ -95,6 +101,8 @@ class EncodeRun(Closing):
                 self._restart(FileSource(self.source.path, self._request.grid, self._request.step_um))
                 yield from self._encode_all()
             self._ask_the_model()
+            if not self._stopped:
+                self._writer.finish()
 
     def _encode_all(self) -> Generator[Statistics, None, None]:
         writer = self._writer
@@ -160,8 +168,7 @@ def encode_scan(request: EncodeRequest, engine: Engine) -> EncodeRun:
     ...     print([now.done for now in run])
     [9]
     """
-    if request.out.exists() and not request.resume:
-        raise LatentsError(f"{request.out}: exists; go on with --resume, or choose another --out")
+    check_destination(request)
     engine.spec.require("encoder", source=engine.info.path.name, task="encoding")
     source = _open_source(request)
     preprocessor = make_preprocessor(request, source, engine)
@@ -172,6 +179,28 @@ def encode_scan(request: EncodeRequest, engine: Engine) -> EncodeRun:
     except BaseException:
         writer.close()
         raise
+
+
+def check_destination(request: EncodeRequest) -> None:
+    """Refuse a run whose latents cannot be written where they are asked for, before an engine is opened.
+
+    Parameters
+    ----------
+    request
+        What to encode, and where to.
+
+    Raises
+    ------
+    LatentsError
+        If what is there is to be gone on with and to be replaced.
+    RefusedOutputError
+        If it is there, and neither is asked for, or the name, its ending or its folder cannot be used.
+    """
+    if request.resume and request.overwrite:
+        raise LatentsError("--resume goes on with a file, --overwrite replaces it: give one of the two")
+    keep = request.resume or request.overwrite
+    advice = "go on with it by --resume if it was interrupted, "
+    check_file(request.out, keep, endings=HDF5_ENDINGS, sources=[request.scan], advice=advice)
 
 
 def _open_source(request: EncodeRequest) -> ScanFile:
@@ -202,9 +231,9 @@ def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, p
 
 
 def _open_writer(request: EncodeRequest, origin: Origin, source: ScanFile, preprocessor: Preprocessor) -> LatentsWriter:
-    if not request.out.exists():
+    if not (request.resume and request.out.exists()):
         background = _make_background(request, origin.background, source, preprocessor)
-        return LatentsWriter.create(request.out, origin, background)
+        return LatentsWriter.create(request.out, origin, background, _choose_replacing(request))
     with open_latents(request.out) as old:
         check_same_scan(old, source)
         origin = replace(origin, mean_of=old.origin.mean_of)
@@ -225,6 +254,12 @@ def _open_writer(request: EncodeRequest, origin: Origin, source: ScanFile, prepr
             f"{request.out}: cannot be resumed, it belongs to another background than {request.background}"
         )
     return writer
+
+
+def _choose_replacing(request: EncodeRequest) -> Replace:
+    if not request.overwrite:
+        return "never"
+    return "now" if request.follow else "whole"
 
 
 def _make_background(request: EncodeRequest, kind: Background, source: ScanFile, preprocessor: Preprocessor) -> Float32:

@@ -49,6 +49,10 @@ class EncodeRequest:
     invert
         Whether bands are dark and patterns are turned about; None for what the engine's spec says, and for a resumed
         run what it had.
+    overwrite
+        Replace ``out`` if it is there. It stays as it was until the new latents are all written beside it, and for good
+        if the run is stopped or fails. With ``follow``, where the new ones are looked at while they come, it is
+        replaced at once, when the first pattern is there; an ended run is then gone on with by ``resume``.
 
     Examples
     --------
@@ -71,6 +75,7 @@ class EncodeRequest:
     scale_background: bool | None = None
     pattern_centre: tuple[float, float, float] | None = None
     invert: bool | None = None
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         for name in ("scan", "out"):

@@ -54,10 +54,10 @@ class EngineInfo:
     unit: str = "patterns"
 
     def __str__(self) -> str:
-        return (
-            f"{self.path.name} with {self.library} on {self.device} in {self.precision}, "
-            f"{self.lanes} lanes of {self.batch} {self.unit}"
-        )
+        workers = "1 worker" if self.lanes == 1 else f"{self.lanes} workers"
+        each = f"{self.batch} {self.unit.removesuffix('s') if self.batch == 1 else self.unit}"
+        computed = f"{self.path.name} with {self.library} on {self.device} in {self.precision}"
+        return f"{computed}, {workers} with {each} at a time"
 
 
 @dataclass(frozen=True)

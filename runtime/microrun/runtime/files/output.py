@@ -44,7 +44,7 @@ def written_beside(path: Path, problem: str = CANNOT_WRITE) -> Iterator[Path]:
     beside = name_beside(path)
     try:
         yield beside
-        _replace(beside, path)
+        replace_file(beside, path)
     except OSError as error:
         raise cannot_write(path, error, problem) from None
     except OutputError as error:  # of a writer, which knows the name beside only
@@ -54,8 +54,21 @@ def written_beside(path: Path, problem: str = CANNOT_WRITE) -> Iterator[Path]:
             beside.unlink()
 
 
-def _replace(beside: Path, path: Path) -> None:
-    """Rename; on Windows a viewer that holds the old file is waited for a little."""
+def replace_file(beside: Path, path: Path) -> None:
+    """Rename; on Windows a viewer that holds the old file is waited for a little.
+
+    Parameters
+    ----------
+    beside
+        What was written.
+    path
+        The name that it gets.
+
+    Raises
+    ------
+    OSError
+        If the system refuses.
+    """
     for pause_s in PAUSES_S if WINDOWS else ():
         try:
             beside.replace(path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -16,10 +18,11 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import LatentsError, OutputError
 from microrun.runtime.files.closing import Closing
+from microrun.runtime.files.destination import check_file
 from microrun.runtime.files.disk import check_room
 from microrun.runtime.files.hdf5 import hdf5_errors, reason_of
 from microrun.runtime.files.lock import FileLock
-from microrun.runtime.files.output import cannot_write, written_beside
+from microrun.runtime.files.output import BESIDE, cannot_write, name_beside, replace_file, written_beside
 from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.familiarity import Familiarity
 from microrun.runtime.latents.origin import FORMAT, Origin
@@ -27,6 +30,7 @@ from microrun.runtime.latents.probes import HASH_BYTES, probe_numbers
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.scans.scan import Scan
 
+Replace = Literal["never", "whole", "now"]
 FLUSH_S = 0.25  # results wait at most this long in memory, as long as more arrive
 CHUNK_BYTES = 1 << 18
 
@@ -37,7 +41,9 @@ class LatentsWriter(Closing):
     Parameters
     ----------
     path
-        File to make; `create` refuses one that exists, `resume` goes on with it.
+        File to make; `create` refuses or replaces one that exists, `resume` goes on with it.
+    grown_at
+        Where it grows: ``path``, or beside it until `finish`, so that what it replaces stays until it is complete.
 
     Raises
     ------
@@ -45,8 +51,12 @@ class LatentsWriter(Closing):
         If it cannot be written, such as on a full disk; what was flushed stays valid.
     """
 
-    def __init__(self, path: Path, file: h5py.File, origin: Origin, lock: FileLock) -> None:
+    def __init__(
+        self, path: Path, file: h5py.File, origin: Origin, lock: FileLock, grown_at: Path | None = None
+    ) -> None:
         self.path, self._file, self.origin, self._held = path, file, origin, lock
+        self._grown_at = grown_at or path
+        self._finished = False
         self._waiting: list[EncodedBatch] = []
         self._background: Float32 | None = None
         self._probes: dict[int, NDArray[np.uint8]] = {}
@@ -54,13 +64,33 @@ class LatentsWriter(Closing):
         self._flushed_at = time.monotonic()
 
     @classmethod
-    def create(cls, path: Path, origin: Origin, background: Float32) -> LatentsWriter:
-        """Make a new file; LatentsError if there is one."""
+    def create(cls, path: Path, origin: Origin, background: Float32, replace: Replace = "never") -> LatentsWriter:
+        """Make a new file.
+
+        Parameters
+        ----------
+        path
+            The file; nothing is left of it if it cannot be made.
+        origin
+            What the latents are made from and with.
+        background
+            (H, W) float32, as subtracted.
+        replace
+            What becomes of a file that is there: it is kept and "never" replaced; it stays until the new one is whole
+            and `finish` was called, and for good if it never is ("whole"); or the new one takes its place "now",
+            empty, so that it can be read while it grows.
+
+        Raises
+        ------
+        RefusedOutputError
+            If there is one, and it may not be replaced.
+        """
         lock = lock_latents(path)
         try:
-            if path.exists():
-                raise LatentsError(f"{path}: exists; go on with --resume, or choose another --out")
-            return cls(path, _start(path, origin, background, None), origin, lock)
+            if replace == "never":
+                check_file(path)
+            grown_at = name_beside(path) if replace == "whole" and path.exists() else path
+            return cls(path, _start(grown_at, origin, background, None), origin, lock, grown_at)
         except BaseException:
             lock.close()
             raise
@@ -79,7 +109,9 @@ class LatentsWriter(Closing):
             with open_latents(path) as old:
                 difference = old.origin.difference(origin)
                 if difference:
-                    raise LatentsError(f"{path}: cannot be resumed, it belongs to another {difference}")
+                    raise LatentsError(
+                        f"{path}: cannot be resumed, it belongs to another {difference}; replace it with --overwrite"
+                    )
                 return cls(path, _start(path, origin, old.background, old), origin, lock)
         except BaseException:
             lock.close()
@@ -128,7 +160,11 @@ class LatentsWriter(Closing):
         self._probes.clear()
         self._file.close()
         self.origin = replace(self.origin, scan=scan)
-        self._file = _start(self.path, self.origin, background, None)
+        self._file = _start(self._grown_at, self.origin, background, None)
+
+    def finish(self) -> None:
+        """Say that the file is whole: closed, it takes the place of the one that it replaces."""
+        self._finished = True
 
     def flush(self) -> None:
         """Bring all batches to the disk, hashes of patterns, and a background that was replaced."""
@@ -152,6 +188,9 @@ class LatentsWriter(Closing):
         if self._file:
             try:
                 self.flush()
+            except OutputError:
+                self._finished = False
+                raise
             finally:
                 self._close_file()
 
@@ -183,16 +222,30 @@ class LatentsWriter(Closing):
             self._file["written"][rows[run.start], cols[run.start] : cols[run.stop - 1] + 1] = 1
 
     def _failed(self, error: Exception) -> OutputError:
-        return OutputError(
-            f"{self.path}: cannot be written ({reason_of(error)}); what is in it stays valid, go on with --resume"
-        )
+        kept = "the file that is there stays as it was" if self._replaces else "what is in it stays valid"
+        rerun = "run again" if self._replaces else "go on with --resume"
+        return OutputError(f"{self.path}: cannot be written ({reason_of(error)}); {kept}, {rerun}")
+
+    @property
+    def discards(self) -> bool:
+        """Whether nothing of what was written is kept, if it is closed now: it should replace a file, and is part."""
+        return self._replaces and not self._finished
+
+    @property
+    def _replaces(self) -> bool:
+        return self._grown_at != self.path
 
     def _close_file(self) -> None:
         try:
             self._file.close()
+            if self._replaces and self._finished:
+                replace_file(self._grown_at, self.path)
         except (OSError, RuntimeError) as error:
             raise self._failed(error) from None
         finally:
+            if self._replaces:
+                with contextlib.suppress(OSError):  # it has its name, and is no longer there
+                    self._grown_at.unlink()
             self._held.close()
 
 
@@ -224,7 +277,7 @@ def _start(path: Path, origin: Origin, background: Float32, old: Latents | None)
                 return _open_growing(beside)
         return _open_growing(path)
     except OSError as error:
-        raise cannot_write(path, error) from None
+        raise cannot_write(path.with_name(path.name.removeprefix(BESIDE)), error) from None
 
 
 def _open_growing(path: Path) -> h5py.File:

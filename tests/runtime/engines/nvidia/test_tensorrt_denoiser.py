@@ -118,7 +118,7 @@ def test_slots_are_samples_of_their_own_from_step_to_step(place: Place) -> None:
         lane.free(1)
         with pytest.raises(EngineError, match="slot 1 is idle"):
             lane.read(1)
-        assert denoiser.check_error < 1e-5 and str(denoiser.info).endswith("2 lanes of 4 samples")
+        assert denoiser.check_error < 1e-5 and str(denoiser.info).endswith("2 workers with 4 samples at a time")
 
 
 def test_idle_slots_alone_cost_no_run(place: Place) -> None:

@@ -1,0 +1,53 @@
+"""What a model's numbers are called in the words of those who use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+METRICS = {  # by the name in the spec: title, and how it is written
+    "bands": ("bands", "{:.2f}"),
+    "right": ("right", "{:.1%}"),
+    "indexed": ("indexed", "{:.1%}"),
+    "misorientation_deg": ("misorientation", "{:.2f}°"),
+    "truth_deg": ("from truth", "{:.2f}°"),
+    "correlation": ("correlation", "{:.2f}"),
+    "held_out_r2": ("share of the variance given back", "{:.1%}"),
+    "held_out_loss": ("loss on data that it did not learn from", "{:.4g}"),
+    "known_bands": ("bands given back of patterns that it knows", "{:.2f}"),
+    "nickel_bands": ("of those of nickel", "{:.2f}"),
+    "diamond_bands": ("of those of silicon and its like", "{:.2f}"),
+    "latent_error": ("latents differ from its teacher's, of their spread", "{:.2f}"),
+    "latent_error_before": ("before it was taught", "{:.2f}"),
+}
+
+
+def describe_metrics(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Write what was measured of a model when it was trained.
+
+    Parameters
+    ----------
+    metrics
+        As its spec has them.
+
+    Returns
+    -------
+    dict of str to str
+        Values by their titles; of a name that is not known the name itself, with spaces.
+    """
+    forms = {name: METRICS.get(name, (name.replace("_", " "), "{:g}")) for name in metrics}
+    return {forms[name][0]: forms[name][1].format(value) for name, value in metrics.items()}
+
+
+def describe_deviation(error: float | None, source: str = "the model that it was made from") -> str:
+    """Say how much the results of a file differ from those of what it was made from.
+
+    Parameters
+    ----------
+    error
+        Relative difference (L2); None if it was not measured.
+    source
+        What it is compared with.
+    """
+    if error is None:
+        return f"not compared with {source}"
+    return f"its results differ by {100 * error:.2g} % from those of {source}"

@@ -1,0 +1,66 @@
+"""What all commands that write say and ask alike: --overwrite, what was written, and what to type next."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microrun.cli import console
+
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there; without it that is kept.")]
+TROUBLE = frozenset(" \t&()[]{}^=;!'+,`~%$@")  # of the shells of Windows
+
+
+def quoted(word: object) -> str:
+    """Write a path or an argument as it is typed: in quotes where it holds spaces, or anything else of the shell's.
+
+    Parameters
+    ----------
+    word
+        A path, or whatever else.
+    """
+    text = str(word)
+    if os.name != "nt":
+        return shlex.quote(text)
+    return f'"{text}"' if not text or TROUBLE & set(text) else text
+
+
+def command_line(*words: object) -> str:
+    """Write a command of microrun as it is typed.
+
+    Parameters
+    ----------
+    words
+        The command, its arguments and options, each as it is.
+    """
+    return " ".join(["microrun", *map(quoted, words)])
+
+
+def say_wrote(*paths: Path, note: str = "") -> None:
+    """Print which files were written, each on a line of its own, with its size.
+
+    Parameters
+    ----------
+    paths
+        Files.
+    note
+        What stands behind the first.
+    """
+    for path in paths:
+        console.out.print(f"wrote    {quoted(path)} ({console.size_text(path.stat().st_size)}){note}")
+        note = ""
+
+
+def say_next(*words: object) -> None:
+    """Print the command that is usually typed next, as the last line.
+
+    Parameters
+    ----------
+    words
+        As `command_line` takes them.
+    """
+    console.out.print(f"next     {command_line(*words)}")
