@@ -94,7 +94,7 @@ def test_a_file_with_one_scan_takes_no_name(tmp_path: Path) -> None:
 def test_a_picture_is_no_scan(tmp_path: Path, name: str) -> None:
     image = pytest.importorskip("PIL.Image")
     image.fromarray(np.zeros((30, 40), np.uint8)).save(tmp_path / name)
-    with pytest.raises(ScanError, match=r"is an image, no scan; expected one file with all patterns"):
+    with pytest.raises(ScanError, match=r"is a picture, not a scan"):
         open_scan(tmp_path / name)
 
 

@@ -9,11 +9,14 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.inspect.melt_pools import is_pool_file, pool_rows
+from microrun.cli.inspect.others import TRUTH, hdf5_rows, other_rows, plan_rows, truth_rows
 from microrun.cli.inspect.sections import section_rows
 from microrun.cli.inspect.volumes import array_rows, volume_rows
-from microrun.runtime.engines.catalogue import find_model
+from microrun.cli.model_words import describe_deviation, describe_metrics
+from microrun.runtime.engines.catalogue import PLAN_SUFFIX, find_model
 from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.errors import LatentsError, ScanError
+from microrun.runtime.files.kinds import find_kind, is_hdf5
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.scans.h5ebsd import scan_names
 from microrun.runtime.scans.open import open_scan
@@ -25,7 +28,7 @@ from microrun.runtime.spec import Diffusion, ModelSpec
 def inspect(
     file: Annotated[
         Path,
-        typer.Argument(help="A scan, checkpoint, ONNX model, latents file, volume or sections; or a built-in model."),
+        typer.Argument(help="Any file that microrun reads or writes; or the name of a built-in model."),
     ],
 ) -> None:
     """Say what a file holds."""
@@ -38,13 +41,27 @@ def inspect(
         console.print_table(str(file), _spec_rows(read_checkpoint_spec(file)))
     elif suffix == ".npy":
         console.print_table(str(file), array_rows(file))
+    elif file.name.endswith(TRUTH):
+        console.print_table(str(file), truth_rows(file))
     elif suffix in (".h5", ".hdf5"):
         console.print_table(str(file), _hdf5_rows(file))
-    elif suffix == ".onnx" or not file.exists():
+    elif suffix in (".onnx", PLAN_SUFFIX) or not file.exists():
         model = find_model(file)
-        console.print_table(str(model), _spec_rows(read_model_spec(model)))
+        console.print_table(str(model), _model_rows(model))
     else:
-        console.print_table(str(file), _vendor_rows(file))
+        console.print_table(str(file), _rows_by_kind(file))
+
+
+def _model_rows(path: Path) -> dict[str, object]:
+    rows = _spec_rows(read_model_spec(path))
+    return rows | plan_rows(path) if path.suffix.lower() == PLAN_SUFFIX else rows
+
+
+def _rows_by_kind(path: Path) -> dict[str, object]:
+    kind = find_kind(path)
+    if kind is None or (kind.serves == ("scan",) and not is_hdf5(path)):
+        return _vendor_rows(path)
+    return hdf5_rows(path, kind) if is_hdf5(path) else other_rows(path, kind)
 
 
 def _scan_rows(path: Path) -> dict[str, object]:
@@ -67,17 +84,16 @@ def _scan_rows(path: Path) -> dict[str, object]:
 
 def _spec_rows(spec: ModelSpec) -> dict[str, object]:
     training = spec.training
-    parity = "not measured" if spec.parity_error is None else f"{spec.parity_error:.1e} (relative L2, float32)"
     own, unit = (_sample_rows(spec.diffusion), "samples") if spec.diffusion else (_pattern_rows(spec), "patterns")
     return {
         "kind": f"{spec.kind} {spec.name}",
         **own,
         "weights": spec.precision,
-        "parity": parity,
+        "compared": describe_deviation(spec.parity_error),
         "trained on": training.data or "not stated",
         "training": f"{training.patterns:,} {unit}, {training.steps:,} steps, seed {training.seed}",
         "licence": training.licence or "not stated",
-        **dict(training.metrics),
+        **describe_metrics(dict(training.metrics)),
     }
 
 
@@ -120,6 +136,9 @@ def _hdf5_rows(path: Path) -> dict[str, object]:
         return pool_rows(path)
     if is_sections_file(path):
         return section_rows(path)
+    kind = find_kind(path)
+    if kind and not kind.serves and is_hdf5(path):
+        return hdf5_rows(path, kind)
     try:
         return volume_rows(path) or _latents_rows(path)
     except LatentsError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from microrun.runtime.errors import EngineError
+from microrun.runtime.files.kinds import check_kind
 
 MODELS = Path(__file__).parent.parent / "models"
 DEFAULT_ENGINE = "vae32"
@@ -29,6 +30,7 @@ def find_model(path: str | Path) -> Path:
         names = ", ".join(sorted(model.stem for model in (*list_models(), *list_denoisers())))
         raise EngineError(f"{file}: no such file, and no built-in model ({names})")
     if file.suffix.lower() not in (".onnx", PLAN_SUFFIX):
+        check_kind(file, "model", EngineError)
         raise EngineError(f"{file}: this version opens .onnx and .plan files; got {file.suffix or 'no ending'!r}")
     return file
 

@@ -9,6 +9,7 @@ import h5py
 
 from microrun.runtime.errors import LatentsError, MicrorunError
 from microrun.runtime.files.hdf5 import reason_of
+from microrun.runtime.files.kinds import HDF5_SIGNATURE, check_kind
 from microrun.runtime.json_text import UNREADABLE, check_fields
 from microrun.runtime.latents.origin import FORMAT, Origin
 from microrun.runtime.latents.probes import HASH_BYTES, probe_numbers
@@ -16,7 +17,6 @@ from microrun.runtime.spec import ModelSpec
 
 SUPERBLOCK = struct.Struct("<8sB2xB16xQ")  # signature, version, marks, end of the file
 WHOLE = ("flags", "written", "probes")  # data sets of whole numbers; those of others are float
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def check_superblock(path: Path) -> bool:
@@ -39,10 +39,12 @@ def check_superblock(path: Path) -> bool:
     with path.open("rb") as file:
         superblock = file.read(SUPERBLOCK.size)
     if len(superblock) < SUPERBLOCK.size or not superblock.startswith(HDF5_SIGNATURE):
-        raise LatentsError(f"{path}: is no latents file: it is not HDF5")
+        check_kind(path, "latents", LatentsError)
+        raise LatentsError(f"{path}: is not a latents file: it is not HDF5")
     _, version, marks, end = SUPERBLOCK.unpack(superblock)
     if version != 3:
-        raise LatentsError(f"{path}: is no latents file: HDF5's superblock has version {version}, expected 3")
+        check_kind(path, "latents", LatentsError)
+        raise LatentsError(f"{path}: is not a latents file, but an HDF5 file of another program")
     if size < end:
         raise LatentsError(f"{path}: is damaged: {end} bytes were written, {size} are left; encode the scan again")
     return bool(marks)
@@ -69,7 +71,8 @@ def read_origin(path: Path, file: h5py.File) -> Origin:
             return origin
     except (*UNREADABLE, OSError, RuntimeError, MicrorunError) as error:
         raise LatentsError(f"{path}: is damaged ({reason_of(error)}); encode the scan again") from None
-    raise LatentsError(f"{path}: is an HDF5 file, but not of the format {FORMAT!r}")
+    check_kind(path, "latents", LatentsError)
+    raise LatentsError(f"{path}: is not a latents file, but an HDF5 file of another program or version")
 
 
 def _check_arrays(path: Path, file: h5py.File, origin: Origin) -> None:

@@ -323,4 +323,4 @@ def _open_file(path: Path) -> tuple[h5py.File, bool]:
     try:
         return open_hdf5(path, growing, locking=False), growing
     except OSError as error:
-        raise LatentsError(f"{path}: is no latents file, or damaged ({reason_of(error)})") from None
+        raise LatentsError(f"{path}: is not a latents file, or damaged ({reason_of(error)})") from None

@@ -23,6 +23,7 @@ from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import SectionsError
 from microrun.runtime.files.disk import check_room
 from microrun.runtime.files.hdf5 import hdf5_errors, open_hdf5
+from microrun.runtime.files.kinds import check_kind
 from microrun.runtime.files.output import written_beside
 from microrun.runtime.json_text import UNREADABLE, parse_object
 
@@ -227,9 +228,11 @@ def _opened(path: Path) -> h5py.File:
         file = open_hdf5(path)
         kind = file.attrs.get("format")
     except (OSError, RuntimeError) as error:
-        raise SectionsError(f"{path}: is no HDF5 file, or a damaged one ({error})") from None
+        check_kind(path, "sections", SectionsError)
+        raise SectionsError(f"{path}: is not an HDF5 file, or a damaged one ({error})") from None
     if kind != FORMAT:
         file.close()
+        check_kind(path, "sections", SectionsError)
         came = f"is {kind!r}" if isinstance(kind, str) else "does not say what it is"
         raise SectionsError(f"{path}: expected sections (format {FORMAT!r}), but this file {came}")
     return file
