@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 from scan_files import names_in
 from write_up2 import Header, make_patterns, write_up
 
+from microrun.runtime.files.extras import install_command
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.writer import LatentsWriter
 
@@ -101,8 +102,8 @@ def test_files_that_cannot_be_analysed(microrun: Microrun, regions: Path, tmp_pa
     check_refused(microrun("analyse", tmp_path / "none.h5"), "none.h5")
     check_refused(microrun("analyse", scan), scan)
     before = regions.read_bytes()
-    check_refused(microrun("analyse", regions, "--out", tmp_path / "maps.png"), "maps.png", code=1)
-    check_refused(microrun("analyse", regions, "--out", scan / "maps"), code=1)
+    check_refused(microrun("analyse", regions, "--out", tmp_path / "maps.png"), "maps.png: is the name of a picture")
+    check_refused(microrun("analyse", regions, "--out", scan / "maps"), "is a file; expected a folder")
     assert regions.read_bytes() == before
 
 
@@ -121,6 +122,6 @@ def test_a_library_that_is_missing(microrun: Microrun, regions: Path, monkeypatc
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sklearn", None)  # type: ignore[arg-type]
     before = regions.read_bytes()
-    check_refused(microrun("analyse", regions), "error: sklearn", "is not installed; pip install 'microrun[analyse]'")
+    check_refused(microrun("analyse", regions), "error: scikit-learn is not installed", install_command("analyse"))
     assert regions.read_bytes() == before
     assert names_in(regions.parent, "*.png") == []

@@ -15,6 +15,7 @@ from numpy.testing import assert_array_equal
 from small_scan import HEADER, NAV_SHAPE, SIG_SHAPE
 from write_up2 import Header, make_patterns, write_up
 
+from microrun.runtime.files.extras import install_command
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.scans.up_source import FileSource
 
@@ -23,9 +24,9 @@ def test_encode_says_what_it_did(encode: Microrun, scan: Path, tmp_path: Path) -
     ran = encode(scan, "--lanes", 2, "--batch", 4)
     assert (ran.code, ran.err) == (0, "")
     for part in (
-        "engine tiny.onnx with OpenVINO", "on cpu in f32, 2 lanes of 4 patterns",
+        "engine tiny.onnx with OpenVINO", "on cpu in f32, 2 workers with 4 patterns at a time",
         "scan scan.up2: 3×5 square map, step 1.5 µm, 15 patterns of 60×60 uint16",
-        "encoded 15 patterns in", "first latents after", "0 dropped", f"microrun maps {tmp_path / 'scan.latents.h5'}",
+        "encoded 15 patterns in", "per second, the first after", f"next microrun maps {tmp_path / 'scan.latents.h5'}",
     ):  # fmt: skip
         assert part in ran.said
     with open_latents(tmp_path / "scan.latents.h5") as opened:
@@ -193,7 +194,7 @@ def test_no_card(microrun: Microrun, scan: Path, engine: Path) -> None:
 
     if offers_cuda():
         pytest.skip("ONNX Runtime is built for CUDA here")
-    check_refused(microrun("encode", scan, "--engine", engine, "--device", "cuda"), "microrun[gpu]")
+    check_refused(microrun("encode", scan, "--engine", engine, "--device", "cuda"), install_command("gpu"))
 
 
 def test_following_what_never_comes(encode: Microrun, tmp_path: Path) -> None:
@@ -205,7 +206,8 @@ def test_following_what_never_comes(encode: Microrun, tmp_path: Path) -> None:
 
 def test_an_existing_file_is_kept(encode: Microrun, scan: Path, latents: Path) -> None:
     before = latents.read_bytes()
-    check_refused(encode(scan), latents, "--resume")
+    check_refused(encode(scan), f"{latents}: exists", "--resume", "replace it with --overwrite")
+    check_refused(encode(scan, "--resume", "--overwrite"), "give one of the two")
     assert latents.read_bytes() == before
 
 
@@ -257,11 +259,14 @@ def test_latents_of_another_run(encode: Microrun, scan: Path, latents: Path, tmp
 
 def test_output_that_cannot_be_written(encode: Microrun, microrun: Microrun, scan: Path, latents: Path) -> None:
     missing, file = scan.parent / "missing", scan
-    check_refused(encode(scan, "--out", missing / "out.h5"), missing / "out.h5", code=1)
-    check_refused(encode(scan, "--out", file / "out.h5"), code=1)
-    check_refused(microrun("maps", latents, "--pca", "--out", file / "maps"), code=1)
-    check_refused(microrun("maps", latents, "--pca", "--out", "maps.png"), "maps.png", code=1)
-    check_refused(microrun("replay", scan, missing / "copy.up2", "--rate", "0"), missing / "copy.up2", code=1)
+    check_refused(encode(scan, "--out", missing / "out.h5"), missing / "out.h5", f"there is no folder {missing}")
+    check_refused(encode(scan, "--out", file / "out.h5"), "is a file; expected a folder")
+    check_refused(encode(scan, "--out", scan.parent / "out.csv"), "out.csv: expected a name that ends in .h5")
+    check_refused(encode(scan, "--out", scan, "--overwrite"), "expected a name that ends in .h5")
+    check_refused(microrun("maps", latents, "--pca", "--out", file / "maps"), "is a file; expected a folder")
+    check_refused(microrun("maps", latents, "--pca", "--out", "maps.png"), "maps.png: is the name of a picture")
+    check_refused(microrun("replay", scan, missing / "copy.up2", "--rate", "0"), missing / "copy.up2")
+    assert not missing.exists()
 
 
 def test_the_headers_step_places_the_latents(latents: Path) -> None:

@@ -14,6 +14,7 @@ from feature_networks import write_feature_network
 from map_files import blocks, write_ang_map
 from section_sets import draw_cells, make_set
 
+from microrun.runtime.files.extras import install_command
 from microrun.runtime.sections.measures import MEASURES
 from microrun.runtime.sections.section_set import read_sections, write_sections
 
@@ -163,4 +164,5 @@ def test_pillow_is_asked_for(microrun: Microrun, tmp_path: Path, monkeypatch: py
     (tmp_path / "a.png").write_bytes(b"")
     (tmp_path / "labels.csv").write_text("file,power_w,speed_m_s,step_um\na.png,150,0.9,2\n")
     hide_library(monkeypatch, "PIL")
-    check_refused(microrun("convert", tmp_path / "labels.csv", "--to", "sections"), "microrun[plots]")
+    ran = microrun("convert", tmp_path / "labels.csv", "--to", "sections")
+    check_refused(ran, f"error: pillow is not installed; {install_command('plots')}")

@@ -10,6 +10,7 @@ from microrun.cli import console
 from microrun.cli.commands import LazyGroup
 from microrun.cli.memory import check_limit, describe_shortage, lacks_memory
 from microrun.runtime.errors import MicrorunError
+from microrun.runtime.files.extras import say_missing
 
 # The base of typer's usage errors; newer versions of typer carry a click of their own.
 CLICK_ERROR: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -70,7 +71,7 @@ def _report(error: Exception) -> int | None:
         console.error_line(f"{error.filename or 'file'}: {error.strerror or error}")
         return 1
     if isinstance(error, ModuleNotFoundError):
-        console.error_line(f"{error.name} is not installed; pip install 'microrun[{_extra_of(error.name)}]'")
+        console.error_line(say_missing(error.name))
         return 2
     if isinstance(error, ImportError):
         console.error_line(f"{error.name or 'a library'} is installed but broken ({error}); see microrun doctor")
@@ -84,24 +85,3 @@ def _report_usage(error: Exception) -> None:
     if text:  # empty where typer has printed the help instead
         console.error_line(f"{text} See {context.command_path if context else 'microrun'} --help.")
 
-
-EXTRAS = {
-    "matplotlib": "plots",
-    "PIL": "plots",
-    "kikuchipy": "demo",
-    "orix": "demo",
-    "scipy": "analyse",
-    "sklearn": "analyse",
-    "pyebsdindex": "judge",
-    "openvino": "cpu",
-    "rsciio": "convert",
-    "dask": "convert",
-    "tifffile": "convert",
-    "zarr": "convert",
-    "trimesh": "generate",
-    "distributed": "cluster",
-}
-
-
-def _extra_of(module: str | None) -> str:
-    return EXTRAS.get((module or "").partition(".")[0], "train")

@@ -25,6 +25,7 @@ from microrun.export.called_back import Tell, follow
 from microrun.runtime.array_types import Float32
 from microrun.runtime.engines.libraries import load_onnxruntime
 from microrun.runtime.errors import EngineError
+from microrun.runtime.files.extras import install_command
 from microrun.runtime.progress import Job, Progress
 
 BATCH = 16
@@ -97,7 +98,7 @@ def quantise_model(model: ModelProto, patterns: Float32) -> Job[ModelProto]:
     try:
         load_onnxruntime()
     except ModuleNotFoundError:
-        raise EngineError("quantising needs ONNX Runtime; pip install 'microrun[cpu]'") from None
+        raise EngineError(f"quantising needs ONNX Runtime; {install_command('cpu')}") from None
     return follow(partial(_quantise, model, patterns))
 
 

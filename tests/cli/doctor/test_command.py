@@ -33,6 +33,7 @@ from microrun.runtime.engines.nvidia.build_plan import BuildRequest, build_plan
 from microrun.runtime.engines.nvidia.cuda import Card
 from microrun.runtime.engines.nvidia.plan import PlanRecord, Profile, read_record, sidecar_of, write_record
 from microrun.runtime.errors import EngineError
+from microrun.runtime.files.extras import install_command
 from microrun.runtime.files.hashes import hash_file
 
 ROOT = Path(__file__).parents[3]
@@ -241,7 +242,7 @@ def test_a_card_that_onnx_runtime_cannot_use() -> None:
     machine = Machine({"onnxruntime-gpu": "1.31.1"}, (A4000,), driver="13.0", onnxruntime_cuda="13.0")
     engines = {"OpenVINO": Outcome(True, "runs"), ONNX_CUDA: Outcome(False, "does not run: libcudnn is missing")}
     (problem,) = engine_problems(engines, machine)
-    assert "cannot use the card" in problem and "pip install 'microrun[gpu]'" in problem
+    assert "cannot use the card" in problem and install_command("gpu") in problem
     overwritten = dataclasses.replace(machine, installed={**machine.installed, "onnxruntime": "1.31.1"})
     assert engine_problems(engines, overwritten) == []  # that there are two says why
 
@@ -256,7 +257,7 @@ def test_bindings_without_the_library_behind_them(
     said = f"TensorRT's Python bindings are installed, but not the library behind them ({NO_LIBRARY})"
     assert ran.code == 0 and f"TensorRT does not run: {said}" in section(ran, "engines")
     assert len(problems(ran)) == 1 and problems(ran)[0].startswith(said)
-    assert "pip install 'microrun[tensorrt]'" in problems(ran)[0]
+    assert install_command("tensorrt") in problems(ran)[0]
 
 
 @pytest.mark.parametrize("error", ["ImportError()", "KeyError('__version__')", "Exception('a' * 9 + '\\n' + 'b')"])
@@ -268,7 +269,7 @@ def test_nothing_that_is_broken_breaks_the_doctor(tmp_path: Path, error: str) ->
     assert section(ran, "engines").count("does not run: ") == 6
     assert "NVIDIA card none seen:" in section(ran, "machine")
     assert len(problems(ran)) == len(ran.err.splitlines()) == 3
-    assert "no engine runs here: pip install 'microrun[cpu]'" in problems(ran)
+    assert f"no engine runs here: {install_command('cpu')}" in problems(ran)
 
 
 # --- plans

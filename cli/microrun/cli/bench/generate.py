@@ -18,6 +18,7 @@ from microrun.cli.bench.timing import seconds_of
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.denoiser import Denoiser
 from microrun.runtime.engines.engine import EngineInfo
+from microrun.runtime.files.extras import say_missing
 from microrun.runtime.generation.effort import GRAINPAINT_EVALUATIONS, count_work, measure_speed
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.generation.tiling import tile_isotropic
@@ -27,7 +28,7 @@ from microrun.runtime.schedule import Schedule
 RUN_SECONDS = 1.5  # of work per repeat
 PEER_BATCH = {"cpu": 1, "cuda": 8}  # one block does not fill a card
 AIMS = {SMALL.name: "(≥ 20)", BIG.name: "(≥ 100)"}  # how often faster than them we aim to be
-SOURCES = {"torch": "'microrun[train]'", "diffusers": "diffusers"}  # what brings the modules that they need
+MODULES = ("torch", "diffusers")  # that they need
 TILINGS = {"default": "(≤ 0.60)", "fast": "(≤ 0.15)"}  # evaluations that we aim at
 PUBLISHED = "GrainPaint"
 SPEED = "speed"
@@ -61,9 +62,9 @@ def contend_peer(peer: GrainPaint, device: str) -> Contender:
 
 def open_peers(devices: Iterable[str]) -> tuple[list[Contender], list[str]]:
     """Make GrainPaint's networks where torch runs, beside what is missing for them."""
-    missing = [source for module, source in SOURCES.items() if find_spec(module) is None]
+    missing = [module for module in MODULES if find_spec(module) is None]
     if missing:
-        return [], [f"GrainPaint's networks are left out; pip install {source}" for source in missing]
+        return [], [f"GrainPaint's networks are left out: {say_missing(module)}" for module in missing]
     import torch
 
     torch.set_num_threads(count_cores())

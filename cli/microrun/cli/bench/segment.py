@@ -13,6 +13,7 @@ from microrun.cli.bench.machine import COPY, copying, machine_table
 from microrun.cli.bench.measurement import Measuring, Table
 from microrun.cli.bench.timing import peak_bytes, seconds_of
 from microrun.runtime.errors import MicrorunError
+from microrun.runtime.files.extras import say_missing
 from microrun.runtime.generation.tiling import tile_isotropic
 from microrun.runtime.progress import Progress
 from microrun.runtime.volumes.segment import Labels, SegmentOptions, segment
@@ -29,18 +30,14 @@ WEIGHED_VOXELS = 1 << 20  # in smaller volumes other things weigh as much
 COPY_BYTES = 1 << 28
 TILED = 320
 PEER = "scikit-learn"
-LIBRARIES = {  # that ours are compared with, by module: name, and what brings it
-    "sklearn": (PEER, "'microrun[analyse]'"),
-    "trimesh": ("trimesh", "'microrun[generate]'"),
-    "vtkmodules": ("VTK", "vtk"),
-}
+LIBRARIES = ("sklearn", "trimesh")  # that ours are compared with
 Values = NDArray[np.float32]
 
 
 def list_missing() -> list[str]:
     """Libraries that ours would be compared with if they were installed, and what brings them."""
-    missing = (source for module, source in LIBRARIES.items() if find_spec(module) is None)
-    return [f"{name} is not installed; pip install {extra}" for name, extra in missing]
+    missing = [say_missing(module) for module in LIBRARIES if find_spec(module) is None]
+    return missing if find_spec("vtkmodules") else [*missing, "VTK is not installed; pip install vtk"]
 
 
 def voronoi_cells(size: int, cells: int) -> NDArray[np.int32]:

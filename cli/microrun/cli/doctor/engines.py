@@ -22,6 +22,7 @@ from microrun.runtime.engines.nvidia.tensorrt_engine import TensorrtEngine
 from microrun.runtime.engines.nvidia.tensorrt_library import RTX_CARDS, RTX_TURING, TITLES, covers, import_library
 from microrun.runtime.engines.onnx_cpu import OnnxEngine
 from microrun.runtime.engines.openvino_cpu import OpenvinoEngine
+from microrun.runtime.files.extras import install_command
 from microrun.runtime.spec import ModelSpec
 
 ONNX_CUDA = "ONNX Runtime, cuda"
@@ -56,12 +57,12 @@ def engine_problems(engines: dict[str, Outcome], machine: Machine) -> list[str]:
     """What should run and does not."""
     problems = []
     if not any(outcome.runs for outcome in engines.values()):
-        problems.append("no engine runs here: pip install 'microrun[cpu]'")
+        problems.append(f"no engine runs here: {install_command('cpu')}")
     made_for_cards = {"onnxruntime", "onnxruntime-gpu"} & machine.installed.keys() == {"onnxruntime-gpu"}
     if made_for_cards and machine.cards and not engines[ONNX_CUDA].runs:
         problems.append(
             "onnxruntime-gpu is installed, but cannot use the card, see above; "
-            "pip install 'microrun[gpu]' brings CUDA's own libraries and cuDNN"
+            f"{install_command('gpu')} brings CUDA's own libraries and cuDNN"
         )
     return problems
 

@@ -11,20 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Raw
-from microrun.runtime.errors import ScanError
+from microrun.runtime.errors import ScanError, first_line
+from microrun.runtime.files.extras import install_command
+from microrun.runtime.files.kinds import check_kind
 from microrun.runtime.scans.h5ebsd import choose_scan, count_stored
 from microrun.runtime.scans.said import said_as_ours
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.source import FinishedSource
 from microrun.runtime.scans.stated import state_signal
 from microrun.runtime.scans.up2 import ScanWarning
-
-_IMAGE = "an image"
-NO_SCANS = {
-    **dict.fromkeys((".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".gif"), _IMAGE),
-    ".txt": "a text file",
-    ".npz": "an archive of arrays",
-}
 
 
 class KikuchipySource(FinishedSource):
@@ -113,24 +108,22 @@ def _check_kind(path: Path) -> None:
     """Refuse what is there but is no scan, though kikuchipy would make one of it."""
     if not path.is_file():
         raise ScanError(f"{path}: no such file")
-    if path.suffix.lower() in NO_SCANS:
-        raise ScanError(
-            f"{path}: is {NO_SCANS[path.suffix.lower()]}, no scan; expected one file with all patterns, "
-            f"such as .up1, .up2, .h5, .h5oina, .ebsp or .dat"
-        )
+    check_kind(path, "scan", ScanError)
 
 
 def _load(path: Path, name: str | None) -> Any:
     try:
         import kikuchipy
     except ModuleNotFoundError:
-        raise ScanError(f"{path}: is read through kikuchipy; pip install 'microrun[demo]'") from None
+        raise ScanError(f"{path}: is read through kikuchipy; {install_command('demo')}") from None
     named = {} if name is None else {"scan_group_names": name}
     try:
         with said_as_ours(path, "kikuchipy", known="zero padding"):  # what is missing is counted
             loaded = kikuchipy.load(path, lazy=True, **named)
     except Exception as error:  # its readers raise whatever their libraries raise
-        raise ScanError(f"{path}: neither a .up1/.up2 file nor one that kikuchipy reads ({error})") from None
+        reason = first_line(error)  # unless it asks to report an error of kikuchipy's, which it is not
+        told = "" if "report" in reason else f" ({reason})"
+        raise ScanError(f"{path}: is neither a .up1 or .up2 file nor a scan that kikuchipy reads{told}") from None
     if isinstance(loaded, list):
         raise ScanError(f"{path}: holds {len(loaded)} scans; expected one")
     if not isinstance(loaded, kikuchipy.signals.EBSD):

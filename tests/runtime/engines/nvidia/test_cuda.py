@@ -14,6 +14,7 @@ import pytest
 from microrun.runtime.engines.nvidia import cuda
 from microrun.runtime.engines.nvidia.cuda import STICKY, Card, Cuda, driver_version, find_card, find_cards
 from microrun.runtime.errors import EngineError
+from microrun.runtime.files.extras import install_command
 
 runtime = pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed")
 Code = runtime.cudaError_t
@@ -104,7 +105,7 @@ def test_without_the_bindings_the_extras_are_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(EngineError) as error:
         ask()
-    assert str(error.value) == "cuda-bindings is not installed; pip install 'microrun[gpu]' or 'microrun[rtx]'"
+    assert str(error.value) == f"cuda-bindings is not installed; {install_command('gpu')}, or the extra rtx"
 
 
 def describe(number: int) -> SimpleNamespace:

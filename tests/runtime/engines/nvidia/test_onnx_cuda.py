@@ -30,6 +30,7 @@ from microrun.runtime.engines.nvidia.onnx_cuda import BATCH, MOST_LANES, OnnxCud
 from microrun.runtime.engines.onnx_cpu import CUDA, OnnxEngine
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import EngineError, SpecError
+from microrun.runtime.files.extras import install_command
 from microrun.runtime.files.hashes import hash_file
 
 CPU = "CPUExecutionProvider"
@@ -251,7 +252,7 @@ def test_a_closed_engine_keeps_no_session(library: Library, encoder: Path) -> No
 
 def test_a_library_without_cuda_is_refused(library: Library, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_cuda, "offers_cuda", lambda: False)
-    refused(encoder, "has no CUDA; pip install 'microrun[gpu]' instead of [cpu]")
+    refused(encoder, f"has no CUDA; pip uninstall onnxruntime, then {install_command('gpu')}")
 
 
 def test_without_a_card_no_session_is_opened(library: Library, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

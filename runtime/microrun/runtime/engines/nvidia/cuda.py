@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from microrun.runtime.errors import EngineError
+from microrun.runtime.files.extras import install_command
 
 STICKY = (
     "IllegalAddress", "LaunchFailure", "LaunchTimeout", "ECCUncorrectable", "HardwareStackError", "MisalignedAddress",
@@ -278,7 +279,7 @@ def _import_runtime() -> Any:
     try:
         from cuda.bindings import runtime
     except ModuleNotFoundError:
-        raise EngineError("cuda-bindings is not installed; pip install 'microrun[gpu]' or 'microrun[rtx]'") from None
+        raise EngineError(f"cuda-bindings is not installed; {install_command('gpu')}, or the extra rtx") from None
     except (ImportError, OSError, RuntimeError) as error:  # what it raises depends on what is broken
         raise EngineError(f"cuda-bindings is installed but broken ({error}); install it again") from None
     return runtime

@@ -40,6 +40,7 @@ from microrun.runtime.engines.ports import (
     step_inputs,
 )
 from microrun.runtime.errors import EngineError, first_line
+from microrun.runtime.files.extras import install_command
 from microrun.runtime.files.hashes import hash_file
 from microrun.runtime.spec import Diffusion
 
@@ -266,7 +267,8 @@ def prepare_card() -> Cuda:
     onnxruntime = load_onnxruntime()
 
     if not offers_cuda():
-        raise EngineError("the installed ONNX Runtime has no CUDA; pip install 'microrun[gpu]' instead of [cpu]")
+        cure = "pip uninstall onnxruntime, then " + install_command("gpu")
+        raise EngineError(f"the installed ONNX Runtime has no CUDA; {cure}")
     device = Cuda()
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find, and the session says why
         onnxruntime.preload_dlls()  # CUDA's libraries and cuDNN from their wheels, which nothing else looks for

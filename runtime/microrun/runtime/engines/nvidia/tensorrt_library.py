@@ -10,6 +10,7 @@ from typing import Any
 from microrun.runtime.engines.nvidia.cuda import Card
 from microrun.runtime.engines.nvidia.plan import Library
 from microrun.runtime.errors import EngineError, first_line
+from microrun.runtime.files.extras import install_command
 
 TITLES: dict[Library, str] = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
 # Turing (7.5) must be asked for at the build, alone.
@@ -31,13 +32,13 @@ def import_library(library: Library) -> Any:
         return importlib.import_module(library)
     except ModuleNotFoundError as error:
         if error.name == library:
-            raise EngineError(f"{title} is not installed; pip install 'microrun[{extra}]'") from None
+            raise EngineError(f"{title} is not installed; {install_command(extra)}") from None
         broken: Exception = error
     except (ImportError, OSError, RuntimeError) as error:
         broken = error
     raise EngineError(
         f"{title}'s Python bindings are installed, but not the library behind them ({first_line(broken)}); "
-        f"pip install 'microrun[{extra}]' again, or see {title}'s installation guide"
+        f"{install_command(extra)} again, or see {title}'s installation guide"
     )
 
 

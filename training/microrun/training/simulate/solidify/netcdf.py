@@ -9,6 +9,7 @@ import numpy as np
 
 from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import MicrorunError, first_line
+from microrun.runtime.files.extras import install_command
 from microrun.training.simulate.solidify.grids import Grid, choose_array, faces_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def read_netcdf(path: Path, array: str | None) -> Grid:
     try:
         import xarray
     except ImportError:
-        raise MicrorunError(f"{path}: NetCDF needs xarray; pip install 'microrun[convert]'") from None
+        raise MicrorunError(f"{path}: NetCDF needs xarray; {install_command('convert')}") from None
     try:
         with xarray.open_dataset(path, decode_times=False) as file:
             fields = {str(name): one for name, one in file.data_vars.items() if one.ndim >= len(AXES)}
