@@ -113,8 +113,8 @@ def _latents(path: Path, seeds: Path) -> None:
 
 def _volume(path: Path, seeds: Path) -> None:
     from microrun.runtime.convert.convert_volume import convert_volume
-    from microrun.runtime.convert.grain_volume import GrainVolume
-    from microrun.runtime.volumes.measure import measure_file
+    from microrun.runtime.volumes.grain_volume import GrainVolume
+    from microrun.runtime.volumes.measured import measure_file
     from microrun.runtime.volumes.segment import SegmentOptions, write_labels
     from microrun.runtime.volumes.volume import open_volume
 
@@ -126,7 +126,7 @@ def _volume(path: Path, seeds: Path) -> None:
         with open_volume(path) as volume:
             convert_volume(GrainVolume(volume), "vti", path.with_name("o.vti"))
 
-    _each(lambda: _inspect(path, seeds), label, convert, lambda: measure_file(path, 1.0))
+    _each(lambda: _inspect(path, seeds), label, convert, lambda: measure_file(path))
 
 
 def _simulated(path: Path, seeds: Path) -> None:
