@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
+from microrun.kernels.unlike import count_unstable
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.volumes.axes import parse_axes, wraps_of
-from microrun.runtime.volumes.segment import Components, SegmentOptions, segment, write_labels
+from microrun.runtime.volumes.segment import Components, Given, SegmentOptions, segment, write_labels
 from microrun.runtime.volumes.volume import Volume, open_volume
 
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(1, 5))
@@ -74,7 +75,8 @@ def test_tiny_grains_are_counted_and_absorbed_across_faces(axes: str) -> None:
 def test_values_that_are_grains_already_are_one_each_and_stay() -> None:
     values = np.array([[[128, 5, 5, 5, 5, 128, 129, 3]]])
     labels = np.empty(values.shape, np.int32)
-    summary = segment(Volume(values, "v"), SegmentOptions(components=6, min_voxels=3), labels, whole_from=128)
+    given = Given(128, values == 129)
+    summary = segment(Volume(values, "v"), SegmentOptions(components=6, min_voxels=3), labels, given=given)
     assert labels.tolist() == [[[0, 1, 1, 1, 1, 0, 2, 2]]]
     assert summary.grains == 3
 
@@ -119,3 +121,30 @@ def test_faces_are_read_as_planes_are(axis: int) -> None:
     volume = Volume(values, "v", inside=values % 7 > 0, positive=True)
     for place in (0, -1):
         assert_array_equal(volume.read_face(axis, place), volume.read(0, 3).take(place, axis))
+
+
+def test_relaxed_grains_are_smoother_and_hang_together_and_given_voxels_stay() -> None:
+    rng = np.random.default_rng(2)
+    values = np.repeat(np.repeat(np.repeat(rng.integers(0, 128, (3, 3, 3)), 6, 0), 6, 1), 6, 2).astype(np.int16)
+    rough = rng.random(values.shape) < 0.1
+    values[rough] = np.roll(values, 1, axis=0)[rough]
+    mask = np.zeros(values.shape, bool)
+    mask[0, 4:8, 4:8] = True
+    values[mask] = 128
+    labels = {}
+    for sweeps in (0, 52):
+        labels[sweeps] = np.empty(values.shape, np.int32)
+        options = SegmentOptions(components=6, min_voxels=27, relax=sweeps)
+        segment(Volume(values, "v"), options, labels[sweeps], given=Given(128, mask))
+    assert count_unstable(labels[52], (0, 18))[0] < 0.5 * count_unstable(labels[0], (0, 18))[0]
+    assert len(np.unique(labels[52][mask])) == 1 and (labels[52] == labels[52][0, 5, 5]).sum() >= mask.sum()
+    pieces = np.empty(values.shape, np.int32)
+    apart = segment(Volume(labels[52], "v"), SegmentOptions(components=6), pieces)
+    assert apart.grains == labels[52].max() + 1 and np.bincount(pieces.ravel()).min() >= 16
+
+
+def test_only_components_are_relaxed() -> None:
+    with pytest.raises(VolumeError, match="relaxed of grains that are components"):
+        SegmentOptions(2.0, relax=3)
+    with pytest.raises(VolumeError, match="0 sweeps"):
+        SegmentOptions(components=6, relax=-1)

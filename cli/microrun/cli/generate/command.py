@@ -22,7 +22,7 @@ from microrun.runtime.generation.generate import generate_by
 from microrun.runtime.generation.grow_on_dask import grow_on_dask
 from microrun.runtime.generation.left_over import clear_left_over
 from microrun.runtime.generation.recipe import PRESETS, Order
-from microrun.runtime.generation.request import MIN_VOXELS, GenerateRequest
+from microrun.runtime.generation.request import MIN_VOXELS, RELAX_SWEEPS, GenerateRequest
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.generation.workshops import RemoteEngine
 
@@ -56,6 +56,9 @@ def generate(
     voxel_um: Annotated[float | None, typer.Option(help="Edge of a voxel in µm, instead.")] = None,
     size_um: Annotated[str | None, typer.Option(help="--size in µm.")] = None,
     min_voxels: Annotated[int, typer.Option(min=0, help="Smaller grains join a neighbour.")] = MIN_VOXELS,
+    relax: Annotated[
+        int, typer.Option(min=0, help="Sweeps that straighten boundaries, as curvature does; 0 leaves them as drawn.")
+    ] = RELAX_SWEEPS,
     device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
     batch: Annotated[int | None, typer.Option(help="Blocks that a worker of the engine draws at once.")] = None,
@@ -74,7 +77,7 @@ def generate(
     shape, mask, given = read_asked(Sizes(size, size_um, stl, part, known), scale)
     request = GenerateRequest(
         shape, seed, order, _sampling(preset, steps, resample), periodic, out=out, part=mask, known=given,
-        min_voxels=min_voxels, voxel_um=scale.voxel_um,
+        min_voxels=min_voxels, relax=relax, voxel_um=scale.voxel_um,
     )  # fmt: skip
     _ = request.tiling  # refuses what cannot be tiled before anything is opened
     if dask is not None:

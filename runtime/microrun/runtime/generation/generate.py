@@ -16,7 +16,7 @@ from microrun.runtime.generation.left_over import mark_writing, only_run
 from microrun.runtime.generation.request import GenerateRequest
 from microrun.runtime.spec import ModelSpec
 from microrun.runtime.volumes.axes import wraps_of
-from microrun.runtime.volumes.segment import SegmentOptions, Summary, write_labels
+from microrun.runtime.volumes.segment import Given, SegmentOptions, Summary, write_labels
 from microrun.runtime.volumes.volume import Volume
 
 VALUE_SCALE = 100.0  # of GrainPaint's labels: the side of its training volumes
@@ -95,8 +95,9 @@ def generate_by(
 def write_grains(folder: BlockFolder, request: GenerateRequest) -> Summary:
     """Put the finished blocks together, tell their grains apart and write those.
 
-    Voxels of one colour that hang together by faces are a grain, also across periodic faces; values that are no
-    colours are clustered as GrainPaint does. Known grains stay as they were given, with what has grown on them.
+    Voxels of one colour that hang together by faces are a grain, also across periodic faces, and their boundaries are
+    relaxed; values that are no colours are clustered as GrainPaint does. Known grains stay as they were given, with
+    what has grown on them.
 
     Parameters
     ----------
@@ -110,20 +111,20 @@ def write_grains(folder: BlockFolder, request: GenerateRequest) -> Summary:
     VolumeError, OutputError
         As `write_labels`.
     """
-    values, min_voxels, met, whole_from = folder.assemble(), request.min_voxels, 0, None
+    values, min_voxels, met, given = folder.assemble(), request.min_voxels, 0, None
     colours = values.dtype == np.int8
     options = (
-        SegmentOptions(components=6, min_voxels=min_voxels, periodic=request.periodic)
+        SegmentOptions(components=6, min_voxels=min_voxels, periodic=request.periodic, relax=request.relax)
         if colours
         else SegmentOptions(VALUE_SCALE, fill=True, min_voxels=min_voxels)
     )
     if request.given is not None:
         given_colours, path = request.colour_known(folder.diffusion.n_colours), folder.path / CONTINUED
         values, met = continue_given(values, request.given, given_colours, wraps_of(request.periodic), path)
-        whole_from = FIRST_GIVEN
+        given = Given(FIRST_GIVEN, request.given.mask)
     about: dict[str, str | float] = {"blueprint": folder.blueprint.to_json()}
     if request.voxel_um is not None:
         about["voxel_um"] = request.voxel_um
     volume = Volume(values, str(folder.path), positive=colours)
-    summary = write_labels(volume, options, request.out, about=about, whole_from=whole_from)
+    summary = write_labels(volume, options, request.out, about=about, given=given)
     return summary._replace(met=met)

@@ -21,12 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.kernels.neighbourhood import Rule, component_rule, dbscan_rule
+from microrun.runtime.array_types import Mask
 from microrun.runtime.cores import count_cores
 from microrun.runtime.errors import OutputError, VolumeError
 from microrun.runtime.files.disk import check_room, take_room
 from microrun.runtime.files.output import written_beside
+from microrun.runtime.progress import finish
 from microrun.runtime.volumes.axes import parse_axes, wraps_of
 from microrun.runtime.volumes.cleaning import absorb_grains, fill_noise, unite_values
+from microrun.runtime.volumes.relax import NOTHING_FIXED, relax
 from microrun.runtime.volumes.slabs import label_slabs
 from microrun.runtime.volumes.volume import LABELS, SLAB_BYTES, SUFFIXES, Volume
 
@@ -53,6 +56,9 @@ class SegmentOptions:
         Smaller grains are absorbed by the neighbour with the largest common face.
     periodic
         Axes along which grains go on at the volume's opposite face, as `parse_axes` gives them; of components.
+    relax
+        Sweeps of the Potts model at T = 0 that straighten boundaries, as `relax`; of components. Grains that come apart
+        are told apart, and absorbed, again.
 
     Raises
     ------
@@ -67,12 +73,17 @@ class SegmentOptions:
     fill: bool = False
     min_voxels: int = 0
     periodic: str = ""
+    relax: int = 0
 
     def __post_init__(self) -> None:
         self.rule()
         object.__setattr__(self, "periodic", parse_axes(self.periodic))
         if self.periodic and not self.components:
             raise VolumeError("grains are joined across periodic faces as components (6 or 26), not by DBSCAN")
+        if self.relax and not self.components:
+            raise VolumeError("boundaries are relaxed of grains that are components (6 or 26), not of DBSCAN's")
+        if self.relax < 0:
+            raise VolumeError(f"boundaries are relaxed by 0 sweeps (not at all) or more; got {self.relax}")
         if self.min_voxels < 0:
             raise VolumeError(f"the smallest grain must be 0 voxels (keep all) or more; got {self.min_voxels}")
 
@@ -114,9 +125,24 @@ class Summary(NamedTuple):
     met: int = 0
 
 
+class Given(NamedTuple):
+    """Grains that were given before a volume was grown.
+
+    Parameters
+    ----------
+    whole_from
+        Values of this and more are a grain each, whether they hang together or not, which nobody absorbs.
+    mask
+        (z, y, x) bool: voxels that are known, and stay when boundaries are relaxed.
+    """
+
+    whole_from: int
+    mask: Mask
+
+
 def segment(
     volume: Volume, options: SegmentOptions, labels: Labels, threads: int | None = None, planes: int | None = None,
-    whole_from: int | None = None,
+    given: Given | None = None,
 ) -> Summary:  # fmt: skip
     """Label the grains of a volume.
 
@@ -132,8 +158,8 @@ def segment(
         Number of threads, by default one a core; the labels are the same for any.
     planes
         Thickness of a slab in voxels, by default what suits threads and memory; the labels are the same for any.
-    whole_from
-        Values of this and more are a grain each, whether they hang together or not, which nobody absorbs.
+    given
+        Grains that were given; None for none.
 
     Returns
     -------
@@ -147,19 +173,49 @@ def segment(
     """
     started = time.perf_counter()
     threads = threads or count_cores()
-    bounds = _cut(volume, threads, planes)
-    wraps = wraps_of(options.periodic)
-    grains, points = label_slabs(volume, options.rule(), labels, bounds, threads, wraps)
-    kept = None
-    if whole_from is not None:
-        grains, kept = unite_values(volume, labels, grains, whole_from)
-    if options.fill:
-        fill_noise(labels, np.concatenate([_find_noise(volume, labels, *slab) for slab in bounds]))
-    if options.min_voxels:
-        grains = absorb_grains(labels, grains, options.min_voxels, wraps, kept)
+    slabs = _Slabs(_cut(volume, threads, planes), threads)
+    grains, points = _tell_apart(volume, options, labels, slabs, given and given.whole_from)
+    if options.relax:
+        is_whole = _find_whole(volume, labels, grains, given)
+        still = NOTHING_FIXED if given is None else given.mask
+        finish(relax(labels, options.relax, wraps=wraps_of(options.periodic), is_fixed=still))
+        relaxed = np.where(labels < 0, labels, labels + grains * is_whole[labels])
+        again = Volume(relaxed, volume.name, positive=True)
+        grains, points = _tell_apart(again, options, labels, slabs, grains if is_whole.any() else None)
     outside = labels.size - points
     noise = sum(int(np.count_nonzero(plane < 0)) for plane in labels) - outside
     return Summary(grains, labels.size, noise, outside, time.perf_counter() - started)
+
+
+class _Slabs(NamedTuple):
+    """First plane of each slab, and the one after its last; and how many threads there are."""
+
+    bounds: list[tuple[int, int]]
+    threads: int
+
+
+def _tell_apart(
+    volume: Volume, options: SegmentOptions, labels: Labels, slabs: _Slabs, whole_from: int | None
+) -> tuple[int, int]:
+    """Label grains, fill noise and absorb; give the numbers of grains and of voxels with a value."""
+    wraps, kept = wraps_of(options.periodic), None
+    grains, points = label_slabs(volume, options.rule(), labels, slabs.bounds, slabs.threads, wraps)
+    if whole_from is not None:
+        grains, kept = unite_values(volume, labels, grains, whole_from)
+    if options.fill:
+        fill_noise(labels, np.concatenate([_find_noise(volume, labels, *slab) for slab in slabs.bounds]))
+    if options.min_voxels:
+        grains = absorb_grains(labels, grains, options.min_voxels, wraps, kept)
+    return grains, points
+
+
+def _find_whole(volume: Volume, labels: Labels, grains: int, given: Given | None) -> NDArray[np.bool_]:
+    """Which grains were given, (grains,) bool."""
+    is_whole = np.zeros(grains, bool)
+    if given is not None:
+        for z, plane in enumerate(labels):
+            is_whole[plane[volume.read(z, z + 1)[0] >= given.whole_from]] = True
+    return is_whole
 
 
 def _cut(volume: Volume, threads: int, planes: int | None) -> list[tuple[int, int]]:
@@ -183,13 +239,13 @@ def write_labels(
     out: Path,
     threads: int | None = None,
     about: Mapping[str, str | float] = MappingProxyType({}),
-    whole_from: int | None = None,
+    given: Given | None = None,
 ) -> Summary:
     """Segment a volume into a .npy file, or the data set ``grain_id`` of an HDF5 file with the options beside.
 
     Parameters
     ----------
-    volume, options, threads, whole_from
+    volume, options, threads, given
         What to segment and how, as for `segment`.
     out
         The file to make or replace, .npy, .h5 or .hdf5; written beside and renamed at the end.
@@ -215,7 +271,7 @@ def write_labels(
         attributes = {"options": json.dumps(dataclasses.asdict(options)), **_facts(volume, options), **about}
         npy = out.suffix.lower() == ".npy"
         labels = _map_npy(beside, volume) if npy else _map_hdf5(beside, volume, attributes)
-        return segment(volume, options, labels, threads, whole_from=whole_from)
+        return segment(volume, options, labels, threads, given=given)
 
 
 def _facts(volume: Volume, options: SegmentOptions) -> dict[str, str | float]:
