@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from microrun.cli import console
 from microrun.cli.maps import name_picture
-from microrun.cli.outputs import OverwriteOption, quoted, say_wrote
+from microrun.cli.outputs import OverwriteOption, quoted, say_next, say_wrote
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.latents.reader import open_latents
@@ -60,6 +60,7 @@ def analyse(
     )
     console.out.print(f"stored in  {quoted(latents)}, group {GROUP}")
     say_wrote(picture)
+    say_next("maps", latents, "--features", ",".join(map(str, order)))
 
 
 def _stored_maps(found: Analysis) -> dict[str, NDArray[Any]]:

@@ -84,4 +84,3 @@ def _report_usage(error: Exception) -> None:
     context = getattr(error, "ctx", None)
     if text:  # empty where typer has printed the help instead
         console.error_line(f"{text} See {context.command_path if context else 'microrun'} --help.")
-

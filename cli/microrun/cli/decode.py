@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
-from microrun.cli.outputs import OverwriteOption, say_wrote
+from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
 from microrun.runtime.encoding.decode import decode_latents, find_decoder
 from microrun.runtime.engines.engine import Device, EngineRequest, Precision
 from microrun.runtime.engines.open import open_engine
@@ -68,6 +68,7 @@ def decode(
         console.warning_line(f"{decoded.uncovered:,} pixels inside the mask are 0: the model's view does not show them")
     if decoded.blank:
         console.warning_line(f"{decoded.blank:,} patterns are blank: not encoded, or without information")
+    say_next("physics", out)
 
 
 def _refuse_original(out: Path, latents: Latents) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.model_words import describe_deviation
-from microrun.cli.outputs import OverwriteOption, quoted
+from microrun.cli.outputs import OverwriteOption, quoted, say_next
 from microrun.cli.scan_name import ScanNameOption
 from microrun.runtime.engines.nvidia.build_plan import DEFAULT_BATCHES, BuildRequest
 from microrun.runtime.engines.nvidia.tensorrt_library import TITLES
@@ -96,6 +96,7 @@ def export(
         made = console.watch(export_model(request), bar)
     for one in made:
         _print(one)
+    say_next("inspect", target)
 
 
 def _default_out(source: Path, to: str, precision: str | None) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from microrun.cli.convert import parse_features
-from microrun.cli.outputs import OverwriteOption, say_wrote
+from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
 from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.pictures import latent_maps as draw
@@ -40,10 +40,13 @@ def maps(
     with open_latents(latents) as opened:
         check_folder(folder, [path.name for path in paths.values()], overwrite)
         figures = {name: _draw(opened, name, features) for name in paths}
+        growing = opened.growing
     with made_folder(folder):
         for name, figure in figures.items():
             save_figure(figure, paths[name])
     say_wrote(*paths.values())
+    if not growing:  # else there is nothing to analyse yet
+        say_next("analyse", latents)
 
 
 def name_picture(source: Path, folder: Path | None, name: str) -> Path:

@@ -21,6 +21,9 @@ METRICS = {  # by the name in the spec: title, and how it is written
 }
 
 
+GRAINS = {"volume": "volumes", "nearest": "distances to neighbours", "aspect_ratio": "aspect ratios"}
+
+
 def describe_metrics(metrics: Mapping[str, float]) -> dict[str, str]:
     """Write what was measured of a model when it was trained.
 
@@ -34,8 +37,17 @@ def describe_metrics(metrics: Mapping[str, float]) -> dict[str, str]:
     dict of str to str
         Values by their titles; of a name that is not known the name itself, with spaces.
     """
-    forms = {name: METRICS.get(name, (name.replace("_", " "), "{:g}")) for name in metrics}
+    forms = {name: METRICS.get(name, (_describe_other(name), "{:g}")) for name in metrics}
     return {forms[name][0]: forms[name][1].format(value) for name, value in metrics.items()}
+
+
+def _describe_other(name: str) -> str:
+    """Of distances between distributions what is compared, and which preset made it; of others the name."""
+    preset, kl, measure = name.rpartition("kl_")
+    if not kl or measure not in GRAINS:
+        return name.replace("_", " ")
+    made = f", preset {preset.strip('_')}" if preset else ""
+    return f"{GRAINS[measure]} of grains differ from simulated ones (KL{made})"
 
 
 def describe_deviation(error: float | None, source: str = "the model that it was made from") -> str:

@@ -12,7 +12,7 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.maps import name_picture
-from microrun.cli.outputs import OverwriteOption, say_wrote
+from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
 from microrun.cli.pattern_centre import (
     BackgroundOption,
     CentreOption,
@@ -83,6 +83,7 @@ def physics(
         write_physics(store, source.scan, maps, _describe(orientations, known, geometry))
         save_figure(figure, picture)
     say_wrote(store, picture)
+    say_next("inspect", store)
 
 
 def _refuse_geometry(given: Mapping[str, object]) -> None:

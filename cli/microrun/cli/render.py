@@ -8,6 +8,10 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
+from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
+from microrun.runtime.errors import VolumeError
+from microrun.runtime.files.destination import check_file
+from microrun.runtime.files.kinds import check_kind
 from microrun.runtime.pictures.drawing import read_drawing
 from microrun.runtime.pictures.volume_view import render as render_drawing
 from microrun.runtime.volumes.volume import open_volume
@@ -21,12 +25,16 @@ def render(
         float | None, typer.Option(help="Edge of a voxel; by default as the file states, or lengths count voxels.")
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set of a .h5 volume; by default the only 3D one.")] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Draw a volume: the cube with an octant cut out, or a part as it is, and the three middle slices.
 
     Whole numbers are grains, each of its own colour; other numbers are values. A volume of which a quarter or more is
     outside (negative labels, NaN) is a part.
     """
+    check_file(out, overwrite, endings=[".png"], sources=[volume])
+    check_kind(volume, "volume", VolumeError)
     with open_volume(volume, dataset) as opened, console.err.status("drawing"):
         render_drawing(read_drawing(opened, opened.voxel_um if voxel_um is None else voxel_um), out, slices)
-    console.out.print(f"wrote {out} ({console.size_text(out.stat().st_size)})")
+    say_wrote(out)
+    say_next("grains", volume, *(["--dataset", dataset] if dataset else []))

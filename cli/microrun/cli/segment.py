@@ -8,10 +8,13 @@ from typing import Annotated, cast
 import typer
 
 from microrun.cli import console
-from microrun.runtime.errors import OutputError
+from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
+from microrun.runtime.errors import VolumeError
+from microrun.runtime.files.destination import check_file
+from microrun.runtime.files.kinds import check_kind
 from microrun.runtime.volumes.axes import list_axes
 from microrun.runtime.volumes.segment import Components, SegmentOptions, Summary, write_labels
-from microrun.runtime.volumes.volume import open_volume
+from microrun.runtime.volumes.volume import SUFFIXES, open_volume
 
 
 def segment(
@@ -32,17 +35,15 @@ def segment(
     ] = "",
     dataset: Annotated[str | None, typer.Option(help="Data set of a .h5 volume; by default the only 3D one.")] = None,
     part: Annotated[Path | None, typer.Option(help="A .npy mask of bool, True inside the part.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the labels.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Segment a volume into grains: DBSCAN exactly as scikit-learn's, at the speed of the lattice.
 
     The volume may be larger than memory.
     """
     options = SegmentOptions(value_scale, eps, min_samples, cast(Components, components), fill, min_voxels, periodic)
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
-    if out.exists() and volume.exists() and out.samefile(volume):
-        raise OutputError(f"{out}: is the volume itself; choose another --out")
+    check_file(out, overwrite, endings=SUFFIXES, sources=[path for path in (volume, part) if path])
+    check_kind(volume, "volume", VolumeError)
     with (
         open_volume(volume, dataset, part, positive=bool(components)) as opened,
         console.err.status("segmenting"),
@@ -51,7 +52,8 @@ def segment(
     console.out.print(f"volume   {opened.name} ({'×'.join(map(str, opened.shape))})")
     _print_summary(summary)
     _print_faces(options.periodic, opened.periodic)
-    console.out.print(f"wrote    {out} ({console.size_text(out.stat().st_size)})")
+    say_wrote(out)
+    say_next("grains", out)
 
 
 def _print_faces(joined: str, stated: str) -> None:

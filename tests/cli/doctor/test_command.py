@@ -293,7 +293,7 @@ def test_a_plan_is_described(microrun: Microrun, plan: Path) -> None:
 @without_card
 def test_a_plan_does_not_run_without_a_card(microrun: Microrun, plan: Path) -> None:
     said = section(microrun("doctor", plan), "vae32.plan")
-    assert "12.0+; here is none" in said and "parity error not measured" in said
+    assert "12.0+; here is none" in said and "compared not compared with the ONNX model" in said
     assert "here does not run: CUDA finds no card here" in said
 
 
@@ -308,7 +308,7 @@ def test_a_plan_of_another_version(microrun: Microrun, plan: Path) -> None:
     write_record(plan, dataclasses.replace(record, version="1.0.0.1", parity_error=0.00123))
     said = section(microrun("doctor", plan), "vae32.plan")
     assert f"built by TensorRT-RTX 1.0.0.1; here is {record.version}" in said
-    assert "parity error 1.2e-03" in said
+    assert "its results differ by 0.12 % from those of the ONNX model" in said
     assert "does not run: was built by TensorRT-RTX 1.0.0.1, which alone can run it" in said
 
 

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from microrun.cli.doctor.machine import Machine, one_line
+from microrun.cli.model_words import describe_deviation
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE, find_model
 from microrun.runtime.engines.engine import Engine, EngineRequest
 from microrun.runtime.engines.nvidia.build_plan import BuildRequest, build_plan
@@ -114,14 +115,13 @@ def _build(library: Library, card: Card | None) -> Outcome:
 def _describe(path: Path, record: PlanRecord, card: Card | None) -> dict[str, object]:
     spec, profile = record.spec, record.profile
     here = f"{card.capability_text}, {card.name}" if card else "none"
-    error = record.parity_error
     return {
         "file": f"is the one that {sidecar_of(path).name} describes (SHA-256 {record.plan_sha256[:12]}…)",
         "model": f"{spec.name}, {spec.kind}, {_size_text(spec)}, {spec.precision}",
         "built by": f"{TITLES[record.library]} {record.version}; here is {_version_here(record.library)}",
         "cards": f"compute capability {', '.join(record.compute_capabilities)}; here is {here}",
         "batches": f"{profile.min} to {profile.max}, fastest at {profile.opt}",
-        "parity error": f"{error:.1e}" if error is not None else "not measured: built without such a card",
+        "compared": describe_deviation(record.parity_error, "the ONNX model") + ", on such a card",
     }
 
 

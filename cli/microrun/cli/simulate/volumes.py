@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from microrun.cli import console
-from microrun.cli.outputs import OverwriteOption, say_wrote
+from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.destination import HDF5_ENDINGS, check_file
 
@@ -79,6 +79,7 @@ def _simulate(out: Path, process: Growth | Build, seed: int, count: int, overwri
         raise MicrorunError(f"{error}: take a smaller --size, --pool or --mobile-zone") from None
     sides = "×".join(map(str, process.shape))
     say_wrote(out, note=f": volumes of {sides} voxels, seeds {seed} to {seed + made - 1}")
+    say_next("grains", out)
     if made < count:
         rest = f"--seed {seed + made} --count {count - made}"
         console.error_line(f"interrupted; {made} of {count} volumes are kept: make the others in another file, {rest}")
