@@ -106,7 +106,7 @@ def test_what_cannot_be_decoded(microrun: Microrun, latents: Path, decoder: Path
     check_refused(microrun("decode", latents, "--engine", tmp_path / "tiny.onnx"), "needs a decoder")
     check_refused(microrun("decode", latents, "--engine", tmp_path / "none.onnx"), "none.onnx")
     check_refused(microrun("decode", tmp_path / "none.h5"), "none.h5")
-    check_refused(microrun("decode", tmp_path / "scan.up2"), "scan.up2: is a scan of patterns, not latents of a scan")
+    check_refused(microrun("decode", tmp_path / "scan.up2"), "scan.up2: is a scan of patterns, not a latents file")
     check_refused(microrun("decode", latents, "--engine", decoder, "--out", tmp_path / "a.h5"), "a.h5", ".up2")
     missing = tmp_path / "missing" / "a.up2"
     check_refused(microrun("decode", latents, "--engine", decoder, "--out", missing), "a.up2", "there is no folder")

@@ -41,8 +41,11 @@ def text(name: str) -> Callable[[Path], Path]:
 CUBE = np.zeros((4, 4, 4), np.int32)
 KINDS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "grains": (hdf5("", grain_id=CUBE), "is a volume of grains, not {}; microrun render shows it"),
-    "volumes": (hdf5("microrun volumes 1", one=CUBE), "is simulated volumes of grains, not {}"),
-    "physics": (hdf5("microrun physics 1", quality=np.zeros((3, 4))), "is conventional maps of a scan, made by"),
+    "volumes": (hdf5("microrun volumes 1", one=CUBE), "is a file of simulated volumes, not {}"),
+    "physics": (
+        hdf5("microrun physics 1", quality=np.zeros((3, 4))),
+        "is a file of conventional maps of a scan, not {}; microrun inspect says",
+    ),
     "pool": (hdf5("microrun melt pool 1"), "is a melt pool, not {}; microrun simulate solidify takes it"),
     "part": (hdf5("microrun part 1", grain_id=CUBE), "is a solidified part, not {}"),
     "on its way": (hdf5("microrun part on its way 1"), "is a part on its way, not {}; the same microrun simulate"),
@@ -64,24 +67,24 @@ def test_the_wrong_file_is_named_for_what_it_is(
 ) -> None:
     path = make(tmp_path)
     for command in ("maps", "analyse", "decode"):
-        check_refused(microrun(command, path), f"{path}: {said.format('latents of a scan')}")
+        check_refused(microrun(command, path), f"{path}: {said.format('a latents file')}")
     for command in ("encode", "physics", "evaluate"):
         check_refused(microrun(command, path), f"{path}: {said.format('a scan')}")
-    check_refused(microrun("sections", path), f"{path}: {said.format('sections')}")
+    check_refused(microrun("sections", path), f"{path}: {said.format('a file of sections')}")
     assert list(tmp_path.iterdir()) == [path], "nothing was made"
 
 
 def test_latents_are_no_scan_and_no_model(microrun: Microrun, scan: Path, latents: Path) -> None:
-    said = "is latents of a scan, not"
+    said = "is a latents file, not"
     check_refused(microrun("encode", latents), f"{latents}: {said} a scan; microrun maps draws them")
-    check_refused(microrun("sections", latents), f"{latents}: {said} sections")
+    check_refused(microrun("sections", latents), f"{latents}: {said} a file of sections")
     check_refused(microrun("encode", scan, "--engine", latents, "--overwrite"), f"{latents}: {said} a model")
-    check_refused(microrun("maps", scan), f"{scan}: is a scan of patterns, not latents of a scan; microrun encode")
+    check_refused(microrun("maps", scan), f"{scan}: is a scan of patterns, not a latents file; microrun encode")
 
 
 def test_the_message_is_the_same_in_python(tmp_path: Path) -> None:
     volume = hdf5("", grain_id=CUBE)(tmp_path)
-    with pytest.raises(LatentsError, match=r"given\.h5: is a volume of grains, not latents of a scan"):
+    with pytest.raises(LatentsError, match=r"given\.h5: is a volume of grains, not a latents file"):
         open_latents(volume)
 
 
@@ -96,8 +99,8 @@ def test_a_file_of_another_program_is_not_made_a_riddle(microrun: Microrun, tmp_
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("physics", "conventional maps of a scan"), ("on its way", "a part on its way"), ("readme", "a text file"),
-        ("table", "a table of text"), ("picture", "a picture"), ("record", "the record of a TensorRT plan"),
+        ("physics", "a file of conventional maps of a scan"), ("on its way", "a part on its way"),
+        ("readme", "a text file"), ("table", "a table of text"), ("picture", "a picture"), ("record", "the record of a TensorRT plan"),
     ],
 )  # fmt: skip
 def test_what_we_write_is_inspected(microrun: Microrun, tmp_path: Path, kind: str, said: str) -> None:

@@ -59,7 +59,7 @@ def test_a_checkpoint_is_inspected(microrun: Microrun, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name", ["none.up2", "none.h5", "none.onnx", "none.safetensors", "none", "none.txt", "text.up2", "text.up1",
-             "text.h5", "text.npy", "text.onnx", "text.safetensors", "text.txt", "text", "folder", "folder.up2",
+             "text.h5", "text.npy", "text.onnx", "text.safetensors", "folder", "folder.up2",
              "folder.h5", "folder.onnx", "folder.safetensors"],
 )  # fmt: skip
 def test_what_cannot_be_inspected(microrun: Microrun, tmp_path: Path, name: str) -> None:

@@ -133,7 +133,7 @@ def test_what_is_no_latents_file(tmp_path: Path, name: str) -> None:
     if name.startswith("text"):
         (tmp_path / name).write_text("no latents")
     before = names_beside(tmp_path / name)
-    with pytest.raises(LatentsError, match=r"not a latents file|no such latents file"):
+    with pytest.raises(LatentsError, match=r"not a latents file|no such file"):
         store_maps(tmp_path / name, "analysis", MAPS, SETTINGS)
     assert names_beside(tmp_path / name) == before
 

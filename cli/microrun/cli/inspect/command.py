@@ -15,8 +15,8 @@ from microrun.cli.inspect.volumes import array_rows, volume_rows
 from microrun.cli.model_words import describe_deviation, describe_metrics
 from microrun.runtime.engines.catalogue import PLAN_SUFFIX, find_model
 from microrun.runtime.engines.open import read_model_spec
-from microrun.runtime.errors import LatentsError, ScanError
-from microrun.runtime.files.kinds import find_kind, is_hdf5
+from microrun.runtime.errors import LatentsError, MicrorunError, ScanError
+from microrun.runtime.files.kinds import FOLDER, find_kind, is_hdf5
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.scans.h5ebsd import scan_names
 from microrun.runtime.scans.open import open_scan
@@ -59,6 +59,8 @@ def _model_rows(path: Path) -> dict[str, object]:
 
 def _rows_by_kind(path: Path) -> dict[str, object]:
     kind = find_kind(path)
+    if kind is FOLDER:
+        raise MicrorunError(f"{path}: is a folder; expected a file, or the folder of a training")
     if kind is None or (kind.serves == ("scan",) and not is_hdf5(path)):
         return _vendor_rows(path)
     return hdf5_rows(path, kind) if is_hdf5(path) else other_rows(path, kind)

@@ -16,10 +16,10 @@ Wanted = Literal["latents", "scan", "volume", "sections", "pool", "model"]
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 LOOKED_AT = 4096  # bytes of a file that has no telling name
 WANTED = {
-    "latents": "latents of a scan",
+    "latents": "a latents file",
     "scan": "a scan",
     "volume": "a volume",
-    "sections": "sections",
+    "sections": "a file of sections",
     "pool": "a melt pool",
     "model": "a model",
 }
@@ -47,13 +47,13 @@ class Kind:
         return self.text
 
 
-LATENTS = Kind("latents of a scan", "microrun maps draws them", ("latents",))
+LATENTS = Kind("a latents file", "microrun maps draws them", ("latents",))
 GRAINS = Kind("a volume of grains", "microrun render shows it", ("volume",))
 FORMATS = {  # by the beginning of the attribute "format"; the longer first
     "microrun latents": LATENTS,
-    "microrun sections": Kind("sections of printed metal", "microrun sections measures them", ("sections",)),
-    "microrun physics": Kind("conventional maps of a scan, made by microrun physics"),
-    "microrun volumes": Kind("simulated volumes of grains", "microrun grains measures them", ("volume",)),
+    "microrun sections": Kind("a file of sections of printed metal", "microrun sections measures them", ("sections",)),
+    "microrun physics": Kind("a file of conventional maps of a scan"),
+    "microrun volumes": Kind("a file of simulated volumes", "microrun grains measures them", ("volume",)),
     "microrun melt pool": Kind("a melt pool", "microrun simulate solidify takes it", ("pool",)),
     "microrun part on its way": Kind("a part on its way", "the same microrun simulate solidify goes on with it"),
     "microrun part": Kind("a solidified part", "microrun render shows its grain_id", ("volume",)),
@@ -92,6 +92,7 @@ ENDINGS = {
     **dict.fromkeys((".md", ".txt", ".rst", ".toml", ".yaml", ".yml", ".py", ".log"), _TEXT),
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".svg", ".pdf", ".tif", ".tiff"), _PICTURE),
 }
+FOLDER = Kind("a folder")
 FOLDERS = {  # by what lies in them
     "zarr.json": Kind("a group of zarr", "xarray opens it"),
     "state.pt": Kind("the folder of a training", "microrun export takes the checkpoint in it"),
@@ -107,7 +108,7 @@ def find_kind(path: Path) -> Kind | None:
         A file or a folder.
     """
     if path.is_dir():
-        return next((kind for name, kind in FOLDERS.items() if (path / name).exists()), Kind("a folder"))
+        return next((kind for name, kind in FOLDERS.items() if (path / name).exists()), FOLDER)
     first = _read_first(path)
     if first is None:
         return None

@@ -23,6 +23,7 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.files.hdf5 import open_hdf5, reason_of
+from microrun.runtime.files.kinds import check_kind
 from microrun.runtime.files.shared_reading import warn_if_remote
 from microrun.runtime.latents.damage import check_superblock, read_origin
 from microrun.runtime.latents.dataset import DIMENSIONS, make_dataset
@@ -306,7 +307,8 @@ def open_latents(path: str | Path) -> Latents:
     """
     path = Path(path)
     if not path.is_file():
-        raise LatentsError(f"{path}: no such latents file")
+        check_kind(path, "latents", LatentsError)
+        raise LatentsError(f"{path}: no such file")
     file, growing = _open_file(path)
     try:
         return Latents(path, file, read_origin(path, file), growing)
