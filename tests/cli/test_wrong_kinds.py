@@ -100,7 +100,8 @@ def test_a_file_of_another_program_is_not_made_a_riddle(microrun: Microrun, tmp_
     ("kind", "said"),
     [
         ("physics", "a file of conventional maps of a scan"), ("on its way", "a part on its way"),
-        ("readme", "a text file"), ("table", "a table of text"), ("picture", "a picture"), ("record", "the record of a TensorRT plan"),
+        ("readme", "a text file"), ("table", "a table of text"), ("picture", "a picture"),
+        ("record", "the record of a TensorRT plan"),
     ],
 )  # fmt: skip
 def test_what_we_write_is_inspected(microrun: Microrun, tmp_path: Path, kind: str, said: str) -> None:
