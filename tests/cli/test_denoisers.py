@@ -126,5 +126,5 @@ def test_a_plan_is_built_of_a_denoiser(microrun: Microrun, tmp_path: Path, monke
     assert (ran.code, ran.err) == (0, "") and "not compared yet: no card here runs it" in ran.said, ran
     names = ["tiny.onnx", "tiny.plan", "tiny.plan.json", "tiny.safetensors"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
-    check_refused(microrun("export", source, "--to", "tensorrt_rtx"), "tiny.onnx: is there already")
+    check_refused(microrun("export", source, "--to", "tensorrt_rtx"), "tiny.plan: exists; replace it with --overwrite")
     check_refused(microrun("export", tmp_path / "tiny.onnx"), "is ONNX already")

@@ -89,13 +89,14 @@ def test_scans_that_are_there_are_kept(
     monkeypatch.setattr(probe_command, "ELECTRONS", {"low": 38_400.0})
     tables, scans = [], []
     for _ in range(2):
-        assert microrun("probe", "--engine", engine, "--out", tmp_path / "probes", "--seed", "3").code == 0
+        options = ("--engine", engine, "--out", tmp_path / "probes", "--seed", "3", "--overwrite")
+        assert microrun("probe", *options).code == 0
         tables.append((tmp_path / "probes" / "probes.json").read_bytes())
         scans.append([path.stat().st_mtime_ns for path in sorted((tmp_path / "probes").glob("*.up2"))])
     assert tables[0] == tables[1]
     assert scans[0] == scans[1]
     monkeypatch.setattr(probe_command, "SCATTERED", (3, 10))
-    refused = microrun("probe", "--engine", engine, "--out", tmp_path / "probes", "--seed", "3")
+    refused = microrun("probe", *options)
     check_refused(refused, "grains-low.up2", "is of another sample")
 
 

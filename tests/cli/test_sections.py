@@ -100,14 +100,15 @@ def test_fid_comes_from_the_users_network_alone(
     whole = json.loads((tmp_path / "drawn.across.json").read_text())
     assert whole["network"]["fid"] > 0
     check_refused(microrun("sections", sections, "--inception", network), "--reference")
-    wrong = microrun("sections", sections, "--reference", reference, "--inception", tmp_path / "none.onnx")
+    none = tmp_path / "none.onnx"
+    wrong = microrun("sections", sections, "--reference", reference, "--inception", none, "--overwrite")
     check_refused(wrong, "none is downloaded")
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_the_lean_asks_for_the_hatch(microrun: Microrun, reference: Path) -> None:
     assert "give --hatch-um" in microrun("sections", reference).err
-    assert microrun("sections", reference, "--hatch-um", 50).err == ""
+    assert microrun("sections", reference, "--hatch-um", 50, "--overwrite").err == ""
 
 
 def test_what_cannot_be_measured(microrun: Microrun, sections: Path, tmp_path: Path) -> None:

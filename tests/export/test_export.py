@@ -14,7 +14,7 @@ from microrun.runtime.engines.catalogue import find_model
 from microrun.runtime.engines.nvidia.build_plan import BuildRequest
 from microrun.runtime.engines.nvidia.plan import read_record
 from microrun.runtime.engines.open import find_decoder_of, read_model_spec
-from microrun.runtime.errors import EngineError
+from microrun.runtime.errors import EngineError, RefusedOutputError
 from microrun.runtime.files.hashes import hash_file
 from microrun.runtime.progress import finish
 from microrun.runtime.spec import ModelSpec
@@ -50,7 +50,7 @@ def test_a_checkpoint_becomes_onnx_and_plans(checkpoint: Path, tmp_path: Path, a
 def test_no_other_onnx_file_is_replaced_on_the_way(checkpoint: Path, tmp_path: Path) -> None:
     write_encoder(tmp_path / "model.onnx")
     before = (tmp_path / "model.onnx").read_bytes()
-    with pytest.raises(EngineError, match=r"model\.onnx: is there already"):
+    with pytest.raises(RefusedOutputError, match=r"model\.onnx: exists; build the plan from it"):
         finish(export(ExportRequest(checkpoint, tmp_path / "model.plan", build=RTX)))
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     assert (tmp_path / "model.onnx").read_bytes() == before

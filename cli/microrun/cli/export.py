@@ -14,7 +14,7 @@ from microrun.cli.scan_name import ScanNameOption
 from microrun.runtime.engines.nvidia.build_plan import DEFAULT_BATCHES, BuildRequest
 from microrun.runtime.engines.nvidia.tensorrt_library import TITLES
 from microrun.runtime.errors import EngineError
-from microrun.runtime.files.destination import check_file
+from microrun.runtime.files.destination import check_files
 from microrun.runtime.scans.open import open_scan
 from microrun.runtime.scans.up2 import PIXEL_TYPES
 
@@ -88,10 +88,10 @@ def export(
     from microrun.export.export import export as export_model
 
     target = out or _default_out(source, to, precision)
-    check_file(target, overwrite, endings=[".onnx" if to == "onnx" else ".plan"], sources=[source])
-    check_file(_decoder_of(target), overwrite)
+    if target != source:
+        check_files([target, _decoder_of(target)], overwrite, endings=[".onnx" if to == "onnx" else ".plan"])
     calibration = _calibration(calibrate, held_out, background, scan_name)
-    request = ExportRequest(source, target, precision, calibration, build)
+    request = ExportRequest(source, target, precision, calibration, build, overwrite)
     with console.progress_bar("exporting", "steps") as bar:
         made = console.watch(export_model(request), bar)
     for one in made:

@@ -18,6 +18,7 @@ from microrun.runtime.engines.nvidia.build_plan import BuildRequest, build_plan
 from microrun.runtime.engines.nvidia.plan import PlanRecord
 from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.errors import EngineError
+from microrun.runtime.files.destination import check_file
 from microrun.runtime.files.output import written_beside
 from microrun.runtime.progress import Job, Progress
 from microrun.runtime.spec import ModelSpec, WeightPrecision
@@ -44,6 +45,8 @@ class ExportRequest:
         What int8 is calibrated and judged on.
     build
         How to build plans; None makes ONNX.
+    overwrite
+        Whether the .onnx file that a plan is built from, and that is made on the way, may replace one that is there.
     """
 
     source: Path
@@ -51,6 +54,7 @@ class ExportRequest:
     precision: WeightPrecision | None = None
     calibration: QuantiseRequest | None = None
     build: BuildRequest | None = None
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         if (self.precision == "int8") != (self.calibration is not None):
@@ -106,10 +110,8 @@ def export(request: ExportRequest) -> Job[list[Made]]:
         For a source that cannot be used, a library that is missing or cannot build, results that differ too much,
         or files that cannot be written.
     """
-    if request.build and request.onnx.exists() and not _is_given(request):
-        raise EngineError(
-            f"{request.onnx}: is there already and would be replaced; build the plan from it, or choose another --out"
-        )
+    if request.build and not _is_given(request):
+        check_file(request.onnx, request.overwrite, advice="build the plan from it, ")
     if request.source.suffix == CHECKPOINT_SUFFIX:
         models = yield from _from_checkpoint(request)
     else:
