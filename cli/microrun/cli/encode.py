@@ -125,7 +125,7 @@ def run(request: EncodeRequest, engine: Engine) -> None:
         interrupt.run = running
         console.out.print(f"scan     {running.source.path.name}: {_describe(running.source)}")
         for now in running:
-            bar(now.done, now.total, f"{now.rate:,.0f}/s" + (f"  lag {now.lag:,}" if request.follow else ""))
+            bar(now.done, now.total, f"{now.rate:,.0f}/s" + (f"  behind by {now.lag:,}" if request.follow else ""))
     if running.discards:
         console.error_line(f"interrupted; {request.out} is as it was before")
         raise typer.Exit(130)

@@ -12,7 +12,7 @@ import numpy as np
 import typer
 
 from microrun.cli import console
-from microrun.cli.outputs import OverwriteOption
+from microrun.cli.outputs import OverwriteOption, say_next
 from microrun.runtime.errors import MicrorunError, OutputError
 from microrun.runtime.files.destination import check_file
 from microrun.runtime.scans.up2 import count_patterns, read_header
@@ -42,6 +42,7 @@ def replay(
             bar(done, source.available, f"{done / (time.perf_counter() - started):,.0f}/s")
     elapsed = time.perf_counter() - started
     console.out.print(f"replayed {source.available:,} patterns in {elapsed:.1f} s: {source.available / elapsed:,.0f}/s")
+    say_next("encode", out)
 
 
 def _play(source: FileSource, out: Path, rate: float) -> Iterator[int]:
