@@ -14,7 +14,9 @@ from microrun.runtime.array_types import Float64
 from microrun.runtime.volumes.compare import HEADLINE, Comparison, collect_measures, compare_measures
 from microrun.runtime.volumes.measure import Grains
 from microrun.runtime.volumes.measured import MeasuredFile
-from microrun.runtime.volumes.tally import StageSizes, Tally, add_up
+from microrun.runtime.volumes.tally import SPECK_VOXELS, StageSizes, Tally, add_up
+
+MANY_SPECKS = 0.01  # of the grains
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +127,25 @@ def warn_of(judgement: Judgement) -> list[str]:
             f"smaller grains have joined others below {' or '.join(f'{size}' for size in sorted(sizes))} voxels, not "
             f"alike in all files; --min-voxels {max(sizes)} makes them alike"
         )
+    elif judgement.reference is not None and sizes.pop() < SPECK_VOXELS:
+        said += _warn_of_specks(judgement.sides)
     if not judgement.interior:
         said.append("all grains touch the volume's faces or the outside, so that none is known to be whole")
     elif judgement.reference is not None and not judgement.verdicts:
         said.append("no grain of the reference is known to be whole, so that there is no verdict")
     return said
+
+
+def _warn_of_specks(sides: Sequence[Side]) -> list[str]:
+    """Specks that are taken for grains, if they are many: a voxel is as round as nothing else."""
+    specks = sum(side.tally.specks for side in sides)
+    grains = sum(len(one.grain_id) for side in sides for one in side.grains)
+    if specks <= MANY_SPECKS * grains:
+        return []
+    return [
+        f"{specks:,} specks are compared among {grains:,} grains, and change every measure; --min-voxels "
+        f"{SPECK_VOXELS} absorbs them on both sides"
+    ]
 
 
 def to_facts(judgement: Judgement, in_um: bool) -> dict[str, object]:
