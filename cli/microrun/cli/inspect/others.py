@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 from pathlib import Path
 
 import h5py
@@ -13,7 +13,7 @@ from microrun.runtime.engines.nvidia.tensorrt_library import TITLES
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.hdf5 import open_hdf5, reason_of
 from microrun.runtime.files.kinds import Kind
-from microrun.runtime.json_text import UNREADABLE
+from microrun.runtime.json_text import UNREADABLE, parse_object
 from microrun.runtime.scans.truth import load_truth
 
 TRUTH = ".truth.npz"
@@ -131,10 +131,7 @@ def _sides(data: h5py.Dataset) -> str:
 def _in_words(value: object) -> str:
     """An attribute as it is read: of JSON its names and values."""
     text = str(value)
-    try:
-        stated = json.loads(text)
-    except ValueError:
-        stated = None
-    if isinstance(stated, dict):
+    with contextlib.suppress(*UNREADABLE):
+        stated = parse_object(text)
         text = ", ".join(f"{name.replace('_', ' ')} {part}" for name, part in stated.items())
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+
+from microrun.runtime.json_text import UNREADABLE, parse_object
 
 PACKAGES = {  # by the module that is imported: the package that brings it, and the extra of ours that does
     "matplotlib": ("matplotlib", "plots"),
@@ -76,10 +77,10 @@ def say_missing(module: str | None) -> str:
 def _find_clone(found: Distribution) -> Path | None:
     """The folder of an editable installation."""
     try:
-        stated = json.loads(found.read_text("direct_url.json") or "{}")
+        stated = parse_object(found.read_text("direct_url.json") or "{}")
         editable = bool(stated.get("dir_info", {}).get("editable"))
         folder = Path(url2pathname(urlsplit(stated.get("url", "")).path))
-    except (ValueError, AttributeError, TypeError):
+    except UNREADABLE:
         return None
     return folder if editable and folder.is_dir() else None
 
