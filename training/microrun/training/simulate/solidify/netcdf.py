@@ -55,7 +55,7 @@ def read_netcdf(path: Path, array: str | None) -> Grid:
             return _read(path, name, fields[name].load())
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise MicrorunError(
-            f"{path}: cannot be read as NetCDF ({first_line(error)[:120]}); is microrun[convert] installed?"
+            f"{path}: cannot be read as NetCDF ({first_line(error)[:120]}); what reads it: {install_command('convert')}"
         ) from None
 
 
