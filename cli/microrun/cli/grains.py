@@ -20,6 +20,7 @@ from microrun.runtime.pictures.panels import save_figure
 from microrun.runtime.volumes.judge import Judgement, Side, gather, judge, warn_of
 from microrun.runtime.volumes.measured import MeasuredFile, measure_file, settle_units
 from microrun.runtime.volumes.tables import (
+    name_interior,
     to_csv,
     to_json,
     to_markdown,
@@ -122,12 +123,12 @@ def _name(files: Sequence[MeasuredFile], inside: bool) -> str:
 def _print(judgement: Judgement, in_um: bool) -> None:
     counts = judgement.own.summarise()[0]
     if judgement.interior:
-        console.out.print("interior grains")
+        console.out.print(name_interior(judgement))
         console.print_rows(*to_rows(judgement.interior, in_um))
         for line in to_verdict_lines(judgement, in_um):
             console.out.print(line)
-    console.out.print("\nvoxels, before grains were absorbed here")
+    console.out.print("\nVoxels, before grains were absorbed here")
     console.print_rows(*to_voxel_rows(judgement))
-    console.out.print("\nall grains, cut ones too")
+    console.out.print("\nAll grains, cut ones too")
     console.print_rows(*to_rows(judgement.every, in_um))
     console.out.print(f"grains {counts['grains']:,}, {counts['at_boundary']:.0%} of them cut by faces or the outside")

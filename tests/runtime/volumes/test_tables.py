@@ -48,8 +48,10 @@ def test_every_grain_has_a_line_with_every_number() -> None:
 
 
 def test_tables_hold_what_was_compared(beside: Judgement) -> None:
+    assert beside.reference is not None
     text = to_markdown(beside, in_um=True)
     assert "# Grains of " in text and "a.npy beside " in text
+    assert f"## Interior grains, {beside.own.n_interior} beside {beside.reference.n_interior}" in text
     tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
     inside, voxels, every = ([line.split("|")[1].strip() for line in table[2:]] for table in tables)
     assert inside == [TITLES[name] for name in HEADLINE]
@@ -90,7 +92,7 @@ def test_what_makes_a_comparison_doubtful_is_said(file: MeasuredFile, tmp_path: 
     assert "below 0 or 27 voxels" in said and "--min-voxels 27" in said
     speckled = replace(file, tally=replace(file.tally, specks=7))
     (said,) = warn_of(judge(Side([file]), Side([speckled])))
-    assert "7 specks are compared among 40 grains" in said and "--min-voxels 27" in said
+    assert "7 specks are compared among 80 grains" in said and "--min-voxels 27" in said
     assert warn_of(judge(Side([speckled]), None)) == []
     np.save(tmp_path / "cut.npy", VORONOI[:3])
     thin = measure_file(tmp_path / "cut.npy")

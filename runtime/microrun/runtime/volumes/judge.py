@@ -37,6 +37,11 @@ class Side:
         return [grains for file in self.files for grains in file.grains.values()]
 
     @property
+    def n_interior(self) -> int:
+        """Number of grains that are known to be whole."""
+        return sum(int(np.count_nonzero(grains.interior)) for grains in self.grains)
+
+    @property
     def tally(self) -> Tally:
         """Counts of voxels of all volumes."""
         return functools.reduce(operator.add, (file.tally for file in self.files))
@@ -184,6 +189,7 @@ def _count(file: MeasuredFile) -> dict[str, object]:
         "volumes": len(file.grains),
         "grains": len(touching),
         "at_boundary": float(touching.mean()),
+        "interior_grains": int(np.count_nonzero(~touching)),
         "absorbed_below_voxels": file.absorbed_voxels,
         "speck_share": file.tally.speck_share,
         "specks": file.tally.specks,

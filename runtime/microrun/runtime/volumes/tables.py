@@ -137,6 +137,11 @@ def _to_ratio(number: float) -> str:
     return f"{number:.2f}" if np.isfinite(number) else "–"
 
 
+def name_interior(judgement: Judgement) -> str:
+    """Title of the table of interior grains, with their numbers."""
+    return f"Interior grains, {' beside '.join(f'{side.n_interior:,}' for side in judgement.sides)}"
+
+
 def to_verdict_lines(judgement: Judgement, in_um: bool) -> list[str]:
     """What the distances of interior grains mean, a line a measure; none without a reference."""
     return [f"{titles(in_um)[measure].partition(',')[0]}: {said}" for measure, said in judgement.verdicts.items()]
@@ -158,7 +163,7 @@ def to_markdown(judgement: Judgement, in_um: bool) -> str:
         Tables of interior grains, of voxels, and of all grains, with the verdicts after the first.
     """
     names = [", ".join(file.source for file in side.files) for side in judgement.sides]
-    text = [f"# Grains of {' beside '.join(names)}", "## Interior grains"]
+    text = [f"# Grains of {' beside '.join(names)}", f"## {name_interior(judgement)}"]
     if judgement.interior:
         text.append(_to_table(*to_rows(judgement.interior, in_um)))
     text.append("\n".join(f"- {line}" for line in to_verdict_lines(judgement, in_um)))
