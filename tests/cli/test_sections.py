@@ -121,8 +121,8 @@ def test_what_cannot_be_measured(microrun: Microrun, sections: Path, tmp_path: P
     write(tmp_path / "fine.h5", 0, step_um=1.0)
     for arguments, words in (
         (["none.h5"], "no such file"),
-        (["text.h5"], "no HDF5 file"),
-        (["other.h5"], "expected sections"),
+        (["text.h5"], "is a text file, not a file of sections"),
+        (["other.h5"], "is a file of simulated volumes, not a file of sections"),
         (["empty.h5"], "holds no sections"),
         (["drawn.h5", "--plane", "along"], "holds no sections along the tracks"),
         (["drawn.h5", "--hatch-um", "0"], "more than 0"),
