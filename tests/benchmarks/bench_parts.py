@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_parts.py
 
-prints medians in milliseconds for a sphere of 49,612 faces, beside the whole voxelisation, and for noise that falls into
-many pieces.
+prints medians in milliseconds for a sphere of 49,612 faces, beside the whole voxelisation, and for noise that falls
+into many pieces.
 """
 
 from __future__ import annotations

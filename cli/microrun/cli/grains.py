@@ -79,15 +79,22 @@ def grains(
         judgement = judge(Side(files[:1]), Side(files[1:]) if reference else None)
     for warning in [*([said] if said else []), *warn_of(judgement)]:
         console.warning_line(warning)
-    folder = out or volume.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"{volume.stem}.grains"
-    write_text(folder / f"{name}.csv", to_csv(files[0].grains))
-    write_text(folder / f"{name}.json", to_json(judgement, in_um))
-    write_text(folder / f"{name}.md", to_markdown(judgement, in_um))
-    save_figure(_draw(judgement, in_um), folder / f"{name}.png")
+    _write(judgement, in_um, (out or volume.parent) / f"{volume.stem}.grains")
+
+
+def _write(judgement: Judgement, in_um: bool, path: Path) -> None:
+    """Write and print all tables; the path lacks its suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "csv": to_csv(judgement.own.files[0].grains),
+        "json": to_json(judgement, in_um),
+        "md": to_markdown(judgement, in_um),
+    }
+    for suffix, text in texts.items():
+        write_text(path.with_name(f"{path.name}.{suffix}"), text)
+    save_figure(_draw(judgement, in_um), path.with_name(f"{path.name}.png"))
     _print(judgement, in_um)
-    console.out.print(f"wrote {folder / name}.csv, .json, .md, .png")
+    console.out.print(f"wrote {path}.csv, .json, .md, .png")
 
 
 def _split_source(text: str) -> tuple[Path, str | None]:
