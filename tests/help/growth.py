@@ -14,11 +14,12 @@ from microrun.kernels.noise import normal_noise
 from microrun.runtime.array_types import Mask
 from microrun.runtime.colour_codes import colour_values, nearest_colours
 from microrun.runtime.engines.denoiser import Denoiser
+from microrun.runtime.generation.block_steps import kinds_of_blocks, tabulate_kinds
 from microrun.runtime.generation.decode_block import decode_block
 from microrun.runtime.generation.grow import Grown, grow
 from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.generation.request import GenerateRequest
-from microrun.runtime.generation.sampling import Sampling, tabulate_steps
+from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.volumes.volume import Shape
 
 SHAPE = (32, 56, 104)
@@ -93,7 +94,9 @@ def grow_slowly(denoiser: Denoiser, request: GenerateRequest) -> NDArray[Any]:
 def _draw(
     denoiser: Denoiser, request: GenerateRequest, number: int, known: NDArray[np.float32], given: Mask
 ) -> NDArray[np.float32]:
-    steps = tabulate_steps(denoiser.diffusion.schedule, request.sampling, bool(given.any()))
+    kind = kinds_of_blocks(request.tiling)[number]
+    steps = tabulate_kinds(denoiser.diffusion.schedule, request.sampling)[kind]
+    assert given.any() == (kind > 0)
     lane = denoiser.lane()
     noise = np.empty((lane.batch, *known.shape), np.float32)
     ids = np.full(lane.batch, number)

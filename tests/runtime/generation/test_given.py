@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import segmentation_oracles as oracles
-from growth import a_part, a_request, grow_slowly, grown
+from growth import SAMPLING, a_part, a_request, grow_slowly, grown
 from make_denoisers import write_block_denoiser
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.openvino_cpu import OpenvinoDenoiser
 from microrun.runtime.errors import EngineError, VolumeError
 from microrun.runtime.generation.block_folder import BlockFolder
+from microrun.runtime.generation.block_steps import kinds_of_blocks, tabulate_kinds
 from microrun.runtime.generation.generate import generate
 from microrun.runtime.generation.given import (
     FIRST_GIVEN,
@@ -30,7 +32,9 @@ from microrun.runtime.generation.given import (
     number_given,
     paint_given,
 )
+from microrun.runtime.generation.tiling import Region, tile_isotropic
 from microrun.runtime.progress import finish
+from microrun.runtime.schedule import Schedule
 from microrun.runtime.volumes.volume import Shape, open_volume
 
 SHAPE = (32, 40, 56)
@@ -215,8 +219,26 @@ def test_blocks_find_known_grains_as_they_find_those_of_earlier_blocks(
     denoiser: Denoiser, tmp_path: Path, periodic: str
 ) -> None:
     labels = a_layer((32, 40, 64))
-    request = a_request(tmp_path, shape=(32, 40, 64), known=labels, periodic=periodic)
+    request = a_request(
+        tmp_path, shape=(32, 40, 64), known=labels, periodic=periodic, sampling=replace(SAMPLING, known_lead=0.1)
+    )
+    assert set(kinds_of_blocks(request.tiling)) == {2}
     assert_array_equal(grown(request, denoiser), grow_slowly(denoiser, request))
+
+
+def test_known_grains_are_further_ahead_than_earlier_blocks_unless_none_are() -> None:
+    labels, schedule = a_layer((64, 40, 64)), Schedule(24)
+    tiling = tile_isotropic(labels.shape, Region(known=labels >= 0))
+    kinds = kinds_of_blocks(tiling)
+    assert_array_equal(kinds == 2, tiling.finds_known)
+    assert set(kinds) == {0, 1, 2}
+    bare, known, given = tabulate_kinds(schedule, replace(SAMPLING, known_lead=0.1))
+    assert (given.coefficients[:, 1] <= known.coefficients[:, 1]).all()
+    assert (given.coefficients[:, 1] < known.coefficients[:, 1]).any()
+    assert_array_equal(given.coefficients[:, 2:], known.coefficients[:, 2:])
+    assert len(bare.timesteps) < len(known.timesteps) == len(given.timesteps)
+    _, known, given = tabulate_kinds(schedule, SAMPLING)
+    assert_array_equal(given.coefficients, known.coefficients)
 
 
 def test_blocks_that_are_all_known_are_not_drawn(denoiser: Denoiser, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from microrun.runtime.engines.denoiser import Denoiser
 from microrun.runtime.errors import EngineError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.generation.block_folder import BlockFolder
+from microrun.runtime.generation.block_steps import kinds_of_blocks, tabulate_kinds
 from microrun.runtime.generation.crew import Crew, Drawing
-from microrun.runtime.generation.sampling import tabulate_steps
 
 
 class BlockMaker(Closing):
@@ -30,8 +30,8 @@ class BlockMaker(Closing):
     def __init__(self, denoiser: Denoiser, folder: BlockFolder) -> None:
         self._denoiser, self.folder = denoiser, folder
         schedule, sampling = denoiser.diffusion.schedule, folder.blueprint.sampling
-        self._steps = {has_known: tabulate_steps(schedule, sampling, has_known) for has_known in (False, True)}
-        self._has_known = folder.tiling.has_known
+        self._steps = tabulate_kinds(schedule, sampling)
+        self._kinds = kinds_of_blocks(folder.tiling)
         self._waiting: queue.PriorityQueue[tuple[int, int, Future[None] | None]] = queue.PriorityQueue()
         self._tickets = itertools.count()  # so that futures are never compared
         self._failure: Exception | None = None  # the first; with it all threads end
@@ -89,7 +89,7 @@ class BlockMaker(Closing):
             if future is None:
                 break
             futures.add(future)
-            steps = self._steps[bool(self._has_known[number])]  # those that find known voxels take more
+            steps = self._steps[self._kinds[number]]  # those that find known voxels take more
             crew.begin(Drawing(future, number, steps), *self.folder.known(number))
         return self._failure is None
 
