@@ -52,12 +52,30 @@ def test_a_periodic_volume_says_why_its_grains_are_counted_otherwise(
         capsys, "segment", out, "--components", 6, "--periodic", "y,x", "--out", tmp_path / "joined.h5"
     ).said
     assert count in joined and "joined across those along y, x: each counts once" in joined
-    assert "microrun simulate" not in inspected
+
+
+def test_a_simulated_volume_says_why_inspect_counts_fewer_grains_than_segment(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "potts.h5"
+    assert run_here(capsys, "simulate", "potts", path, "--count", 1, "--steps", 4, "--size", 20).code == 0
+    with h5py.File(path) as file:
+        count = f"grains {file['volume_0000'].attrs['grains']:,}"
+    inspected = run_here(capsys, "inspect", path).said
+    assert f"{count} periodic along z, y, x: a grain that goes on at the opposite face counts once" in inspected
+    cut = run_here(capsys, "segment", path, "--components", 6, "--out", tmp_path / "cut.npy").said
+    assert count not in cut and "one that goes on at the opposite face counts at each (--periodic z,y,x" in cut
+    joined = run_here(
+        capsys, "segment", path, "--components", 6, "--periodic", "all", "--out", tmp_path / "joined.npy"
+    ).said
+    assert f"{count} noise" in joined and "faces grains are joined across those along z, y, x" in joined
+    some = run_here(capsys, "segment", path, "--components", 6, "--periodic", "z", "--out", tmp_path / "some.npy").said
+    assert "joined across those along z: each" in some and "periodic along y, x, where grains were cut" in some
 
 
 def test_a_plan_of_a_periodic_volume_says_so(generate: Microrun) -> None:
-    ran = generate("--size", 64, "--periodic", "all", "--dry-run")
-    assert ran.code == 0 and "voxels (z, y, x), periodic along z, y, x" in ran.said and "blocks 27 in" in ran.said
+    ran = generate("--size", 64, "--periodic", "all", "--voxel-um", 1.5, "--dry-run")
+    assert ran.code == 0 and "voxels (z, y, x), periodic along z, y, x, each 1.5 µm blocks 27 in" in ran.said
 
 
 def test_blocks_of_a_volume_that_is_not_periodic_are_left_alone(generate: Microrun, tmp_path: Path) -> None:
@@ -115,7 +133,7 @@ def test_a_npy_says_what_it_cannot_state(generate: Microrun, tmp_path: Path) -> 
         (["--size-um", "wide", "--voxel-um", 1], "got 'wide'"),
         (["--size-um", "-90", "--voxel-um", 1], "got '-90'"),
         (["--size-um", "1e400", "--voxel-um", 1], "got '1e400'"),
-        (["--size-um", 20, "--mean-grain-um", 16], "two mean grains across or more, 16 voxels"),
+        (["--size-um", 20, "--mean-grain-um", 16], "2 mean grains across or more, 16 voxels"),
         (["--size-um", 40, "--mean-grain-um", 16], "32 voxels or more"),
     ],
 )

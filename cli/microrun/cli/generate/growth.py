@@ -110,7 +110,7 @@ def print_estimate(request: GenerateRequest, diffusion: Diffusion, info: EngineI
     console.print_table(
         f"{request.out}",
         {
-            "volume": f"{depth} × {rows} × {cols} voxels (z, y, x)" + _part_text(request) + _periodic_text(request),
+            "volume": f"{depth} × {rows} × {cols} voxels (z, y, x)" + _part_text(request) + _asked_text(request),
             "blocks": f"{work.blocks:,} in {request.order} order; {first}",
             "evaluations": f"{work.evaluations:,}, {work.evaluations / voxels:.3g} per voxel: "
             f"{work.evaluations / (work.blocks * GRAINPAINT_EVALUATIONS):.2f} of GrainPaint's for these blocks",
@@ -171,9 +171,10 @@ def _part_text(request: GenerateRequest) -> str:
     return f", {int(request.part.sum()):,} of them in the part"
 
 
-def _periodic_text(request: GenerateRequest) -> str:
+def _asked_text(request: GenerateRequest) -> str:
     known = "" if request.given is None else f", {np.count_nonzero(request.given.mask):,} of them known"
-    return known + (f", periodic along {list_axes(request.periodic)}" if request.periodic else "")
+    periodic = f", periodic along {list_axes(request.periodic)}" if request.periodic else ""
+    return known + periodic + ("" if request.voxel_um is None else f", each {request.voxel_um:.4g} µm")
 
 
 def _duration(seconds: float) -> str:
