@@ -44,5 +44,8 @@ def test_files_that_kikuchipy_cannot_read(tmp_path: Path) -> None:
         KikuchipySource(tmp_path / "none.h5")
     for name in ("text.h5", "text.dat", "text.xyz"):
         (tmp_path / name).write_text("no scan")
-        with pytest.raises(ScanError, match=r"neither a \.up1/\.up2 file nor one that kikuchipy reads"):
+        with pytest.raises(ScanError, match=rf"{name}: is a text file, not a scan"):
             KikuchipySource(tmp_path / name)
+    (tmp_path / "bytes.dat").write_bytes(b"no\0scan")
+    with pytest.raises(ScanError, match=r"is neither a \.up1 or \.up2 file nor a scan that kikuchipy reads"):
+        KikuchipySource(tmp_path / "bytes.dat")

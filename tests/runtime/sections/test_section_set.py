@@ -191,8 +191,8 @@ def test_files_that_are_no_hdf5(tmp_path: Path, path: Path) -> None:
     text, cut = tmp_path / "text.h5", tmp_path / "cut.h5"
     text.write_text("power,speed\n")
     cut.write_bytes(path.read_bytes()[:3000])
-    for wrong in (text, cut):
-        with pytest.raises(SectionsError, match="no HDF5 file, or a damaged one"):
+    for wrong, said in ((text, "is a text file, not a file of sections"), (cut, "not an HDF5 file, or a damaged one")):
+        with pytest.raises(SectionsError, match=said):
             read_sections(wrong)
         assert not is_sections_file(wrong)
     with pytest.raises(SectionsError, match="no such file"):
