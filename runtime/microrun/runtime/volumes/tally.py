@@ -99,7 +99,7 @@ def split_pieces(labels: NDArray[Any]) -> Labels:
     label_grains(labels, False, pieces)
     outside = labels < 0
     if outside.any():
-        kept = np.unique(pieces[~outside])
+        kept = np.flatnonzero(np.bincount(pieces[~outside], minlength=1))
         numbers = np.full(int(pieces.max()) + 1, -1, np.int32)
         numbers[kept] = np.arange(len(kept), dtype=np.int32)
         pieces = numbers[pieces]
