@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.kernels.noise import normal_noise
-from microrun.runtime.array_types import Mask
+from microrun.runtime.array_types import Float32, Mask
 from microrun.runtime.colour_codes import colour_values, nearest_colours
 from microrun.runtime.engines.denoiser import Denoiser
+from microrun.runtime.generation.block_folder import BlockFolder
 from microrun.runtime.generation.block_steps import kinds_of_blocks, tabulate_kinds
 from microrun.runtime.generation.decode_block import decode_block
 from microrun.runtime.generation.grow import Grown, grow
 from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.generation.request import GenerateRequest
 from microrun.runtime.generation.sampling import Sampling
+from microrun.runtime.spec import Diffusion
 from microrun.runtime.volumes.volume import Shape
 
 SHAPE = (32, 56, 104)
@@ -29,6 +31,16 @@ SAMPLING = Sampling(6, n_resample=2, plain_steps=2)
 def a_request(folder: Path, **changes: Any) -> GenerateRequest:
     """Eight blocks in nine evaluations at most."""
     return GenerateRequest(**{"out": folder / "out.h5", "shape": SHAPE, "seed": 7, "sampling": SAMPLING, **changes})
+
+
+def random_blocks(folder: BlockFolder, diffusion: Diffusion) -> list[Float32]:
+    """Every block of its own values, whatever its neighbours are; of colours cubes that are large enough for grains."""
+    rng = np.random.default_rng(0)
+    shape = (len(folder.tiling), *diffusion.sample_shape)
+    if not diffusion.n_colours:
+        return list(rng.normal(size=shape).astype("f4"))
+    bits = 2 * rng.integers(0, 2, (*shape[:2], 4, 4, 4)) - 1
+    return list(np.kron(bits, np.ones((8, 8, 8))).astype("f4"))
 
 
 def a_part(shape: Shape) -> Mask:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from disk import full_disk
+from growth import random_blocks
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
@@ -21,7 +22,7 @@ from microrun.runtime.array_types import Mask
 from microrun.runtime.colour_codes import colour_values
 from microrun.runtime.errors import EngineError, OutputError, VolumeError
 from microrun.runtime.generation.block_folder import BlockFolder, make_folder
-from microrun.runtime.generation.blueprint import Blueprint, hash_mask
+from microrun.runtime.generation.blueprint import METHOD, Blueprint, hash_mask
 from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.generation.recipe import Order
 from microrun.runtime.generation.sampling import Sampling
@@ -53,13 +54,6 @@ def open_folder(
     return BlockFolder(path, diffusion)
 
 
-def random_blocks(folder: BlockFolder, diffusion: Diffusion) -> list[Float32]:
-    """Every block of its own values, whatever its neighbours are."""
-    rng = np.random.default_rng(0)
-    shape = (len(folder.tiling), *diffusion.sample_shape)
-    return list((2 * rng.integers(0, 2, shape) - 1 if diffusion.n_colours else rng.normal(size=shape)).astype("f4"))
-
-
 def one_line(error: pytest.ExceptionInfo[Exception], *parts: object) -> None:
     text = str(error.value)
     assert "\n" not in text
@@ -70,7 +64,7 @@ def one_line(error: pytest.ExceptionInfo[Exception], *parts: object) -> None:
 def test_a_folder_of_another_method_is_refused(tmp_path: Path) -> None:
     open_folder(tmp_path, COLOURS)
     later = dataclasses.replace(BLUEPRINT, method=BLUEPRINT.method + 1)
-    with pytest.raises(VolumeError, match="method 1, not 2"):
+    with pytest.raises(VolumeError, match=f"method {METHOD}, not {METHOD + 1}"):
         make_folder(tmp_path, later, None)
 
 

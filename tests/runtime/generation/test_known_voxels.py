@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from disk import full_disk
+from growth import random_blocks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -49,13 +50,6 @@ def open_folder(
     hashed = "" if part is None else hash_mask(part)
     make_folder(path, dataclasses.replace(BLUEPRINT, shape=shape, order=order, part=hashed), part)
     return BlockFolder(path, diffusion)
-
-
-def random_blocks(folder: BlockFolder, diffusion: Diffusion) -> list[Float32]:
-    """Every block of its own values, whatever its neighbours are."""
-    rng = np.random.default_rng(0)
-    shape = (len(folder.tiling), *diffusion.sample_shape)
-    return list((2 * rng.integers(0, 2, shape) - 1 if diffusion.n_colours else rng.normal(size=shape)).astype("f4"))
 
 
 def paint(folder: BlockFolder, blocks: list[Float32], before: int) -> tuple[Float32, Mask]:

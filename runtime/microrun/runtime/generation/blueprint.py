@@ -18,7 +18,8 @@ from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.json_text import check_fields, parse_object
 
 HASHED = {"engine": "denoiser", "part": "part", "known": "set of known grains"}  # what a blueprint holds by its hash
-METHOD = 1  # counts up whenever tiling, noise or steps change, so that no folder is gone on with in another way
+# Counts up whenever tiling, noise, steps or decoding change, so that no folder is gone on with in another way.
+METHOD = 2
 
 
 @dataclass(frozen=True)
