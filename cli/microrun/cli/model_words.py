@@ -11,17 +11,17 @@ METRICS = {  # by the name in the spec: title, and how it is written
     "misorientation_deg": ("misorientation", "{:.2f}°"),
     "truth_deg": ("from truth", "{:.2f}°"),
     "correlation": ("correlation", "{:.2f}"),
-    "held_out_r2": ("share of the variance given back", "{:.1%}"),
-    "held_out_loss": ("loss on data that it did not learn from", "{:.4g}"),
-    "known_bands": ("bands given back of patterns that it knows", "{:.2f}"),
-    "nickel_bands": ("of those of nickel", "{:.2f}"),
-    "diamond_bands": ("of those of silicon and its like", "{:.2f}"),
-    "latent_error": ("latents differ from its teacher's, of their spread", "{:.2f}"),
-    "latent_error_before": ("before it was taught", "{:.2f}"),
+    "held_out_r2": ("variance given back", "{:.1%}"),
+    "held_out_loss": ("loss on unseen data", "{:.4g}"),
+    "known_bands": ("bands, known patterns", "{:.2f}"),
+    "nickel_bands": ("bands, nickel", "{:.2f}"),
+    "diamond_bands": ("bands, silicon and alike", "{:.2f}"),
+    "latent_error": ("off its teacher's latents", "{:.2f}"),
+    "latent_error_before": ("the same, before training", "{:.2f}"),
 }
 
 
-GRAINS = {"volume": "volumes", "nearest": "distances to neighbours", "aspect_ratio": "aspect ratios"}
+GRAINS = {"volume": "grain volumes", "nearest": "distances of grains", "aspect_ratio": "aspect ratios"}
 
 
 def describe_metrics(metrics: Mapping[str, float]) -> dict[str, str]:
@@ -37,8 +37,9 @@ def describe_metrics(metrics: Mapping[str, float]) -> dict[str, str]:
     dict of str to str
         Values by their titles; of a name that is not known the name itself, with spaces.
     """
-    forms = {name: METRICS.get(name, (_describe_other(name), "{:g}")) for name in metrics}
-    return {forms[name][0]: forms[name][1].format(value) for name, value in metrics.items()}
+    ordered = sorted(metrics, key=lambda name: list(METRICS).index(name) if name in METRICS else len(METRICS))
+    forms = {name: METRICS.get(name, (_describe_other(name), "{:g}")) for name in ordered}
+    return {forms[name][0]: forms[name][1].format(metrics[name]) for name in ordered}
 
 
 def _describe_other(name: str) -> str:
@@ -46,8 +47,8 @@ def _describe_other(name: str) -> str:
     preset, kl, measure = name.rpartition("kl_")
     if not kl or measure not in GRAINS:
         return name.replace("_", " ")
-    made = f", preset {preset.strip('_')}" if preset else ""
-    return f"{GRAINS[measure]} of grains differ from simulated ones (KL{made})"
+    made = f" ({preset.strip('_')})" if preset else ""
+    return f"error of {GRAINS[measure]}{made}"
 
 
 def describe_deviation(error: float | None, source: str = "the model that it was made from") -> str:

@@ -91,7 +91,7 @@ def _spec_rows(spec: ModelSpec) -> dict[str, object]:
         "kind": f"{spec.kind} {spec.name}",
         **own,
         "weights": spec.precision,
-        "compared": describe_deviation(spec.parity_error),
+        "exported": describe_deviation(spec.parity_error),
         "trained on": training.data or "not stated",
         "training": f"{training.patterns:,} {unit}, {training.steps:,} steps, seed {training.seed}",
         "licence": training.licence or "not stated",

@@ -94,7 +94,7 @@ def hdf5_rows(path: Path, kind: Kind) -> dict[str, object]:
             rows |= {name: f"{_sides(item)} {item.dtype}" for name, item in _arrays(file).items()}
     except (OSError, RuntimeError, *UNREADABLE) as error:
         raise MicrorunError(f"{path}: is damaged ({reason_of(error)})") from None
-    return {**rows, "next": kind.advice, "size": console.size_text(path.stat().st_size)}
+    return {**rows, **_advice(kind), "size": console.size_text(path.stat().st_size)}
 
 
 def other_rows(path: Path, kind: Kind) -> dict[str, object]:
@@ -109,8 +109,12 @@ def other_rows(path: Path, kind: Kind) -> dict[str, object]:
     """
     if path.is_dir():
         held = f"{sum(1 for _ in path.iterdir()):,} files and folders"
-        return {"kind": kind.text, "holds": held, "next": kind.advice}
-    return {"kind": kind.text, "next": kind.advice, "size": console.size_text(path.stat().st_size)}
+        return {"kind": kind.text, "holds": held, **_advice(kind)}
+    return {"kind": kind.text, **_advice(kind), "size": console.size_text(path.stat().st_size)}
+
+
+def _advice(kind: Kind) -> dict[str, object]:
+    return {} if kind.advice == Kind.advice else {"next": kind.advice}
 
 
 def _arrays(file: h5py.File) -> dict[str, h5py.Dataset]:
