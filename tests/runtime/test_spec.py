@@ -100,6 +100,8 @@ def test_a_denoiser_maps_samples_to_samples() -> None:
         ({"sample_shape": (1, 1 << 13, 1 << 13, 1 << 13)}, "at most 268,435,456 values"),
         ({"n_colours": 1 << 40}, "n_colours must be 0 to 65,536"),
         ({"n_colours": "many"}, "n_colours must be 0 to 65,536; got 'many'"),
+        ({"grain_voxels": 0.0}, "grain_voxels must be above 0 and below 16384; got 0.0"),
+        ({"grain_voxels": float("nan")}, "grain_voxels must be above 0"),
         ({"n_colours": 3, "palette": ((0.0,), (1.0,))}, "1 numbers for each of 3 colours"),
         ({"n_colours": 2, "palette": ((0.0,), (float("nan"),))}, "1 numbers for each of 2 colours"),
     ],
@@ -107,6 +109,12 @@ def test_a_denoiser_maps_samples_to_samples() -> None:
 def test_senseless_diffusions_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         Diffusion(**{"sample_shape": (1, 32, 32), "schedule": Schedule(), **values})
+
+
+def test_the_size_of_grains_comes_back() -> None:
+    diffusion = Diffusion((7, 8, 8, 8), Schedule(), 128, grain_voxels=8.4)
+    spec = ModelSpec("grains", "denoiser", diffusion=diffusion)
+    assert ModelSpec.from_json(spec.to_json(), "model.onnx") == spec
 
 
 def test_a_palette_comes_back() -> None:
@@ -120,7 +128,7 @@ def test_a_palette_comes_back() -> None:
 def test_the_diffusion_of_version_0_1_is_read() -> None:
     """It had the size of a condition, and no more of what came later."""
     values = json.loads(DENOISER.to_json())
-    for name in ("conditions", "plane", "step_um", "palette"):
+    for name in ("conditions", "plane", "step_um", "palette", "grain_voxels"):
         del values["diffusion"][name]
     values["diffusion"]["condition_size"] = 0
     assert ModelSpec.from_json(json.dumps(values), "model.onnx") == DENOISER

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -13,14 +15,15 @@ from safetensors.torch import load_file
 
 from microrun.export import denoiser_to_onnx as denoiser_file
 from microrun.export.builtin import grains as builtin_grains
-from microrun.export.builtin.grains import main, ship
-from microrun.runtime.engines.open import open_denoiser
+from microrun.export.builtin.grains import main, ship, state_grain_size
+from microrun.export.graph import save_model
+from microrun.runtime.engines.open import open_denoiser, read_model_spec
 from microrun.training.diffusion.checkpoint import load_denoiser
 from microrun.training.diffusion.config import DiffusionConfig
 from microrun.training.diffusion.unet_config import UnetConfig
 from microrun.training.loop.checkpoint import read_checkpoint_spec
 from microrun.training.simulate.potts import Growth
-from microrun.training.simulate.volumes import read_volumes
+from microrun.training.simulate.volumes import SimulatedVolume, mean_grain_voxels, read_volumes
 
 TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=7, out_channels=7, blocks=1, head_size=8, groups=4, patch=2)
 Captured = pytest.CaptureFixture[str]
@@ -85,3 +88,28 @@ def check_what_is_there_is_kept(folder: Path, capsys: Captured) -> None:
     assert (folder / "grains.onnx").read_bytes() == model
     said = capsys.readouterr().out
     assert "volume" not in said and "step" not in said
+
+
+def test_an_older_file_is_told_how_large_its_grains_are_and_keeps_its_weights(folder: Path) -> None:
+    main(folder)
+    made, older = folder / "grains.onnx", folder / "older.onnx"
+    volumes = read_volumes(folder / "potts.h5")
+    graph, spec = onnx.load_model(made), read_model_spec(made)
+    assert spec.diffusion is not None and spec.diffusion.grain_voxels == mean_grain_voxels(volumes)
+    unstated = replace(spec, diffusion=replace(spec.diffusion, grain_voxels=None))
+    save_model(graph, unstated, older)
+    state_grain_size(older, volumes)
+    assert read_model_spec(older) == spec
+    assert onnx.load_model(older).graph == onnx.load_model(made).graph
+
+
+def test_the_mean_size_is_that_of_grains_which_no_face_cuts() -> None:
+    grain_ids = np.zeros((12, 12, 12), np.int32)
+    grain_ids[1:5, 1:5, 1:5], grain_ids[6:9, 6:9, 6:9], grain_ids[6:8, 1:3, 1:3] = 1, 2, 3
+    across = [(6 * voxels / np.pi) ** (1 / 3) for voxels in (64, 27)]
+    assert mean_grain_voxels([SimulatedVolume(grain_ids, "am", False)]) == pytest.approx(np.mean(across), abs=1e-3)
+    matrix = (6 * (12**3 - 64 - 27 - 8) / np.pi) ** (1 / 3)
+    assert mean_grain_voxels([SimulatedVolume(grain_ids, "potts", True)]) == pytest.approx(
+        np.mean([*across, matrix]), abs=1e-3
+    )
+    assert mean_grain_voxels([SimulatedVolume(np.zeros((4, 4, 4), np.int32), "am", False)]) is None

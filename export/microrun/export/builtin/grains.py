@@ -10,19 +10,24 @@ is measured afterwards; `ship` writes the figures into both files.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
+
 from microrun.export.denoiser_to_onnx import export_denoiser
+from microrun.export.graph import save_model
+from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.errors import MicrorunError
+from microrun.runtime.files.output import written_beside
 from microrun.runtime.progress import Progress
 from microrun.runtime.spec import Training
 from microrun.training.diffusion.checkpoint import load_denoiser, save_denoiser
 from microrun.training.diffusion.config import DiffusionConfig
 from microrun.training.diffusion.trainer import DiffusionReport, DiffusionTrainer
 from microrun.training.simulate.potts import Growth
-from microrun.training.simulate.volumes import read_volumes, write_volumes
+from microrun.training.simulate.volumes import SimulatedVolume, mean_grain_voxels, read_volumes, write_volumes
 
 NAME = "grains"
 LICENCE = "BSD-3-Clause"
@@ -91,6 +96,23 @@ def ship(checkpoint: Path, folder: Path, metrics: Mapping[str, float]) -> Path:
     exported = export_denoiser(path, path.with_suffix(".onnx"), "f16").path
     print(f"wrote {path} and {exported}", flush=True)
     return exported
+
+
+def state_grain_size(path: Path, volumes: Sequence[SimulatedVolume]) -> None:
+    """Write into the spec of a denoiser from before there was a place for it how large its grains are.
+
+    Parameters
+    ----------
+    path
+        The .onnx file; nothing but its spec changes.
+    volumes
+        Grown as those that it was trained on.
+    """
+    spec = read_model_spec(path)
+    assert spec.diffusion is not None
+    diffusion = replace(spec.diffusion, grain_voxels=mean_grain_voxels(volumes))
+    with written_beside(path) as beside:
+        save_model(onnx.load_model(path), replace(spec, diffusion=diffusion), beside)
 
 
 def main(folder: Path) -> None:

@@ -15,7 +15,7 @@ from microrun.training.diffusion.config import DiffusionConfig
 from microrun.training.diffusion.denoiser_trainer import Data, DenoiserTrainer
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.loop.trainer import Report
-from microrun.training.simulate.volumes import SimulatedVolume, identify
+from microrun.training.simulate.volumes import SimulatedVolume, identify, mean_grain_voxels
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class DiffusionTrainer(DenoiserTrainer[DiffusionReport]):
                 f"{len(volumes)} volumes are too few: {config.held_out} are held out, and more are needed to train on; "
                 f"simulate more"
             )
-        self.config, self.source = config, source
+        self.config, self.source, self.grain_voxels = config, source, mean_grain_voxels(volumes)
         trained, tested = volumes[: -config.held_out], volumes[-config.held_out :]
         drawn, tested_on = Blocks(trained, config.blocks(config.seed)), Blocks(tested, config.blocks(config.seed + 1))
         super().__init__(config, Data(drawn, tested_on, identify(volumes), source), folder, processes)
@@ -100,5 +100,6 @@ class DiffusionTrainer(DenoiserTrainer[DiffusionReport]):
             metrics={"held_out_loss": round(report.held_out_loss, 5)},
         )
         colours = 0 if config.labels == "ids" else config.n_colours
-        diffusion = Diffusion((config.unet.in_channels, *config.sides), config.schedule, colours)
+        shape = (config.unet.in_channels, *config.sides)
+        diffusion = Diffusion(shape, config.schedule, colours, grain_voxels=self.grain_voxels)
         return ModelSpec("grains", "denoiser", training=training, diffusion=diffusion)
