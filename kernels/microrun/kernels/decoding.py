@@ -110,7 +110,7 @@ def likeliest_beside(
 @exact_kernel
 def is_within(shape: Any, z: int, y: int, x: int) -> bool:
     """Say whether a voxel lies in the block."""
-    return 0 <= z < shape[0] and 0 <= y < shape[1] and 0 <= x < shape[2]
+    return bool(0 <= z < shape[0] and 0 <= y < shape[1] and 0 <= x < shape[2])
 
 
 @exact_kernel

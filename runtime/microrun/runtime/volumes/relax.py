@@ -11,18 +11,16 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.kernels.potts import every_second, sweep_key
+from microrun.kernels.potts import UNKNOWN, every_second, sweep_key
 from microrun.kernels.relaxing import relax_window
 from microrun.runtime.array_types import Mask
 from microrun.runtime.progress import Job, Progress
 from microrun.runtime.volumes.axes import NO_WRAPS, Wraps
 from microrun.runtime.workers import Workers
 
-NOTHING_FIXED = np.zeros((0, 0, 0), bool)
-
 
 def relax(
-    labels: NDArray[np.int32], sweeps: int, seed: int = 0, wraps: Wraps = NO_WRAPS, is_fixed: Mask = NOTHING_FIXED
+    labels: NDArray[np.int32], sweeps: int, seed: int = 0, wraps: Wraps = NO_WRAPS, is_fixed: Mask | None = None
 ) -> Job[None]:
     """Let the voxels of grains take over their neighbours' labels where that does not raise their energy.
 
@@ -39,14 +37,16 @@ def relax(
     wraps
         Whether the volume goes on at its opposite face along z, y and x.
     is_fixed
-        (z, y, x) bool: voxels that stay; by default none.
+        (z, y, x) bool: voxels that stay; None for none.
     """
     axes = [every_second(side, wrap) for side, wrap in zip(labels.shape, wraps, strict=True)]
     windows = [np.array(window, np.int64) for window in product(*axes)]
+    events = np.full(labels.shape, UNKNOWN, np.uint8)
+    still = np.zeros((0, 0, 0), bool) if is_fixed is None else is_fixed
     with Workers() as workers:
         for sweep in range(sweeps):
             for visit in range(sweep * len(windows), (sweep + 1) * len(windows)):
                 key = np.uint64(sweep_key(seed, visit))
                 window = windows[(int(key) >> 32) * len(windows) >> 32]
-                workers.run(relax_window, window, key, wraps, is_fixed, labels)
+                workers.run(relax_window, window, key, wraps, still, events, labels)
             yield Progress(sweep + 1, sweeps, "relaxing")

@@ -29,7 +29,7 @@ from microrun.runtime.files.output import written_beside
 from microrun.runtime.progress import finish
 from microrun.runtime.volumes.axes import parse_axes, wraps_of
 from microrun.runtime.volumes.cleaning import absorb_grains, fill_noise, unite_values
-from microrun.runtime.volumes.relax import NOTHING_FIXED, relax
+from microrun.runtime.volumes.relax import relax
 from microrun.runtime.volumes.slabs import label_slabs
 from microrun.runtime.volumes.volume import LABELS, SLAB_BYTES, SUFFIXES, Volume
 
@@ -177,8 +177,7 @@ def segment(
     grains, points = _tell_apart(volume, options, labels, slabs, given and given.whole_from)
     if options.relax:
         is_whole = _find_whole(volume, labels, grains, given)
-        still = NOTHING_FIXED if given is None else given.mask
-        finish(relax(labels, options.relax, wraps=wraps_of(options.periodic), is_fixed=still))
+        finish(relax(labels, options.relax, wraps=wraps_of(options.periodic), is_fixed=given and given.mask))
         relaxed = np.where(labels < 0, labels, labels + grains * is_whole[labels])
         again = Volume(relaxed, volume.name, positive=True)
         grains, points = _tell_apart(again, options, labels, slabs, grains if is_whole.any() else None)
