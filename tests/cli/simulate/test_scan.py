@@ -81,7 +81,7 @@ def test_what_cannot_be_simulated(microrun: Microrun, tmp_path: Path) -> None:
     ):
         check_refused(microrun("simulate", "scan", out, *options), said)
     for name in ("a.up1", "a.h5", "a"):
-        check_refused(microrun("simulate", "scan", tmp_path / name), "a simulated scan is a .up2 file")
+        check_refused(microrun("simulate", "scan", tmp_path / name), "expected a name that ends in .up2")
     check_refused(microrun("simulate", "scan", tmp_path / "no" / "a.up2", *SMALL), "there is no folder")
     assert names_in(tmp_path) == ["missing.ang"]
 
