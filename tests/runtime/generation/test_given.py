@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -222,23 +223,25 @@ def test_blocks_find_known_grains_as_they_find_those_of_earlier_blocks(
     request = a_request(
         tmp_path, shape=(32, 40, 64), known=labels, periodic=periodic, sampling=replace(SAMPLING, known_lead=0.1)
     )
-    assert set(kinds_of_blocks(request.tiling)) == {2}
+    assert set(kinds_of_blocks(request.tiling)) == {2, 3}
     assert_array_equal(grown(request, denoiser), grow_slowly(denoiser, request))
 
 
 def test_known_grains_are_further_ahead_than_earlier_blocks_unless_none_are() -> None:
     labels, schedule = a_layer((64, 40, 64)), Schedule(24)
     tiling = tile_isotropic(labels.shape, Region(known=labels >= 0))
-    kinds = kinds_of_blocks(tiling)
-    assert_array_equal(kinds == 2, tiling.finds_known)
-    assert set(kinds) == {0, 1, 2}
-    bare, known, given = tabulate_kinds(schedule, replace(SAMPLING, known_lead=0.1))
-    assert (given.coefficients[:, 1] <= known.coefficients[:, 1]).all()
-    assert (given.coefficients[:, 1] < known.coefficients[:, 1]).any()
-    assert_array_equal(given.coefficients[:, 2:], known.coefficients[:, 2:])
-    assert len(bare.timesteps) < len(known.timesteps) == len(given.timesteps)
-    _, known, given = tabulate_kinds(schedule, SAMPLING)
-    assert_array_equal(given.coefficients, known.coefficients)
+    kinds, finds_earlier = kinds_of_blocks(tiling), [len(tiling.dependencies(n)) > 0 for n in range(len(tiling))]
+    assert_array_equal(kinds % 2, finds_earlier)
+    assert_array_equal(kinds // 2, tiling.finds_known)
+    assert set(kinds) == {0, 1, 2, 3}
+    bare, earlier, alone, both = tabulate_kinds(schedule, replace(SAMPLING, known_lead=0.1))
+    assert len(bare.timesteps) < len(earlier.timesteps) == len(alone.timesteps) == len(both.timesteps)
+    noise = [steps.coefficients[:, 1] for steps in (alone, both, earlier)]
+    for less, more in itertools.pairwise(noise):
+        assert (less <= more).all() and (less < more).any()
+    _, earlier, alone, both = tabulate_kinds(schedule, SAMPLING)
+    assert_array_equal(alone.coefficients, earlier.coefficients)
+    assert_array_equal(both.coefficients, earlier.coefficients)
 
 
 def test_blocks_that_are_all_known_are_not_drawn(denoiser: Denoiser, tmp_path: Path) -> None:
