@@ -25,10 +25,10 @@ def test_grains_get_orientations(microrun: Microrun, tmp_path: Path, labels: Pat
     out = tmp_path / "o.h5"
     ran = microrun("orient", labels, "--texture", "uniform", "--out", out, "--seed", 3)
     assert ran.code == 0, ran
-    for said in ("grains 30", "crystals m-3m, since nothing else is stated; --phase says otherwise", f"wrote {out}"):
+    for said in ("grains 30", "crystals m-3m, since nothing else is stated; --phase says otherwise", "wrote"):
         assert said in ran.said
     assert "orientations m-3m, uniform, seed 3" in microrun("inspect", out).said
-    check_refused(microrun("orient", labels, "--texture", "uniform", "--out", out), out, "--overwrite", code=1)
+    check_refused(microrun("orient", labels, "--texture", "uniform", "--out", out), out, "--overwrite")
     again = microrun("orient", out, "--texture", "fibre:111@z:5", "--out", out, "--overwrite", "--phase", "bcc")
     assert "crystals m-3m wrote" in again.said
     assert "orientations m-3m, fibre:111@z:5, seed 0" in microrun("inspect", out).said
@@ -79,7 +79,7 @@ def test_bad_input_is_one_line(microrun: Microrun, tmp_path: Path, labels: Path)
         check_refused(microrun("orient", labels, "--texture", texture, "--out", tmp_path / "o.h5"), said)
     ran = microrun("orient", labels, "--texture", "uniform", "--out", tmp_path / "o.npy")
     check_refused(ran, "kept in one file, which ends in .h5", code=1)
-    check_refused(microrun("orient", none, "--texture", "uniform", "--out", tmp_path / "o.h5"), "a volume is a")
+    check_refused(microrun("orient", none, "--texture", "uniform", "--out", tmp_path / "o.h5"), "not a volume")
 
 
 @pytest.mark.parametrize("to", ["damask", "abaqus", "moose", "neper", "dream3d"])
@@ -89,12 +89,13 @@ def test_oriented_grains_are_converted(microrun: Microrun, tmp_path: Path, label
     assert ran.code == 0, ran
     assert "voxels of 1 µm: no size is stated by" in ran.said
     assert "crystals m-3m, orientations: uniform, seed 0" in ran.said
-    made = [Path(line.removeprefix("wrote ")) for line in ran.out.splitlines() if line.startswith("wrote ")]
+    lines = [line.split() for line in ran.out.splitlines()]
+    made = [Path(words[1]) for words in lines if words[0] == "wrote"]
     assert all(path.stat().st_size > 500 for path in made)
     assert len(made) == {"damask": 2, "neper": 2}.get(to, 1)
     made[0].unlink()
     if len(made) == 2:
-        check_refused(microrun("convert", tmp_path / "o.h5", "--to", to), made[1], "--overwrite", code=1)
+        check_refused(microrun("convert", tmp_path / "o.h5", "--to", to), made[1], "--overwrite")
 
 
 def test_the_voxel_that_a_file_states_is_taken(microrun: Microrun, tmp_path: Path) -> None:

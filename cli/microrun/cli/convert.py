@@ -9,9 +9,11 @@ from typing import Annotated, Literal, cast
 import typer
 
 from microrun.cli import console
+from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
 from microrun.runtime.convert.convert_latents import LatentsFormat, convert_latents
 from microrun.runtime.convert.convert_volume import VOLUME_FORMATS, VolumeFormat, convert_volume, name_files
-from microrun.runtime.errors import LatentsError, MicrorunError, OutputError
+from microrun.runtime.errors import LatentsError, MicrorunError
+from microrun.runtime.files.destination import HDF5_ENDINGS, check_file, check_files
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.sections.map_table import cut_maps
 from microrun.runtime.sections.section_set import write_sections
@@ -41,7 +43,7 @@ def convert(
         str | None, typer.Option(help="Of grains: data set of a .h5 file; by default the only 3D one.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to make; by default SOURCE with the format's ending.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Write latents, or a volume of grains, in the format of other programs; or measured maps as sections.
 
@@ -69,25 +71,18 @@ def convert(
         if to not in WITH_VALUES:
             _refuse("grains without values", to, {"--values": values})
         made = name_files(source, to, out)
-        for path in made:
-            _check_free(path, overwrite)
+        check_files(made, overwrite, sources=(source,))
         _convert_grains(source, dataset, values, voxel_um, to, made[0])
     else:
         _refuse("latents", to, {"--values": values, "--voxel-um": voxel_um, "--dataset": dataset})
         made = _convert_latents(source, cast(LatentsFormat, to), out, features, overwrite)
-    for path in made:
-        console.out.print(f"wrote {path}")
+    say_wrote(*made)
 
 
 def _refuse(what: str, to: str, options: dict[str, object]) -> None:
     for name, value in options.items():
         if value is not None:
             raise MicrorunError(f"{name} has no meaning for --to {to}, which writes {what}; leave it out")
-
-
-def _check_free(path: Path, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists; choose another --out, or replace it with --overwrite")
 
 
 def _convert_grains(
@@ -116,7 +111,7 @@ def _choose_edge(source: Path, labels: Volume, voxel_um: float | None) -> float:
 
 
 def _convert_maps(table: Path, out: Path, overwrite: bool) -> None:
-    _check_free(out, overwrite)
+    check_file(out, overwrite, endings=HDF5_ENDINGS, sources=(table,))
     with console.progress_bar("cutting maps", "maps") as bar:
         made = console.watch(cut_maps(table), bar)
     write_sections(out, made.sets)
@@ -124,7 +119,8 @@ def _convert_maps(table: Path, out: Path, overwrite: bool) -> None:
         console.out.print(note)
     for one in made.sets:
         console.out.print(f"sections  {len(one):,} {one.plane} the tracks, {one.origin}; {one.details['cells']}")
-    console.out.print(f"wrote {out}")
+    say_wrote(out)
+    say_next("sections", out)
 
 
 def _convert_latents(

@@ -11,7 +11,9 @@ import typer
 from numpy.typing import NDArray
 
 from microrun.cli import console
+from microrun.cli.outputs import OverwriteOption, say_wrote
 from microrun.runtime.errors import VolumeError
+from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.files.output import write_text
 from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.generation.tiling import tile_isotropic
@@ -29,6 +31,8 @@ from microrun.runtime.volumes.tables import (
     to_voxel_rows,
 )
 from microrun.runtime.volumes.volume import Shape
+
+WRITTEN = ("csv", "json", "md", "png")
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,6 +59,7 @@ def grains(
         bool, typer.Option("--by-stage", help="Sizes by the stage of the blocks, also if no file says that it has any.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by default that of the volume.")] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Measure grains, and compare them with those of a reference.
 
@@ -70,6 +75,8 @@ def grains(
     """
     if voxel_um is not None and not 0 < voxel_um < np.inf:
         raise VolumeError(f"--voxel-um is the edge of a voxel, more than 0; got {voxel_um:g}")
+    folder, name = out or volume.parent, f"{volume.stem}.grains"
+    check_folder(folder, [f"{name}.{ending}" for ending in WRITTEN], overwrite)
     sources = [(volume, dataset), *map(_split_source, reference or ())]
     with console.err.status("measuring"):
         files = [measure_file(*sources[0], min_voxels, _paint_stages, by_stage)]
@@ -79,12 +86,12 @@ def grains(
         judgement = judge(Side(files[:1]), Side(files[1:]) if reference else None)
     for warning in [*([said] if said else []), *warn_of(judgement)]:
         console.warning_line(warning)
-    _write(judgement, in_um, (out or volume.parent) / f"{volume.stem}.grains")
+    with made_folder(folder):
+        _write(judgement, in_um, folder / name)
 
 
 def _write(judgement: Judgement, in_um: bool, path: Path) -> None:
     """Write and print all tables; the path lacks its suffix."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     texts = {
         "csv": to_csv(judgement.own.files[0].grains),
         "json": to_json(judgement, in_um),
@@ -94,7 +101,7 @@ def _write(judgement: Judgement, in_um: bool, path: Path) -> None:
         write_text(path.with_name(f"{path.name}.{suffix}"), text)
     save_figure(_draw(judgement, in_um), path.with_name(f"{path.name}.png"))
     _print(judgement, in_um)
-    console.out.print(f"wrote {path}.csv, .json, .md, .png")
+    say_wrote(*(path.with_name(f"{path.name}.{ending}") for ending in WRITTEN))
 
 
 def _split_source(text: str) -> tuple[Path, str | None]:

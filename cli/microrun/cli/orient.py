@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
-from microrun.runtime.errors import OutputError
+from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
+from microrun.runtime.files.destination import HDF5_ENDINGS, check_file
 from microrun.runtime.textures.orient import Oriented, OrientRequest
 from microrun.runtime.textures.orient import orient as orient_grains
 
@@ -29,7 +30,7 @@ def orient(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 0,
     dataset: Annotated[str | None, typer.Option(help="Data set of a .h5 volume; by default the only 3D one.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Give the grains of a volume crystal orientations of a texture.
 
@@ -38,12 +39,12 @@ def orient(
     Phi, phi2 in degrees and a density or weight, as MTEX exports it. docs/orientations.md says more.
     """
     request = OrientRequest(volume, out, texture, phase, misorientations, seed, dataset)
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out}: exists; choose another --out, or replace it with --overwrite")
+    check_file(out, overwrite, endings=HDF5_ENDINGS)
     with console.progress_bar("orienting grains", "steps") as bar:
         made = console.watch(orient_grains(request), bar)
     _print_made(texture, made)
-    console.out.print(f"wrote     {out} ({console.size_text(out.stat().st_size)})")
+    say_wrote(out)
+    say_next("convert", out, "--to", "damask")
 
 
 def _print_made(texture: str, made: Oriented) -> None:

@@ -9,9 +9,7 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
-from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.destination import check_file
-from microrun.runtime.files.kinds import check_kind
 from microrun.runtime.pictures.drawing import read_drawing
 from microrun.runtime.pictures.volume_view import render as render_drawing
 from microrun.runtime.volumes.volume import open_volume
@@ -33,7 +31,6 @@ def render(
     outside (negative labels, NaN) is a part.
     """
     check_file(out, overwrite, endings=[".png"], sources=[volume])
-    check_kind(volume, "volume", VolumeError)
     with open_volume(volume, dataset) as opened, console.err.status("drawing"):
         render_drawing(read_drawing(opened, opened.voxel_um if voxel_um is None else voxel_um), out, slices)
     say_wrote(out)

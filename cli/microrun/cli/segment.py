@@ -9,9 +9,7 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
-from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.destination import check_file
-from microrun.runtime.files.kinds import check_kind
 from microrun.runtime.volumes.axes import list_axes
 from microrun.runtime.volumes.segment import Components, SegmentOptions, Summary, write_labels
 from microrun.runtime.volumes.volume import SUFFIXES, open_volume
@@ -43,7 +41,6 @@ def segment(
     """
     options = SegmentOptions(value_scale, eps, min_samples, cast(Components, components), fill, min_voxels, periodic)
     check_file(out, overwrite, endings=SUFFIXES, sources=[path for path in (volume, part) if path])
-    check_kind(volume, "volume", VolumeError)
     with (
         open_volume(volume, dataset, part, positive=bool(components)) as opened,
         console.err.status("segmenting"),

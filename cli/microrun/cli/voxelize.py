@@ -9,7 +9,8 @@ import numpy as np
 import typer
 
 from microrun.cli import console
-from microrun.runtime.errors import OutputError
+from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
+from microrun.runtime.files.destination import check_file
 from microrun.runtime.files.output import written_beside
 from microrun.runtime.volumes.chips import Tidying, describe_pieces
 from microrun.runtime.volumes.parts import Part, load_part
@@ -23,7 +24,7 @@ def voxelize(
         bool, typer.Option("--join-pieces", help="Fill the voxels between pieces that touch along edges or at corners.")
     ] = False,
     drop_pieces: Annotated[int, typer.Option(min=0, help="Leave out pieces of fewer voxels; 0 keeps all.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Turn the surface of a part into a mask of cubic voxels, to grow grains in its shape.
 
@@ -31,10 +32,7 @@ def voxelize(
     overlap become one. A body inside another is a cavity if its faces point inward. What is guessed is said, and so are
     walls thinner than two voxels, which crumble into pieces: voxels that hang together by their faces.
     """
-    if out.suffix.lower() != ".npy":
-        raise OutputError(f"{out}: a mask is written as .npy")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out}: exists; choose another --out, or replace it with --overwrite")
+    check_file(out, overwrite, endings=(".npy",), sources=(part,))
     made = load_part(part, size, Tidying(drop_pieces, join_pieces))
     with written_beside(out) as beside, beside.open("wb") as file:
         np.save(file, made.filled)
@@ -53,7 +51,8 @@ def voxelize(
             "odd rays": f"{made.odd_rays:,} of {made.rays:,}",
         },
     )
-    console.out.print(f"wrote {out}")
+    say_wrote(out)
+    say_next("generate", "--part", out, "--out", out.with_suffix(".h5"))
 
 
 def _off(made: Part) -> str:

@@ -133,7 +133,7 @@ def test_an_output_is_replaced_only_if_asked(square: Truth, to: LatentsFormat) -
     convert(square, to, [0])
     made = names_in(folder)
     with open_latents(square.path) as latents:
-        with pytest.raises(OutputError, match="exists; choose another --out, or replace it with --overwrite"):
+        with pytest.raises(OutputError, match="exists; replace it with --overwrite, or write to another place"):
             convert_latents(latents, to, features=[1])
         path = convert_latents(latents, to, features=[1], overwrite=True)[-1]
     check_values(path, to, square)
@@ -206,7 +206,7 @@ def test_ome_tiff_has_two_endings(square: Truth, tmp_path: Path, name: str) -> N
 @pytest.mark.parametrize(("source", "out", "to"), [("a.csv", "a.csv", "csv"), ("a.xdmf.h5", "a.xdmf", "xdmf")])
 def test_the_latents_are_never_overwritten(tmp_path: Path, source: str, out: str, to: LatentsFormat) -> None:
     truth = write_latents(tmp_path / source, SCANS["square"])
-    with open_latents(truth.path) as latents, pytest.raises(OutputError, match="is the latents file itself"):
+    with open_latents(truth.path) as latents, pytest.raises(OutputError, match="is the file that is read"):
         convert_latents(latents, to, tmp_path / out, overwrite=True)
     with open_latents(truth.path) as latents:
         assert latents.written.all()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from microrun.cli import console
+from microrun.cli.outputs import say_next, say_wrote
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.lock import FileLock
 
@@ -111,14 +112,14 @@ class Clock:
                 f"trained at {rate:,.0f} {unit}s/s, {rate * flops / peak:.2f} of the matmul peak "
                 f"({peak / 1e9:,.0f} GFLOP/s in {trainer.precision}; {flops / 1e6:,.0f} MFLOP/{unit})"
             )
-        console.out.print(f"wrote {', '.join(str(folder / name) for name in results)}")
+        say_wrote(*(folder / name for name in results if (folder / name).exists()))
         if not self._samples:
             console.out.print(f"nothing to do: all {trainer.steps:,} steps of this run are done")
         if trainer.enough:
             console.out.print(f"stopped at step {trainer.step:,}: the held-out loss has not become lower for long")
         elif trainer.step < trainer.steps:
             console.out.print(f"stopped at step {trainer.step:,} of {trainer.steps:,}; go on with --resume")
-        console.out.print(f"next  microrun export {folder / 'checkpoint.safetensors'} --to onnx")
+        say_next("export", folder / "checkpoint.safetensors", "--to", "onnx")
 
 
 def start_denoiser(

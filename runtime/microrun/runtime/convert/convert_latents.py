@@ -15,7 +15,8 @@ from microrun.runtime.convert.to_hspy import write_hspy
 from microrun.runtime.convert.to_ome_tiff import write_ome_tiff
 from microrun.runtime.convert.to_xdmf import heavy_part, write_xdmf
 from microrun.runtime.convert.to_zarr import write_zarr
-from microrun.runtime.errors import MicrorunError, OutputError
+from microrun.runtime.errors import MicrorunError, OutputError, RefusedOutputError
+from microrun.runtime.files.destination import ELSEWHERE
 from microrun.runtime.files.hdf5 import reason_of
 from microrun.runtime.files.output import BESIDE
 from microrun.runtime.latents.reader import Latents
@@ -98,11 +99,11 @@ def convert_latents(
 def _check_free(parts: Sequence[Path], source: Path, overwrite: bool) -> None:
     for part in filter(os.path.lexists, parts):
         if part.exists() and part.samefile(source):
-            raise OutputError(f"{part}: is the latents file itself; choose another --out")
+            raise RefusedOutputError(f"{part}: is the file that is read; write to another place")
         if not overwrite:
-            raise OutputError(f"{part}: exists; choose another --out, or replace it with --overwrite")
+            raise RefusedOutputError(f"{part}: exists; replace it with --overwrite, {ELSEWHERE}")
         if part.is_dir() and not (part / "zarr.json").is_file():
-            raise OutputError(f"{part}: is a folder, but no zarr group; choose another --out")
+            raise RefusedOutputError(f"{part}: is a folder, but no zarr group; write to another place")
 
 
 def _publish(folder: Path, parts: Sequence[Path]) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.files.hdf5 import open_hdf5, reason_of
+from microrun.runtime.files.kinds import check_kind
 from microrun.runtime.files.npy import map_array
 from microrun.runtime.json_text import UNREADABLE
 from microrun.runtime.volumes.axes import stated_axes
@@ -186,6 +187,7 @@ def open_volume(
     (32, 32, 32)
     """
     path = Path(path)
+    check_kind(path, "volume", VolumeError)
     inside = None if part is None else map_array(Path(part))
     if path.suffix.lower() not in SUFFIXES:
         raise VolumeError(f"{path}: a volume is a .npy or .h5 file")
