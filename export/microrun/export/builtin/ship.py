@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from microrun.export.recorded import MATERIALS, recorded_patterns
 from microrun.export.vae_to_onnx import export_checkpoint
@@ -30,6 +31,7 @@ from microrun.training.vae.network import VAE
 SIG_SHAPE = (120, 120)  # simulated at the engine's size: binning 480×480 would only average the noise
 NAV_SHAPE = (50, 50)
 HELD_OUT_SEED = 1000
+WIDE, MANTISSA_BITS = 128, 7  # weights of wide models are rounded, so that the wheel packs them: 0.2 % of each
 HELD_OUT_EXPOSURE = Exposure(electrons=9_600, gain=3.1)  # 600 per pixel of a 480×480 camera, binned
 
 
@@ -74,10 +76,27 @@ def ship(folder: Path, name: str, held_out: Path, domain: Domain | None = None) 
 
 def _export(path: Path, model: VAE, spec: ModelSpec, metrics: dict[str, float]) -> None:
     weights = {key: value.half() for key, value in model.state_dict().items()}
+    if spec.latent_size >= WIDE:
+        weights = {key: round_mantissa(value, MANTISSA_BITS) for key, value in weights.items()}
     named = replace(spec, name=path.stem, training=replace(spec.training, metrics=metrics))
     save_checkpoint(path, weights, named)
     for exported in export_checkpoint(path, path.with_suffix(".onnx"), "f16"):
         print(f"wrote {exported.path}", flush=True)
+
+
+def round_mantissa(weights: Tensor, bits: int) -> Tensor:
+    """Round float16 numbers to a shorter mantissa, the rest of which is 0.
+
+    Parameters
+    ----------
+    weights
+        float16.
+    bits
+        Of the mantissa that stay, of 10.
+    """
+    dropped = 10 - bits
+    whole = weights.view(torch.int16).int() + (1 << dropped >> 1)  # carries into the exponent, as it shall
+    return (whole >> dropped << dropped).short().view(torch.float16)
 
 
 def _reconstruct_recorded(model: VAE, spec: ModelSpec) -> dict[str, float]:

@@ -29,11 +29,20 @@ def find_checkpoint(path: Path) -> Path:
     ----------
     path
         What a user gave.
+
+    Raises
+    ------
+    SpecError
+        If a built-in model of this name has no checkpoint.
     """
     if path.is_dir():
         return path / CHECKPOINT
     built_in = MODELS / f"{path}.safetensors"
-    return built_in if not path.exists() and built_in.is_file() else path
+    if path.exists() or not built_in.with_suffix(".onnx").is_file():
+        return path
+    if not built_in.is_file():
+        raise SpecError(f"{path}: ships without the weights that training starts from; vae32, vae64 and sections have them")
+    return built_in
 
 
 def read_checkpoint_spec(path: Path) -> ModelSpec:
