@@ -24,6 +24,7 @@ def find_guesses(tree: ast.AST) -> Iterator[int]:
         modes = [text for text in texts if isinstance(text, str) and set(text) <= set("rwaxb+")]
         newline = any(keyword.arg == "newline" for keyword in call.keywords)  # there is none in bytes
         method = isinstance(call.func, ast.Attribute) and name in ("read_text", "write_text")
+        method &= not (name == "read_text" and texts)  # an encoding, or the name of a distribution's file
         if method or (name == "open" and (newline or (modes and "b" not in modes[-1]))):
             yield call.lineno
 

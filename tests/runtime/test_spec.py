@@ -300,7 +300,7 @@ def test_a_domain_that_makes_no_sense_is_refused_in_one_line(wrong: dict[str, An
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["vae32", "vae32.decoder", "vae64", "vae64.decoder"])
+@pytest.mark.parametrize("name", ["vae32", "vae32.decoder", "vae64", "vae64.decoder", "vae128", "vae128.decoder"])
 def test_the_built_in_encoders_know_nickel_and_what_is_like_it(name: str) -> None:
     domain = read_model_spec(MODELS / f"{name}.onnx").domain
     assert domain is not None and "nickel" in domain.phases
