@@ -71,7 +71,8 @@ def test_one_data_set_of_several_is_judged(microrun: Microrun, volume: Path, tmp
     summary = json.loads((tmp_path / "several.grains.json").read_text())
     assert (summary["file"], summary["grains"]) == (f"{several}:melted", 50)
     assert summary["reference"][0]["file"] == f"{several}:grain_id"
-    check_refused(microrun("grains", several, "--dataset", "none", "--overwrite"), "no data set none", "grain_id, melted")
+    ran = microrun("grains", several, "--dataset", "none", "--overwrite")
+    check_refused(ran, "no data set none", "grain_id, melted")
     check_refused(microrun("grains", several, "--reference", f"{several}:none", "--overwrite"), "no data set none")
     check_refused(microrun("grains", volume, "--dataset", "x", "--overwrite"), "labels.npy", "leave 'x' out")
 
