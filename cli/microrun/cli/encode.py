@@ -155,7 +155,7 @@ def _checkpoint_of(engine: Engine) -> Path | str:
     """What `train vae` goes on from: a built-in model's name, or the checkpoint that lies beside the file."""
     path = engine.info.path
     if path.parent == MODELS:
-        return path.stem
+        return path.stem if path.with_suffix(".safetensors").is_file() else "vae64"
     beside = (path.with_suffix(".safetensors"), path.with_name("checkpoint.safetensors"))
     return next((one for one in beside if one.is_file()), "CHECKPOINT")
 

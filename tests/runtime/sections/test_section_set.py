@@ -149,7 +149,11 @@ def _set_attribute(name: str, value: object) -> Callable[[h5py.File], None]:
         (_set_attribute("details", "[1]"), "no JSON object"),
         (_set_attribute("step_um", "two"), "damaged"),
         (lambda file: file["across"].attrs.__delitem__("origin"), "damaged"),
-        (lambda file: file.attrs.__setitem__("format", "microrun volumes 1"), "this file is 'microrun volumes 1'"),
+        (
+            lambda file: file.attrs.__setitem__("format", "microrun volumes 1"),
+            "is a file of simulated volumes, not a file of sec",
+        ),
+        (lambda file: file.attrs.__setitem__("format", "another 1"), "this file is 'another 1'"),
         (lambda file: file.attrs.__delitem__("format"), "does not say what it is"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +14,8 @@ from microrun.cli.generate.asked import SIZE, Scale, Sizes, read_asked
 from microrun.cli.generate.growth import print_estimate, show_growth
 from microrun.runtime.engines.engine import Device, EngineRequest, Precision
 from microrun.runtime.engines.open import open_denoiser
-from microrun.runtime.errors import MicrorunError, OutputError
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.files.destination import check_file
 from microrun.runtime.generation.blueprint import name_computed
 from microrun.runtime.generation.cluster import connect, describe
 from microrun.runtime.generation.effort import check_block, measure_speed
@@ -25,6 +27,7 @@ from microrun.runtime.generation.recipe import PRESETS, Order
 from microrun.runtime.generation.request import MIN_VOXELS, RELAX_SWEEPS, GenerateRequest
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.generation.workshops import RemoteEngine
+from microrun.runtime.volumes.volume import SUFFIXES
 
 DEFAULT_DENOISER = "grains"
 
@@ -72,7 +75,7 @@ def generate(
     happens, the same command goes on from them. The result is the same
     whatever the batch, and however many workers.
     """
-    _check_free(out, overwrite)
+    _check_free(out, overwrite, [path for path in (known, part, stl) if path])
     scale = Scale(engine, voxel_um, mean_grain_um)
     shape, mask, given = read_asked(Sizes(size, size_um, stl, part, known), scale)
     request = GenerateRequest(
@@ -86,11 +89,10 @@ def generate(
         _generate_here(request, engine, device, EngineRequest(precision, batch=batch), dry_run)
 
 
-def _check_free(out: Path, overwrite: bool) -> None:
-    if out.exists() and not overwrite:
-        cleared = clear_left_over(out)
-        whole = f", whole: what a run that was killed then had left in {cleared} is cleared" if cleared else ""
-        raise OutputError(f"{out}: exists{whole}; replace it with --overwrite, or choose another --out")
+def _check_free(out: Path, overwrite: bool, sources: Sequence[Path]) -> None:
+    cleared = clear_left_over(out) if out.exists() and not overwrite else None
+    said = f"whole: what a run that was killed then had left in {cleared} is cleared; " if cleared else ""
+    check_file(out, overwrite, endings=SUFFIXES, sources=sources, advice=said)
 
 
 def _generate_here(request: GenerateRequest, engine: str, device: Device, asked: EngineRequest, dry_run: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -11,6 +10,7 @@ import numpy as np
 import typer
 
 from microrun.cli import console
+from microrun.cli.outputs import quoted, say_wrote
 from microrun.runtime.engines.engine import EngineInfo
 from microrun.runtime.generation.effort import GRAINPAINT_EVALUATIONS, count_work, evaluations_per_block
 from microrun.runtime.generation.generate import Growing
@@ -24,7 +24,7 @@ from microrun.runtime.volumes.segment import Summary
 
 LABEL_BYTES = 4
 LOG_S = 60.0
-GRAINS_BYTES = 10  # per voxel, measured where most grains are tiny and are absorbed
+GRAINS_BYTES = 14  # per voxel: 10, measured where most grains are tiny and are absorbed, and a copy that is relaxed
 
 
 class Pace:
@@ -73,7 +73,7 @@ def show_growth(growing: Growing, request: GenerateRequest, diffusion: Diffusion
         _print_pace(pace, grown)
         with console.err.status(grown.phase):
             summary = finish(growing)
-    _print_summary(request, summary)
+    _print_summary(request, summary, diffusion)
 
 
 @contextmanager
@@ -133,16 +133,18 @@ def _print_pace(pace: Pace, grown: Grown) -> None:
         )
 
 
-def _print_summary(request: GenerateRequest, summary: Summary) -> None:
+def _print_summary(request: GenerateRequest, summary: Summary, diffusion: Diffusion) -> None:
     """Print what was made."""
     joined = f", joined across the faces along {list_axes(request.periodic)}" if request.periodic else ""
     console.out.print(f"grains   {summary.grains:,} in {summary.voxels - summary.outside:,} voxels{joined}")
     if request.given is not None:
         console.out.print(f"known    {_known_text(request, summary)}")
-    console.out.print(f"wrote    {request.out} ({console.size_text(request.out.stat().st_size)})")
+    if request.relax and diffusion.n_colours:
+        console.out.print(f"relaxed  {request.relax} sweeps of grain growth; --relax 0 leaves boundaries as drawn")
+    say_wrote(request.out)
     scale = _print_voxel(request)
-    volume, picture = (shlex.quote(str(path)) for path in (request.out, request.out.with_suffix(".png")))
-    console.out.print(f"look at  microrun render {volume}{scale} --out {picture}; microrun grains {volume}{scale}")
+    volume, picture = map(quoted, (request.out, request.out.with_suffix(".png")))
+    console.out.print(f"next     microrun render {volume}{scale} --out {picture}; microrun grains {volume}{scale}")
 
 
 def _print_voxel(request: GenerateRequest) -> str:

@@ -153,6 +153,8 @@ def _run(request: Request, processes: Processes) -> None:
             "nothing to learn from: name scans, simulate patterns by --phase, or teach an encoder by --distil vae32"
         )
     config, model, preprocessing = _configure(request)
+    if not request.scans and config.matched is None:
+        raise MicrorunError(f"{request.folder}: was started on scans; name them again, in the same order")
     with contextlib.ExitStack() as stack:
         learn = _learn_from_scans if request.scans else _learn_from_simulations
         data, stream, config = learn(request, (config, preprocessing), processes, stack)
@@ -209,7 +211,7 @@ def _lock(folder: Path, processes: Processes, stack: contextlib.ExitStack) -> No
 
 def _configure(request: Request) -> tuple[VaeConfig, VAE | None, Preprocessing]:
     """Settings, those not given from the run that is resumed; and what the checkpoint to fine-tune brings."""
-    from microrun.training.loop.checkpoint import find_checkpoint, read_checkpoint_spec
+    from microrun.training.loop.checkpoint import CHECKPOINT, find_checkpoint, read_checkpoint_spec
     from microrun.training.vae.config import VaeConfig
     from microrun.training.vae.data import NEW
     from microrun.training.vae.fine_tune import fine_tune
@@ -220,10 +222,11 @@ def _configure(request: Request) -> tuple[VaeConfig, VAE | None, Preprocessing]:
     except ValueError as error:
         raise MicrorunError(str(error)) from None
     if request.start is None:
-        begun = find_checkpoint(request.folder)
+        begun = request.folder / CHECKPOINT
         resumed = request.state.exists() and begun.exists()
         return config, None, read_checkpoint_spec(begun).preprocessing if resumed else NEW
-    tuned, model, spec = fine_tune(config, find_checkpoint(request.start), request.settings.get("latent_size"))
+    size = config.latent_size if request.state.exists() else request.settings.get("latent_size")
+    tuned, model, spec = fine_tune(config, find_checkpoint(request.start), size)
     return tuned, model, spec.preprocessing
 
 
@@ -237,7 +240,8 @@ def _make_trainer(
 ) -> VaeTrainer:
     from microrun.training.vae.trainer import VaeTrainer
 
-    licence = "that of the scans" + (" and of the first weights" if config.fine_tuned_from else "")
+    parts = ["the scans"] * bool(request.scans) + ["the master patterns"] * bool(stream)
+    licence = f"that of {' and '.join([*parts, *['the first weights'] * bool(config.fine_tuned_from)])}"
     source = Training(data=", ".join(scan.name for scan in request.scans), licence=licence)
     return VaeTrainer(config, data, request.folder, source, model, processes, stream)
 

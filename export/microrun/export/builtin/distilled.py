@@ -149,7 +149,7 @@ def main(folder: Path) -> None:
     """Teach all students, widen the last of them, and ship them."""
     held_out = simulate_held_out(folder)
     shipped = [ship(distil(folder, name, config), name, held_out, KNOWN) for name, config in STAGES.items()]
-    ship(widen_further(folder, shipped[-1]), f"vae{WIDE_SIZE}", held_out, KNOWN)
+    ship(widen_further(folder, shipped[-1]), f"vae{WIDE_SIZE}", held_out, KNOWN, make_simulator(1))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from torch import Tensor
 from microrun.export.recorded import MATERIALS, recorded_patterns
 from microrun.export.vae_to_onnx import export_checkpoint
 from microrun.runtime.domain import Domain
+from microrun.runtime.encoding.familiarity import reached_bands
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.maps.indexing import Geometry, Indexer
 from microrun.runtime.maps.judge import JudgeRequest, judge_model, load_judged
@@ -21,12 +22,15 @@ from microrun.runtime.progress import finish
 from microrun.runtime.scans.truth import load_truth
 from microrun.runtime.scans.up_source import FileSource
 from microrun.runtime.spec import ModelSpec
+from microrun.training.simulate.camera.patterns import KEEP, CameraSimulator
 from microrun.training.simulate.patterns import Exposure, PatternSimulator
 from microrun.training.simulate.sample import grow_sample
 from microrun.training.simulate.scan import simulate_scan
 from microrun.training.vae.checkpoint import load_checkpoint, save_checkpoint
 from microrun.training.vae.evaluate import reconstruct
 from microrun.training.vae.network import VAE
+from microrun.training.vae.trainer import TESTED_BANDS
+from microrun.training.vae.twins import HELD_OUT
 
 SIG_SHAPE = (120, 120)  # simulated at the engine's size: binning 480×480 would only average the noise
 NAV_SHAPE = (50, 50)
@@ -44,7 +48,9 @@ def simulate_held_out(folder: Path) -> Path:
     return path
 
 
-def ship(folder: Path, name: str, held_out: Path, domain: Domain | None = None) -> Path:
+def ship(
+    folder: Path, name: str, held_out: Path, domain: Domain | None = None, cameras: CameraSimulator | None = None
+) -> Path:
     """Judge and export a trained model.
 
     Parameters
@@ -57,6 +63,8 @@ def ship(folder: Path, name: str, held_out: Path, domain: Domain | None = None) 
         Scan to judge on.
     domain
         What it was found to know; None for what its checkpoint says.
+    cameras
+        Where its `known_bands` are measured; None for what its checkpoint says.
 
     Returns
     -------
@@ -67,6 +75,8 @@ def ship(folder: Path, name: str, held_out: Path, domain: Domain | None = None) 
     spec = replace(spec, domain=domain or spec.domain)
     path = folder / f"{name}.safetensors"
     metrics = {**spec.training.metrics, **_reconstruct_recorded(model, spec)}
+    if cameras is not None:
+        metrics |= _reach_bands(model, cameras)
     _export(path, model, spec, metrics)
     metrics |= _index_reconstructed(path, held_out)  # what is judged is what ships
     _export(path, model, spec, metrics)
@@ -82,6 +92,13 @@ def _export(path: Path, model: VAE, spec: ModelSpec, metrics: dict[str, float]) 
     save_checkpoint(path, weights, named)
     for exported in export_checkpoint(path, path.with_suffix(".onnx"), "f16"):
         print(f"wrote {exported.path}", flush=True)
+
+
+def _reach_bands(model: VAE, cameras: CameraSimulator) -> dict[str, float]:
+    """What a model gives back of patterns as cameras show them."""
+    patterns = cameras.make(HELD_OUT, TESTED_BANDS).patterns
+    reconstructed = reconstruct(model, torch.from_numpy(patterns)[:, None])[:, 0].numpy()
+    return reached_bands(patterns, reconstructed, KEEP)
 
 
 def round_mantissa(weights: Tensor, bits: int) -> Tensor:

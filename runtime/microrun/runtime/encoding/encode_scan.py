@@ -101,7 +101,7 @@ class EncodeRun(Closing):
                 self._restart(FileSource(self.source.path, self._request.grid, self._request.step_um))
                 yield from self._encode_all()
             self._ask_the_model()
-            if not self._stopped:
+            if not self._stopped or self._writer.is_complete:
                 self._writer.finish()
 
     def _encode_all(self) -> Generator[Statistics, None, None]:

@@ -97,7 +97,9 @@ def check_folder(folder: Path, names: Sequence[str] = (), overwrite: bool = Fals
     """
     if folder.suffix.lower() in PICTURES and not folder.is_dir():
         raise RefusedOutputError(f"{folder}: is the name of a picture; expected a folder")
-    there = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+    there = next((one for one in (folder, *folder.parents) if os.path.lexists(one)), None)
+    if there is None:
+        raise RefusedOutputError(f"{folder}: there is no drive or share {folder.anchor}; write to another place")
     if not there.is_dir():
         raise RefusedOutputError(f"{folder}: {there} is a file; expected a folder")
     _check_writable(folder, there)

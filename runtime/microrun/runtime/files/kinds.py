@@ -14,6 +14,7 @@ from microrun.runtime.json_text import UNREADABLE
 
 Wanted = Literal["latents", "scan", "volume", "sections", "pool", "model"]
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+NO_TEXT = set(range(32)) - set(b"\t\n\r\f")  # raw patterns of a dim scan hold some of them
 LOOKED_AT = 4096  # bytes of a file that has no telling name
 WANTED = {
     "latents": "a latents file",
@@ -54,14 +55,14 @@ FORMATS = {  # by the beginning of the attribute "format"; the longer first
     "microrun sections": Kind("a file of sections of printed metal", "microrun sections measures them", ("sections",)),
     "microrun physics": Kind("a file of conventional maps of a scan"),
     "microrun volumes": Kind("a file of simulated volumes", "microrun grains measures them", ("volume",)),
-    "microrun melt pool": Kind("a melt pool", "microrun simulate solidify takes it", ("pool",)),
+    "microrun melt pool": Kind("a melt pool", "microrun simulate solidify takes it", ("pool", "volume")),
     "microrun part on its way": Kind("a part on its way", "the same microrun simulate solidify goes on with it"),
     "microrun part": Kind("a solidified part", "microrun render shows its grain_id", ("volume",)),
 }
 GROUPS = {  # by a name that other programs' HDF5 files have at the top
     "DataContainers": Kind("a file of DREAM3D", "microrun grains measures it", ("volume",)),
     "DataStructure": Kind("a file of DREAM3D", "microrun grains measures it", ("volume",)),
-    "Experiments": Kind("a signal of HyperSpy", "HyperSpy opens it", ("scan",)),
+    "Experiments": Kind("a signal of HyperSpy", "HyperSpy opens it", ("scan", "volume")),
 }
 _SCAN = Kind("a scan of patterns", "microrun encode makes latents of it", ("scan",))
 _MODEL = Kind("a model", serves=("model",))
@@ -185,7 +186,7 @@ def _tell_by_contents(file: h5py.File) -> Kind | None:
 
 def _is_text(first: bytes) -> bool:
     """Whether the first bytes are text: no byte that has no place in one, but for a letter that was cut at the end."""
-    if not first or b"\0" in first:
+    if not first or NO_TEXT & set(first):
         return False
     try:
         first.decode()

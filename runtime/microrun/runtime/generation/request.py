@@ -22,9 +22,10 @@ from microrun.runtime.generation.recipe import VolumeRecipe
 from microrun.runtime.generation.tiling import Tiling
 from microrun.runtime.spec import ModelSpec
 from microrun.runtime.volumes.axes import wraps_of
+from microrun.runtime.volumes.segment import SegmentOptions
 from microrun.runtime.volumes.volume import SUFFIXES
 
-# Of a grain, 3³: voxels that a network is not sure of look like tiny ones. Of Potts' 8 % are smaller, with 0.2 % of the
+# Of a grain, 3³: voxels that a network is not sure of look like tiny ones. Of Potts' 8 % are smaller, with 0.7 % of the
 # voxels.
 MIN_VOXELS = 27
 # Two units of the simulation's time: boundaries move by a voxel, grains do not grow. Chosen of 13, 26, 39 and 52.
@@ -83,6 +84,7 @@ class GenerateRequest(VolumeRecipe):
             raise OutputError(f"{self.out.parent}: no such folder")
         if self.out.is_dir():
             raise OutputError(f"{self.out}: is a folder; choose another name")
+        SegmentOptions(components=6, min_voxels=self.min_voxels, relax=self.relax)  # refuses now, not when all is grown
         if self.voxel_um is not None and not 0 < self.voxel_um < math.inf:
             raise VolumeError(f"the edge of a voxel is more than 0 µm; got {self.voxel_um:g}")
         if self.known is not None and not isinstance(self.known, GivenGrains):

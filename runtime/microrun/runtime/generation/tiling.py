@@ -287,6 +287,8 @@ def _check(shape: Shape, region: Region) -> None:
         )
     if part is not None and not part.any():
         raise VolumeError("the part's mask must hold a voxel of the part; got none: the mask is empty")
+    if region.wanted is not None and not region.wanted.any():
+        raise VolumeError("nothing is left to grow: all voxels of the part are known; write −1 where it is to grow")
 
 
 def _order(shape: Shape, corners: Int64, stages: Int64, region: Region) -> Tiling:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 import time
 from dataclasses import replace
@@ -19,20 +18,18 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import LatentsError, OutputError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.files.destination import check_file
-from microrun.runtime.files.disk import check_room
 from microrun.runtime.files.hdf5 import hdf5_errors, reason_of
 from microrun.runtime.files.lock import FileLock
 from microrun.runtime.files.output import BESIDE, cannot_write, name_beside, replace_file, written_beside
+from microrun.runtime.latents.arrays import make_arrays, try_room
 from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.familiarity import Familiarity
-from microrun.runtime.latents.origin import FORMAT, Origin
-from microrun.runtime.latents.probes import HASH_BYTES, probe_numbers
+from microrun.runtime.latents.origin import Origin
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.scans.scan import Scan
 
 Replace = Literal["never", "whole", "now"]
 FLUSH_S = 0.25  # results wait at most this long in memory, as long as more arrive
-CHUNK_BYTES = 1 << 18
 
 
 class LatentsWriter(Closing):
@@ -116,6 +113,12 @@ class LatentsWriter(Closing):
         except BaseException:
             lock.close()
             raise
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every pattern that the scan shall have is written."""
+        written = self._file["written"][()][self.origin.scan.exists()]
+        return bool(written.size and written.all())
 
     @property
     def done(self) -> int:
@@ -239,14 +242,24 @@ class LatentsWriter(Closing):
         try:
             self._file.close()
             if self._replaces and self._finished:
-                replace_file(self._grown_at, self.path)
+                self._take_the_place()
         except (OSError, RuntimeError) as error:
             raise self._failed(error) from None
         finally:
-            if self._replaces:
-                with contextlib.suppress(OSError):  # it has its name, and is no longer there
+            if self.discards:
+                with contextlib.suppress(OSError):
                     self._grown_at.unlink()
             self._held.close()
+
+    def _take_the_place(self) -> None:
+        """Rename the new file to the old one's name; where that cannot be, it is whole all the same, and stays."""
+        try:
+            replace_file(self._grown_at, self.path)
+        except OSError as error:
+            raise OutputError(
+                f"{self.path}: cannot be replaced ({reason_of(error)}): close what has it open, and give its name to "
+                f"{self._grown_at}, which holds the new latents, whole"
+            ) from None
 
 
 def lock_latents(path: Path) -> FileLock:
@@ -267,9 +280,9 @@ def _start(path: Path, origin: Origin, background: Float32, old: Latents | None)
     """
     try:
         with written_beside(path) as beside, hdf5_errors():
-            _try_room(beside, origin)
+            try_room(beside, origin)
             with h5py.File(beside, "w", libver="latest") as file:
-                _make_arrays(file, origin, background)
+                make_arrays(file, origin, background)
                 if old is not None:
                     old.copy_to(file)
                     old.close()
@@ -285,40 +298,3 @@ def _open_growing(path: Path) -> h5py.File:
         file = h5py.File(path, "r+", libver="latest")
         file.swmr_mode = True
     return file
-
-
-def _arrays(origin: Origin) -> dict[str, tuple[tuple[int, ...], str, float]]:
-    """Shape, type and fill value of the data sets that are written pattern by pattern."""
-    rows, cols = origin.scan.nav_shape
-    return {
-        "latents": ((rows, cols, origin.spec.latent_size), origin.dtype, np.nan),
-        "ranges": ((rows, cols, 2), "float32", np.nan),
-        "flags": ((rows, cols), "uint8", 0),
-        "written": ((rows, cols), "uint8", 0),
-    }
-
-
-def _try_room(path: Path, origin: Origin) -> None:
-    """Raise OSError if the disk has no room for the file; HDF5 does not survive one that is full."""
-    points = math.prod(origin.scan.nav_shape)
-    arrays = sum(np.dtype(dtype).itemsize * math.prod(shape) for shape, dtype, _ in _arrays(origin).values())
-    check_room(path, int(1.1 * (arrays + 16 * points)))  # with the positions
-
-
-def _make_arrays(file: h5py.File, origin: Origin, background: Float32) -> None:
-    file.attrs.update(format=FORMAT, spec=origin.spec.to_json(), origin=origin.to_json())
-    # All room is taken at once: a disk that fills up later cannot stop the run.
-    early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    for name, (shape, dtype, fill) in _arrays(origin).items():
-        row_bytes = np.dtype(dtype).itemsize * math.prod(shape[1:])
-        chunks = (max(1, min(shape[0], CHUNK_BYTES // row_bytes)), *shape[1:])
-        file.create_dataset(name, shape, dtype, chunks=chunks, fillvalue=fill, dcpl=early)
-    for name in ("x_um", "y_um"):
-        file.create_dataset(name, origin.scan.nav_shape, "f8")
-    for row in range(origin.scan.nav_shape[0]):
-        file["x_um"][row], file["y_um"][row] = origin.scan.row_positions_um(row)
-    file.create_dataset("background", data=background)
-    unknown = np.zeros((len(probe_numbers(origin.scan.total)), HASH_BYTES), np.uint8)
-    file.create_dataset("probes", data=unknown)
-    file.create_dataset("familiarity", data=np.full(3, np.nan))  # an attribute cannot be added while others read

@@ -178,8 +178,7 @@ def segment(
     if options.relax:
         is_whole = _find_whole(volume, labels, grains, given)
         finish(relax(labels, options.relax, wraps=wraps_of(options.periodic), is_fixed=given and given.mask))
-        relaxed = np.where(labels < 0, labels, labels + grains * is_whole[labels])
-        again = Volume(relaxed, volume.name, positive=True)
+        again = Volume(_mark_whole(labels, is_whole), volume.name, positive=True)
         grains, points = _tell_apart(again, options, labels, slabs, grains if is_whole.any() else None)
     outside = labels.size - points
     noise = sum(int(np.count_nonzero(plane < 0)) for plane in labels) - outside
@@ -206,6 +205,15 @@ def _tell_apart(
     if options.min_voxels:
         grains = absorb_grains(labels, grains, options.min_voxels, wraps, kept)
     return grains, points
+
+
+def _mark_whole(labels: Labels, is_whole: NDArray[np.bool_]) -> Labels:
+    """Copy labels; those of grains that were given become higher than all others."""
+    marked = labels.copy()
+    if is_whole.any():
+        for plane in marked:
+            plane[(plane >= 0) & is_whole[plane]] += np.int32(is_whole.size)
+    return marked
 
 
 def _find_whole(volume: Volume, labels: Labels, grains: int, given: Given | None) -> NDArray[np.bool_]:
