@@ -85,7 +85,8 @@ def read_as_damask_solver(path: Path) -> Array:
     assert 'Name="material"' in lines[tag]
     assert 'format="binary"' in lines[tag]
     text = lines[tag + 1].strip()
-    size = int.from_bytes(base64.b64decode(text[:12]), "little")
-    data = base64.b64decode(text[12:])
-    assert len(data) == size
+    assert "=" not in text[:-2]  # its base64 is one stream, that of the number of bytes and of the data
+    stream = base64.b64decode(text, validate=True)
+    data = stream[8:]
+    assert len(data) == int.from_bytes(stream[:8], "little")
     return np.frombuffer(data, "<i4").reshape(sides[::-1])

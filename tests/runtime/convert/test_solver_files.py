@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,14 @@ def test_the_reader_of_damasks_solver_takes_the_grid(tmp_path: Path, monkeypatch
         monkeypatch.setattr(grain_volume, "SLAB_BYTES", planes * 6 * 7 * 8)
         convert_volume(volume, "damask", tmp_path / "v.vti")
         assert_array_equal(read_as_damask_solver(tmp_path / "v.vti"), labels_of(volume))
+
+
+def test_the_length_and_the_data_of_the_grid_are_one_stream_as_vtk_writes_them(tmp_path: Path) -> None:
+    volume = some_volume()
+    convert_volume(volume, "damask", tmp_path / "v.vti")
+    data = labels_of(volume).astype("<i4").tobytes()
+    stream = base64.b64encode(len(data).to_bytes(8, "little") + data)
+    assert stream in (tmp_path / "v.vti").read_bytes().split(b"\n")
 
 
 @pytest.mark.parametrize(

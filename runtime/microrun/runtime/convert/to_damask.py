@@ -90,10 +90,9 @@ def _grid_head(volume: GrainVolume) -> str:
 
 
 def _encode(volume: GrainVolume, present: PresentGrains) -> Iterator[bytes]:
-    """Base64 of the number of bytes, then of the bytes; pieces of three bytes can be encoded one after the other."""
+    """Base64 of the number of bytes and the bytes, as one stream, of which threes of bytes are encoded on their own."""
     table = present.renumber(0, len(present.numbers))
-    yield base64.b64encode((4 * math.prod(volume.labels.shape)).to_bytes(8, "little"))
-    left = b""
+    left = (4 * math.prod(volume.labels.shape)).to_bytes(8, "little")
     for planes in volume.slabs():
         data = left + table[volume.read_grains(planes)].astype("<i4").tobytes()
         whole = len(data) - len(data) % 3
