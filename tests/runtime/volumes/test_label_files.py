@@ -17,6 +17,7 @@ from scipy.ndimage import label
 
 from microrun.runtime.convert.to_dream3d import write_dream3d
 from microrun.runtime.errors import VolumeError
+from microrun.runtime.volumes import label_files, tally
 from microrun.runtime.volumes.grain_volume import GrainVolume
 from microrun.runtime.volumes.label_files import LabelledVolume, read_labels
 from microrun.runtime.volumes.volume import Volume
@@ -190,6 +191,41 @@ def test_grains_that_go_on_at_the_opposite_face_are_cut(tmp_path: Path) -> None:
         file["volume_0000"] = labels
         file["volume_0000"].attrs["periodic"] = True
     assert_array_equal(np.bincount(read_one(tmp_path / "periodic.h5").labels.ravel()), [32, 128, 32])
+
+
+def test_the_void_around_a_periodic_part_is_no_grain(tmp_path: Path) -> None:
+    labels = np.full((4, 4, 12), -1, np.int32)
+    labels[:2, :, 2:10] = 7
+    with h5py.File(tmp_path / "part.h5", "w") as file:
+        file["grain_id"] = labels
+        file["grain_id"].attrs["periodic"] = True
+    assert_array_equal(read_one(tmp_path / "part.h5").labels, np.where(labels < 0, -1, 0))
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+def test_data_sets_that_are_no_integers_are_no_labels(periodic: bool, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "values.h5", "w") as file:
+        file["quality"] = VORONOI / 2
+        file["quality"].attrs["periodic"] = periodic
+    check_refused(tmp_path / "values.h5", ":quality: expected integer labels (z, y, x); got float64 (5, 6, 7)")
+
+
+def test_volumes_too_large_to_number_their_pieces_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "MOST_VOXELS", 100)
+    with h5py.File(tmp_path / "periodic.h5", "w") as file:
+        file["grain_id"] = VORONOI
+        file["grain_id"].attrs["periodic"] = True
+    check_refused(tmp_path / "periodic.h5", "at most 100 voxels; the volume has 210: take a smaller one")
+
+
+def test_too_little_memory_does_not_make_a_file_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> None:
+        raise MemoryError
+
+    np.save(tmp_path / "a.npy", VORONOI)
+    monkeypatch.setattr(label_files, "map_array", fail)
+    with pytest.raises(MemoryError):
+        read_one(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from scipy.ndimage import label
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.volumes.measure import measure_grains
 from microrun.runtime.volumes.measured import measure_file, settle_units
-from microrun.runtime.volumes.tally import split_pieces, sum_by_stage, tally_voxels
+from microrun.runtime.volumes.tally import StageSizes, split_pieces, sum_by_stage, tally_voxels
 from microrun.training.simulate.potts import Growth, grow_potts
 
 VORONOI = oracles.voronoi((14, 16, 18), 40, 0)
@@ -108,6 +108,14 @@ def test_sizes_by_stage_do_not_depend_on_the_stage_in_a_simulation(potts: NDArra
     assert np.isnan(sum_by_stage(potts[:9], stages[:9], 4).later)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_volume_without_the_later_stages_adds_to_the_first(count: int) -> None:
+    many, few = StageSizes(np.arange(8), np.arange(8) / 2), StageSizes(np.ones(count, np.int64), np.ones(count))
+    for total in (many + few, few + many):
+        assert_array_equal(total.voxels, [*range(1, count + 1), *range(count, 8)])
+        assert_array_equal(total.sizes, [*(np.arange(count) / 2 + 1), *(np.arange(count, 8) / 2)])
+
+
 def test_lengths_are_in_micrometres_if_all_files_can_say_theirs(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", VORONOI)
     with h5py.File(tmp_path / "b.h5", "w") as file:
@@ -121,6 +129,22 @@ def test_lengths_are_in_micrometres_if_all_files_can_say_theirs(tmp_path: Path) 
     assert in_um and not said
     assert [next(iter(file.grains.values())).volume_um3.sum() / VORONOI.size for file in files] == [8, 0.125]
     assert settle_units([silent], None)[1:] == (False, "")
+
+
+@pytest.mark.parametrize(
+    ("edges", "said"), [((1.0, 2.0), "1 and 2 µm;"), ((2.0, None), "2 µm and of a size that is not stated;")]
+)
+def test_a_file_of_voxels_of_two_sizes_is_refused(edges: tuple[float | None, ...], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "two.h5"
+    with h5py.File(path, "w") as file:
+        for number, edge in enumerate(edges):
+            file[f"volume_{number}"] = VORONOI
+            if edge is not None:
+                file[f"volume_{number}"].attrs["voxel_um"] = edge
+    with pytest.raises(VolumeError) as error:
+        measure_file(path)
+    assert str(error.value) == f"{path}: its volumes have voxels of {said} name one with --dataset"
+    assert measure_file(path, "volume_0").voxel_um == edges[0]
 
 
 def test_files_without_grains_are_refused_by_name(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.kernels.colouring import label_grains
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.hdf5 import open_hdf5, reason_of
 from microrun.runtime.files.npy import map_array
 from microrun.runtime.json_text import UNREADABLE, parse_object
 from microrun.runtime.volumes.dream3d import is_dream3d, read_cells
 from microrun.runtime.volumes.spparks import is_dump, read_dump
+from microrun.runtime.volumes.tally import split_pieces
 from microrun.runtime.volumes.volume import LABELS, Volume
 
 HDF5 = (".h5", ".hdf5", ".dream3d")
@@ -72,7 +72,9 @@ def read_labels(path: Path, dataset: str | None = None) -> Iterator[LabelledVolu
     Raises
     ------
     VolumeError
-        If it is missing, damaged, or of another kind, or has no such data set.
+        If it is missing, damaged, or of another kind, has no such data set, or its grains are too many voxels to cut.
+    MemoryError
+        If there is less memory than it takes.
     """
     if not path.exists():
         raise VolumeError(f"{path}: no such file")
@@ -88,7 +90,7 @@ def read_labels(path: Path, dataset: str | None = None) -> Iterator[LabelledVolu
             yield _cut_spins(path)
         else:
             raise VolumeError(f"{path}: labels are read from .npy, .h5, .dream3d and text dumps of SPPARKS")
-    except (OSError, *UNREADABLE, RuntimeError, MemoryError) as error:
+    except (OSError, *UNREADABLE, RuntimeError) as error:
         reason = reason_of(error)
         raise VolumeError(f"{path}: cannot be read, it is damaged or of another format ({reason})") from None
 
@@ -96,14 +98,16 @@ def read_labels(path: Path, dataset: str | None = None) -> Iterator[LabelledVolu
 def _cut_spins(path: Path) -> LabelledVolume:
     snapshot = read_dump(path)
     several = f"holds {snapshot.snapshots:,} snapshots; the last, of time {snapshot.time}, is taken"
-    return LabelledVolume(path.stem, _cut(snapshot.spins), remarks=(several,) if snapshot.snapshots > 1 else ())
+    remarks = (several,) if snapshot.snapshots > 1 else ()
+    return LabelledVolume(path.stem, _cut(str(path), snapshot.spins), remarks=remarks)
 
 
-def _cut(spins: NDArray[Any]) -> NDArray[np.int32]:
-    """Grains of spins in a volume that ends at its faces."""
-    cut = np.empty(spins.shape, np.int32)
-    label_grains(spins, False, cut)
-    return cut
+def _cut(source: str, labels: NDArray[Any]) -> NDArray[np.int32]:
+    """Grains of a volume that ends at its faces."""
+    try:
+        return split_pieces(labels)
+    except VolumeError as error:
+        raise VolumeError(f"{source}: {error}") from None
 
 
 def _read_hdf5(path: Path, dataset: str | None) -> Iterator[LabelledVolume]:
@@ -144,10 +148,12 @@ def _choose(file: h5py.File, dataset: str | None) -> list[str]:
 def _describe(file: h5py.File, name: str) -> LabelledVolume:
     data = file[name]
     stated = Volume(data, f"{file.filename}:{name}")
+    if stated.dtype.kind not in "iu":
+        raise VolumeError(f"{stated.name}: expected integer labels (z, y, x); got {stated.dtype} {stated.shape}")
     options, blueprint = (_decode(data.attrs.get(kind)) for kind in ("options", "blueprint"))
     labels, absorbed = data[()], int(options.get("min_voxels", 0))
     if stated.periodic:
-        return LabelledVolume(name, _cut(labels), stated.voxel_um, absorbed_voxels=absorbed)
+        return LabelledVolume(name, _cut(stated.name, labels), stated.voxel_um, absorbed_voxels=absorbed)
     return LabelledVolume(name, labels, stated.voxel_um, str(blueprint.get("order", "")), absorbed)
 
 

@@ -87,14 +87,17 @@ def measure_file(
     Raises
     ------
     VolumeError
-        If it cannot be read, or holds no grains.
+        If it cannot be read, holds no grains, or its volumes have voxels of several sizes.
     """
     source = str(path) if dataset is None else f"{path}:{dataset}"
     measured: dict[str, Grains] = {}
     tallies: list[Tally] = []
     stages: list[StageSizes | None] = []
     about: list[LabelledVolume] = []
+    edge_um: float | None = None
     for volume in read_labels(path, dataset):
+        about.append(replace(volume, labels=np.empty((0, 0, 0), np.int32)))  # which need not be kept
+        edge_um = _find_edge(source, about)
         try:
             measured[volume.name], tally, labels = _measure_volume(volume, min_voxels)
         except VolumeError as error:
@@ -102,13 +105,21 @@ def measure_file(
         tallies.append(tally)
         staged = paint_stages is not None and (by_stage or volume.order == STAGED)
         stages.append(_sum_stages(labels, paint_stages) if staged and paint_stages is not None else None)
-        about.append(replace(volume, labels=np.empty((0, 0, 0), np.int32)))  # which need not be kept
-    edges = {volume.voxel_um for volume in about}
     return MeasuredFile(
         source, measured, functools.reduce(operator.add, tallies), add_up(stages),
-        edges.pop() if len(edges) == 1 else None, max(min_voxels, *(volume.absorbed_voxels for volume in about)),
+        edge_um, max(min_voxels, *(volume.absorbed_voxels for volume in about)),
         tuple(dict.fromkeys(said for volume in about for said in volume.remarks)),
     )  # fmt: skip
+
+
+def _find_edge(source: str, volumes: Sequence[LabelledVolume]) -> float | None:
+    """The edge of a voxel that all volumes state, or none of them; one more given for all would be wrong for some."""
+    edges = {volume.voxel_um for volume in volumes}
+    if len(edges) > 1:
+        sizes = " and ".join(f"{edge:g}" for edge in sorted(edge for edge in edges if edge is not None))
+        silent = " and of a size that is not stated" if None in edges else ""
+        raise VolumeError(f"{source}: its volumes have voxels of {sizes} µm{silent}; name one with --dataset")
+    return volumes[0].voxel_um
 
 
 def _measure_volume(volume: LabelledVolume, min_voxels: int) -> tuple[Grains, Tally, NDArray[np.int32]]:

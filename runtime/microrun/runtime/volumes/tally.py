@@ -17,7 +17,9 @@ from microrun.kernels.colouring import label_grains
 from microrun.kernels.unlike import count_unstable
 from microrun.runtime.array_types import Float64
 from microrun.runtime.cores import count_cores
+from microrun.runtime.errors import VolumeError
 
+MOST_VOXELS = 2**31 - 1  # whose pieces int32 can number
 SPECK_VOXELS = 27  # the size from which on a piece of a grain is no speck, 3³
 Labels = NDArray[np.int32]
 
@@ -94,7 +96,16 @@ def split_pieces(labels: NDArray[Any]) -> Labels:
     -------
     (z, y, x) int32
         Pieces 0, 1, … in the order of their first voxels, −1 where there is no grain.
+
+    Raises
+    ------
+    VolumeError
+        If it has 2³¹ voxels or more.
     """
+    if labels.size > MOST_VOXELS:
+        raise VolumeError(
+            f"pieces are numbered in at most {MOST_VOXELS:,} voxels; the volume has {labels.size:,}: take a smaller one"
+        )
     pieces = np.empty(labels.shape, np.int32)
     label_grains(labels, False, pieces)
     outside = labels < 0
@@ -122,7 +133,13 @@ class StageSizes:
     sizes: Float64
 
     def __add__(self, other: StageSizes) -> StageSizes:
-        return StageSizes(self.voxels + other.voxels, self.sizes + other.sizes)
+        stages = max(len(self.voxels), len(other.voxels))  # a small volume has none of the later ones
+        one, two = self._lengthen(stages), other._lengthen(stages)
+        return StageSizes(one.voxels + two.voxels, one.sizes + two.sizes)
+
+    def _lengthen(self, stages: int) -> StageSizes:
+        missing = (0, stages - len(self.voxels))
+        return StageSizes(np.pad(self.voxels, missing), np.pad(self.sizes, missing))
 
     @property
     def relative(self) -> Float64:
