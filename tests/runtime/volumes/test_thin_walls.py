@@ -17,6 +17,7 @@ from trimesh import creation
 from microrun.kernels.voxelize import UNIT
 from microrun.kernels.walls import OPPOSITE, find_walls
 from microrun.runtime.errors import VolumeError
+from microrun.runtime.volumes import tally
 from microrun.runtime.volumes.chips import Tidying, describe_pieces
 from microrun.runtime.volumes.parts import Part, load_part, voxelize_triangles
 
@@ -140,6 +141,26 @@ def test_pieces_that_touch_are_joined(crumbled: Path) -> None:
     assert said in joined.remarks
     both = load_part(crumbled, 40, Tidying(int(joined.piece_voxels[0]), True))
     assert both.pieces == 1
+
+
+def test_remarks_are_on_the_pieces_that_are_left(crumbled: Path) -> None:
+    for tidying in (Tidying(), Tidying(drop_below=10), Tidying(join=True), Tidying(100, True)):
+        part = load_part(crumbled, 40, tidying)
+        fallen = [said for said in part.remarks if "fall into" in said]
+        share = f"{part.piece_voxels[0] / part.filled.sum():.0%}"
+        assert len(fallen) == (part.pieces > 1)
+        for said in fallen:
+            assert said.startswith(f"the voxels fall into {part.pieces:,} pieces, the largest of {share} of them")
+        off = [said for said in part.remarks if "volume is not the mesh's" in said]
+        for said in off:
+            assert f"({part.volume / part.mesh_volume - 1:+.0%})" in said
+    assert part.pieces == 1
+
+
+def test_pieces_of_too_many_voxels_to_number_are_not_joined(crumbled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "MOST_VOXELS", 1000)
+    with pytest.raises(VolumeError, match=r"wall\.stl: pieces are numbered in at most 1,000 voxels"):
+        load_part(crumbled, 40, Tidying(join=True))
 
 
 def test_sizes_of_pieces_are_in_words() -> None:

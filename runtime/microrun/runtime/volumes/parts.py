@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from microrun.kernels.pieces import measure_pieces
 from microrun.kernels.voxelize import (
     LONGEST,
     NET,
@@ -118,8 +117,7 @@ def load_part(path: Path, size: int, tidying: Tidying = KEEP_ALL) -> Part:
     _check_thickness(path, triangles, size)
     _check_voxels(path, triangles, size)
     try:
-        part = voxelize_triangles(triangles, size)
-        tidied = tidy_pieces(part.filled.view(np.uint8), tidying)
+        part = voxelize_triangles(triangles, size, tidying=tidying)
     except MemoryError:
         raise VolumeError(f"{path}: at size {size} it takes more memory than there is; take a smaller size") from None
     except VolumeError as error:
@@ -131,8 +129,7 @@ def load_part(path: Path, size: int, tidying: Tidying = KEEP_ALL) -> Part:
         )
     if not part.pieces:
         raise VolumeError(f"{path}: at size {size} all of the part is thinner than a voxel; take a larger size")
-    remarks = (*file.remarks, *stray, *part.remarks, *tidied.remarks)
-    return replace(part, piece_voxels=tidied.pieces, remarks=remarks)
+    return replace(part, remarks=(*file.remarks, *stray, *part.remarks))
 
 
 def drop_stray(triangles: Float64) -> tuple[Float64, tuple[str, ...]]:
@@ -157,7 +154,7 @@ def drop_stray(triangles: Float64) -> tuple[Float64, tuple[str, ...]]:
     return triangles[real], (f"{stray:,} faces without area lie beside the part and are left out",) if stray else ()
 
 
-def voxelize_triangles(triangles: Float64, size: int, threads: int | None = None) -> Part:
+def voxelize_triangles(triangles: Float64, size: int, threads: int | None = None, tidying: Tidying = KEEP_ALL) -> Part:
     """Find the voxels inside a surface.
 
     The voxels are cubes, their grid centred on the part. Each is what at least two of its three rays along x, y and
@@ -172,28 +169,30 @@ def voxelize_triangles(triangles: Float64, size: int, threads: int | None = None
         Voxels along the longest side, at most 8,192.
     threads
         Number of threads, by default one a core; the result is the same for any.
+    tidying
+        What to do with its pieces.
 
     Returns
     -------
     Part
-        Voxels, and what was found on the way.
+        Voxels, and what was found on the way; remarks are on the voxels that are left.
 
     Raises
     ------
     VolumeError
-        If no face has an area in a grid so coarse.
+        If no face has an area in a grid so coarse, or no piece would be left.
     """
     corners, shape, edge = _to_units(triangles, size)
     surface = find_surface(corners)
     votes = np.zeros(shape, np.uint8)
     rays, odd, uneven, excess, shared, behind = _fill(surface.triangles, votes, threads or count_cores()).tolist()
     filled = votes.view(np.bool_)
-    pieces = np.sort(measure_pieces(votes))[::-1]
+    pieces, tidied = tidy_pieces(votes, tidying)
     walls = find_thin_walls(surface, shape)
     volume = surface.volume / UNIT**3 - excess
     voxels = int(np.count_nonzero(filled))
     found = Findings(surface, size, voxels, volume, odd, uneven, shared, behind, pieces, walls)
-    return Part(filled, edge, rays, odd, volume * edge**3, surface.bodies, pieces, walls, remark(found))
+    return Part(filled, edge, rays, odd, volume * edge**3, surface.bodies, pieces, walls, (*remark(found), *tidied))
 
 
 def _fill(triangles: Whole, votes: NDArray[np.uint8], threads: int) -> Whole:
