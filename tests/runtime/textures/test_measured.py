@@ -67,6 +67,17 @@ def test_what_orix_wrote_is_the_same_as_its_ang(tmp_path: Path) -> None:
     assert_array_equal(other.pairs, one.pairs)
 
 
+def test_orix_maps_that_state_no_symmetry_are_of_the_phase_that_is_asked_for(tmp_path: Path) -> None:
+    from orix.crystal_map import Phase, PhaseList
+    from orix.io import load, save
+
+    found = load(write_ang(tmp_path / "map.ang", (5, 6)))
+    found.phases = PhaseList([Phase(name="unknown")], ids=found.phases.ids)
+    save(str(tmp_path / "map.h5"), found)
+    assert read_map(tmp_path / "map.h5", "hcp:1.6").crystal == ("6/mmm", "hcp:1.6", False)
+    assert read_map(tmp_path / "map.h5", None).crystal == ("m-3m", "fcc", True)
+
+
 def test_an_ang_without_indexed_points_is_refused(tmp_path: Path) -> None:
     path = write_two_grains(tmp_path / "map.ang", 0.2, missing=1000)
     with pytest.raises(TextureError) as error:

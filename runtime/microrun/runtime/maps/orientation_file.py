@@ -82,8 +82,8 @@ def load_orientations(path: Path, scan: Scan, phase: str | None = None) -> Orien
     return found
 
 
-class _Found(NamedTuple):
-    """What a file says; a symmetry is None where it states none, the grid where it can but be square."""
+class StatedMap(NamedTuple):
+    """What a file says, as `OrientedMap`; a symmetry is None where it states none, the grid where it is square."""
 
     rotations: Float64
     phase: NDArray[np.int64]
@@ -91,21 +91,43 @@ class _Found(NamedTuple):
     grid: AngGrid | None
 
 
-def _read(path: Path, phase: str | None) -> tuple[OrientedMap, AngGrid | None]:
+def read_stated(path: Path) -> StatedMap:
+    """Read a map, and of its crystals no more than it states.
+
+    Parameters
+    ----------
+    path
+        An .ang file or one that orix wrote.
+
+    Raises
+    ------
+    ScanError
+        If it cannot be read, or is no full map.
+
+    Warns
+    -----
+    ScanWarning
+        For what orix warns of.
+    """
     found = _read_ang(path) if path.suffix.lower() == ".ang" else _read_orix(path)
     rotations = np.where((found.phase >= 0)[..., None], found.rotations, (1.0, 0.0, 0.0, 0.0))
-    return OrientedMap(rotations, found.phase, _settle(path, found.symmetries, phase)), found.grid
+    return found._replace(rotations=rotations)
 
 
-def _read_ang(path: Path) -> _Found:
+def _read(path: Path, phase: str | None) -> tuple[OrientedMap, AngGrid | None]:
+    found = read_stated(path)
+    return OrientedMap(found.rotations, found.phase, _settle(path, found.symmetries, phase)), found.grid
+
+
+def _read_ang(path: Path) -> StatedMap:
     from orix.quaternion import Rotation
 
     found = read_ang_map(path)
     rotations = Rotation.from_euler(found.euler).data
-    return _Found(rotations, found.phase.astype(np.int64), found.symmetries, found.grid)
+    return StatedMap(rotations, found.phase.astype(np.int64), found.symmetries, found.grid)
 
 
-def _read_orix(path: Path) -> _Found:
+def _read_orix(path: Path) -> StatedMap:
     found = _load(path)
     shape = _shape_of(found)
     best = found.rotations.data.reshape(found.size, -1, 4)[:, 0]
@@ -113,7 +135,7 @@ def _read_orix(path: Path) -> _Found:
         raise ScanError(f"{path}: holds {len(best)} orientations, which are no full map of {shape[0]}×{shape[1]}")
     groups = {number: phase.point_group for number, phase in found.phases if number >= 0}
     symmetries = {number: group.name if group else None for number, group in groups.items()}
-    return _Found(best.reshape(*shape, 4), found.phase_id.reshape(shape).astype(np.int64), symmetries, None)
+    return StatedMap(best.reshape(*shape, 4), found.phase_id.reshape(shape).astype(np.int64), symmetries, None)
 
 
 def _settle(path: Path, stated: dict[int, str | None], phase: str | None) -> dict[int, str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import ScanError, SectionsError, TextureError
-from microrun.runtime.maps.orientation_file import read_orientations
+from microrun.runtime.maps.orientation_file import read_stated
 from microrun.runtime.scans.ang_points import read_ang_map
 from microrun.runtime.scans.lattice import Pairs, neighbour_pairs
 from microrun.runtime.scans.scan import Scan
@@ -113,7 +113,7 @@ def _read(path: Path) -> tuple[Points, dict[int, str | None]]:
         cubic = read_ctf(path)
         shape = (cubic.phase.shape[0], cubic.phase.shape[1])
         return _flatten(cubic.euler, cubic.phase, Scan(shape, (1, 1))), dict.fromkeys(range(256), "m-3m")
-    oriented = read_orientations(path)
+    oriented = read_stated(path)
     shape = (oriented.phase.shape[0], oriented.phase.shape[1])
     euler = to_euler(oriented.rotations * [1, -1, -1, -1])  # orix turns the crystal's axes into the sample's
     return _flatten(euler, oriented.phase, Scan(shape, (1, 1))), dict(oriented.symmetries)
