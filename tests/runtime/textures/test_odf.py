@@ -87,6 +87,35 @@ def test_the_symmetry_of_the_header_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("stated", "symmetry"),
+    [
+        ("magnesium (6/mmm)", "6/mmm"),
+        ('"Magnesium" (6/mmm, X||a*, Y||b, Z||c)', "6/mmm"),
+        ("titanium [622]", "6/mmm"),
+        ("4/mmm", "4/mmm"),
+        ('"432"', "m-3m"),
+        ("", "m-3m"),
+    ],
+)
+def test_the_crystal_symmetry_is_a_point_group_beside_a_name(tmp_path: Path, stated: str, symmetry: str) -> None:
+    path = table(tmp_path, f"% crystal symmetry: {stated}\n% specimen symmetry: 1\n" + ONE)
+    assert read_table(path, None).crystal.symmetry == symmetry
+
+
+def test_a_crystal_symmetry_without_a_point_group_needs_a_phase(tmp_path: Path) -> None:
+    path = table(tmp_path, "% crystal symmetry: magnesium\n" + ONE)
+    with pytest.raises(TextureError) as error:
+        read_table(path, None)
+    one_line(error, path, "its crystal symmetry, 'magnesium', names no known point group; give it with --phase")
+    assert read_table(path, "hcp").crystal.symmetry == "6/mmm"
+
+
+@pytest.mark.parametrize(("stated", "quarter"), [("orthorhombic (mmm)", True), ('"222"', True), ("(1)", False)])
+def test_the_specimen_symmetry_is_a_point_group_beside_a_name(tmp_path: Path, stated: str, quarter: bool) -> None:
+    assert read_table(table(tmp_path, f"% specimen symmetry: {stated}\n" + ONE), None).orthotropic == quarter
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("10 20 30 -1\n40 50 60 3\n", "1 densities are negative, the lowest -1; set them to 0 first"),

@@ -18,7 +18,7 @@ import numpy as np
 from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import TextureError, first_line
 from microrun.runtime.sections.grain_map import to_quaternions
-from microrun.runtime.textures.crystal import Crystal, settle_crystal
+from microrun.runtime.textures.crystal import Crystal, find_laue_group, settle_crystal
 from microrun.runtime.textures.rotations import multiply, to_euler
 
 COLUMNS = "phi1, Phi, phi2 in degrees and a density or weight"
@@ -93,13 +93,16 @@ def read_table(path: Path, phase: str | None) -> Table:
     Raises
     ------
     TextureError
-        If it cannot be read, is in other angles, or its values are negative, not finite or all 0.
+        If it cannot be read, is in other angles, names no known symmetry where it states one, or its values are
+        negative, not finite or all 0.
     """
     header, table = _load(path)
     angles, values = table[:, :3], table[:, 3]
     _check(path, header, angles, values)
-    stated = re.search(r"crystal symmetry:?\s*\"?([-/\dm]+)", header)
-    crystal = settle_crystal(str(path), stated and stated[1], phase)
+    text, stated = _find_group(header, "crystal")
+    if text and not (stated or phase):
+        raise TextureError(f"{path}: its crystal symmetry, {text!r}, names no known point group; give it with --phase")
+    crystal = settle_crystal(str(path), stated, phase)
     weights = "weight" in header.lower()
     cells = None if weights else _find_cells(angles)
     if cells is None:
@@ -116,6 +119,22 @@ def read_table(path: Path, phase: str | None) -> Table:
     if orthotropic:
         notes.append("a quarter of the distribution: repeated by half turns about x, y and z")
     return Table(crystal, low, high, values / values.sum(), orthotropic, notes)
+
+
+def _find_group(header: str, whose: str) -> tuple[str, str | None]:
+    """What a header says of a symmetry, and the point group in it: in quotes or brackets, before a comma, or alone."""
+    line = re.search(rf"{whose} symmetry:?[ \t]*(.*)", header, re.IGNORECASE)
+    text = line[1].strip() if line else ""
+    parts = (part.partition(",")[0].strip() for part in re.split(r"[\"'()\[\]]", text))
+    return text, next((part for part in parts if part and _is_group(part)), None)
+
+
+def _is_group(text: str) -> bool:
+    try:
+        find_laue_group("", text)
+    except TextureError:
+        return False
+    return True
 
 
 def _load(path: Path) -> tuple[str, Float64]:
@@ -193,7 +212,7 @@ def _divide_polar(values: Float64) -> tuple[Float64, Float64]:
 
 def _is_quarter(header: str, cells: Cells | None) -> bool:
     """Whether half turns about the sample's axes repeat the table: the header says so, or its grid ends at 90°."""
-    stated = re.search(r"specimen symmetry:?\s*\"?([-/\dm]+)", header)
+    _, stated = _find_group(header, "specimen")
     if stated:
-        return stated[1] in ("mmm", "222")
+        return stated in ("mmm", "222")
     return cells is not None and 80 < float(cells.high[:, 0].max()) <= 90 + NEARLY_DEG
