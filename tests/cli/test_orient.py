@@ -65,6 +65,18 @@ def test_the_misorientations_of_a_map_are_matched(microrun: Microrun, tmp_path: 
     assert float(found[2]) < float(found[1])
 
 
+def test_files_that_are_read_are_never_replaced(microrun: Microrun, tmp_path: Path, labels: Path) -> None:
+    from orix.io import load, save
+
+    path = tmp_path / "map.h5"
+    save(str(path), load(write_ang(tmp_path / "map.ang", (12, 12))))
+    before = path.read_bytes()
+    for options in (("--texture", path), ("--texture", "uniform", "--misorientations", path)):
+        ran = microrun("orient", labels, *options, "--out", path, "--overwrite")
+        check_refused(ran, path, "is the file that is read; write to another place")
+    assert path.read_bytes() == before
+
+
 def test_bad_input_is_one_line(microrun: Microrun, tmp_path: Path, labels: Path) -> None:
     none = write_two_grains(tmp_path / "none.ang", 0.2, missing=1000)
     negative = tmp_path / "odf.txt"

@@ -39,7 +39,8 @@ def orient(
     Phi, phi2 in degrees and a density or weight, as MTEX exports it. docs/orientations.md says more.
     """
     request = OrientRequest(volume, out, texture, phase, misorientations, seed, dataset)
-    check_file(out, overwrite, endings=HDF5_ENDINGS)
+    sources = (Path(texture), *([misorientations] if misorientations else []))
+    check_file(out, overwrite, endings=HDF5_ENDINGS, sources=sources)
     with console.progress_bar("orienting grains", "steps") as bar:
         made = console.watch(orient_grains(request), bar)
     _print_made(texture, made)
