@@ -109,7 +109,7 @@ def test_following_beside_replay_equals_offline(
     ran = finish(process)
     assert (ran.code, ran.err) == (0, "")
     assert f"encoded {COUNT} patterns" in ran.said
-    assert "lag" in ran.said
+    assert "behind the camera" in ran.said
     assert microrun("encode", scan, "--out", offline, "--background", background, *options).code == 0
     assert_same(live, offline)
 

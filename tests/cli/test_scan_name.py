@@ -57,9 +57,10 @@ def test_int8_is_calibrated_on_one_of_two_scans(microrun: Microrun, tmp_path: Pa
     one, other = (make_patterns(6, SIG_SHAPE, seed=seed) for seed in (0, 1))
     two = write_h5oina(tmp_path / "two.h5oina", (2, 3), {"Area 1": one, "Area 2": other})
     alone = write_up(tmp_path / "one.up2", one, Header(sig_shape=SIG_SHAPE, nav_shape=(2, 3)))
-    options = ("export", "vae32", "--precision", "int8", "--out", tmp_path / "a.plan")
+    options = ("export", "vae32", "--precision", "int8", "--out", tmp_path / "a.onnx")
     check_refused(microrun(*options, "--calibrate", two), "'Area 1', 'Area 2'; say which with --scan-name")
-    check_refused(microrun(*options, "--calibrate", two, "--scan-name", "Area 2"), "ends in .onnx")
+    plan = (*options[:-1], tmp_path / "a.plan")
+    check_refused(microrun(*plan, "--calibrate", two, "--scan-name", "Area 2"), "ends in .onnx")
     check_refused(microrun(*options, "--scan-name", "Area 2"), "--scan-name are for int8")
     request = _calibration(two, alone, "auto", "Area 2")
     assert request is not None and request.held_out is not None

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from write_up2 import write_up
 
 from microrun.runtime.encoding.encode_scan import EncodeRequest, encode_scan
-from microrun.runtime.errors import LatentsError, ScanError
+from microrun.runtime.errors import LatentsError, RefusedOutputError, ScanError
 from microrun.runtime.patterns.background import BLOCK
 from microrun.runtime.testing import ProjectionEngine
 
@@ -122,7 +122,7 @@ def test_resume_starts_a_file_that_is_not_there(scan: Path, tmp_path: Path) -> N
 def test_an_existing_file_is_kept_without_resume(scan: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.h5"
     out.write_text("precious")
-    with pytest.raises(LatentsError, match="exists; go on with --resume"):
+    with pytest.raises(RefusedOutputError, match="exists; "):
         run(EncodeRequest(scan, out), engine())
     assert out.read_text() == "precious"
 

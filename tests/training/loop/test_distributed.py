@@ -11,7 +11,7 @@ from training_runs import CONFIG, TOGETHER, torchrun, train
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.scans.up_source import FileSource
 from microrun.training.loop.distributed import Processes, alone, join_processes
-from microrun.training.vae.batches import Batches
+from microrun.training.vae.batches import ScanBatches
 from microrun.training.vae.data import Prepared
 
 CPU = torch.device("cpu")
@@ -21,8 +21,8 @@ SCRIPT = Path(__file__).parents[2] / "help" / "train_together.py"
 @pytest.mark.parametrize("config", [CONFIG, TOGETHER], ids=["plain", "contrastive"])
 def test_the_processes_have_the_batch_that_one_would_have(data: Prepared, config: object) -> None:
     assert isinstance(config, type(CONFIG))
-    one = Batches(config, data, Processes(0, 1, CPU))
-    four = [Batches(config, data, Processes(rank, 4, CPU)) for rank in range(4)]
+    one = ScanBatches(config, data, Processes(0, 1, CPU))
+    four = [ScanBatches(config, data, Processes(rank, 4, CPU)) for rank in range(4)]
     views = 2 if config.contrastive else 1
     for step in (0, 5):
         whole, parts = one.batch(step), [batches.batch(step) for batches in four]
@@ -34,7 +34,7 @@ def test_the_processes_have_the_batch_that_one_would_have(data: Prepared, config
 
 def test_a_batch_that_cannot_be_shared(data: Prepared) -> None:
     with pytest.raises(MicrorunError, match="a batch of 8 cannot be shared by 3 processes"):
-        Batches(CONFIG, data, Processes(0, 3, CPU))
+        ScanBatches(CONFIG, data, Processes(0, 3, CPU))
 
 
 def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:

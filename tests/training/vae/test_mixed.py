@@ -20,6 +20,7 @@ from microrun.training.simulate.camera.matched import Matched
 from microrun.training.simulate.camera.materials import load_material
 from microrun.training.simulate.camera.patterns import CameraSimulator
 from microrun.training.simulate.camera.stream import PatternStream
+from microrun.training.vae import mixed as mixed_module
 from microrun.training.vae.checkpoint import load_checkpoint
 from microrun.training.vae.config import Contrastive, VaeConfig
 from microrun.training.vae.data import Prepared
@@ -98,6 +99,7 @@ def test_a_mixed_run_says_what_it_learned_from(data: Prepared, tmp_path: Path, m
 
 def test_a_run_without_scans_learns_bands_from_simulations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "matmul_peak", lambda device, dtype: 1e12)
+    monkeypatch.setattr(mixed_module, "TESTED", 16)
     config = replace(CONFIG, matched=Matched(("nickel",), (20.0,)))
     data = hold_out(simulator())
     alone = VaeTrainer(config, data, tmp_path, Training(), stream=PatternStream(simulator(), config.batch, processes=0))
