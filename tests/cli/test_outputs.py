@@ -93,7 +93,7 @@ def test_the_volume_that_is_drawn_is_a_volume(microrun: Microrun, latents: Path,
     said = f"{latents}: is a latents file, not a volume; microrun maps draws them"
     check_refused(microrun("render", latents, "--out", out), said)
     check_refused(microrun("segment", latents, "--components", 6, "--out", tmp_path / "a.npy"), said)
-    with h5py.File(tmp_path / "pool.h5", "w") as file:
-        file.attrs["format"] = "microrun melt pool 1"
-    check_refused(microrun("render", tmp_path / "pool.h5", "--out", out), "is a melt pool, not a volume")
+    with h5py.File(tmp_path / "maps.h5", "w") as file:
+        file.attrs["format"] = "microrun physics 1"
+    check_refused(microrun("render", tmp_path / "maps.h5", "--out", out), "is a file of conventional maps of a scan")
     assert not out.exists()
