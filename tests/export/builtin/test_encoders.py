@@ -23,6 +23,7 @@ from microrun.training.vae.data import Selection
 from microrun.training.vae.distil import DistilConfig
 
 
+@pytest.mark.slow
 def test_the_chain_trains_widens_judges_and_exports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -53,6 +54,7 @@ def test_the_chain_trains_widens_judges_and_exports(
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("scan*.up2")}
 
 
+@pytest.mark.slow
 def test_students_are_taught_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MICRORUN_MASTERS", raising=False)
     monkeypatch.setattr(ship, "NAV_SHAPE", (6, 6))

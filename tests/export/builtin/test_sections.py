@@ -40,6 +40,7 @@ def pool_of(process, *_, **__):  # type: ignore[no-untyped-def]
     yield
 
 
+@pytest.mark.slow
 def test_it_simulates_trains_exports_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,6 +40,7 @@ def relative_error(embedding: Any, seed: int) -> float:
     return float((told - pool_width(asked)).square().mean().sqrt() / pool_width(asked).std())
 
 
+@pytest.mark.slow
 def test_the_default_embedding_knows_best_what_lies_between_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two layers on the numbers themselves come nearest; frequencies of scale 30, as published, only hash them."""
     plain, smooth = (relative_error(kind, seed=1) for kind in ("perceptron", "fourier"))
