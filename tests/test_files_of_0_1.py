@@ -35,6 +35,7 @@ FILES = Path(__file__).parent / "data" / "made_by_0_1"
 COUNT = NAV_SHAPE[0] * NAV_SHAPE[1]
 STORED = ("latents", "ranges", "flags", "background")
 ROUNDING = 1e-4
+AS_NOW = ["--timesteps" if word == "--steps" else word for word in GROW]  # the option's name since then
 LIBRARIES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
 
 
@@ -172,7 +173,7 @@ def test_encoder_and_decoder_run(microrun: Microrun, library: str, scan: Path, t
 
 def test_a_denoiser_runs(microrun: Microrun, library: str, tmp_path: Path) -> None:
     engine = ("--engine", FILES / "denoiser.onnx", "--device", "cpu", "--precision", "f32")
-    ran = microrun("generate", *engine, "--size", 32, "--steps", 2, "--out", tmp_path / "grown.npy")
+    ran = microrun("generate", *engine, "--size", 32, "--timesteps", 2, "--out", tmp_path / "grown.npy")
     assert f"engine denoiser.onnx with {library}" in ran.said and np.load(tmp_path / "grown.npy").shape == (32,) * 3
 
 
@@ -240,7 +241,7 @@ def go_on_twice(microrun: Microrun, folder: Path, name: str, steps: int, *argume
     (early / "state-1.pt").replace(early / "state.pt")
     assert (read_state(late)["step"], read_state(early)["step"]) == (3, 1)
     for run in (late, early):
-        assert f"step {steps} " in microrun("train", *arguments, "--resume", "--out", run).said
+        assert f"step {steps} " in microrun("train", *arguments, "--resume", "--folder", run).said
     assert read_state(late)["step"] == steps
     assert_alike(read_state(late), read_state(early))
     header, *rows = (late / "metrics.csv").read_text().splitlines()
@@ -257,7 +258,7 @@ def test_training_of_an_autoencoder_goes_on(microrun: Microrun, tmp_path: Path) 
     said = microrun("inspect", then / "checkpoint.safetensors").said
     assert "encoder vae16 latent size 16" in said and "28 patterns, 3 steps, seed 3" in said
     fine_tuned = ("--from", then / "checkpoint.safetensors", "--batch", 14, "--epochs", 0.5)
-    assert "step 1 " in microrun("train", "vae", scan, *fine_tuned, "--out", tmp_path / "fine-tuned").said
+    assert "step 1 " in microrun("train", "vae", scan, *fine_tuned, "--folder", tmp_path / "fine-tuned").said
 
 
 def test_training_of_a_denoiser_goes_on(microrun: Microrun, tmp_path: Path) -> None:
@@ -290,7 +291,7 @@ def test_blocks_that_were_decoded_otherwise_are_not_gone_on_with(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     blocks = unpack("volumes", tmp_path) / "killed.h5.blocks"
-    options = ("--part", blocks / "part.npy", "--engine", FILES / "patches.onnx", *GROW)
+    options = ("--part", blocks / "part.npy", "--engine", FILES / "patches.onnx", *AS_NOW)
     ran = run_here(capsys, "generate", *options, "--out", blocks.parent / "killed.h5")
     check_refused(ran, blocks, "method 1, not 2", "delete it to start anew")
     assert len(list(blocks.glob("block-*"))) == 2
@@ -298,7 +299,7 @@ def test_blocks_that_were_decoded_otherwise_are_not_gone_on_with(
 
 def test_the_blocks_of_another_seed_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     blocks = unpack("volumes", tmp_path) / "killed.h5.blocks"
-    options = ("--engine", FILES / "patches.onnx", *GROW, "--seed", 4)
+    options = ("--engine", FILES / "patches.onnx", *AS_NOW, "--seed", 4)
     ran = run_here(capsys, "generate", "--part", blocks / "part.npy", *options, "--out", tmp_path / "killed.h5")
     check_refused(ran, blocks, "seed 3, not 4")
     assert len(list(blocks.glob("block-*"))) == 2
@@ -311,7 +312,7 @@ def test_volumes_are_read(microrun: Microrun, tmp_path: Path) -> None:
         assert part in said
     assert "simulated volumes, potts volumes 2 of 32 × 32 × 32" in microrun("inspect", potts).said
     assert "grains 156 segmented value_scale 30" in microrun("inspect", volumes / "labels.h5").said
-    options = ("--reference", potts, "--min-voxels", 27, "--out", tmp_path)
+    options = ("--reference", potts, "--min-voxels", 27, "--folder", tmp_path)
     assert "grains " in microrun("grains", volumes / "labels.h5", *options).said
 
 

@@ -61,7 +61,7 @@ def test_analyse_stores_and_draws(microrun: Microrun, regions: Path) -> None:
 
 
 def test_options_of_analyse(microrun: Microrun, regions: Path, tmp_path: Path) -> None:
-    options = ("--pick", " 2, 7", "--threshold", "0.5", "--clusters", "3", "--out", tmp_path / "maps" / "here")
+    options = ("--pick", " 2, 7", "--threshold", "0.5", "--clusters", "3", "--folder", tmp_path / "maps" / "here")
     assert microrun("analyse", regions, *options).code == 0
     assert names_in(tmp_path / "maps" / "here") == ["scan.analysis.png"]
     with h5py.File(regions) as file:
@@ -102,8 +102,8 @@ def test_files_that_cannot_be_analysed(microrun: Microrun, regions: Path, tmp_pa
     check_refused(microrun("analyse", tmp_path / "none.h5"), "none.h5")
     check_refused(microrun("analyse", scan), scan)
     before = regions.read_bytes()
-    check_refused(microrun("analyse", regions, "--out", tmp_path / "maps.png"), "maps.png: is the name of a picture")
-    check_refused(microrun("analyse", regions, "--out", scan / "maps"), "is a file; expected a folder")
+    check_refused(microrun("analyse", regions, "--folder", tmp_path / "maps.png"), "maps.png: is the name of a picture")
+    check_refused(microrun("analyse", regions, "--folder", scan / "maps"), "is a file; expected a folder")
     assert regions.read_bytes() == before
 
 

@@ -59,7 +59,7 @@ def test_decode_says_what_it_did(microrun: Microrun, latents: Path, decoder: Pat
 
 def test_decode_with_the_background_restores_counts(microrun: Microrun, latents: Path, decoder: Path) -> None:
     out = latents.parent / "other.up2"
-    ran = microrun("decode", latents, "--engine", decoder, "--background", "--out", out)
+    ran = microrun("decode", latents, "--engine", decoder, "--add-background", "--out", out)
     assert ran.code == 0
     assert "grey level" not in ran.said
     with open_latents(latents) as opened:

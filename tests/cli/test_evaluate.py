@@ -37,7 +37,7 @@ def random_scan(simulated_scan: Path, tmp_path: Path) -> Path:
 
 def test_models_are_evaluated(microrun: Microrun, engine: Path, simulated_scan: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
-    options = ("--patterns", "20", "--precision", "f32", "--out", out)
+    options = ("--patterns", "20", "--precision", "f32", "--folder", out)
     ran = microrun("evaluate", simulated_scan, "--engine", "vae32", "--engine", engine, *options)
     assert (ran.code, ran.err) == (0, "")
     assert names_in(out) == ["random.csv", "random.differences.png", "random.json", "random.md"]
@@ -74,7 +74,7 @@ def test_models_are_evaluated(microrun: Microrun, engine: Path, simulated_scan: 
 
 def test_a_scan_without_truth_is_evaluated(microrun: Microrun, engine: Path, random_scan: Path, tmp_path: Path) -> None:
     random_scan.with_suffix(".truth.npz").unlink()
-    options = ("--patterns", "5", "--pc", "0.42, 0.79, 0.50", "--out", tmp_path / "out")
+    options = ("--patterns", "5", "--pc", "0.42, 0.79, 0.50", "--folder", tmp_path / "out")
     assert microrun("evaluate", random_scan, "--engine", engine, *options).code == 0
     found = json.loads((tmp_path / "out" / "random.json").read_text())
     assert [row["truth_deg"] for row in found["models"]] == [None, None]
@@ -110,13 +110,13 @@ def test_what_cannot_be_evaluated(microrun: Microrun, engine: Path, random_scan:
         (["--grid", "6"], "ROWSxCOLS"),
     ):
         engines = [] if "--engine" in options else ["--engine", engine]
-        check_refused(microrun("evaluate", random_scan, *engines, *options, "--out", out), said)
+        check_refused(microrun("evaluate", random_scan, *engines, *options, "--folder", out), said)
         assert not any(out.glob("*"))
-    check_refused(microrun("evaluate", tmp_path / "none.up2", "--out", out), "none.up2")
+    check_refused(microrun("evaluate", tmp_path / "none.up2", "--folder", out), "none.up2")
 
 
 def test_truth_of_another_map_is_refused(microrun: Microrun, engine: Path, random_scan: Path, tmp_path: Path) -> None:
-    options = ("--engine", engine, "--grid", "10x6", "--patterns", "5", "--out", tmp_path / "out")
+    options = ("--engine", engine, "--grid", "10x6", "--patterns", "5", "--folder", tmp_path / "out")
     ran = microrun("evaluate", random_scan, *options)
     assert ran.code == 2
     assert "the truth beside it is of a map of (6, 10)" in ran.err.splitlines()[-1]
@@ -137,7 +137,7 @@ def test_models_that_prepare_in_other_ways_are_not_compared(
 def test_a_scan_of_noise_cannot_be_judged_on(microrun: Microrun, engine: Path, tmp_path: Path) -> None:
     flat = np.full((4, 120, 120), 9, np.uint16)
     scan = write_up(tmp_path / "flat.up2", flat, Header(sig_shape=(120, 120), nav_shape=(2, 2)))
-    ran = microrun("evaluate", scan, "--engine", engine, "--pc", "0.5,0.7,0.6", "--out", tmp_path / "out")
+    ran = microrun("evaluate", scan, "--engine", engine, "--pc", "0.5,0.7,0.6", "--folder", tmp_path / "out")
     warned, refused = ran.err.splitlines()
     assert "4 of 4 patterns carry no information" in warned
     check_refused(ran._replace(err=refused), "nothing to judge")

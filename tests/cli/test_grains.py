@@ -42,7 +42,7 @@ def test_grains_are_compared_with_all_references(microrun: Microrun, volume: Pat
         np.save(tmp_path / f"reference_{number}.npy", oracles.voronoi((12, 12, 12), 20 * number, number))
     out = tmp_path / "made" / "here"
     references = [f"--reference={tmp_path}/reference_{number}.npy" for number in (1, 2)]
-    ran = microrun("grains", volume, *references, "--voxel-um", 0.5, "--out", out)
+    ran = microrun("grains", volume, *references, "--voxel-um", 0.5, "--folder", out)
     assert ran.code == 0
     assert "specks are compared among 90 grains" in ran.err and "--min-voxels 27 absorbs them" in ran.err
     assert "Wasserstein" in ran.said
@@ -66,7 +66,7 @@ def test_one_data_set_of_several_is_judged(microrun: Microrun, volume: Path, tmp
     with h5py.File(tmp_path / "several.h5", "w") as file:
         file["grain_id"], file["melted"] = VORONOI, oracles.voronoi((12, 12, 12), 50, 3)
     several = tmp_path / "several.h5"
-    ran = microrun("grains", several, "--dataset", "melted", "--reference", f"{several}:grain_id", "--out", tmp_path)
+    ran = microrun("grains", several, "--dataset", "melted", "--reference", f"{several}:grain_id", "--folder", tmp_path)
     assert ran.code == 0
     summary = json.loads((tmp_path / "several.grains.json").read_text())
     assert (summary["file"], summary["grains"]) == (f"{several}:melted", 50)
@@ -128,4 +128,4 @@ def test_volumes_that_cannot_be_used(microrun: Microrun, volume: Path, tmp_path:
     check_refused(microrun("grains", tmp_path / "none.npy"), "none.npy", "no such file")
     check_refused(microrun("grains", volume, "--reference", tmp_path / "none.h5", "--overwrite"), "none.h5")
     check_refused(microrun("grains", volume, "--voxel-um", 0), "--voxel-um")
-    check_refused(microrun("grains", volume, "--out", volume / "x"))
+    check_refused(microrun("grains", volume, "--folder", volume / "x"))

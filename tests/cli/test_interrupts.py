@@ -47,7 +47,7 @@ def count_written(path: Path) -> int:
 @POSIX
 def test_generate_keeps_its_blocks(tmp_path: Path) -> None:
     denoiser, blocks = write_block_denoiser(tmp_path / "tiny.onnx"), tmp_path / "out.npy.blocks"
-    slow = ("--size", "32x32x900", "--steps", 24, "--resample", 40, "--device", "cpu")
+    slow = ("--size", "32x32x900", "--timesteps", 24, "--resample", 40, "--device", "cpu")
     process = start("generate", "--out", tmp_path / "out.npy", "--engine", denoiser, *slow)
     ran = press_five_times(process, lambda: blocks.is_dir() and any(blocks.glob("block-*")))
     check_refused(ran, "interrupted", "blocks are kept: run the same again to go on", code=130)
@@ -66,7 +66,7 @@ def test_encode_keeps_its_latents_and_decode_leaves_nothing(tmp_path: Path) -> N
     with open_latents(out) as latents:
         assert not latents.growing and 0 < latents.written.sum() < 20_000
     decoded = tmp_path / "scan.decoded.up2"
-    process = start("decode", out, "--engine", decoder, "--background", *slow)
+    process = start("decode", out, "--engine", decoder, "--add-background", *slow)
     check_refused(press_five_times(process, lambda: any(tmp_path.glob(".part-*"))), "interrupted", code=130)
     assert not decoded.exists() and not list(tmp_path.glob(".part-*"))
 

@@ -31,7 +31,7 @@ def test_maps_are_drawn(microrun: Microrun, latents: Path, options: list[str], e
 
 def test_maps_go_into_a_folder(microrun: Microrun, latents: Path, tmp_path: Path) -> None:
     (tmp_path / "maps").mkdir()
-    assert microrun("maps", latents, "--pca", "--out", tmp_path / "maps").code == 0
+    assert microrun("maps", latents, "--pca", "--folder", tmp_path / "maps").code == 0
     assert names(tmp_path / "maps") == ["scan.pca.png"]
 
 

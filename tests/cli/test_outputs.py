@@ -49,18 +49,18 @@ def test_the_picture_of_a_volume_is_kept(microrun: Microrun, volume: Path, tmp_p
 
 def test_simulated_volumes_and_scans_that_play_are_kept(microrun: Microrun, scan: Path, tmp_path: Path) -> None:
     out = tmp_path / "potts.h5"
-    check_kept(microrun, out, "simulate", "potts", out, "--size", 4, "--steps", 1)
+    check_kept(microrun, out, "simulate", "potts", out, "--size", 4, "--duration", 1)
     copy = tmp_path / "copy.up2"
     check_kept(microrun, copy, "replay", scan, copy, "--rate", 0)
 
 
 def test_no_empty_folder_is_left_where_nothing_was_written(microrun: Microrun, scan: Path, latents: Path) -> None:
     new = scan.parent / "new" / "deep"
-    check_refused(microrun("maps", latents, "--features", 99, "--out", new), "features are")
-    check_refused(microrun("physics", scan, "--no-index", "--background", "none.npy", "--out", new), "none.npy")
-    check_refused(microrun("evaluate", scan, "--engine", "none.onnx", "--out", new), "none.onnx")
+    check_refused(microrun("maps", latents, "--features", 99, "--folder", new), "features are")
+    check_refused(microrun("physics", scan, "--no-index", "--background", "none.npy", "--folder", new), "none.npy")
+    check_refused(microrun("evaluate", scan, "--engine", "none.onnx", "--folder", new), "none.onnx")
     check_refused(microrun("demo", new, "--engine", "none.onnx"), "none.onnx")
-    check_refused(microrun("probe", "--engine", "none.onnx", "--out", new), "none.onnx")
+    check_refused(microrun("probe", "--engine", "none.onnx", "--folder", new), "none.onnx")
     assert not new.parent.exists()
 
 

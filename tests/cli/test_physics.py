@@ -65,7 +65,7 @@ def test_maps_of_the_patterns_only(microrun: Microrun, scan: Path) -> None:
 def test_maps_of_orientations_from_a_file(microrun: Microrun, scan: Path, latents: Path, tmp_path: Path) -> None:
     angles = write_ang(tmp_path / "angles.ang", NAV_SHAPE, missing=(4,))
     out = tmp_path / "maps"
-    ran = microrun("physics", scan, "--orientations", angles, "--latents", latents, "--out", out)
+    ran = microrun("physics", scan, "--orientations", angles, "--latents", latents, "--folder", out)
     assert (ran.code, ran.err) == (0, LEFT_OUT.format(scan))
     assert "autogenerating" not in ran.out  # orix's own
     assert names_in(out) == ["scan.physics.h5", "scan.physics.png"]
@@ -80,7 +80,7 @@ def test_maps_of_orientations_from_a_file(microrun: Microrun, scan: Path, latent
 
 
 def test_maps_of_indexed_orientations(microrun: Microrun, simulated_scan: Path, tmp_path: Path) -> None:
-    ran = microrun("physics", simulated_scan, "--out", tmp_path)
+    ran = microrun("physics", simulated_scan, "--folder", tmp_path)
     assert (ran.code, ran.err) == (0, "")
     assert "indexed" in ran.said and "% of the patterns" in ran.said
     truth, found = load_truth(simulated_scan), stored(tmp_path / "random.physics.h5")
@@ -122,7 +122,7 @@ def test_what_has_no_conventional_maps(microrun: Microrun, scan: Path, tmp_path:
         check_refused(microrun("physics", scan, *options), said)
         assert names_in(tmp_path, "scan.physics*") == []
     check_refused(microrun("physics", tmp_path / "none.up2"), "none.up2")
-    check_refused(microrun("physics", scan, "--no-index", "--out", tmp_path / "maps.png"), "the name of a picture")
+    check_refused(microrun("physics", scan, "--no-index", "--folder", tmp_path / "maps.png"), "the name of a picture")
 
 
 def test_latents_of_another_scan_of_the_same_size_are_refused(microrun: Microrun, scan: Path, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def read_markdown(text: str) -> dict[str, list[list[str]]]:
 @pytest.mark.usefixtures("small_probe")
 def test_models_are_probed(microrun: Microrun, engine: Path, tmp_path: Path) -> None:
     out = tmp_path / "probes"
-    ran = microrun("probe", "--engine", engine, "--engine", "vae32", "--out", out, "--seed", "3")
+    ran = microrun("probe", "--engine", engine, "--engine", "vae32", "--folder", out, "--seed", "3")
     assert (ran.code, ran.err) == (0, "")
     scans = [
         f"{what}-{noise}.{end}"
@@ -89,7 +89,7 @@ def test_scans_that_are_there_are_kept(
     monkeypatch.setattr(probe_command, "ELECTRONS", {"low": 38_400.0})
     tables, scans = [], []
     for _ in range(2):
-        options = ("--engine", engine, "--out", tmp_path / "probes", "--seed", "3", "--overwrite")
+        options = ("--engine", engine, "--folder", tmp_path / "probes", "--seed", "3", "--overwrite")
         assert microrun("probe", *options).code == 0
         tables.append((tmp_path / "probes" / "probes.json").read_bytes())
         scans.append([path.stat().st_mtime_ns for path in sorted((tmp_path / "probes").glob("*.up2"))])
@@ -103,16 +103,16 @@ def test_scans_that_are_there_are_kept(
 def test_what_cannot_be_probed(microrun: Microrun, engine: Path, tmp_path: Path) -> None:
     out = tmp_path / "probes"
     check_refused(
-        microrun("probe", "--engine", engine.with_name("tiny.decoder.onnx"), "--out", out), "tiny.decoder.onnx"
+        microrun("probe", "--engine", engine.with_name("tiny.decoder.onnx"), "--folder", out), "tiny.decoder.onnx"
     )
-    check_refused(microrun("probe", "--engine", "vae33", "--out", out), "vae33")
-    check_refused(microrun("probe", "--seed", "-1", "--out", out), "--seed")
+    check_refused(microrun("probe", "--engine", "vae33", "--folder", out), "vae33")
+    check_refused(microrun("probe", "--seed", "-1", "--folder", out), "--seed")
     whole = save_model(
         tmp_path / "whole.onnx", encoder_graph(), replace(tiny_spec(), preprocessing=Preprocessing(mask_radius=-1))
     )
     check_refused(
-        microrun("probe", "--engine", engine, "--engine", whole, "--out", out), "whole.onnx", "in another way"
+        microrun("probe", "--engine", engine, "--engine", whole, "--folder", out), "whole.onnx", "in another way"
     )
     assert not out.exists()
     scan = write_up(tmp_path / "file", make_patterns(1))
-    check_refused(microrun("probe", "--engine", engine, "--out", scan / "probes"), "is a file; expected a folder")
+    check_refused(microrun("probe", "--engine", engine, "--folder", scan / "probes"), "is a file; expected a folder")

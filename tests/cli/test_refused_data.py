@@ -11,10 +11,10 @@ from write_up2 import Header, make_patterns, write_up
 def test_what_cannot_be_trained_on(microrun: Microrun, scan: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     other = write_up(tmp_path / "other.up2", make_patterns(15, (62, 62)), Header(sig_shape=(62, 62), nav_shape=(3, 5)))
-    check_refused(microrun("train", "vae", tmp_path / "none.up2", "--out", out), "none.up2")
-    check_refused(microrun("train", "vae", scan, "--latent", "33", "--out", out), "33")
-    check_refused(microrun("train", "vae", scan, "--grid", "3", "--out", out), "ROWSxCOLS")
-    check_refused(microrun("train", "vae", scan, other, "--out", out), "one detector shape")
+    check_refused(microrun("train", "vae", tmp_path / "none.up2", "--folder", out), "none.up2")
+    check_refused(microrun("train", "vae", scan, "--latent", "33", "--folder", out), "33")
+    check_refused(microrun("train", "vae", scan, "--grid", "3", "--folder", out), "ROWSxCOLS")
+    check_refused(microrun("train", "vae", scan, other, "--folder", out), "one detector shape")
     assert not out.exists()
 
 

@@ -18,10 +18,10 @@ from microrun.runtime.sections.section_set import read_sections
 def sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Microrun:
     """`microrun sample` with a tiny model, on the CPU, in four steps unless in all."""
     model = write_section_denoiser(tmp_path / "tiny.onnx")
-    given = ("--model", model, "--device", "cpu", "--precision", "f32")
+    given = ("--engine", model, "--device", "cpu", "--precision", "f32")
 
     def run(*arguments: object) -> Ran:
-        few = () if {"--steps", "--ddpm"} & set(arguments) else ("--steps", 4)
+        few = () if {"--timesteps", "--ddpm"} & set(arguments) else ("--timesteps", 4)
         return run_here(capsys, "sample", *given, *few, *arguments)
 
     return run
@@ -69,12 +69,12 @@ def test_bad_input_is_refused_in_one_line(sample: Microrun, tmp_path: Path) -> N
         sample("--power", "100,200", "--count", 50_001, *speed), "50001 sections of each of 2 conditions",
         "more than 100,000", "a smaller --count, 50,000 at most",
     )  # fmt: skip
-    check_refused(sample("--power", 150, "--ddpm", "--steps", 4, *speed), "--ddpm visits all timesteps")
+    check_refused(sample("--power", 150, "--ddpm", "--timesteps", 4, *speed), "--ddpm visits all timesteps")
     check_refused(sample("--power", 150, "--ddpm", "--ddim", *speed), "--ddpm visits all timesteps")
     check_refused(sample("--power", 150, "--smoothing", 101, *speed), "smoothed 0 to 100 times")
-    check_refused(sample("--power", 150, "--steps", 99, *speed), "24")
+    check_refused(sample("--power", 150, "--timesteps", 99, *speed), "24")
     grains = write_denoiser(tmp_path / "grains.onnx")
-    check_refused(sample("--power", 150, "--model", grains, *speed), grains, "draws no sections")
+    check_refused(sample("--power", 150, "--engine", grains, *speed), grains, "draws no sections")
     assert not out.exists() and not out.with_suffix(".png").exists()
     assert sample("--power", 250, "--extrapolate", "--count", 1, *speed).code == 0
 
@@ -91,7 +91,7 @@ def test_a_picture_is_not_replaced_unasked_and_no_model_is_opened_for_it(sample:
     picture = tmp_path / "sections.png"
     picture.write_bytes(b"mine")
     asked = ("--power", 150, "--speed", 0.9, "--count", 1, "--out", tmp_path / "sections.h5")
-    check_refused(sample(*asked, "--model", tmp_path / "none.onnx"), picture, "exists; replace it with")
+    check_refused(sample(*asked, "--engine", tmp_path / "none.onnx"), picture, "exists; replace it with")
     assert picture.read_bytes() == b"mine" and not (tmp_path / "sections.h5").exists()
     assert sample(*asked, "--overwrite").code == 0 and picture.read_bytes() != b"mine"
 

@@ -58,7 +58,7 @@ def test_sections_are_measured(microrun: Microrun, sections: Path, tmp_path: Pat
 
 @pytest.mark.usefixtures("undrawn")
 def test_sections_are_compared(microrun: Microrun, sections: Path, reference: Path, tmp_path: Path) -> None:
-    ran = microrun("sections", sections, "--reference", reference, "--out", tmp_path / "made" / "here")
+    ran = microrun("sections", sections, "--reference", reference, "--folder", tmp_path / "made" / "here")
     assert (ran.code, ran.err) == (0, "")
     for part in ("reference 12 across the tracks, measured", "MAPE, %", "KID on physics descriptors", "95 % of halves"):
         assert part in ran.said

@@ -18,5 +18,5 @@ failed=0
 python3 -m pytest -q -rs -p no:cacheprovider --confcutdir=tests/gpu -m gpu tests/gpu tests/runtime/engines/test_denoiser.py || failed=$?
 python3 tests/gpu/bench_gpu.py --json "$out/gpu.json"
 # Denoisers run by ONNX Runtime only; where it has no CUDA, the benchmark says so.
-python3 -m microrun.cli.main bench generate --device cuda --precision f16 --json "$out/generate.json" || true
+python3 -m microrun.cli.main bench generate --device cuda --precision f16 --out "$out/generate.json" || true
 exit "$failed"

@@ -34,7 +34,7 @@ def analyse(
         ),
     ] = None,
     clusters: Annotated[int, typer.Option(help="Number of clusters, learnt from about 20,000 points.")] = 8,
-    out: Annotated[Path | None, typer.Option(help="Folder for the picture; by default that of the latents.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Folder for the picture; by default that of the latents.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Find what latents show: ranked features, spread between neighbours, segments, clusters.
@@ -42,7 +42,7 @@ def analyse(
     The maps are stored in the latents file, in its group "analysis" and in place of earlier ones, and drawn as PNG.
     """
     request = AnalysisRequest(threshold, clusters, _parse_point(pick) if pick else None)
-    picture = name_picture(latents, out, "analysis")
+    picture = name_picture(latents, folder, "analysis")
     with open_latents(latents) as opened:
         check_folder(picture.parent, [picture.name], overwrite)
         found = analyse_latents(opened, request)

@@ -29,8 +29,8 @@ def decode(
     engine: Annotated[
         str | None, typer.Option(help="The decoder's .onnx file; by default the built-in one of the encoder.")
     ] = None,
-    background: Annotated[
-        bool, typer.Option("--background", help="Add the background back: intensities as the camera counted them.")
+    add_background: Annotated[
+        bool, typer.Option("--add-background", help="Add the background back: intensities as the camera counted them.")
     ] = False,
     device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
@@ -39,7 +39,7 @@ def decode(
     """Decode latents into patterns that can be indexed: a UP2 file on the same grid.
 
     Patterns that were encoded with --pc get the pattern centre of the scan again.
-    Without --background the patterns are stretched to 16 bits by one gain and offset for the whole scan.
+    Without --add-background the patterns are stretched to 16 bits by one gain and offset for the whole scan.
     """
     out = out or latents.parent / (latents.name.removesuffix(".h5").removesuffix(".latents") + SUFFIX)
     check_file(out, overwrite, endings=[".up2"])
@@ -52,17 +52,17 @@ def decode(
         scaled = opened.origin.scale_background
         console.out.print(f"engine   {decoder.info}")
         started = time.perf_counter()
-        decoded = console.watch(decode_latents(opened, decoder, out, add_background=background), bar)
+        decoded = console.watch(decode_latents(opened, decoder, out, add_background=add_background), bar)
         elapsed = time.perf_counter() - started
     total = decoded.scan.total
     console.out.print(f"decoded  {total:,} patterns in {elapsed:.1f} s: {total / elapsed:,.0f}/s")
-    if not background:
+    if not add_background:
         console.out.print(
             f"bright   a grey level of the camera, above the background, is {decoded.gain:.4g} in the file, and 0 is "
-            f"{decoded.offset:.4g}; --background gives the camera's own"
+            f"{decoded.offset:.4g}; --add-background gives the camera's own"
         )
     say_wrote(out)
-    if background and scaled:
+    if add_background and scaled:
         console.warning_line("the background was scaled to each pattern: all have its brightness, not what was counted")
     if decoded.uncovered:
         console.warning_line(f"{decoded.uncovered:,} pixels inside the mask are 0: the model's view does not show them")

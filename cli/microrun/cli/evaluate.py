@@ -58,7 +58,7 @@ def evaluate(
     engine: Annotated[
         list[str] | None, typer.Option(help="An encoder, with NAME.decoder.onnx beside it; may be repeated.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the tables and pictures.")] = Path("evaluation"),
+    folder: Annotated[Path, typer.Option(help="Folder for the tables and pictures.")] = Path("evaluation"),
     patterns: Annotated[int, typer.Option(min=1, help="Patterns to judge, evenly spaced over the scan.")] = 2000,
     background: BackgroundOption = "auto",
     pc: CentreOption = None,
@@ -76,7 +76,7 @@ def evaluate(
     writes the comparison as Markdown, CSV and JSON, beside a picture of originals, reconstructions and differences.
     """
     source = open_scan(scan, parse_grid(grid) if grid else None, scan_name=scan_name)
-    check_folder(out, [scan.stem + ending for ending in WRITTEN], overwrite)
+    check_folder(folder, [scan.stem + ending for ending in WRITTEN], overwrite)
     names = engine or [DEFAULT_ENGINE]
     pairs = [_open_pair(name, precision) for name in dict.fromkeys(names)]
     encoders = [encoder for encoder, _ in pairs]
@@ -92,7 +92,7 @@ def evaluate(
             row, reconstructed[name] = console.watch(judge_model(judged, encoder, decoder, indexer), bar)
             rows.append(replace(row, name=name))
     about: dict[str, object] = {"scan": scan.name, **geometry.to_dict()}
-    _write_results(out, scan.stem, rows, judged, reconstructed, about)
+    _write_results(folder, scan.stem, rows, judged, reconstructed, about)
 
 
 def _open_pair(name: str, precision: Precision) -> tuple[Engine, Engine]:

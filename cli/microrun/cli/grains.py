@@ -58,7 +58,7 @@ def grains(
     by_stage: Annotated[
         bool, typer.Option("--by-stage", help="Sizes by the stage of the blocks, also if no file says that it has any.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; by default that of the volume.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Folder to write to; by default that of the volume.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Measure grains, and compare them with those of a reference.
@@ -75,8 +75,8 @@ def grains(
     """
     if voxel_um is not None and not 0 < voxel_um < np.inf:
         raise VolumeError(f"--voxel-um is the edge of a voxel, more than 0; got {voxel_um:g}")
-    folder, name = out or volume.parent, f"{volume.stem}.grains"
-    check_folder(folder, [f"{name}.{ending}" for ending in WRITTEN], overwrite)
+    place, name = folder or volume.parent, f"{volume.stem}.grains"
+    check_folder(place, [f"{name}.{ending}" for ending in WRITTEN], overwrite)
     sources = [(volume, dataset), *map(_split_source, reference or ())]
     with console.err.status("measuring"):
         files = [measure_file(*sources[0], min_voxels, _paint_stages, by_stage)]
@@ -86,8 +86,8 @@ def grains(
         judgement = judge(Side(files[:1]), Side(files[1:]) if reference else None)
     for warning in [*([said] if said else []), *warn_of(judgement)]:
         console.warning_line(warning)
-    with made_folder(folder):
-        _write(judgement, in_um, folder / name)
+    with made_folder(place):
+        _write(judgement, in_um, place / name)
 
 
 def _write(judgement: Judgement, in_um: bool, path: Path) -> None:

@@ -23,7 +23,7 @@ def maps(
     features: Annotated[str | None, typer.Option(help="Numbers of features to draw, such as 17,34.")] = None,
     montage: Annotated[bool, typer.Option("--montage", help="All features, small.")] = False,
     pca: Annotated[bool, typer.Option("--pca", help="Principal components as colours.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for the PNGs; by default that of the latents.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Folder for the PNGs; by default that of the latents.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Draw latent maps as PNG.
@@ -33,15 +33,15 @@ def maps(
     """
     wanted = {"features": features is not None, "montage": montage, "pca": pca}
     paths = {
-        name: name_picture(latents, out, name)
+        name: name_picture(latents, folder, name)
         for name in [name for name, asked in wanted.items() if asked] or ["overview"]
     }
-    folder = out or latents.parent
+    place = folder or latents.parent
     with open_latents(latents) as opened:
-        check_folder(folder, [path.name for path in paths.values()], overwrite)
+        check_folder(place, [path.name for path in paths.values()], overwrite)
         figures = {name: _draw(opened, name, features) for name in paths}
         growing = opened.growing
-    with made_folder(folder):
+    with made_folder(place):
         for name, figure in figures.items():
             save_figure(figure, paths[name])
     say_wrote(*paths.values())

@@ -54,7 +54,9 @@ def physics(
     elevation: ElevationOption = None,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
     scan_name: ScanNameOption = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of picture and data; by default that of the scan.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder for picture and data; by default that of the scan.")
+    ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Draw conventional maps of a scan, to hold latent maps against (Fig. 5 of Calvat et al.).
@@ -63,7 +65,7 @@ def physics(
     here, inverse pole figure colours, KAM and GROD. The maps are kept in SCAN.physics.h5.
     """
     source = open_scan(scan, parse_grid(grid) if grid else None, scan_name=scan_name)
-    picture = name_picture(scan, out, "physics")
+    picture = name_picture(scan, folder, "physics")
     store = picture.with_suffix(".h5")
     check_folder(store.parent, [store.name, picture.name], overwrite)
     if phase:

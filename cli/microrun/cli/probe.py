@@ -46,9 +46,9 @@ def probe(
         list[str] | None,
         typer.Option(help="An encoder's .onnx file, or the name of a built-in model; may be repeated."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the scans and tables; scans that are there are kept.")] = Path(
-        "probes"
-    ),
+    folder: Annotated[
+        Path, typer.Option(help="Folder for the scans and tables; scans that are there are kept.")
+    ] = Path("probes"),
     seed: Annotated[int, typer.Option(min=0, help="Of the samples and the noise.")] = 500,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -57,17 +57,17 @@ def probe(
     How well do latents recover deformation, small rotations, grain boundaries and particles, against
     conventional maps of the same patterns, at three levels of noise? Writes probes.md and probes.json.
     """
-    tables = [out / "probes.md", out / "probes.json"]
-    check_folder(out, [path.name for path in tables], overwrite)
+    tables = [folder / "probes.md", folder / "probes.json"]
+    check_folder(folder, [path.name for path in tables], overwrite)
     engines = [open_engine(name) for name in dict.fromkeys(engine or [DEFAULT_ENGINE])]
     for opened in engines:
         opened.spec.require("encoder", source=opened.info.path.name, task="encoding")
     check_alike(engines)
     table: Table = {}
-    with made_folder(out):
+    with made_folder(folder):
         for noise in ELECTRONS:
             with console.err.status(f"noise {noise}: simulating, indexing, probing"):
-                _probe_noise(engines, out, noise, seed, table)
+                _probe_noise(engines, folder, noise, seed, table)
         write_text(tables[0], "\n".join(_markdown(question, rows) for question, rows in table.items()))
         write_text(tables[1], _json(table))
     for question, rows in table.items():
@@ -105,7 +105,7 @@ def _load_or_simulate(path: Path, sample: Sample, noise: str, seed: int) -> tupl
         finish(simulate_scan(path, sample, PatternSimulator((120, 120), CENTRE), exposure, seed))
     truth = load_truth(path)
     if truth is None or not np.array_equal(truth.rotations, sample.rotations[sample.cell]):
-        raise ScanError(f"{path}: is of another sample or seed; choose another --out")
+        raise ScanError(f"{path}: is of another sample or seed; choose another --folder")
     return FileSource(path), truth
 
 

@@ -42,8 +42,8 @@ def sample(
     speed: Annotated[str, typer.Option(help="Scanning speed in m/s, likewise.")],
     out: Annotated[Path, typer.Option(help="The .h5 file to make; a .png of the same name comes beside it.")],
     count: Annotated[int, typer.Option(min=1, help="Sections of each power and speed.")] = 16,
-    model: Annotated[str, typer.Option(help="An .onnx file, or the name of a built-in model.")] = DEFAULT_MODEL,
-    steps: Annotated[
+    engine: Annotated[str, typer.Option(help="An .onnx file, or the name of a built-in model.")] = DEFAULT_MODEL,
+    timesteps: Annotated[
         int | None, typer.Option(min=1, help="Timesteps visited.", show_default=f"{STEPS}, with --ddim {DDIM_STEPS}")
     ] = None,
     ddim: Annotated[bool, typer.Option("--ddim", help="Add no noise between timesteps.")] = False,
@@ -65,14 +65,14 @@ def sample(
     """
     picture = out.with_suffix(".png")
     check_files([out, picture], overwrite, endings=HDF5_ENDINGS)
-    if ddpm and (steps is not None or ddim):
-        raise MicrorunError("--ddpm visits all timesteps and adds noise: leave out --steps and --ddim, or --ddpm")
+    if ddpm and (timesteps is not None or ddim):
+        raise MicrorunError("--ddpm visits all timesteps and adds noise: leave out --timesteps and --ddim, or --ddpm")
     points = _pair(parse_values("--power", power), parse_values("--speed", speed), count)
     with console.err.status("opening the model"):
-        denoiser = open_denoiser(model, device, EngineRequest(precision, batch=batch))
+        denoiser = open_denoiser(engine, device, EngineRequest(precision, batch=batch))
     with denoiser:
         diffusion = check_model(denoiser)
-        count_steps = diffusion.schedule.training_steps if ddpm else steps or (DDIM_STEPS if ddim else STEPS)
+        count_steps = diffusion.schedule.training_steps if ddpm else timesteps or (DDIM_STEPS if ddim else STEPS)
         sampling = Sampling(count_steps, eta=0.0 if ddim else 1.0)
         request = SampleRequest(points, count, seed, sampling, extrapolate, smoothing)
         scale_points(diffusion, request)

@@ -33,7 +33,7 @@ WRITTEN = (".csv", ".json", ".representative.png", ".histograms.png", ".map.png"
 def sections(
     file: Annotated[Path, typer.Argument(help="Sections: simulated, drawn by a model, or cut from measured maps.")],
     reference: Annotated[Path | None, typer.Option(help="Sections to compare with, such as an experiment's.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; by default that of FILE.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Folder to write to; by default that of FILE.")] = None,
     plane: Annotated[Plane | None, typer.Option(help="Which; by default across, if FILE holds them.")] = None,
     hatch_um: Annotated[
         float | None, typer.Option(help="Distance of the tracks, for the lean; by default what FILE states.")
@@ -58,8 +58,8 @@ def sections(
     if inception is not None and reference is None:
         raise SectionsError("--inception compares with a reference; give --reference")
     chosen = plane or held_planes(file)[0]
-    folder, name = out or file.parent, f"{file.stem}.{chosen}"
-    check_folder(folder, [name + ending for ending in WRITTEN], overwrite)
+    place, name = folder or file.parent, f"{file.stem}.{chosen}"
+    check_folder(place, [name + ending for ending in WRITTEN], overwrite)
     own = read_sections(file, chosen)
     other = None if reference is None else read_sections(reference, chosen)
     hatch = hatch_um or find_hatch(own) or (None if other is None else find_hatch(other))
@@ -70,11 +70,11 @@ def sections(
         with console.err.status("computing features"):
             network = measure_by_network(report, inception, seed)
     about = {"file": str(file), "reference": None if reference is None else str(reference), **_about(report, network)}
-    paths = [folder / f"{name}.csv", folder / f"{name}.json"]
-    with made_folder(folder):
+    paths = [place / f"{name}.csv", place / f"{name}.json"]
+    with made_folder(place):
         write_text(paths[0], to_csv(report))
         write_text(paths[1], to_json(report, about))
-        paths += _draw(report, folder, name)
+        paths += _draw(report, place, name)
     _print(report, network)
     say_wrote(*paths)
 

@@ -23,11 +23,11 @@ def test_what_cannot_be_measured(microrun: Microrun, engine: Path, tmp_path: Pat
     check_refused(microrun("encode", "--device", "tpu"), "device", "'tpu'")
     check_refused(microrun(*encode, "--engine", engine, "--lanes", "0"), "lanes")
     check_refused(microrun(*encode, "--engine", engine, "--repeats", "0"), "--repeats")
-    check_refused(microrun(*encode, "--engine", engine, "--json", tmp_path / "none" / "b.json"), "there is no folder")
+    check_refused(microrun(*encode, "--engine", engine, "--out", tmp_path / "none" / "b.json"), "there is no folder")
     check_refused(microrun("latency", "--engine", tmp_path / "none.onnx"), "none.onnx")
     check_refused(microrun("latency", "--runs", "0"), "--runs")
     check_refused(microrun("latency", "--rate", "0"), "--rate")
-    check_refused(microrun("latency", "--json", tmp_path / "numbers.csv"), "expected a name that ends in .json")
+    check_refused(microrun("latency", "--out", tmp_path / "numbers.csv"), "expected a name that ends in .json")
     for command in ("encode", "latency"):
         check_refused(microrun(command, "--engine", decoder, "--device", "cpu"), decoder.name, "decoder")
 

@@ -186,7 +186,7 @@ def test_given_engines_are_measured(
     engine = write_pair(tmp_path)
     out = tmp_path / "bench.json"
     engines = ("--engine", engine.name, "--engine", plan.name, "--engine", "vae32")
-    options = ("--device", "cpu", "--precision", "f32", "--lanes", "2", "--batch", "4", "--json", out.name)
+    options = ("--device", "cpu", "--precision", "f32", "--lanes", "2", "--batch", "4", "--out", out.name)
     ran = microrun("encode", *engines, *options, "--patterns", "64", "--repeats", "2")
     assert ran.code == 0, ran.err
     assert "warning: " in ran.err and "a plan runs on NVIDIA cards only" in " ".join(ran.err.split())
@@ -209,7 +209,7 @@ def test_given_engines_are_measured(
 def test_random_models_are_measured_beside_a_peer(microrun: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     options = ("--precision", "auto", "--precision", "f32", "--precision", "int8", "--device", "cpu")
-    ran = microrun("encode", "--latent", "16", *options, "--patterns", "192", "--repeats", "1", "--json", out)
+    ran = microrun("encode", "--latent", "16", *options, "--patterns", "192", "--repeats", "1", "--out", out)
     assert ran.code == 0, ran.err
     machine, *tables = read_tables(out)
     precisions = [table.facts["precision"] for table in tables]

@@ -208,7 +208,7 @@ def test_peers_are_left_out_where_torch_has_no_card() -> None:
 def test_the_command_prints_and_writes_what_it_measured(microrun: Microrun, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     options = ("--device", "cpu", "--precision", "f32", "--lanes", 1, "--batch", 2, "--size", 80, "--repeats", 2)
-    ran = microrun("generate", "--engine", model, *options, "--json", out)
+    ran = microrun("generate", "--engine", model, *options, "--out", out)
     assert ran.code == 0, ran.err
     _, own, small, big, *volumes = read_tables(out)
     assert [table.title for table in (small, big)] == ["GrainPaint small, f32 on cpu", "GrainPaint big, f32 on cpu"]
@@ -257,4 +257,4 @@ def test_what_cannot_be_measured(microrun: Microrun, model: Path, tmp_path: Path
     check_refused(microrun("generate", *engine, "--precision", "f8"), "precision", "'f8'")
     check_refused(microrun("generate", "--device", "tpu"), "device", "'tpu'")
     check_refused(microrun("generate", *engine, "--repeats", 0), "--repeats")
-    check_refused(microrun("generate", *engine, "--json", tmp_path), tmp_path)
+    check_refused(microrun("generate", *engine, "--out", tmp_path), tmp_path)

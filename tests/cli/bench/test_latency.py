@@ -60,7 +60,7 @@ def test_a_camera_that_is_too_fast_makes_patterns_wait() -> None:
 
 def test_the_command_prints_and_writes_what_it_measured(microrun: Microrun, engine: Path, tmp_path: Path) -> None:
     out = tmp_path / "latency.json"
-    options = ("--device", "cpu", "--precision", "f32", "--runs", "30", "--rate", "200", "--json", out)
+    options = ("--device", "cpu", "--precision", "f32", "--runs", "30", "--rate", "200", "--out", out)
     ran = microrun("latency", "--engine", engine, *options)
     assert ran.code == 0, ran.err
     machine, opened, *steps = read_tables(out)

@@ -100,7 +100,7 @@ def test_the_tiling_is_the_one_of_the_aim() -> None:
 @pytest.mark.usefixtures("small")
 def test_the_command_prints_and_writes_what_it_measured(microrun: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
-    options = ("--size", 12, "--size", 70, "--part-size", 16, "--repeats", 2, "--threads", 1, "--json", out)
+    options = ("--size", 12, "--size", 70, "--part-size", 16, "--repeats", 2, "--threads", 1, "--out", out)
     ran = microrun("segment", *options)
     assert ran.code == 0, ran.err
     machine, small, large, part, tiling = read_tables(out)
@@ -154,4 +154,4 @@ def test_what_cannot_be_measured(microrun: Microrun, tmp_path: Path) -> None:
     check_refused(microrun("segment", "--size", 1), "--size")
     check_refused(microrun("segment", "--threads", 0), "--threads")
     check_refused(microrun("segment", "--repeats", 0), "--repeats")
-    check_refused(microrun("segment", "--json", tmp_path), tmp_path)
+    check_refused(microrun("segment", "--out", tmp_path), tmp_path)

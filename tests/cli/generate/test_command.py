@@ -32,7 +32,7 @@ from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.volumes.parts import load_part
 from microrun.runtime.volumes.volume import Shape
 
-FEW_STEPS = ("--steps", 6, "--resample", 1, "--min-voxels", 0)
+FEW_STEPS = ("--timesteps", 6, "--resample", 1, "--min-voxels", 0)
 SAMPLING = Sampling(6, n_resample=2, known_lead=LEAD)
 SLOW = (*FEW_STEPS[:1], 24, "--resample", 40, "--preset", "fast")  # blocks that take long enough to be killed at
 
@@ -49,7 +49,7 @@ def generate(capsys: pytest.CaptureFixture[str], tmp_path: Path, denoiser: Path)
     def run(*arguments: object) -> Ran:
         out = () if "--out" in arguments else ("--out", tmp_path / "out.npy")
         engine = () if "--engine" in arguments else ("--engine", denoiser)
-        steps = () if "--steps" in arguments else FEW_STEPS
+        steps = () if "--timesteps" in arguments else FEW_STEPS
         return run_here(capsys, "generate", *out, *engine, *steps, "--device", "cpu", *arguments)
 
     return run
@@ -222,7 +222,7 @@ def test_one_run_grows_a_volume_at_a_time(generate: Microrun, tmp_path: Path) ->
         (["--size", "big"], "got 'big'"),
         (["--size", "-64"], "got '-64'"),
         (["--size", 99_999], "at most"),
-        (["--size", 32, "--steps", 25], "24"),
+        (["--size", 32, "--timesteps", 25], "24"),
         (["--size", 32, "--seed", 1 << 64], "seed must be"),
         (["--size", 32, "--engine", "nowhere.onnx"], "nowhere.onnx"),
         (["--size", 32, "--precision", "int8"], "int8"),
@@ -314,7 +314,7 @@ def test_the_blocks_of_another_engine_are_left_alone(generate: Microrun, denoise
 def test_a_folder_named_like_the_engine_is_in_nobodys_way(
     generate: Microrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "grains").mkdir()  # what `microrun grains --out grains` leaves
+    (tmp_path / "grains").mkdir()  # what `microrun grains --folder grains` leaves
     monkeypatch.chdir(tmp_path)
     assert generate("--size", 32, "--engine", "grains", "--dry-run").code == 0
 

@@ -15,7 +15,7 @@ from numpy.testing import assert_array_equal
 
 from microrun.runtime.files.lock import FileLock
 
-OPTIONS = ("--size", 32, "--steps", 2, "--resample", 0, "--min-voxels", 0, "--device", "cpu")
+OPTIONS = ("--size", 32, "--timesteps", 2, "--resample", 0, "--min-voxels", 0, "--device", "cpu")
 KILLED_THERE = """
 import os, signal
 from microrun.runtime.generation.block_folder import BlockFolder

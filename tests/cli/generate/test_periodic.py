@@ -11,7 +11,7 @@ from command_line import Microrun, Ran, check_refused, run_here
 from make_denoisers import write_block_denoiser
 from numpy.testing import assert_array_equal
 
-FEW_STEPS = ("--steps", 6, "--resample", 1)
+FEW_STEPS = ("--timesteps", 6, "--resample", 1)
 NATIVE = 8.0
 
 
@@ -58,7 +58,7 @@ def test_a_simulated_volume_says_why_inspect_counts_fewer_grains_than_segment(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "potts.h5"
-    assert run_here(capsys, "simulate", "potts", path, "--count", 1, "--steps", 4, "--size", 20).code == 0
+    assert run_here(capsys, "simulate", "potts", path, "--count", 1, "--duration", 4, "--size", 20).code == 0
     with h5py.File(path) as file:
         count = f"grains {file['volume_0000'].attrs['grains']:,}"
     inspected = run_here(capsys, "inspect", path).said

@@ -12,7 +12,7 @@ from command_line import Microrun
 from microrun.training.simulate.melt_pool.measure import measure_pool
 from microrun.training.simulate.melt_pool.store import read_pool
 
-SMALL = ("simulate", "meltpool", "--power", 80, "--speed", 1.0, "--step", 8)
+SMALL = ("simulate", "meltpool", "--power", 80, "--speed", 1.0, "--cell", 8)
 
 
 def test_a_pool_is_written_with_its_picture_and_told(microrun: Microrun, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_file_of_a_pool_is_inspected(microrun: Microrun, tmp_path: Path) -> No
 
 def test_no_pool_is_warned_of_and_written(microrun: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "pool.h5"
-    ran = microrun("simulate", "meltpool", "--power", 5, "--speed", 2, "--step", 8, "--out", out)
+    ran = microrun("simulate", "meltpool", "--power", 5, "--speed", 2, "--cell", 8, "--out", out)
     assert ran.code == 0 and "no metal melts at 5 W and 2 m/s" in ran.err
     assert out.exists() and out.with_suffix(".png").exists()
 
@@ -88,7 +88,7 @@ def test_an_own_material(microrun: Microrun, tmp_path: Path) -> None:
     [
         (("--power", 0), "power is above 0; got 0 W"),
         (("--speed", -1), "speed is above 0; got -1 m/s"),
-        (("--step", 0), "the edge of a cell is above 0 µm"),
+        (("--cell", 0), "the edge of a cell is above 0 µm"),
         (("--depth", "deep"), "--depth takes numbers in µm or auto; got 'deep'"),
         (("--power", 30, "--depth", "auto"), "the depth law gives 0 µm at 30 W"),
         (("--fit", "width"), "--fit takes numbers in µm; got ''"),

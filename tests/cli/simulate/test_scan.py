@@ -15,7 +15,7 @@ from write_sht import make_coefficients, write_sht
 from microrun.runtime.scans.truth import load_truth
 from microrun.runtime.scans.up_source import FileSource
 
-SMALL = ("--size", "3x4", "--grains", "2", "--detector", "60")
+SMALL = ("--grid", "3x4", "--grains", "2", "--detector", "60")
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_noise_does_not_change_the_brightness(microrun: Microrun, tmp_path: Path
     patterns = {}
     for noise in ("low", "high"):
         path = tmp_path / f"{noise}.up2"
-        assert microrun("simulate", "scan", path, "--size", "1x1", "--detector", "60", "--noise", noise).code == 0
+        assert microrun("simulate", "scan", path, "--grid", "1x1", "--detector", "60", "--noise", noise).code == 0
         patterns[noise] = read_patterns(path)[0].astype(float)
     assert patterns["low"].mean() == pytest.approx(patterns["high"].mean(), rel=0.01)
     roughness = {noise: np.diff(pattern, axis=1).std() for noise, pattern in patterns.items()}
@@ -68,8 +68,8 @@ def test_what_cannot_be_simulated(microrun: Microrun, tmp_path: Path) -> None:
     missing = write_ang(tmp_path / "missing.ang", (2, 3), missing=(1, 2))
     out = tmp_path / "a.up2"
     for options, said in (
-        (["--size", "12"], "ROWSxCOLS"),
-        (["--size", "0x3"], "ROWSxCOLS"),
+        (["--grid", "12"], "ROWSxCOLS"),
+        (["--grid", "0x3"], "ROWSxCOLS"),
         (["--orientations", missing], "2 of its points are not indexed"),
         (["--orientations", tmp_path / "none.ang"], "none.ang"),
         (["--pc", "0.5"], "a pattern centre is written X,Y,Z"),
@@ -77,7 +77,7 @@ def test_what_cannot_be_simulated(microrun: Microrun, tmp_path: Path) -> None:
         (["--detector", "30"], "--detector"),
         (["--grains", "0"], "--grains"),
         (["--seed", "-1"], "--seed"),
-        (["--size", "2x2", "--step", "nan"], "steps must be finite"),
+        (["--grid", "2x2", "--step", "nan"], "steps must be finite"),
     ):
         check_refused(microrun("simulate", "scan", out, *options), said)
     for name in ("a.up1", "a.h5", "a"):
@@ -102,11 +102,11 @@ def test_another_phase_is_simulated_and_indexed_as_what_it_is(
     write_sht(tmp_path / "Fe.sht", made, name="alpha-iron", formula="Fe", structure="A2", group=229, kev=15)
     monkeypatch.setenv("MICRORUN_MASTERS", str(tmp_path))
     scan = tmp_path / "iron.up2"
-    ran = microrun("simulate", "scan", scan, "--phase", "ferrite", "--kv", 15, "--size", "2x3", "--detector", 60)
+    ran = microrun("simulate", "scan", scan, "--phase", "ferrite", "--kv", 15, "--grid", "2x3", "--detector", 60)
     assert ran.code == 0 and "of alpha-iron at 15 kV, master pattern: Fe.sht" in ran.said, ran
     assert load_truth(scan).structure == "bcc"  # type: ignore[union-attr]
     other = tmp_path / "other.up2"
-    again = ("simulate", "scan", other, "--master", tmp_path / "Fe.sht", "--size", "2x3", "--detector", 60)
+    again = ("simulate", "scan", other, "--master", tmp_path / "Fe.sht", "--grid", "2x3", "--detector", 60)
     assert microrun(*again).code == 0
     assert scan.read_bytes() == other.read_bytes()
     check_refused(microrun(*again, "--overwrite", "--phase", "Ni"), "Fe.sht: is of alpha-iron (Fe); Ni is asked for")

@@ -10,7 +10,7 @@ from small_pool import make_small_pool
 from microrun.runtime.sections.section_set import read_sections
 from microrun.training.simulate.melt_pool.store import write_pool
 
-SMALL = ("--layers", 2, "--tracks", 2, "--length", 40, "--hatch", 24, "--layer", 12, "--substrate", 8)
+SMALL = ("--layers", 2, "--tracks", 2, "--length", 40, "--hatch-um", 24, "--layer-um", 12, "--substrate", 8)
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def test_threads_and_seeds(microrun, pool, tmp_path):
     ("options", "said"),
     [
         (("--dt", "6e-7"), "time step must be above 0 and below"),
-        (("--layer", 1), "layer_um must be at least one cell"),
+        (("--layer-um", 1), "layer_um must be at least one cell"),
         (("--length", 0), "length_um must be above 0"),
-        (("--temperature", "f.nc"), "one of the two"),
+        (("--temperature-file", "f.nc"), "one of the two"),
         (("--travel", "-x"), "are for .vti and .nc files"),
         (("--length-unit", "m"), "are for .vti and .nc files"),
         (("--power", 100), "--power and --speed together"),
@@ -86,7 +86,7 @@ def test_another_program_s_temperatures(microrun, tmp_path):
     (tmp_path / "events.csv").write_text("x,y,z,tm,tl,cr\n" + rows)
     options = ("--power", field.process.power_w, "--speed", 1.2, "--substrate", 10)
     ran = microrun(
-        "simulate", "solidify", "--temperature", tmp_path / "events.csv", *options, "--out", tmp_path / "p.h5"
+        "simulate", "solidify", "--temperature-file", tmp_path / "events.csv", *options, "--out", tmp_path / "p.h5"
     )
     assert ran.code == 0, ran.err
     with h5py.File(tmp_path / "p.h5") as file:

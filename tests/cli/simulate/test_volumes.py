@@ -32,7 +32,7 @@ def simulate(*arguments: object, code: int = 0) -> str:
 
 def test_potts_writes_as_many_volumes_as_asked(tmp_path: Path) -> None:
     path = tmp_path / "v.h5"
-    simulate("potts", path, "--size", 16, "--steps", 2, "--seed", 3, "--count", 2)
+    simulate("potts", path, "--size", 16, "--duration", 2, "--seed", 3, "--count", 2)
     made = read_volumes(path)
     assert [volume.grain_ids.shape for volume in made] == [(16, 16, 16)] * 2
     assert (made[0].grain_ids != made[1].grain_ids).any()
@@ -41,15 +41,15 @@ def test_potts_writes_as_many_volumes_as_asked(tmp_path: Path) -> None:
 
 
 def test_a_volume_of_a_series_can_be_made_alone(tmp_path: Path) -> None:
-    simulate("potts", tmp_path / "series.h5", "--size", 12, "--steps", 1, "--count", 2)
-    simulate("potts", tmp_path / "alone.h5", "--size", 12, "--steps", 1, "--seed", 1)
+    simulate("potts", tmp_path / "series.h5", "--size", 12, "--duration", 1, "--count", 2)
+    simulate("potts", tmp_path / "alone.h5", "--size", 12, "--duration", 1, "--seed", 1)
     (alone,) = read_volumes(tmp_path / "alone.h5")
     np.testing.assert_array_equal(read_volumes(tmp_path / "series.h5")[1].grain_ids, alone.grain_ids)
 
 
 def test_what_is_finished_stays_when_a_series_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "series.h5"
-    series = ("--size", 12, "--steps", 1, "--seed", 3, "--count", 4)
+    series = ("--size", 12, "--duration", 1, "--seed", 3, "--count", 4)
     monkeypatch.setattr(console, "progress_bar", interrupted_at(3))
     said = " ".join(simulate("potts", path, *series, code=130).split())
     assert "seeds 3 to 4" in said and "2 of 4 volumes are kept" in said and "--seed 5 --count 2" in said
@@ -75,7 +75,7 @@ def interrupted_at(step: int) -> Callable[[str, str], AbstractContextManager[con
 
 def test_am_takes_pool_and_tracks(tmp_path: Path) -> None:
     path = tmp_path / "v.h5"
-    tracks = ("--speed", 3, "--hatch", 3, "--layer", 2, "--pool", "8x6x4", "--mobile-zone", 3)
+    tracks = ("--advance", 3, "--hatch", 3, "--layer", 2, "--pool", "8x6x4", "--mobile-zone", 3)
     simulate("am", path, "--size", 10, *tracks)
     (volume,) = read_volumes(path)
     assert volume.kind == "am"
@@ -101,13 +101,13 @@ def test_what_is_far_too_large_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MicrorunError, match="take a smaller --size, --pool or --mobile-zone"):
         simulate("am", path, "--size", 24, "--mobile-zone", 20_000)
     assert not list(tmp_path.iterdir())
-    simulate("potts", path, "--size", 12, "--steps", 1, "--seed", 2**63 - 1)
+    simulate("potts", path, "--size", 12, "--duration", 1, "--seed", 2**63 - 1)
 
 
 def test_a_file_is_replaced_on_demand_only(tmp_path: Path) -> None:
     path = tmp_path / "v.h5"
-    simulate("potts", path, "--size", 8, "--steps", 1)
+    simulate("potts", path, "--size", 8, "--duration", 1)
     with pytest.raises(OutputError, match="exists"):
-        simulate("potts", path, "--size", 9, "--steps", 1)
-    simulate("potts", path, "--size", 9, "--steps", 1, "--overwrite")
+        simulate("potts", path, "--size", 9, "--duration", 1)
+    simulate("potts", path, "--size", 9, "--duration", 1, "--overwrite")
     assert read_volumes(path)[0].grain_ids.shape == (9, 9, 9)

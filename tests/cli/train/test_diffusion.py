@@ -42,7 +42,7 @@ def train(data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
 
 def test_a_run_and_going_on_with_it(train: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    ran = train("--steps", 3, "--batch", 2, "--out", out)
+    ran = train("--steps", 3, "--batch", 2, "--folder", out)
     assert ran.code == 0 and ran.err == "", ran
     names = {"checkpoint.safetensors", "config.json", "loss.png", "metrics.csv", "state.pt"}
     assert {path.name for path in out.iterdir()} == names
@@ -51,16 +51,16 @@ def test_a_run_and_going_on_with_it(train: Microrun, tmp_path: Path) -> None:
     assert f"next microrun export {out / 'checkpoint.safetensors'}" in ran.said
 
     before = (out / "state.pt").read_bytes()
-    check_refused(train("--out", out), out, "--resume")
-    ran = train("--resume", "--out", out)
+    check_refused(train("--folder", out), out, "--resume")
+    ran = train("--resume", "--folder", out)
     assert ran.code == 0 and "nothing to do: all 3 steps" in ran.said and (out / "state.pt").read_bytes() == before
-    check_refused(train("--resume", "--colours", 8, "--out", out), "n_colours 8 instead of 128")
+    check_refused(train("--resume", "--colours", 8, "--folder", out), "n_colours 8 instead of 128")
 
 
 def test_options_reach_the_spec(train: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
     options = ("--steps", 1, "--batch", 1, "--prediction", "eps", "--labels", "ids", "--seed", 5)
-    ran = train(*options, "--out", out)
+    ran = train(*options, "--folder", out)
     assert ran.code == 0, ran
     _, spec = load_denoiser(out / "checkpoint.safetensors")
     assert spec.diffusion is not None and spec.diffusion.n_colours == 0 and spec.training.seed == 5
@@ -70,27 +70,27 @@ def test_options_reach_the_spec(train: Microrun, tmp_path: Path) -> None:
 def test_labels_choose_the_prediction(train: Microrun, tmp_path: Path) -> None:
     for labels, prediction in (("bits", "bits"), ("colours", "v")):
         out = tmp_path / labels
-        assert train("--steps", 1, "--batch", 1, "--labels", labels, "--out", out).code == 0
+        assert train("--steps", 1, "--batch", 1, "--labels", labels, "--folder", out).code == 0
         schedule = json.loads((out / "config.json").read_text())["schedule"]
         assert (schedule["prediction"], schedule["zero_terminal_snr"]) == (prediction, True)
 
 
 def test_hours_alone_set_the_steps(train: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    ran = train("--batch", 1, "--hours", 1e-9, "--out", out)
+    ran = train("--batch", 1, "--hours", 1e-9, "--folder", out)
     assert ran.code == 0 and "1 steps fit into 1e-09 h" in ran.said, ran
     assert json.loads((out / "config.json").read_text())["steps"] == 1
-    ran = train("--batch", 1, "--steps", 50, "--hours", 1e-9, "--out", tmp_path / "other")
+    ran = train("--batch", 1, "--steps", 50, "--hours", 1e-9, "--folder", tmp_path / "other")
     assert ran.code == 0 and "stopped at step 1 of 50; go on with --resume" in ran.said, ran
 
 
 def test_bad_input_is_refused_in_one_line(train: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    check_refused(train("--prediction", "x0", "--out", out), "prediction must be one of eps, v, bits; got 'x0'")
-    check_refused(train("--hours", 0, "--out", out), "--hours must be positive")
-    check_refused(train("--steps", 0, "--out", out), "must be positive")
-    check_refused(train("--labels", "names", "--out", out), "got 'names'")
-    check_refused(train(tmp_path / "none.h5", "--out", out), "none.h5")
-    refused = train("--labels", "colours", "--prediction", "bits", "--out", out)
+    check_refused(train("--prediction", "x0", "--folder", out), "prediction must be one of eps, v, bits; got 'x0'")
+    check_refused(train("--hours", 0, "--folder", out), "--hours must be positive")
+    check_refused(train("--steps", 0, "--folder", out), "must be positive")
+    check_refused(train("--labels", "names", "--folder", out), "got 'names'")
+    check_refused(train(tmp_path / "none.h5", "--folder", out), "none.h5")
+    refused = train("--labels", "colours", "--prediction", "bits", "--folder", out)
     check_refused(refused, "bits are predicted of labels that are bits, not colours")
     assert not out.exists()

@@ -28,7 +28,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_encoder_is_taught_on_simulations(microrun: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    taught = ("train", "vae", "--distil", "vae32", "--batch", 8, "--out", out)
+    taught = ("train", "vae", "--distil", "vae32", "--batch", 8, "--folder", out)
     ran = microrun(*taught, *NICKEL, "--hours", 1e-9)
     assert ran.code == 0 and "simulates nickel (20 kV)" in ran.said and "1 steps fit into 1e-09 h" in ran.said, ran
     assert "latents differ by" in ran.said and f"next microrun export {out / 'checkpoint.safetensors'}" in ran.said
@@ -45,11 +45,11 @@ def test_an_encoder_is_taught_on_simulations(microrun: Microrun, tmp_path: Path)
 def test_an_encoder_is_taught_on_scans(microrun: Microrun, banded_scans: list[FileSource], tmp_path: Path) -> None:
     scans = [scan.path for scan in banded_scans]
     out = tmp_path / "run"
-    ran = microrun("train", "vae", *scans, "--distil", "vae32", "--batch", 8, "--hours", 1e-9, "--out", out)
+    ran = microrun("train", "vae", *scans, "--distil", "vae32", "--batch", 8, "--hours", 1e-9, "--folder", out)
     assert ran.code == 0, ran
     spec = read_checkpoint_spec(out / "checkpoint.safetensors")
     assert spec.training.data.startswith("patterns of 0.up2, 1.up2; ")
-    both = microrun("train", "vae", *scans, "--distil", "vae32", *NICKEL, "--out", tmp_path / "both")
+    both = microrun("train", "vae", *scans, "--distil", "vae32", *NICKEL, "--folder", tmp_path / "both")
     check_refused(both, "scans", "simulations")
 
 
@@ -58,7 +58,7 @@ def test_a_scan_is_mixed_with_simulations_like_it(
 ) -> None:
     out = tmp_path / "run"
     scans = [scan.path for scan in banded_scans]
-    tuned = ("train", "vae", *scans, "--from", "vae32", "--batch", 8, "--out", out)
+    tuned = ("train", "vae", *scans, "--from", "vae32", "--batch", 8, "--folder", out)
     ran = microrun(*tuned, *NICKEL, "--hours", 1e-9)
     assert ran.code == 0, ran
     spec = read_checkpoint_spec(out / "checkpoint.safetensors")
@@ -67,12 +67,12 @@ def test_a_scan_is_mixed_with_simulations_like_it(
     assert spec.domain is not None and spec.domain.phases == ("nickel",)
     kept = json.loads((out / "config.json").read_text())["matched"]
     assert kept == {"phases": ["nickel"], "energies_kev": [20.0], "pattern_centre": [0.5, 0.7, 0.6]}
-    again = microrun("train", "vae", *scans, "--resume", "--out", out)
+    again = microrun("train", "vae", *scans, "--resume", "--folder", out)
     assert again.code == 0 and "nothing to do" in again.said, again
 
 
 def test_phases_that_the_decoder_cannot_draw_are_warned_of(microrun: Microrun, tmp_path: Path) -> None:
-    taught = ("train", "vae", "--distil", "vae32", "--batch", 8, "--hours", 1e-9, "--out", tmp_path / "run")
+    taught = ("train", "vae", "--distil", "vae32", "--batch", 8, "--hours", 1e-9, "--folder", tmp_path / "run")
     ran = microrun(*taught, "--phase", "tungsten")
     assert ran.code == 0 and "cannot draw tungsten" in ran.err and "--phase" in ran.err, ran
     assert read_checkpoint_spec(tmp_path / "run" / "checkpoint.safetensors").domain is None
@@ -82,27 +82,29 @@ def test_a_fast_student_can_be_tuned_like_any_other(
     microrun: Microrun, banded_scans: list[FileSource], tmp_path: Path
 ) -> None:
     fast, tuned = tmp_path / "fast", tmp_path / "tuned"
-    taught = ("train", "vae", "--distil", "vae32", "--student", "fast", "--batch", 8, "--hours", 1e-9, "--out", fast)
+    taught = ("train", "vae", "--distil", "vae32", "--student", "fast", "--batch", 8, "--hours", 1e-9, "--folder", fast)
     assert microrun(*taught, *NICKEL).code == 0
     scans = [scan.path for scan in banded_scans]
-    ran = microrun("train", "vae", *scans, "--from", fast, "--batch", 8, "--hours", 1e-9, "--out", tuned)
+    ran = microrun("train", "vae", *scans, "--from", fast, "--batch", 8, "--hours", 1e-9, "--folder", tuned)
     assert ran.code == 0, ran
     assert read_checkpoint_spec(tuned / "checkpoint.safetensors").network == "fast"
-    again = microrun("train", "vae", *scans, "--resume", "--out", tuned)
+    again = microrun("train", "vae", *scans, "--resume", "--folder", tuned)
     assert again.code == 0 and "nothing to do" in again.said, again
-    alone = microrun("train", "vae", *scans, "--student", "fast", "--out", tmp_path / "no")
+    alone = microrun("train", "vae", *scans, "--student", "fast", "--folder", tmp_path / "no")
     check_refused(alone, "--student", "--distil")
 
 
 def test_what_cannot_be_taught_is_one_line(microrun: Microrun, tmp_path: Path) -> None:
-    taught = ("train", "vae", "--distil", "vae32", "--out", tmp_path / "run")
+    taught = ("train", "vae", "--distil", "vae32", "--folder", tmp_path / "run")
     check_refused(microrun(*taught, "--phase", "unobtainium"), "unobtainium", "--master")
     check_refused(microrun(*taught, "--kv", 2e4), "--kv")
     check_refused(microrun(*taught, "--kv", 15, "--phase", "sigma"), "sigma")
     check_refused(microrun(*taught, "--pc", "60,70,50"), "pattern centre")
     for option in (("--latent", 32), ("--beta", 2), ("--contrastive",), ("--epochs", 3), ("--from", "vae32")):
         check_refused(microrun(*taught, *option), option[0], "no meaning with --distil")
-    check_refused(microrun("train", "vae", "--distil", tmp_path / "none", "--out", tmp_path / "run"), tmp_path / "none")
-    check_refused(microrun("train", "vae", "--distil", "grains", "--out", tmp_path / "run"), "grains")
-    check_refused(microrun("train", "vae", "--out", tmp_path / "run"), "nothing to learn from", "--distil")
+    check_refused(
+        microrun("train", "vae", "--distil", tmp_path / "none", "--folder", tmp_path / "run"), tmp_path / "none"
+    )
+    check_refused(microrun("train", "vae", "--distil", "grains", "--folder", tmp_path / "run"), "grains")
+    check_refused(microrun("train", "vae", "--folder", tmp_path / "run"), "nothing to learn from", "--distil")
     assert not list((tmp_path / "run").glob("*.safetensors"))

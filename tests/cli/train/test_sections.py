@@ -42,30 +42,30 @@ def train(data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
 @pytest.fixture
 def first(train: Microrun, tmp_path: Path) -> Path:
     """A checkpoint to begin from."""
-    assert train("--steps", 1, "--power", "100:200", "--speed", "0.4:1.1", "--out", tmp_path / "first").code == 0
+    assert train("--steps", 1, "--power", "100:200", "--speed", "0.4:1.1", "--folder", tmp_path / "first").code == 0
     return tmp_path / "first" / "checkpoint.safetensors"
 
 
 def test_a_run_and_going_on_with_it(train: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    ran = train("--steps", 3, "--out", out)
+    ran = train("--steps", 3, "--folder", out)
     assert ran.code == 0 and ran.err == "", ran
     names = {"checkpoint.safetensors", "config.json", "loss.png", "metrics.csv", "state.pt"}
     assert {path.name for path in out.iterdir()} == names
     for part in ("trained 9 sections of 3 cases", "held out 3 sections, all of case ", "speed_m_s 0.5 to 1", "loss"):
         assert part in ran.said, ran
     assert f"next microrun export {out / 'checkpoint.safetensors'}" in ran.said
-    check_refused(train("--out", out), out, "--resume")
-    ran = train("--resume", "--out", out)
+    check_refused(train("--folder", out), out, "--resume")
+    ran = train("--resume", "--folder", out)
     assert ran.code == 0 and "nothing to do: all 3 steps" in ran.said
-    check_refused(train("--resume", "--held-out", 2, "--out", out), "held_out 2 instead of 1")
-    check_refused(train("--resume", "--size", "small", "--out", out), "goes on with the network that it has")
+    check_refused(train("--resume", "--held-out-cases", 2, "--folder", out), "held_out 2 instead of 1")
+    check_refused(train("--resume", "--network", "small", "--folder", out), "goes on with the network that it has")
 
 
 def test_options_reach_the_spec(train: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    options = ("--plane", "along", "--representation", "rgb", "--size", "published", "--embedding", "fourier")
-    ran = train("--steps", 1, *options, "--power", "90:210", "--seed", 5, "--patience", 9, "--out", out)
+    options = ("--plane", "along", "--representation", "rgb", "--network", "published", "--embedding", "fourier")
+    ran = train("--steps", 1, *options, "--power", "90:210", "--seed", 5, "--patience", 9, "--folder", out)
     assert ran.code == 0, ran
     unet, spec = load_denoiser(out / "checkpoint.safetensors")
     assert spec.diffusion is not None and spec.training.seed == 5 and len(spec.diffusion.palette) == 20
@@ -76,13 +76,13 @@ def test_options_reach_the_spec(train: Microrun, tmp_path: Path) -> None:
 
 
 def test_a_run_that_learns_no_more_stops_early(train: Microrun, tmp_path: Path) -> None:
-    ran = train("--steps", 2000, "--patience", 1, "--learning-rate", 1e-9, "--seed", 2, "--out", tmp_path / "run")
+    ran = train("--steps", 2000, "--patience", 1, "--learning-rate", 1e-9, "--seed", 2, "--folder", tmp_path / "run")
     assert ran.code == 0 and "the held-out loss has not become lower for long" in ran.said, ran
 
 
 def test_a_model_is_fine_tuned_and_distilled(train: Microrun, first: Path, tmp_path: Path) -> None:
     out = tmp_path / "tuned"
-    ran = train("--steps", 2, "--from", first, "--fine-tune", "last", "--distil", 0.2, "--out", out)
+    ran = train("--steps", 2, "--from", first, "--fine-tune", "last", "--retain", 0.2, "--folder", out)
     assert ran.code == 0 and "window power_w 100 to 200, speed_m_s 0.4 to 1.1" in ran.said, ran
     config = json.loads((out / "config.json").read_text())
     assert (config["free"], config["distil"], config["learning_rate"]) == ("last", 0.2, 2e-4)
@@ -92,40 +92,44 @@ def test_a_model_is_fine_tuned_and_distilled(train: Microrun, first: Path, tmp_p
     assert changed == {"norm", "head", "detail"}
     assert "fine-tuned from sections (sha256 " in spec.training.data
 
-    check_refused(train("--resume", "--out", out), "learns from a model, which it needs again: give it with --from")
-    ran = train("--resume", "--from", first, "--out", out)
+    check_refused(train("--resume", "--folder", out), "learns from a model, which it needs again: give it with --from")
+    ran = train("--resume", "--from", first, "--folder", out)
     assert ran.code == 0 and "nothing to do" in ran.said
     changed_file = tmp_path / "other.safetensors"
-    assert train("--steps", 1, "--seed", 9, "--out", tmp_path / "other").code == 0
+    assert train("--steps", 1, "--seed", 9, "--folder", tmp_path / "other").code == 0
     (tmp_path / "other" / "checkpoint.safetensors").rename(changed_file)
-    check_refused(train("--resume", "--from", changed_file, "--out", out), "started with other settings", "sha256")
+    check_refused(train("--resume", "--from", changed_file, "--folder", out), "started with other settings", "sha256")
 
 
 def test_a_model_that_does_not_fit_is_refused(train: Microrun, first: Path, tmp_path: Path) -> None:
     start, out = ("--from", first), tmp_path / "tuned"
-    check_refused(train(*start, "--plane", "along", "--out", out), first, "not sections along the tracks")
-    check_refused(train(*start, "--representation", "rgb", "--out", out), first, "orientations as bits")
-    check_refused(train(*start, "--size", "small", "--out", out), first, "brings its own size")
-    check_refused(train(*start, "--power", "100:150", "--out", out), first, "brings its own")
-    check_refused(train(*start, "--fine-tune", "none", "--out", out), "all, up, last, or 1 to 2 up blocks; got 'none'")
-    check_refused(train("--from", "vae32", "--out", out), "vae32.safetensors", "is an encoder")
-    check_refused(train("--from", tmp_path / "none.safetensors", "--out", out), "none.safetensors")
+    check_refused(train(*start, "--plane", "along", "--folder", out), first, "not sections along the tracks")
+    check_refused(train(*start, "--representation", "rgb", "--folder", out), first, "orientations as bits")
+    check_refused(train(*start, "--network", "small", "--folder", out), first, "brings its own size")
+    check_refused(train(*start, "--power", "100:150", "--folder", out), first, "brings its own")
+    check_refused(
+        train(*start, "--fine-tune", "none", "--folder", out), "all, up, last, or 1 to 2 up blocks; got 'none'"
+    )
+    check_refused(train("--from", "vae32", "--folder", out), "vae32.safetensors", "is an encoder")
+    check_refused(train("--from", tmp_path / "none.safetensors", "--folder", out), "none.safetensors")
     assert not out.exists()
 
 
 def test_bad_input_is_refused_in_one_line(train: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    check_refused(train("--power", "120:180", "--out", out), "power_w of the sections is 100 to 200, outside", "widen")
-    check_refused(train("--power", "200:100", "--out", out), "--power must rise from above 0")
-    check_refused(train("--speed", "0:1", "--out", out), "--speed must rise from above 0")
-    check_refused(train("--speed", "fast", "--out", out), "--speed is a window LOW:HIGH, such as")
-    check_refused(train("--held-out", 4, "--out", out), "4 cases are too few: 4 are held out")
-    check_refused(train("--distil", 0.2, "--out", out), "need a model to begin from")
-    check_refused(train("--steps", 0, "--out", out), "must be positive")
+    check_refused(
+        train("--power", "120:180", "--folder", out), "power_w of the sections is 100 to 200, outside", "widen"
+    )
+    check_refused(train("--power", "200:100", "--folder", out), "--power must rise from above 0")
+    check_refused(train("--speed", "0:1", "--folder", out), "--speed must rise from above 0")
+    check_refused(train("--speed", "fast", "--folder", out), "--speed is a window LOW:HIGH, such as")
+    check_refused(train("--held-out-cases", 4, "--folder", out), "4 cases are too few: 4 are held out")
+    check_refused(train("--retain", 0.2, "--folder", out), "need a model to begin from")
+    check_refused(train("--steps", 0, "--folder", out), "must be positive")
     assert not out.exists()
 
 
 def test_a_file_that_holds_no_sections_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     missing = tmp_path / "none.h5"
-    check_refused(run_here(capsys, "train", "sections", missing, "--out", tmp_path / "run"), missing)
+    check_refused(run_here(capsys, "train", "sections", missing, "--folder", tmp_path / "run"), missing)
     assert not (tmp_path / "run").exists()

@@ -133,7 +133,7 @@ def test_a_disk_without_room_is_noticed_before_anything_is_prepared(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Room())
     job = prepare_scans(banded_scans, Preprocessing(), tmp_path / "prepared.npy", CONFIG.selection)
-    with pytest.raises(OutputError, match=r"prepared\.npy: cannot be written \(No space left on device\); .*--out"):
+    with pytest.raises(OutputError, match=r"prepared\.npy: cannot be written \(No space left on device\); .*--folder"):
         next(job)
     assert not list(tmp_path.iterdir())
 

@@ -32,7 +32,7 @@ Devices = Annotated[list[str] | None, typer.Option(help="auto, cpu or cuda; auto
 Lanes = Annotated[int | None, typer.Option(help="Of the engines.")]
 Batch = Annotated[int | None, typer.Option(help="Of the engines.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Of every measurement; medians are shown.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the numbers here, too.")]
+Out = Annotated[Path | None, typer.Option(help="A .json file to write the numbers to, too; by default none.")]
 
 
 @app.command()
@@ -49,7 +49,7 @@ def encode(
     batch: Batch = None,
     patterns: Annotated[int, typer.Option(help="480×480 patterns in the scan (0.46 MB each).")] = 1536,
     repeats: Repeats = 5,
-    out: Json = None,
+    out: Out = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Measure encoding of 480×480 patterns, end to end and part by part.
@@ -90,7 +90,7 @@ def latency(
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
     runs: Annotated[int, typer.Option(min=1, help="Patterns of every measurement.")] = 500,
     rate: Annotated[float, typer.Option(min=1, help="Patterns per second of the camera.")] = 118,
-    out: Json = None,
+    out: Out = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Measure how long one 480×480 pattern takes, for programs that wait for its latents.
@@ -125,7 +125,7 @@ def segment(
     part_size: Annotated[int, typer.Option(min=2, help="Voxels along the part's longest side.")] = 256,
     threads: Annotated[int | None, typer.Option(min=1, help="Of the segmentation; all cores by default.")] = None,
     repeats: Repeats = 5,
-    out: Json = None,
+    out: Out = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Measure segmentation into grains, voxelisation of parts, and tilings, against the usual libraries.
@@ -161,7 +161,7 @@ def generate(
     batch: Batch = None,
     size: Annotated[int, typer.Option(help="Of the volume whose evaluations are counted.")] = 128,
     repeats: Repeats = 3,
-    out: Json = None,
+    out: Out = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Measure evaluations of denoisers against GrainPaint's networks, and count those that volumes take.
@@ -194,7 +194,7 @@ def generate(
 def solidify(
     threads: Annotated[int | None, typer.Option(min=1, help="All cores by default.")] = None,
     repeats: Repeats = 5,
-    out: Json = None,
+    out: Out = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Measure the phase field of solidification against the paper's equations in NumPy, on the same box.

@@ -40,7 +40,7 @@ def generate(
     engine: Annotated[str, typer.Option(help="An .onnx file, or the name of a built-in denoiser.")] = DEFAULT_DENOISER,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same volume.")] = 0,
     preset: Annotated[Literal["default", "fast"], typer.Option(help="Quality against time.")] = "default",
-    steps: Annotated[int | None, typer.Option(min=1, help="Timesteps, instead of the preset's.")] = None,
+    timesteps: Annotated[int | None, typer.Option(min=1, help="Timesteps, instead of the preset's.")] = None,
     resample: Annotated[
         int | None, typer.Option(min=0, help="How often each is drawn again where voxels are known, likewise.")
     ] = None,
@@ -79,7 +79,7 @@ def generate(
     scale = Scale(engine, voxel_um, mean_grain_um)
     shape, mask, given = read_asked(Sizes(size, size_um, stl, part, known), scale)
     request = GenerateRequest(
-        shape, seed, order, _sampling(preset, steps, resample), periodic, out=out, part=mask, known=given,
+        shape, seed, order, _sampling(preset, timesteps, resample), periodic, out=out, part=mask, known=given,
         min_voxels=min_voxels, relax=relax, voxel_um=scale.voxel_um,
     )  # fmt: skip
     _ = request.tiling  # refuses what cannot be tiled before anything is opened

@@ -38,7 +38,7 @@ def meltpool(
     fit: Annotated[
         str | None, typer.Option(help="A measured pool, width=UM,depth=UM or one: finds absorptivity and depth.")
     ] = None,
-    step: Annotated[float, typer.Option(help="Edge of a cell in µm.")] = 4.0,
+    cell: Annotated[float, typer.Option(help="Edge of a cell in µm.")] = 4.0,
     threads: Annotated[int | None, typer.Option(min=1, help="By default as many as there are cores.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -58,9 +58,9 @@ def meltpool(
     process = _set_depth(process, depth)
     target = parse_fit(fit) if fit else None
     if target:
-        job = calibrate(process, metal, target, field, step, threads)
+        job = calibrate(process, metal, target, field, cell, threads)
     else:
-        job = compute_field(process, metal, field, step, threads)
+        job = compute_field(process, metal, field, cell, threads)
     with console.progress_bar("melting", "stretches of 20 µm") as bar:
         found = console.watch(job, bar)
     _write(found, out, calibrated=target is not None)

@@ -36,7 +36,7 @@ def scan(
     orientations: Annotated[
         Path | None, typer.Option(help="An .ang or an orix .h5 file to take the orientations from.")
     ] = None,
-    size: Annotated[str, typer.Option(help="ROWSxCOLS of an invented map.")] = "48x64",
+    grid: Annotated[str, typer.Option(help="ROWSxCOLS of an invented map.")] = "48x64",
     grains: Annotated[int, typer.Option(min=1, help="Grains of an invented map.")] = 16,
     particles: Annotated[int, typer.Option(min=0, help="Particles of titanium carbide in an invented map.")] = 0,
     phase: Annotated[str | None, typer.Option(help="Such as ferrite or Ti; by default nickel.")] = None,
@@ -70,7 +70,7 @@ def scan(
             raise ScanError(f"{orientations}: {(~found.valid).sum()} of its points are not indexed; a scan needs all")
         sample = map_sample(found.rotations, seed, Recipe(blur_px=(0.8, 0.8), shading=SHADING))
     else:
-        sample = grow_sample(parse_grid(size), grains, seed, Recipe(particles=particles, shading=SHADING))
+        sample = grow_sample(parse_grid(grid), grains, seed, Recipe(particles=particles, shading=SHADING))
     electrons = ELECTRONS[noise] * (120 / detector) ** 2
     exposure = Exposure(electrons=electrons, gain=30_000 / electrons)
     with console.progress_bar("simulating") as bar:

@@ -35,8 +35,10 @@ Layers = Annotated[
 def solidify(
     out: Annotated[Path, typer.Option(help="The .h5 file to make; sections and a picture go beside it.")],
     pool: Annotated[Path | None, typer.Argument(help="The melt pool, from `microrun simulate meltpool`.")] = None,
-    temperature: File = None,
-    power: Annotated[float | None, typer.Option(help="That --temperature was made with, in W.")] = None,
+    temperature_file: File = None,
+    power: Annotated[
+        float | None, typer.Option(help="Of the laser, that --temperature-file was made with, in W.")
+    ] = None,
     speed: Annotated[float | None, typer.Option(help="Likewise, in m/s.")] = None,
     array: Annotated[str | None, typer.Option(help="Name of the temperature in a .vti or .nc file.")] = None,
     temperature_unit: Annotated[Literal["K", "C"] | None, typer.Option(help="If the file states none.")] = None,
@@ -45,8 +47,8 @@ def solidify(
     layers: Layers = None,
     tracks: Annotated[int, typer.Option(min=1, help="Tracks side by side, every other one backwards.")] = 3,
     length: Annotated[float, typer.Option(help="Of the part along the tracks, in µm; tracks have no ends.")] = 250.0,
-    hatch: Annotated[float, typer.Option(help="From track to track, in µm.")] = 100.0,
-    layer: Annotated[float, typer.Option(help="From layer to layer, in µm.")] = 30.0,
+    hatch_um: Annotated[float, typer.Option(help="From track to track, in µm.")] = 100.0,
+    layer_um: Annotated[float, typer.Option(help="From layer to layer, in µm.")] = 30.0,
     substrate: Annotated[float, typer.Option(help="Equiaxed grains below what melts, in µm.")] = 40.0,
     cell: Annotated[float, typer.Option(help="Edge of a cell in µm.")] = 2.0,
     dt: Annotated[float, typer.Option(help="Time step in s.")] = 4e-7,
@@ -64,15 +66,15 @@ def solidify(
     from microrun.training.simulate.solidify.plan import Plan
 
     paths = out, out.with_suffix(".sections.h5"), out.with_suffix(".png")
-    check_files(paths, overwrite, endings=HDF5_ENDINGS, sources=[path for path in (pool, temperature) if path])
-    if (pool is None) == (temperature is None):
-        raise MicrorunError("expected a melt pool or --temperature FILE, one of the two")
-    _refuse_needless(temperature or pool, array, temperature_unit, length_unit, travel)
-    given = _read(temperature or pool or Path(), (power, speed), array, (temperature_unit, length_unit), travel)
+    check_files(paths, overwrite, endings=HDF5_ENDINGS, sources=[path for path in (pool, temperature_file) if path])
+    if (pool is None) == (temperature_file is None):
+        raise MicrorunError("expected a melt pool or --temperature-file FILE, one of the two")
+    _refuse_needless(temperature_file or pool, array, temperature_unit, length_unit, travel)
+    given = _read(temperature_file or pool or Path(), (power, speed), array, (temperature_unit, length_unit), travel)
     moving = isinstance(given.source, MovingField)
     if not moving:
         console.out.print("melting events: length, tracks, hatch and cells are those of the file, not of options")
-    plan = Plan(layers or (LAYERS if moving else 1), tracks, length, hatch, layer, substrate, cell, dt, seed)
+    plan = Plan(layers or (LAYERS if moving else 1), tracks, length, hatch_um, layer_um, substrate, cell, dt, seed)
     checkpoint = out.with_suffix(".part.h5")
     part = _build(given, plan, threads, checkpoint)
     _write(part, paths)

@@ -26,7 +26,7 @@ Count = Annotated[int, typer.Option(min=1, help="Number of volumes.")]
 def potts(
     out: Out,
     size: Size = 100,
-    steps: Annotated[int, typer.Option(min=1, help="Units of time, of 26 sweeps each.")] = 50,
+    duration: Annotated[int, typer.Option(min=1, help="Units of time, of 26 sweeps each.")] = 50,
     temperature: Temperature = 0.0,
     seed: Seed = 0,
     count: Count = 1,
@@ -35,13 +35,13 @@ def potts(
     """Simulate grain growth in periodic volumes, into HDF5."""
     from microrun.training.simulate.potts import Growth
 
-    _simulate(out, Growth((size, size, size), steps, temperature), seed, count, overwrite)
+    _simulate(out, Growth((size, size, size), duration, temperature), seed, count, overwrite)
 
 
 def am(
     out: Out,
     size: Size = 100,
-    speed: Annotated[int, typer.Option(min=1, help="Voxels that the melt pool moves from sweep to sweep.")] = 1,
+    advance: Annotated[int, typer.Option(min=1, help="Voxels that the melt pool moves from sweep to sweep.")] = 1,
     hatch: Annotated[int, typer.Option(min=1, help="Voxels from track to track.")] = 12,
     layer: Annotated[int, typer.Option(min=1, help="Voxels from layer to layer.")] = 6,
     pool: Annotated[str, typer.Option(help="The melt pool's LENGTHxWIDTHxDEPTH in voxels.")] = "40x24x14",
@@ -55,7 +55,7 @@ def am(
     from microrun.training.simulate.potts import Build, MeltPool
 
     melt_pool = MeltPool(*_parse_pool(pool), mobile_zone)
-    _simulate(out, Build((size, size, size), melt_pool, speed, hatch, layer, temperature), seed, count, overwrite)
+    _simulate(out, Build((size, size, size), melt_pool, advance, hatch, layer, temperature), seed, count, overwrite)
 
 
 def _parse_pool(text: str) -> tuple[int, int, int]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def diffusion(
     data: Annotated[list[Path], typer.Argument(help="Volumes (.h5) of `microrun simulate potts` or `am`.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("diffusion-run"),
+    folder: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("diffusion-run"),
     steps: Annotated[
         int | None, typer.Option(help="Of the whole run.", show_default="100000, or what fits into --hours")
     ] = None,
@@ -42,7 +42,9 @@ def diffusion(
     ] = None,
     colours: Annotated[int | None, typer.Option(help="Colours that grains have.", show_default="128")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, blocks and noise.", show_default="0")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --folder, with its settings.")
+    ] = False,
 ) -> None:
     """Train a denoiser that grows grains in blocks of 32³ voxels.
 
@@ -65,9 +67,9 @@ def diffusion(
         "seed": seed,
     }
     settings = {name: value for name, value in asked.items() if value is not None}
-    check_run(out, hours, resume)
-    with joined(out) as processes:
-        _run(data, out, settings, hours, processes)
+    check_run(folder, hours, resume)
+    with joined(folder) as processes:
+        _run(data, folder, settings, hours, processes)
 
 
 def _schedule(prediction: str) -> Schedule:

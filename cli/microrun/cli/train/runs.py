@@ -50,9 +50,9 @@ def check_run(folder: Path, hours: float, resume: bool) -> None:
         raise MicrorunError(f"--hours must be positive; got {hours:g}")
     started = (folder / "state.pt").exists()
     if started and not resume:
-        raise MicrorunError(f"{folder}: holds a run; go on with --resume, or choose another --out")
+        raise MicrorunError(f"{folder}: holds a run; go on with --resume, or choose another --folder")
     if resume and not started:
-        raise MicrorunError(f"{folder}: holds no run to go on with; leave out --resume, or name its folder as --out")
+        raise MicrorunError(f"{folder}: holds no run to go on with; leave out --resume, or name it as --folder")
 
 
 @contextlib.contextmanager
@@ -76,7 +76,7 @@ def only_run(folder: Path) -> Iterator[None]:
     try:
         lock = FileLock(folder / "run")
     except BlockingIOError:
-        raise MicrorunError(f"{folder}: another run is training in it; choose another --out") from None
+        raise MicrorunError(f"{folder}: another run is training in it; choose another --folder") from None
     with lock:
         yield
 

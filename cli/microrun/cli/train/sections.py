@@ -27,7 +27,7 @@ Steps = Annotated[
     int | None, typer.Option(help="Of the whole run, at most.", show_default="20000, or what fits into --hours")
 ]
 Rate = Annotated[float | None, typer.Option(help="Of Adam.", show_default="0.001, or 0.0002 with --from")]
-Size = Annotated[Literal["small", "published"] | None, typer.Option(help="Of a new network.", show_default="small")]
+Network = Annotated[Literal["small", "published"] | None, typer.Option(help="Of a new network.", show_default="small")]
 Representation = Annotated[
     Literal["codes", "rgb"] | None, typer.Option(help="Orientations as bits, or as IPF colours.", show_default="codes")
 ]
@@ -46,7 +46,7 @@ From = Annotated[Path | None, typer.Option("--from", help="Run, checkpoint or bu
 FineTune = Annotated[
     str | None, typer.Option(help="What of it is trained: all, up, last, or a number of up blocks.", show_default="all")
 ]
-Distil = Annotated[float | None, typer.Option(help="Share of the loss that holds on to its predictions, such as 0.2.")]
+Retain = Annotated[float | None, typer.Option(help="Share of the loss that holds on to its predictions, such as 0.2.")]
 Seed = Annotated[int | None, typer.Option(help="Of weights, held-out cases, draws and noise.", show_default="0")]
 
 
@@ -63,24 +63,26 @@ class Request:
 
 def sections(
     data: Annotated[Path, typer.Argument(help="Sections (.h5) of several cases.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("sections-run"),
+    folder: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("sections-run"),
     plane: Annotated[Plane, typer.Option(help="Which sections to learn.")] = "across",
     steps: Steps = None,
     hours: Annotated[float, typer.Option(help="Stop after this long; --resume goes on.")] = math.inf,
     batch: Annotated[int | None, typer.Option(help="Sections per step, of all GPUs.", show_default="16")] = None,
     learning_rate: Rate = None,
-    size: Size = None,
+    network: Network = None,
     representation: Representation = None,
     embedding: Embedding = None,
     power: Power = None,
     speed: Speed = None,
-    held_out: HeldOut = None,
+    held_out_cases: HeldOut = None,
     patience: Patience = None,
     start: From = None,
     fine_tune: FineTune = None,
-    distil: Distil = None,
+    retain: Retain = None,
     seed: Seed = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --folder, with its settings.")
+    ] = False,
 ) -> None:
     """Train a denoiser that draws sections for a laser power and speed.
 
@@ -90,19 +92,19 @@ def sections(
     saved with every report, and --resume goes on from there: on a CPU exactly.
 
     With --from a model is trained further: --fine-tune says what of it is
-    free, and with --distil 0.2 its own predictions count beside the data.
+    free, and with --retain 0.2 its own predictions count beside the data.
     """
     asked = {
         "steps": steps, "batch": batch, "learning_rate": learning_rate, "representation": representation,
-        "power_w": _window("--power", power), "speed_m_s": _window("--speed", speed), "held_out": held_out,
-        "patience": patience, "free": fine_tune, "distil": distil, "seed": seed,
+        "power_w": _window("--power", power), "speed_m_s": _window("--speed", speed), "held_out": held_out_cases,
+        "patience": patience, "free": fine_tune, "distil": retain, "seed": seed,
     }  # fmt: skip
     settings = {name: value for name, value in asked.items() if value is not None}
-    check_run(out, hours, resume)
-    request = Request(data, out, settings, start, hours)
-    with joined(out) as processes:
+    check_run(folder, hours, resume)
+    request = Request(data, folder, settings, start, hours)
+    with joined(folder) as processes:
         found = read_sections(data, plane)
-        config, first = _configure(request, found, (size, embedding))
+        config, first = _configure(request, found, (network, embedding))
         _run(request, found, config, first, processes)
 
 

@@ -43,7 +43,7 @@ Scans = Annotated[
     list[Path] | None,
     typer.Argument(help="Finished scans, all of one detector shape; with --phase or --distil none is needed."),
 ]
-Out = Annotated[Path, typer.Option(help="Folder of the run.")]
+Folder = Annotated[Path, typer.Option(help="Folder of the run.")]
 Latent = Annotated[
     int | None, typer.Option(help="Latent size: 16, 32, 64, 128 or 256.", show_default="32, or that of --from")
 ]
@@ -71,7 +71,7 @@ Student = Annotated[
     EncoderNetwork | None,
     typer.Option(help="With --distil: fast is of a fifth of the operations.", show_default="that of the teacher"),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --folder, with its settings.")]
 
 app = typer.Typer(no_args_is_help=True, help="Train models on scans, volumes or sections.")
 app.command("diffusion")(diffusion)
@@ -81,7 +81,7 @@ app.command("sections")(sections)
 @app.command()
 def vae(
     scans: Scans = None,
-    out: Out = Path("vae-run"),
+    folder: Folder = Path("vae-run"),
     latent: Latent = None,
     batch: Batch = None,
     epochs: Epochs = None,
@@ -136,9 +136,9 @@ def vae(
         "student": student,
     }
     settings = {name: value for name, value in asked.items() if value is not None}
-    request = Request(scans or [], out, settings, parse_grid(grid) if grid else None, scan_name, start, hours)
-    check_run(out, hours, resume)
-    with joined(out) as processes:
+    request = Request(scans or [], folder, settings, parse_grid(grid) if grid else None, scan_name, start, hours)
+    check_run(folder, hours, resume)
+    with joined(folder) as processes:
         if distil is not None:
             teach(request, distil, processes)
         else:

@@ -87,7 +87,7 @@ def check_model(denoiser: Denoiser) -> Diffusion:
     diffusion = denoiser.diffusion
     names = tuple(one.name for one in diffusion.conditions)
     if not diffusion.plane or names != CONDITIONS or diffusion.n_colours != len(TABLE_1):
-        raise SpecError(f"{denoiser.info.path}: draws no sections for laser power and speed; take another --model")
+        raise SpecError(f"{denoiser.info.path}: draws no sections for laser power and speed; take another --engine")
     return diffusion
 
 

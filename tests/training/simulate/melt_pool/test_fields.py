@@ -173,7 +173,7 @@ def test_the_beam_and_the_source_are_shared_out_whole() -> None:
     [
         (SMALL, 0.0, "above 0 µm; got 0"),
         (SMALL, math.nan, "above 0 µm; got nan"),
-        (SMALL, 0.2, "take a larger --step"),
+        (SMALL, 0.2, "take a larger --cell"),
         (Process(2000.0, 0.01), 4.0, "million cells"),
     ],
 )

@@ -70,7 +70,7 @@ class Settings:
             return made
         except (OSError, *UNREADABLE, MicrorunError) as error:
             raise MicrorunError(
-                f"{path}: expected the settings of a training run ({error}); start again with another --out"
+                f"{path}: expected the settings of a training run ({error}); start again with another --folder"
             ) from None
 
     @classmethod

@@ -69,7 +69,7 @@ def load_state(folder: Path, config: Settings, identity: str) -> dict[str, Any] 
     if state["data"] != identity:
         raise MicrorunError(
             f"{folder}: was started on other data or with another selection of it; "
-            f"give the same files in the same order, or start again with another --out"
+            f"give the same files in the same order, or start again with another --folder"
         )
     return state
 
@@ -86,6 +86,6 @@ def _read(path: Path) -> dict[str, Any]:
     except _DAMAGED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MicrorunError(
-            f"{path}: is damaged or no state of a training run ({reason}); start again with another --out"
+            f"{path}: is damaged or no state of a training run ({reason}); start again with another --folder"
         ) from None
     return state

@@ -206,7 +206,7 @@ class Trainer(ABC, Generic[ReportT]):
         if not (math.isfinite(loss) and all(weights.isfinite().all() for weights in self.network.parameters())):
             raise MicrorunError(
                 f"{self.folder}: training diverged before step {self.step} (the loss is {loss:.3g}, or weights are not "
-                f"finite); the state of the last report is kept. Start again with another --out and a smaller "
+                f"finite); the state of the last report is kept. Start again with another --folder and a smaller "
                 f"--learning-rate"
             )
 

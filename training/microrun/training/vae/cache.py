@@ -85,7 +85,7 @@ def _take_file(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be written ({error.strerror or error}); {2 * math.prod(shape) / 1e9:.1f} GB are needed. "
-            f"Make room, choose another --out, or take fewer --patterns-per-scan"
+            f"Make room, choose another --folder, or take fewer --patterns-per-scan"
         ) from None
     return patterns
 

@@ -73,7 +73,7 @@ class Box:
         if (cells := math.prod(self.shape)) > MOST_CELLS:
             raise MicrorunError(
                 f"the melt pool needs a box of {cells / 1e6:.0f} million cells of {self.step_um:g} µm, more than "
-                f"{MOST_CELLS / 1e6:.0f} million: take a larger --step, or less power"
+                f"{MOST_CELLS / 1e6:.0f} million: take a larger --cell, or less power"
             )
 
 
