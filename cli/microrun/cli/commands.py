@@ -8,80 +8,98 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from microrun.cli.everywhere import lay_out, prepare
+
 
 class Entry(NamedTuple):
-    """Where a command is, as MODULE:NAME of a function or of a group, and the first line of its help."""
+    """Where a command is, as MODULE:NAME of a function or of a group, the first line of its help, and its group."""
 
     place: str
     line: str
+    panel: str
 
 
+SCANS, LATENTS, MODELS = "Scans", "Latents", "Models"
+VOLUMES, SECTIONS, TOOLS = "Volumes of grains", "Sections of printed metal", "Tools"
 COMMANDS = {
-    "encode": Entry("encode:encode", "Encode a scan's patterns into latents."),
-    "maps": Entry("maps:maps", "Draw latent maps as PNG."),
+    "encode": Entry("encode:encode", "Encode a scan's patterns into latents.", SCANS),
+    "physics": Entry(
+        "physics:physics",
+        "Draw conventional maps of a scan, to hold latent maps against (Fig. 5 of Calvat et al.).",
+        SCANS,
+    ),
+    "replay": Entry("replay:replay", "Play a scan back as if it were being acquired.", SCANS),
+    "demo": Entry("demo:demo", "Simulate a scan, encode it and draw its latent maps.", SCANS),
+    "maps": Entry("maps:maps", "Draw latent maps as PNG.", LATENTS),
+    "view": Entry("view:view", "Show a latents file in the browser, live while it grows.", LATENTS),
     "analyse": Entry(
-        "analyse:analyse", "Find what latents show: ranked features, spread between neighbours, segments, clusters."
+        "analyse:analyse",
+        "Find what latents show: ranked features, spread between neighbours, segments, clusters.",
+        LATENTS,
     ),
     "decode": Entry(
-        "decode:decode",
-        "Decode latents into patterns that can be indexed: a UP2 file on the same grid.",
+        "decode:decode", "Decode latents into patterns that can be indexed: a UP2 file on the same grid.", LATENTS
     ),
     "convert": Entry(
         "convert:convert",
         "Write latents, or a volume of grains, in the format of other programs; or measured maps as sections.",
+        LATENTS,
     ),
-    "physics": Entry(
-        "physics:physics",
-        "Draw conventional maps of a scan, to hold latent maps against (Fig. 5 of Calvat et al.).",
-    ),
-    "inspect": Entry("inspect.command:inspect", "Say what a file holds."),
     "models": Entry(
         "models:models",
         "List the built-in models: encoders, with what indexing says of their reconstructions, and denoisers.",
+        MODELS,
     ),
-    "demo": Entry("demo:demo", "Simulate a scan, encode it and draw its latent maps."),
-    "replay": Entry("replay:replay", "Play a scan back as if it were being acquired."),
-    "train": Entry("train.vae:app", "Train models on scans, volumes or sections."),
+    "train": Entry("train.vae:app", "Train models on scans, volumes or sections.", MODELS),
     "evaluate": Entry(
         "evaluate:evaluate",
         "Judge models by the bands that they reconstruct, and by indexing them: Table 1 of Calvat et al.",
+        MODELS,
     ),
     "probe": Entry(
-        "probe:probe",
-        "Ask whether latent maps mean something: simulate samples with known truth, and probe.",
+        "probe:probe", "Ask whether latent maps mean something: simulate samples with known truth, and probe.", MODELS
     ),
     "generate-patterns": Entry(
         "generate_patterns:generate",
         "Decode random latents, drawn from the prior that the model was trained towards.",
-    ),
-    "simulate": Entry("simulate.scan:app", "Make data with known truth."),
-    "generate": Entry("generate.command:generate", "Grow a grain structure of any size, or in the shape of a part."),
-    "sample": Entry("sample:sample", "Draw sections of printed metal for a laser power and speed."),
-    "sections": Entry(
-        "sections:sections", "Measure the grains of sections, and compare them with those of a reference."
-    ),
-    "voxelize": Entry(
-        "voxelize:voxelize",
-        "Turn the surface of a part into a mask of cubic voxels, to grow grains in its shape.",
-    ),
-    "orient": Entry("orient:orient", "Give the grains of a volume crystal orientations of a texture."),
-    "segment": Entry(
-        "segment:segment",
-        "Segment a volume into grains: DBSCAN exactly as scikit-learn's, at the speed of the lattice.",
-    ),
-    "grains": Entry("grains:grains", "Measure grains, and compare them with those of a reference."),
-    "render": Entry(
-        "render:render",
-        "Draw a volume: the cube with an octant cut out, or a part as it is, and the three middle slices.",
+        MODELS,
     ),
     "export": Entry(
         "export:export",
         "Export a model to ONNX or to TensorRT plans, and compare every file with what it was made from.",
+        MODELS,
     ),
-    "bench": Entry("bench.commands:app", "Measure speed against limits and peers, in one run."),
+    "generate": Entry(
+        "generate.command:generate", "Grow a grain structure of any size, or in the shape of a part.", VOLUMES
+    ),
+    "voxelize": Entry(
+        "voxelize:voxelize",
+        "Turn the surface of a part into a mask of cubic voxels, to grow grains in its shape.",
+        VOLUMES,
+    ),
+    "orient": Entry("orient:orient", "Give the grains of a volume crystal orientations of a texture.", VOLUMES),
+    "segment": Entry(
+        "segment:segment",
+        "Segment a volume into grains: DBSCAN exactly as scikit-learn's, at the speed of the lattice.",
+        VOLUMES,
+    ),
+    "grains": Entry("grains:grains", "Measure grains, and compare them with those of a reference.", VOLUMES),
+    "render": Entry(
+        "render:render",
+        "Draw a volume: the cube with an octant cut out, or a part as it is, and the three middle slices.",
+        VOLUMES,
+    ),
+    "sample": Entry("sample:sample", "Draw sections of printed metal for a laser power and speed.", SECTIONS),
+    "sections": Entry(
+        "sections:sections", "Measure the grains of sections, and compare them with those of a reference.", SECTIONS
+    ),
+    "inspect": Entry("inspect.command:inspect", "Say what a file holds.", TOOLS),
+    "simulate": Entry("simulate.scan:app", "Make data with known truth.", TOOLS),
+    "bench": Entry("bench.commands:app", "Measure speed against limits and peers, in one run.", TOOLS),
     "doctor": Entry(
         "doctor.command:doctor",
         "Say what is installed, which engines and plans run here and why others do not, and what clashes.",
+        TOOLS,
     ),
 }
 
@@ -90,8 +108,11 @@ class LazyGroup(TyperGroup):
     """The group of all commands: it lists them by their lines, and imports the one that is called."""
 
     def __init__(self, **settings: Any) -> None:
-        settings["commands"] = {name: TyperCommand(name, help=entry.line) for name, entry in COMMANDS.items()}
+        settings["commands"] = {
+            name: TyperCommand(name, help=entry.line, rich_help_panel=entry.panel) for name, entry in COMMANDS.items()
+        }
         super().__init__(**settings)
+        lay_out(self)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; Ctrl-C is an error with a line of its own, of which typer makes an exit without a word."""
@@ -113,7 +134,7 @@ def load_command(name: str) -> Any:
     if isinstance(found, typer.Typer):
         group = typer.main.get_group(found)
         group.name = name
-        return group
+        return prepare(group)
     alone = typer.Typer(add_completion=False)
     alone.command(name)(found)
-    return typer.main.get_command(alone)
+    return prepare(typer.main.get_command(alone))

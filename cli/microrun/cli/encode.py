@@ -13,6 +13,7 @@ from microrun.cli.interrupts import SIGNALS, is_first
 from microrun.cli.outputs import OverwriteOption, command_line, quoted, say_next, say_wrote
 from microrun.cli.pattern_centre import parse_centre
 from microrun.cli.scan_name import ScanNameOption
+from microrun.cli.view import show_beside
 from microrun.runtime.encoding.encode_scan import EncodeRun, check_destination, encode_scan
 from microrun.runtime.encoding.meter import Statistics
 from microrun.runtime.encoding.request import BadPixels, EncodeRequest
@@ -72,6 +73,7 @@ def encode(
         typer.Option("--invert/--keep-polarity", help="Bands are dark: turn patterns about, as the model knows them."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    view: Annotated[bool, typer.Option("--view", help="Show the latents in the browser, live.")] = False,
     idle_timeout: Annotated[float, typer.Option(min=0, help="Seconds without new patterns that end --follow.")] = 60.0,
     latents_type: Annotated[
         Literal["float32", "float16"], typer.Option(help="Pixel type of the stored latents.")
@@ -109,6 +111,8 @@ def encode(
     warn_if_remote(request.out)
     with _open(engine, device, EngineRequest(precision, lanes, batch, build)) as opened:
         console.out.print(f"engine   {opened.info}")
+        if view:
+            show_beside(request.out, scan)
         run(request, opened)
     say_next("maps", request.out)
 

@@ -29,6 +29,7 @@ from microrun.runtime.latents.damage import check_superblock, read_origin
 from microrun.runtime.latents.dataset import DIMENSIONS, make_dataset
 from microrun.runtime.latents.familiarity import Familiarity
 from microrun.runtime.latents.origin import Origin
+from microrun.runtime.latents.page import Viewed
 from microrun.runtime.latents.probes import HASH_BYTES, probe_numbers
 from microrun.runtime.latents.selection import select
 from microrun.runtime.latents.summary import summary_html, summary_line
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from xarray import Dataset
 
 
-class Latents(Closing):
+class Latents(Viewed, Closing):
     """Latents of a scan, as an array of shape (rows, cols, D) that stays on disk; made by `open_latents`.
 
     ``latents[rows, cols]`` reads what NumPy's index asks for and no more rows than that, ``np.asarray(latents)`` all.

@@ -140,6 +140,25 @@ def rank_features(features: Features, scan: Scan) -> NDArray[np.int64]:
     return np.argsort(measure_structure(features, scan), kind="stable")
 
 
+def principal_axes(moments: Moments) -> Float64:
+    """Axes of the first three principal components.
+
+    Parameters
+    ----------
+    moments
+        Of the features.
+
+    Returns
+    -------
+    (D, 3 at most) float64
+        Each of length 1; its sign makes its largest weight positive, so that pictures are reproducible.
+    """
+    _, axes = np.linalg.eigh(moments.scatter)
+    axes = axes[:, ::-1][:, :3]
+    signed: Float64 = axes * np.sign(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])])
+    return signed
+
+
 def principal_colours(features: Features) -> Float64:
     """First three principal components as red, green and blue.
 
@@ -154,9 +173,7 @@ def principal_colours(features: Features) -> Float64:
     and 98th percentile; its sign makes its largest weight positive, so that pictures are reproducible.
     """
     moments = measure_moments(features)
-    _, axes = np.linalg.eigh(moments.scatter)
-    axes = axes[:, ::-1][:, :3]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])])
+    axes = principal_axes(moments)
     image = np.ones((*features.shape[:2], 3))
     for first, stop in row_slabs(features.shape):
         centred = features[first:stop].reshape(-1, len(axes)) - moments.mean

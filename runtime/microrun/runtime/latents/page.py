@@ -1,0 +1,87 @@
+"""The page of a latents file in the browser, started as a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from microrun.runtime.errors import LatentsError, first_line
+
+HEIGHT_PX = 640
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that can be opened; in a notebook it shows itself.
+
+    Parameters
+    ----------
+    address
+        For a browser on this machine.
+    """
+
+    address: str
+
+    def __str__(self) -> str:
+        return self.address
+
+    def _repr_html_(self) -> str:
+        return f'<iframe src="{escape(self.address)}" width="100%" height="{HEIGHT_PX}" style="border: 0"></iframe>'
+
+
+_processes: list[subprocess.Popen[str]] = []  # whose ends of pipes would close if they were forgotten
+
+
+class Viewed:
+    """Base of what has a latents file that can be looked at."""
+
+    path: Path
+
+    def view(self) -> Page:
+        """Show the file in the browser, live while it grows: the page of `microrun view`.
+
+        Returns
+        -------
+        Page
+            A notebook shows it in place; elsewhere, open its ``address``. It is served on this machine alone, by a
+            process that ends a minute after the page was closed and the run has ended.
+
+        Raises
+        ------
+        LatentsError
+            If it cannot be served, such as without the packages of the extra ``view``.
+        """
+        return open_page(self.path)
+
+
+def open_page(latents: Path, scan: Path | None = None) -> Page:
+    """Start the process that serves the page.
+
+    Parameters
+    ----------
+    latents
+        A latents file that is there, or will be.
+    scan
+        Its scan; None for the one beside it.
+
+    Raises
+    ------
+    LatentsError
+        If it cannot be served.
+    """
+    words = [sys.executable, "-m", "microrun.runtime.view", str(latents.absolute())]
+    process = subprocess.Popen(
+        words if scan is None else [*words, str(scan.absolute())],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,  # Ctrl-C of a run is not meant for the page
+    )  # fmt: skip
+    assert process.stdout is not None
+    address = process.stdout.readline().strip()
+    if not address:
+        _, error = process.communicate()
+        raise LatentsError(first_line(error) if error else f"{latents}: its page ended before it began")
+    _processes.append(process)
+    return Page(address)

@@ -1,0 +1,194 @@
+"""What all pages of a file share: the file that is followed, the axes of the colours, scan and decoder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microrun.runtime.array_types import Float32
+from microrun.runtime.errors import LatentsError
+from microrun.runtime.files.closing import Closing
+from microrun.runtime.view.follower import Follower
+from microrun.runtime.view.growing_map import GrowingMap
+from microrun.runtime.view.layers import Basis, Layer, Shown, first_points, fit_basis, latent_of, list_stored
+from microrun.runtime.view.looking import Look, Looker
+
+POLL_S = 0.05  # asks the file's time of change, no more
+LEAST_POINTS = 16  # of which colours are made for the time being, again with each doubling until they are fixed
+
+
+class Desk(Closing):
+    """Everything that pages of one latents file are made of. Its methods may be called from any thread.
+
+    Parameters
+    ----------
+    path
+        The latents file.
+    looker
+        Finds patterns and reconstructions.
+
+    Attributes
+    ----------
+    basis : Basis
+        Axes of the colours, the same for all pages.
+    stored : dict of str to str
+        Maps in the file, "labels" or "values" by their names.
+    version : int
+        Counts changes of the basis and of the file, after which a page shows everything anew.
+    """
+
+    def __init__(self, path: Path, looker: Looker) -> None:
+        self.follower, self.looker = Follower(path), looker
+        self.version = 0
+        self._waiting: set[asyncio.Event] = set()
+        self._begin()
+
+    @property
+    def points(self) -> GrowingMap:
+        """What the file holds."""
+        return self.follower.map
+
+    @property
+    def pages(self) -> int:
+        """How many are open."""
+        return len(self._waiting)
+
+    @property
+    def first(self) -> int | None:
+        """How many points colours are made of, the first ones; None for all."""
+        return None if self._everything else first_points(self.points)
+
+    def close(self) -> None:
+        """Close file and decoder."""
+        self.follower.close()
+        self.looker.close()
+
+    @contextlib.contextmanager
+    def open_page(self) -> Any:
+        """Yield an event that is set whenever something has changed, as long as a page is open."""
+        changed = asyncio.Event()
+        self._waiting.add(changed)
+        try:
+            yield changed
+        finally:
+            self._waiting.discard(changed)
+
+    async def watch(self) -> None:
+        """Look after the file for ever."""
+        while True:
+            if await asyncio.to_thread(self.poll):
+                self.wake()
+            await asyncio.sleep(POLL_S)
+
+    def wake(self) -> None:
+        """Tell all pages that something has changed; from the thread of the event loop."""
+        for changed in self._waiting:
+            changed.set()
+
+    def poll(self) -> bool:
+        """Look what is new in the file, and make colours of it while there are too few points; True if anything is."""
+        epoch, growing = self.follower.epoch, self.points.latents.growing
+        if not self.follower.poll():
+            return False
+        if self.follower.epoch != epoch:
+            self._begin()
+        elif growing and not self.points.latents.growing:
+            self.stored = list_stored(self.points)
+        with contextlib.suppress(LatentsError):  # replaced just now: the next look finds it
+            self._refine()
+        return True
+
+    def recolour(self) -> None:
+        """Make the axes of the colours anew, of all points that are there."""
+        self._everything = True
+        self._fit()
+
+    def show(self, layer: Layer) -> Shown:
+        """Take what a layer needs beside the values."""
+        origin: Float32 = np.zeros(self.points.latents.shape[2], np.float32)
+        if layer.kind == "distance":
+            origin, _, informative = latent_of(self.points, *layer.numbers)
+            if not informative:
+                raise LatentsError("there is no latent at this point yet")
+        return Shown(layer, self.points, self.basis, origin)
+
+    def look(self, row: int, col: int) -> Look:
+        """Look at a point."""
+        return self.looker.look(self.points, row, col)
+
+    def describe(self) -> dict[str, Any]:
+        """What a page must know of the file before it shows anything."""
+        points, scan = self.points, self.points.scan
+        return {
+            "name": self.follower.path.name,
+            "file": quote(str(self.follower.path)),
+            "rows": scan.nav_shape[0],
+            "cols": scan.nav_shape[1],
+            "step": list(scan.step_um),
+            "hexagonal": scan.grid == "hexagonal",
+            "firstShifted": scan.first_shifted,
+            "alternating": scan.alternating,
+            "features": points.latents.shape[2],
+            "side": list(points.latents.origin.spec.preprocessing.input_shape),
+            "model": points.latents.origin.spec.name,
+            "stored": self.stored,
+            "total": scan.total,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Where the run stands."""
+        points, rate = self.points, self.follower.rate
+        familiarity = None
+        if not self.follower.trouble:
+            with contextlib.suppress(LatentsError):
+                familiarity = points.latents.familiarity
+        return {
+            "state": self.follower.state,
+            "trouble": self.follower.trouble,
+            "done": points.done,
+            "missing": points.missing,
+            "rate": round(rate, 1),
+            "left": round((points.scan.total - points.done) / rate) if rate else None,
+            "ahead": self.looker.ahead(points),
+            "colours": self._say_colours(),
+            "familiarity": familiarity and {"median": familiarity.median, "expected": familiarity.expected},
+        }
+
+    def _say_colours(self) -> str:
+        if self._everything:
+            return f"of all {self.basis.points:,} patterns there were"
+        return f"of the first {self.basis.points:,} patterns"
+
+    def _begin(self) -> None:
+        self._everything = not self.points.latents.growing
+        self.stored = list_stored(self.points)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.basis: Basis = fit_basis(self.points, self.first)
+        self._next_at = max(LEAST_POINTS, 2 * self.basis.points)
+        self.version += 1
+
+    def _refine(self) -> None:
+        """Make colours anew of twice as many points, until they are fixed."""
+        most = self.first
+        if most is None or self.basis.points >= most or self.points.done < self._next_at:
+            return
+        if self._next_at > most // 2 and self.points.done < most:
+            return
+        self._fit()
+        if self.points.done >= most:
+            self._next_at = self.points.scan.total + 1  # blank patterns count for none: that was the last time
+
+
+def quote(text: str) -> str:
+    """Write a file's name as a shell of this system takes it."""
+    return subprocess.list2cmdline([text]) if os.name == "nt" else shlex.quote(text)
+

@@ -1,0 +1,133 @@
+"""A latents file by its name: it grows, is finished, loses its writer, is replaced, or is gone for a while."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+from microrun.runtime.encoding.meter import Meter
+from microrun.runtime.errors import LatentsError
+from microrun.runtime.files.closing import Closing
+from microrun.runtime.latents.damage import check_superblock
+from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.view.growing_map import GrowingMap
+
+State = Literal["live", "finished", "interrupted", "gone"]
+SWEEP_S = 5.0  # after which all of a file that changed is looked at, not only where it grows
+QUIET_S = 30.0  # without a change after which a writer counts as gone, where the system does not tell
+LOCKS = Path("/proc/locks")
+
+
+class Follower(Closing):
+    """Follow a latents file.
+
+    Parameters
+    ----------
+    path
+        The file, which is there.
+
+    Attributes
+    ----------
+    map : GrowingMap
+        What the file holds; another object once another file has its name.
+    epoch : int
+        Counts these objects.
+    trouble : str
+        Why the file cannot be read now; empty if it can.
+
+    Raises
+    ------
+    LatentsError
+        If it is no latents file, or damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.epoch, self.trouble = 0, ""
+        self.map = self._open(path.stat() if path.exists() else None)
+
+    @property
+    def state(self) -> State:
+        """Whether more is to be expected."""
+        if self.trouble:
+            return "gone"
+        if self.map.latents.growing and self._has_writer():
+            return "live"
+        return "finished" if self.map.done >= self.map.scan.total else "interrupted"
+
+    @property
+    def rate(self) -> float:
+        """Points per second over the last five seconds."""
+        return self._meter.read(0).rate
+
+    def close(self) -> None:
+        """Close the file."""
+        self.map.close()
+
+    def poll(self) -> bool:
+        """Look what is new; True if anything is. Asking costs next to nothing as long as the file does not change."""
+        try:
+            found = self.path.stat()
+            if (found.st_ino, found.st_dev) != self._identity:
+                old = self.map
+                self.map = self._open(found)
+                old.close()
+            elif found.st_mtime_ns != self._changed_ns or self._sweep_due():
+                self._read(found.st_mtime_ns)
+            elif not self.trouble:
+                return False
+            self.trouble = ""
+        except (OSError, LatentsError) as error:
+            trouble = str(error) if isinstance(error, LatentsError) else f"{self.path}: {error.strerror or error}"
+            changed, self.trouble = trouble != self.trouble, trouble
+            return changed
+        return True
+
+    def _open(self, found: os.stat_result | None) -> GrowingMap:
+        opened = GrowingMap(open_latents(self.path))
+        assert found is not None  # else it could not be opened
+        self._identity = found.st_ino, found.st_dev
+        self._changed_ns, self._changed_at = found.st_mtime_ns, time.monotonic()
+        self._swept_at, self._swept_ns = time.monotonic(), found.st_mtime_ns
+        self._meter = Meter(opened.scan.total)
+        self._asked_at, self._answer = -SWEEP_S, True
+        self.epoch += 1
+        return opened
+
+    def _sweep_due(self) -> bool:
+        return self._changed_ns != self._swept_ns and time.monotonic() - self._swept_at > SWEEP_S
+
+    def _read(self, changed_ns: int) -> None:
+        latents = self.map.latents
+        before = self.map.done
+        if latents.growing and not check_superblock(self.path):  # its writer closed it
+            self.map.take_over(open_latents(self.path))
+            self._swept_ns = changed_ns
+        elif self._sweep_due():
+            self.map.look(everywhere=True)
+            self._swept_at, self._swept_ns = time.monotonic(), changed_ns
+        else:
+            self.map.look()
+        if changed_ns != self._changed_ns:
+            self._changed_ns, self._changed_at = changed_ns, time.monotonic()
+        if self.map.done > before:
+            self._meter.count(self.map.done - before, 0, time.perf_counter(), 0)
+
+    def _has_writer(self) -> bool:
+        """Whether a process holds the lock beside the file. Taking it to find out could turn that process away."""
+        if time.monotonic() - self._asked_at > 1.0:
+            self._asked_at, self._answer = time.monotonic(), self._ask_for_writer()
+        return self._answer
+
+    def _ask_for_writer(self) -> bool:
+        try:
+            lock = self.path.with_name(self.path.name + ".lock").stat()
+        except OSError:
+            return False
+        if sys.platform == "linux" and LOCKS.is_file():
+            held = [line.split() for line in LOCKS.read_text().splitlines() if "FLOCK" in line]
+            return any(part.endswith(f":{lock.st_ino}") for words in held for part in words)
+        return time.monotonic() - self._changed_at < QUIET_S

@@ -1,0 +1,231 @@
+"""The pattern under the cursor, and what the model makes of it."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.array_types import Float32
+from microrun.runtime.encoding.decode import check_decoder, find_decoder
+from microrun.runtime.engines.engine import Engine, EngineRequest, Lane
+from microrun.runtime.engines.open import open_engine
+from microrun.runtime.errors import LatentsError, MicrorunError, ScanError
+from microrun.runtime.files.closing import Closing
+from microrun.runtime.latents.reader import Latents
+from microrun.runtime.latents.same_scan import check_same_scan
+from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.scans.open import ScanFile, fingerprint, open_scan
+from microrun.runtime.scans.up2 import PIXEL_TYPES, ScanWarning, count_patterns
+from microrun.runtime.scans.up_source import FileSource
+from microrun.runtime.view.growing_map import GrowingMap
+from microrun.runtime.view.layers import latent_of
+
+OTHER_ENDINGS = (".h5", ".hdf5", ".oh5", ".edaxh5", ".h5oina", ".ebsp", ".dat")
+AGAIN_S = 5.0  # after which a scan that could not be opened is tried again
+LATENTS_ENDING = ".latents"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is known of a point.
+
+    Parameters
+    ----------
+    latent
+        (D,) float32.
+    seen, informative
+        Whether it is there, and its pattern told anything.
+    pattern, reconstruction
+        (H, W) float32 in [−1, 1] inside the mask; None where they cannot be had.
+    correlation
+        Of the two, inside the mask; None without one of them.
+    notes
+        Why something is missing.
+    """
+
+    latent: Float32
+    seen: bool
+    informative: bool
+    pattern: Float32 | None
+    reconstruction: Float32 | None
+    correlation: float | None
+    notes: tuple[str, ...]
+
+
+class Looker(Closing):
+    """Look up points of a latents file.
+
+    Parameters
+    ----------
+    scan
+        The scan; None for the one beside the latents.
+    decoder
+        An .onnx file, or the name of a built-in model; None for the built-in one of the encoder.
+    """
+
+    def __init__(self, scan: Path | None = None, decoder: str | None = None) -> None:
+        self._asked_scan, self._asked_decoder = scan, decoder
+        self._forget()
+
+    def _forget(self) -> None:
+        self._latents: Latents | None = None
+        self._source: ScanFile | None = None
+        self._preprocessor: Preprocessor | None = None
+        self._engine: Engine | None = None
+        self._lane: Lane | None = None
+        self._scan_note, self._decoder_note = "", ""
+        self._tried_at = -AGAIN_S
+
+    def close(self) -> None:
+        """Close the decoder."""
+        if self._engine is not None:
+            self._engine.close()
+        self._forget()
+
+    def ahead(self, points: GrowingMap) -> int:
+        """Patterns that the scan has by now beyond those that are encoded; 0 where that cannot be told."""
+        if not isinstance(self._source, FileSource):
+            return 0
+        try:
+            return max(0, min(points.scan.total, count_patterns(self._source.path, self._source.header)) - points.done)
+        except (OSError, MicrorunError):
+            return 0
+
+    def look(self, points: GrowingMap, row: int, col: int) -> Look:
+        """Look at a point.
+
+        Parameters
+        ----------
+        points
+            The map.
+        row, col
+            On it.
+
+        Raises
+        ------
+        LatentsError
+            If the latents cannot be read.
+        """
+        latent, seen, informative = latent_of(points, row, col)
+        self.prepare(points)
+        pattern = self._read_pattern(points, row, col)
+        made = self._decode(latent) if informative else None
+        notes = tuple(note for note in (self._scan_note, self._decoder_note) if note)
+        correlation = None if pattern is None or made is None else self._correlate(pattern, made)
+        return Look(latent, seen, informative, pattern, made, correlation, notes)
+
+    def prepare(self, points: GrowingMap) -> None:
+        """Open scan and decoder, unless that was done; a scan that is not there is looked for again later."""
+        latents = points.latents
+        if self._latents is None or self._latents.origin != latents.origin:
+            self.close()
+            self._latents = latents
+            self._open_decoder(latents)
+        if self._source is None and time.monotonic() - self._tried_at >= AGAIN_S:
+            self._open_scan(latents)
+            self._tried_at = time.monotonic()
+
+    def _open_scan(self, latents: Latents) -> None:
+        path = self._asked_scan or find_scan(latents.path)
+        if path is None:
+            self._scan_note = "no scan lies beside the latents; microrun view --scan takes it from elsewhere"
+            return
+        try:
+            self._source = open_scan_of(latents, path)
+            origin = latents.origin
+            how = replace(origin.spec.preprocessing, scale_background=origin.scale_background, inverted=origin.inverted)
+            bad = latents.bad_pixels if origin.bad_pixels else None
+            self._preprocessor = Preprocessor(how, origin.scan.sig_shape, bad, origin.warp)
+            self._scan_note = ""
+        except (MicrorunError, ModuleNotFoundError) as error:
+            self._source, self._scan_note = None, str(error)
+
+    def _open_decoder(self, latents: Latents) -> None:
+        try:
+            name = self._asked_decoder or find_decoder(latents)
+            engine = open_engine(name, "cpu", EngineRequest(lanes=1, batch=1))
+            self._engine = engine
+            check_decoder(engine, latents)
+            self._lane = engine.lane()
+        except (MicrorunError, ImportError) as error:
+            self._decoder_note = str(error).replace("--engine", "--decoder")
+
+    def _read_pattern(self, points: GrowingMap, row: int, col: int) -> Float32 | None:
+        if self._source is None or self._preprocessor is None:
+            return None
+        place = row * points.shape[1] + col
+        number = int(points.exists[:place].sum())
+        if not points.exists[place]:
+            return None
+        raw = np.empty((1, *self._source.scan.sig_shape), self._source.scan.dtype)
+        try:
+            self._source.read_patterns(np.array([number]), raw)
+        except ScanError as error:
+            self._source, self._scan_note, self._tried_at = None, str(error), time.monotonic()
+            return None
+        out = np.empty((1, *self._preprocessor.input_shape), np.float32)
+        self._preprocessor.prepare(raw, points.latents.background, out, np.empty((1, 2), np.float32), np.empty(1, bool))
+        prepared: Float32 = out[0]
+        return prepared
+
+    def _decode(self, latent: Float32) -> Float32 | None:
+        if self._lane is None:
+            return None
+        made: Float32 = self._lane.run(latent[None])[0, 0].copy()
+        keep = self._keep(made.shape)
+        made[~keep] = 0
+        return made
+
+    def _keep(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        return np.ones(shape, bool) if self._preprocessor is None else self._preprocessor.pixel_keep
+
+    def _correlate(self, pattern: Float32, made: Float32) -> float:
+        keep = self._keep(pattern.shape)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = float(np.corrcoef(pattern[keep], made[keep])[0, 1])
+        return found if np.isfinite(found) else 0.0
+
+
+def find_scan(latents: Path) -> Path | None:
+    """The scan that `microrun encode` made these latents of, by its name beside them; None if there is none."""
+    stem = latents.stem.removesuffix(LATENTS_ENDING)
+    try:
+        beside = [path for path in sorted(latents.parent.iterdir()) if path.stem == stem and path != latents]
+    except OSError:
+        return None
+    for endings in (tuple(PIXEL_TYPES), OTHER_ENDINGS):
+        for path in beside:
+            if path.suffix.lower() in endings and path.is_file():
+                return path
+    return None
+
+
+def open_scan_of(latents: Latents, path: Path) -> ScanFile:
+    """Open a scan, growing or not, if latents were made from it.
+
+    Parameters
+    ----------
+    latents
+        Open.
+    path
+        The scan.
+
+    Raises
+    ------
+    LatentsError
+        If they were made from another.
+    ScanError
+        If it cannot be read, or is none.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScanWarning)  # that it is not complete is seen
+        source = open_scan(path, latents.origin.scan.nav_shape)
+    if latents.origin.fingerprint and fingerprint(source) != latents.origin.fingerprint:
+        raise LatentsError(f"{path}: is not the scan that {latents.path} was made from")
+    check_same_scan(latents, source)
+    return source

@@ -1,0 +1,208 @@
+"""One page: what it asks for, and what it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from microrun.runtime.array_types import Float32
+from microrun.runtime.errors import LatentsError
+from microrun.runtime.view.desk import Desk
+from microrun.runtime.view.layers import Layer, Shown, as_bytes
+from microrun.runtime.view.looking import Look
+
+if TYPE_CHECKING:
+    from starlette.websockets import WebSocket
+
+HEAD = struct.Struct("<I")  # length of the JSON that follows; behind it are the numbers
+ALIGNED = 4
+STATE_S = 1.0
+
+
+class Session:
+    """A page that is open.
+
+    Parameters
+    ----------
+    desk
+        What all pages share.
+    socket
+        Accepted.
+    """
+
+    def __init__(self, desk: Desk, socket: WebSocket) -> None:
+        self._desk, self._socket = desk, socket
+        self._layer = Layer()
+        self._shown: Shown | None = None
+        self._number = 0  # of what is shown: values of another are thrown away by the page
+        self._version, self._epoch, self._told = -1, -1, 0
+        self._all = False  # limits of colours are of all points there are
+        self._point: tuple[int, int] | None = None
+        self._state: dict[str, Any] = {}
+
+    async def run(self) -> None:
+        """Answer, and send what is new, until the page goes."""
+        with self._desk.open_page() as changed:
+            listening = asyncio.create_task(self._listen(changed))
+            try:
+                while not listening.done():
+                    changed.clear()
+                    try:
+                        await self._send_all()
+                    except LatentsError as error:  # such as of a file that is replaced now
+                        await self._send({"refused": str(error)})
+                        self._shown = None
+                    await self._wait(changed, listening)
+            finally:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+
+    async def _wait(self, changed: asyncio.Event, listening: asyncio.Task[None]) -> None:
+        waiting = asyncio.create_task(changed.wait())
+        await asyncio.wait({waiting, listening}, timeout=STATE_S, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+
+    async def _listen(self, changed: asyncio.Event) -> None:
+        from starlette.websockets import WebSocketDisconnect
+
+        try:
+            while True:
+                message = await self._socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                try:
+                    await self._take(message.get("text"))
+                except LatentsError as error:
+                    await self._send({"refused": str(error)})
+                changed.set()
+        except WebSocketDisconnect:
+            return
+
+    async def _take(self, text: str | None) -> None:
+        """Note what a page asks for; LatentsError for nonsense."""
+        try:
+            asked = json.loads(text or "")
+        except (ValueError, RecursionError):
+            raise LatentsError("messages must be JSON") from None
+        if not isinstance(asked, dict):
+            raise LatentsError("messages must be objects")
+        if "show" in asked:
+            self._layer = Layer.parse(asked["show"], self._desk.points, self._desk.stored)
+            self._shown, self._all = None, False
+        elif "point" in asked:
+            self._point = self._parse_point(asked["point"])
+        elif asked.get("recolour") is True:
+            await asyncio.to_thread(self._desk.recolour)
+            self._all = True
+            self._desk.wake()
+        else:
+            raise LatentsError("there is nothing like that to ask for")
+
+    def _parse_point(self, point: object) -> tuple[int, int]:
+        rows, cols = self._desk.points.shape
+        if not isinstance(point, list) or len(point) != 2 or not all(type(place) is int for place in point):
+            raise LatentsError("a point is a row and a column")
+        row, col = point
+        if not (0 <= row < rows and 0 <= col < cols):
+            raise LatentsError(f"a point is on the map of {rows}×{cols}")
+        return row, col
+
+    async def _send_all(self) -> None:
+        desk = self._desk
+        if self._epoch != desk.follower.epoch:
+            if self._epoch >= 0 and self._layer.kind in ("distance", "stored"):
+                self._layer = Layer()
+            self._epoch = desk.follower.epoch
+            await self._send({"hello": desk.describe()})
+        if self._shown is None or self._version != desk.version:
+            await self._start()
+        await self._answer_point()
+        await self._send_news()
+        state = desk.state()
+        if state != self._state:
+            self._state = state
+            await self._send({"state": state})
+
+    async def _start(self) -> None:
+        """Tell what is shown from now on, and show all that is there."""
+        desk = self._desk
+        self._version, self._number = desk.version, self._number + 1
+        shown = await asyncio.to_thread(desk.show, self._layer)
+        everything = self._all or self._layer.kind in ("distance", "stored")
+        limits = await asyncio.to_thread(shown.limits, None if everything else desk.first)
+        about = {"kind": self._layer.kind, "numbers": list(self._layer.numbers), "name": self._layer.name}
+        channels = self._layer.channels
+        labels = desk.stored.get(self._layer.name) == "labels"
+        self._told, self._shown = len(shown.points.log), shown
+        head = {"number": self._number, "channels": channels, "limits": limits, "labels": labels}
+        await self._send({"layer": {**about, **head}, "stored": desk.stored})
+        await self._send_points(0, shown.points.last + 1)
+
+    async def _send_news(self) -> None:
+        shown = self._shown
+        if shown is None:
+            return
+        news, self._told = shown.points.log[self._told :], len(shown.points.log)
+        for start, stop in _joined(news):
+            await self._send_points(start, stop)
+
+    async def _send_points(self, start: int, stop: int) -> None:
+        shown, number = self._shown, self._number
+        if shown is None:
+            return
+        for first, end in shown.points.slabs(start, stop):
+            values = await asyncio.to_thread(shown.values, first, end)
+            await self._send_numbers({"values": number, "start": first}, as_bytes(values))
+            if self._shown is not shown:  # another layer was asked for meanwhile
+                return
+            await self._answer_point()
+
+    async def _answer_point(self) -> None:
+        if self._point is None:
+            return
+        (row, col), self._point = self._point, None
+        look = await asyncio.to_thread(self._desk.look, row, col)
+        pictures = b"".join(map(_grey, filter(None.__ne__, (look.pattern, look.reconstruction))))
+        await self._send_numbers({"point": [row, col], **_describe(look)}, pictures)
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        await self._socket.send_text(json.dumps(message))
+
+    async def _send_numbers(self, about: dict[str, Any], numbers: bytes) -> None:
+        text = json.dumps(about).encode()
+        text += b" " * (-len(text) % ALIGNED)
+        await self._socket.send_bytes(HEAD.pack(len(text)) + text + numbers)
+
+
+def _joined(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Runs that follow each other or overlap, as one."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(runs):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
+        else:
+            joined.append((start, stop))
+    return joined
+
+
+def _grey(picture: Float32 | None) -> bytes:
+    """Bytes of a picture, 0 for −1 and 255 for 1."""
+    assert picture is not None
+    levels = np.clip(np.rint((picture + 1) * 127.5), 0, 255).astype(np.uint8)
+    return bytes(levels)
+
+
+def _describe(look: Look) -> dict[str, Any]:
+    return {
+        "latent": [round(float(value), 4) for value in look.latent],
+        "seen": look.seen,
+        "informative": look.informative,
+        "pattern": look.pattern is not None,
+        "reconstruction": look.reconstruction is not None,
+        "correlation": look.correlation,
+        "notes": list(look.notes),
+    }
