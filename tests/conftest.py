@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -50,6 +51,12 @@ def made_for_all(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Workers share what takes long to make: each has a folder of its own in one of the run."""
     folder = tmp_path_factory.getbasetemp()
     keep_in(folder.parent if WORKER else folder)
+
+
+@pytest.fixture(autouse=True)
+def silent_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine must not make a command say how far it is, where a test looks at all that it says."""
+    monkeypatch.setattr("microrun.cli.plain_progress.FIRST_S", threading.TIMEOUT_MAX)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typing import NamedTuple
 import pytest
 
 from microrun.cli.main import main
+
+PROGRESS = re.compile(r"[a-z ]+: .* (so far|left)$")
 
 
 class Ran(NamedTuple):
@@ -68,7 +71,8 @@ def finish(process: subprocess.Popen[str], timeout_s: float = 120) -> Ran:
         process.kill()
         out, err = process.communicate()
         pytest.fail(f"hangs; it said {out!r} and {err!r}")
-    return Ran(process.returncode, out, err)
+    said = [line for line in err.splitlines(keepends=True) if not PROGRESS.match(line)]  # more of it where it is busy
+    return Ran(process.returncode, out, "".join(said))
 
 
 def check_refused(ran: Ran, *said: object, code: int = 2) -> None:

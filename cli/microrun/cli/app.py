@@ -8,6 +8,7 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.commands import LazyGroup
+from microrun.cli.everywhere import LogOption, QuietOption, VerboseOption
 from microrun.cli.memory import check_limit, describe_shortage, lacks_memory
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.extras import say_missing
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="From EBSD pattern scans to latent maps of the microstructure.",
+    epilog="The Tab key completes commands and options once you have run: microrun --install-completion",
 )
 
 
@@ -37,6 +39,9 @@ def _options(
     show_version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version."
     ),
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log: LogOption = None,
 ) -> None:
     console.show_warnings_as_lines()
     check_limit()
@@ -44,19 +49,30 @@ def _options(
 
 def run() -> None:
     """Run the command line: bad input is one line and exit code 2, never a traceback."""
+    code = 1
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        code = _run()
+    finally:
+        console.end(code)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run a command, and return its exit code; an error that is ours is raised."""
+    try:
+        return int(app(standalone_mode=False) or 0)
     except CLICK_ERROR as error:
         _report_usage(error)
-        sys.exit(2)
+        return 2
     except typer.Abort:
         console.error_line("interrupted")
-        sys.exit(130)
+        return 130
     except Exception as error:
         code = _report(error)
+        console.say_origin(error)
         if code is None:
             raise
-        sys.exit(code)
+        return code
 
 
 def _report(error: Exception) -> int | None:

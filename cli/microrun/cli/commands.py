@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from microrun.cli.everywhere import lay_out, prepare
+from microrun.cli.everywhere import hide_types_of_flags, prepare
 
 
 class Entry(NamedTuple):
@@ -112,7 +112,10 @@ class LazyGroup(TyperGroup):
             name: TyperCommand(name, help=entry.line, rich_help_panel=entry.panel) for name, entry in COMMANDS.items()
         }
         super().__init__(**settings)
-        lay_out(self)
+
+    def get_params(self, ctx: Any) -> Any:
+        """Options of the group itself."""
+        return hide_types_of_flags(super().get_params(ctx))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; Ctrl-C is an error with a line of its own, of which typer makes an exit without a word."""

@@ -1,19 +1,25 @@
-"""What all commands share: consoles, progress bars, tables."""
+"""What all commands share: consoles, progress bars, tables; and how much of it is said."""
 
 from __future__ import annotations
 
+import json
+import logging
 import sys
 import textwrap
+import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from pathlib import Path
+from typing import Any, Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from microrun.cli.log_file import LogFile
+from microrun.cli.plain_progress import PlainProgress
 from microrun.cli.streams import prepare_streams
 from microrun.runtime.progress import Job, Result
 
@@ -25,23 +31,120 @@ class Update(Protocol):
         """Show what is done, and a note beside it."""
 
 
+Rename = Callable[[str], None]  # changes the title of a step
+
+
+class Spoken(Console):
+    """A console whose lines also go into the log, if one is kept."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does."""
+        super().print(*objects, **options)
+        _log(logging.INFO, *objects, **options)
+
+
+class Count(ProgressColumn):
+    """How much is done; nothing as long as nobody knows of how much."""
+
+    def render(self, task: Task) -> Text:
+        """Draw it."""
+        return Text(f"{task.completed:,.0f}/{task.total:,.0f} {task.fields['unit']}" if task.total else "")
+
+
+class Left(TimeRemainingColumn):
+    """How long it will take; nothing as long as that cannot be told."""
+
+    def render(self, task: Task) -> Text:
+        """Draw it."""
+        return Text() if task.time_remaining is None else Text.assemble(super().render(task), " left")
+
+
 MOST_CHARACTERS = 1000  # of an error, which may quote a damaged file
 WIDE = 140  # columns where there is no terminal
 prepare_streams()
+_WIDTH = None if sys.stdout.isatty() else WIDE
 # Brackets are parts of names, not of a markup.
-out = Console(highlight=False, soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else WIDE)
+out = Spoken(highlight=False, soft_wrap=True, markup=False, width=_WIDTH)
+results = Spoken(highlight=False, soft_wrap=True, markup=False, width=_WIDTH)  # what was asked for: -q leaves it
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+_verbose = _quiet = False
+_kept: LogFile | None = None
+
+
+def be_verbose() -> None:
+    """Say how long each step takes, and where an error comes from."""
+    global _verbose
+    _verbose = True
+
+
+def be_quiet() -> None:
+    """Say nothing but errors, warnings and results."""
+    global _quiet
+    _quiet = out.quiet = True
+
+
+def say_json_only() -> None:
+    """Leave standard output to `print_json`."""
+    out.quiet = results.quiet = True
+
+
+def keep_log(path: Path) -> None:
+    """Write all that is said into a file, too.
+
+    Parameters
+    ----------
+    path
+        The file; what is in it stays.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    global _kept
+    _kept = LogFile(path)
+
+
+def end(code: int) -> None:
+    """Close the log, and talk as usual again.
+
+    Parameters
+    ----------
+    code
+        The command's exit code.
+    """
+    global _verbose, _quiet, _kept
+    kept, _kept = _kept, None
+    _verbose = _quiet = out.quiet = results.quiet = False
+    if kept:
+        kept.close(code)
+
+
+def say_origin(error: BaseException) -> None:
+    """Say where an error comes from: on standard error if that is asked for, and in the log.
+
+    Parameters
+    ----------
+    error
+        It, with its traceback.
+    """
+    if _verbose:
+        err.print("".join(traceback.format_exception(error)).rstrip())
+    if _kept:
+        _kept.note_error(error)
 
 
 def error_line(text: object) -> None:
     """Print an error as one line."""
     one_line = textwrap.shorten(str(text), MOST_CHARACTERS, placeholder=" …")
     err.print(Text.assemble(("error:", "bold red"), f" {one_line}"))
+    _log(logging.ERROR, one_line)
 
 
-def warning_line(text: object) -> None:
+def warning_line(text: object, kind: str = "warning") -> None:
     """Print a warning as one line."""
-    err.print(Text.assemble(("warning:", "yellow"), f" {text}"))
+    err.print(Text.assemble((f"{kind}:", "yellow"), f" {text}"))
+    _log(logging.WARNING, str(text))
 
 
 def show_warnings_as_lines() -> None:
@@ -58,22 +161,57 @@ def show_warnings_as_lines() -> None:
 
 @contextmanager
 def progress_bar(title: str, unit: str = "patterns") -> Iterator[Update]:
-    """Show a bar; yields what moves it."""
+    """Show how far something is: by a bar on a terminal, else by a line every half minute; yields what moves it."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
+        Count(),
         TextColumn("{task.fields[note]}", markup=False),
-        TimeRemainingColumn(),
+        TimeElapsedColumn(),
+        Left(),
     )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task(title, total=None, note="")
+    with _said(title, unit) as plain, _shown(columns) as progress:
+        task = progress.add_task(title, total=None, note="", unit=unit)
 
         def update(done: int, total: int, note: str = "") -> None:
             progress.update(task, completed=done, total=total, note=note)
+            plain.update(done, total, note)
 
         yield update
+
+
+@contextmanager
+def step(title: str) -> Iterator[Rename]:
+    """Show that something goes on whose end nobody knows, and for how long it has; yields what changes the title."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with _said(title, "") as plain, _shown(columns) as progress:
+        task = progress.add_task(title, total=None)
+
+        def rename(now: str) -> None:
+            progress.update(task, description=now)
+            plain.title = now
+
+        yield rename
+
+
+@contextmanager
+def _said(title: str, unit: str) -> Iterator[PlainProgress]:
+    """Lines where no bar is shown, and in the log."""
+
+    def say(line: str) -> None:
+        if not (err.is_terminal or _quiet):
+            err.print(line)
+        _log(logging.INFO, line)
+
+    with PlainProgress(title, unit, say) as plain:
+        yield plain
+    if _verbose:
+        err.print(plain.summary())
+        _log(logging.INFO, plain.summary())
+
+
+def _shown(columns: Sequence[ProgressColumn]) -> Progress:
+    return Progress(*columns, console=err, transient=True, disable=_quiet or not err.is_terminal)
 
 
 def watch(job: Job[Result], update: Update) -> Result:
@@ -99,7 +237,7 @@ def print_table(title: str, rows: Mapping[str, object]) -> None:
     table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(name, str(value))
-    out.print(table)
+    results.print(table)
 
 
 def print_rows(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -109,7 +247,7 @@ def print_rows(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(title, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    out.print(table)
+    results.print(table)
 
 
 def size_text(count: float) -> str:
@@ -119,3 +257,15 @@ def size_text(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
+
+
+def print_json(data: object) -> None:
+    """Print data as JSON; in plain ASCII, which every terminal and pipe takes as it is."""
+    text = json.dumps(data, indent=1, allow_nan=False)
+    print(text)
+    _log(logging.INFO, text)
+
+
+def _log(level: int, *objects: object, **options: object) -> None:
+    if _kept:
+        _kept.note(level, *objects, **options)

@@ -9,10 +9,11 @@ from typing import Annotated, Literal, cast
 import typer
 
 from microrun.cli import console
+from microrun.cli.feature_numbers import parse_features
 from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
 from microrun.runtime.convert.convert_latents import LatentsFormat, convert_latents
 from microrun.runtime.convert.convert_volume import VOLUME_FORMATS, VolumeFormat, convert_volume, name_files
-from microrun.runtime.errors import LatentsError, MicrorunError
+from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.destination import HDF5_ENDINGS, check_file, check_files
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.sections.map_table import cut_maps
@@ -31,7 +32,7 @@ def convert(
     source: Source,
     to: Annotated[Literal[LatentsFormat, VolumeFormat, "sections"], typer.Option(help="The format to write.")],
     features: Annotated[
-        str | None, typer.Option(help="Of latents: numbers of features, such as 3,17; by default all.")
+        str | None, typer.Option(help="Of latents: numbers of features, such as 3-7,12; by default all.")
     ] = None,
     values: Annotated[
         Path | None, typer.Option(help="Of grains: .npy or .h5 of values to write beside the labels.")
@@ -88,7 +89,7 @@ def _refuse(what: str, to: str, options: dict[str, object]) -> None:
 def _convert_grains(
     source: Path, dataset: str | None, values: Path | None, voxel_um: float | None, to: VolumeFormat, out: Path
 ) -> None:
-    with ExitStack() as files, console.err.status("converting"):
+    with ExitStack() as files, console.step("converting"):
         labels = files.enter_context(open_volume(source, dataset))
         beside = None if values is None else files.enter_context(open_volume(values))
         orientations = read_orientations(source, labels.name)
@@ -130,29 +131,5 @@ def _convert_latents(
     with open_latents(source) as opened:
         if not all(opened.origin.scan.step_um):
             console.warning_line(f"{source}: does not state its step; positions count in steps")
-        with console.err.status("converting"):
+        with console.step("converting"):
             return convert_latents(opened, to, out, numbers, overwrite)
-
-
-def parse_features(text: str) -> list[int]:
-    """Read numbers of features with commas between.
-
-    Parameters
-    ----------
-    text
-        What the user wrote, such as "3, 17".
-
-    Returns
-    -------
-    list of int
-        The numbers, in the order written.
-
-    Raises
-    ------
-    LatentsError
-        If the text is anything else.
-    """
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise LatentsError(f"features are numbers with commas between, such as 3,17; got {text!r}") from None

@@ -118,7 +118,7 @@ def encode(
 
 
 def _open(engine: str, device: Device, request: EngineRequest) -> Engine:
-    with console.err.status("building a plan, unless it was before" if request.build else "opening the engine"):
+    with console.step("building a plan, unless it was before" if request.build else "opening the engine"):
         return open_engine(engine, device, request)
 
 

@@ -78,7 +78,7 @@ def grains(
     place, name = folder or volume.parent, f"{volume.stem}.grains"
     check_folder(place, [f"{name}.{ending}" for ending in WRITTEN], overwrite)
     sources = [(volume, dataset), *map(_split_source, reference or ())]
-    with console.err.status("measuring"):
+    with console.step("measuring"):
         files = [measure_file(*sources[0], min_voxels, _paint_stages, by_stage)]
         by_stage = files[0].stages is not None
         files += [measure_file(*source, min_voxels, _paint_stages, by_stage) for source in sources[1:]]

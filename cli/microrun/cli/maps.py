@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from microrun.cli.convert import parse_features
+from microrun.cli.feature_numbers import parse_features
 from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
 from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.latents.reader import Latents, open_latents
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def maps(
     latents: Annotated[Path, typer.Argument(help="A latents file, finished or growing.")],
-    features: Annotated[str | None, typer.Option(help="Numbers of features to draw, such as 17,34.")] = None,
+    features: Annotated[
+        str | None, typer.Option(help="Numbers of features to draw, such as 3-7,12; by default an overview.")
+    ] = None,
     montage: Annotated[bool, typer.Option("--montage", help="All features, small.")] = False,
     pca: Annotated[bool, typer.Option("--pca", help="Principal components as colours.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Folder for the PNGs; by default that of the latents.")] = None,

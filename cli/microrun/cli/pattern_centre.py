@@ -107,7 +107,7 @@ def find_geometry(source: ScanFile, background: str, request: GeometryRequest) -
         )
     if centre is None:
         usual = Geometry(USUAL_CENTRE, **values)
-        with console.err.status("fitting the pattern centre; this takes a minute or two"):
+        with console.step("fitting the pattern centre; this takes a minute or two"):
             centre = fit_pattern_centre(_prepare_some(source, background), usual, source.scan.sig_shape)
         sources["pattern_centre"] = "fitted; give it as --pc next time, or a better one"
     geometry = Geometry(centre, **values, sources=sources)

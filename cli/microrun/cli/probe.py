@@ -66,7 +66,7 @@ def probe(
     table: Table = {}
     with made_folder(folder):
         for noise in ELECTRONS:
-            with console.err.status(f"noise {noise}: simulating, indexing, probing"):
+            with console.step(f"noise {noise}: simulating, indexing, probing"):
                 _probe_noise(engines, folder, noise, seed, table)
         write_text(tables[0], "\n".join(_markdown(question, rows) for question, rows in table.items()))
         write_text(tables[1], _json(table))

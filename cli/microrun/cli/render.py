@@ -31,7 +31,7 @@ def render(
     outside (negative labels, NaN) is a part.
     """
     check_file(out, overwrite, endings=[".png"], sources=[volume])
-    with open_volume(volume, dataset) as opened, console.err.status("drawing"):
+    with open_volume(volume, dataset) as opened, console.step("drawing"):
         render_drawing(read_drawing(opened, opened.voxel_um if voxel_um is None else voxel_um), out, slices)
     say_wrote(out)
     say_next("grains", volume, *(["--dataset", dataset] if dataset else []))

@@ -68,7 +68,7 @@ def sample(
     if ddpm and (timesteps is not None or ddim):
         raise MicrorunError("--ddpm visits all timesteps and adds noise: leave out --timesteps and --ddim, or --ddpm")
     points = _pair(parse_values("--power", power), parse_values("--speed", speed), count)
-    with console.err.status("opening the model"):
+    with console.step("opening the model"):
         denoiser = open_denoiser(engine, device, EngineRequest(precision, batch=batch))
     with denoiser:
         diffusion = check_model(denoiser)

@@ -67,7 +67,7 @@ def sections(
         report = console.watch(report_sections(own, other, hatch, seed), bar)
     network = None
     if inception is not None:
-        with console.err.status("computing features"):
+        with console.step("computing features"):
             network = measure_by_network(report, inception, seed)
     about = {"file": str(file), "reference": None if reference is None else str(reference), **_about(report, network)}
     paths = [place / f"{name}.csv", place / f"{name}.json"]

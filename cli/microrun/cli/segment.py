@@ -43,7 +43,7 @@ def segment(
     check_file(out, overwrite, endings=SUFFIXES, sources=[path for path in (volume, part) if path])
     with (
         open_volume(volume, dataset, part, positive=bool(components)) as opened,
-        console.err.status("segmenting"),
+        console.step("segmenting"),
     ):
         summary = write_labels(opened, options, out)
     console.out.print(f"volume   {opened.name} ({'×'.join(map(str, opened.shape))})")

@@ -23,6 +23,7 @@ from make_models import write_encoder
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
+from microrun.cli import plain_progress
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.open import open_denoiser
 from microrun.runtime.files.lock import FileLock
@@ -320,9 +321,11 @@ def test_a_folder_named_like_the_engine_is_in_nobodys_way(
 
 
 def test_a_job_without_a_terminal_is_told_how_far_it_is(generate: Microrun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("microrun.cli.generate.growth.LOG_S", 0.0)
+    monkeypatch.setattr(plain_progress, "FIRST_S", 0.0)
+    monkeypatch.setattr(plain_progress, "EVERY_S", 0.01)
     ran = generate("--size", 32)
-    assert ran.code == 0 and re.search(r"growing +0 of 1 blocks, [\d,]+ voxels/s, [\d.]+ s left", ran.err), ran.err
+    said = r"growing: [\d,]+ of [\d,]+ evaluations, 0 of 1 blocks, [\d,]+ voxels/s, about [\d.]+ s left"
+    assert ran.code == 0 and re.search(said, ran.err), ran.err
 
 
 def test_no_scheduler_at_the_address_is_one_line(

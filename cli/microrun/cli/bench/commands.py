@@ -21,8 +21,6 @@ from microrun.runtime.files.destination import check_file
 from microrun.runtime.progress import Job, Result
 
 if TYPE_CHECKING:
-    from rich.status import Status
-
     from microrun.cli.bench.measurement import Table
 
 app = typer.Typer(no_args_is_help=True, help="Measure speed against limits and peers, in one run.")
@@ -69,15 +67,15 @@ def encode(
     sizes = () if engine else latent or LATENT_SIZES
     if sizes:
         models.check_latent_sizes(sizes)
-    with _workplace("writing a scan") as (folder, held, status):
+    with _workplace("writing a scan") as (folder, held, rename):
         given = [models.given_encoder(name) for name in engine or ()]
         scan = write_scan(folder, patterns)
         measured = given + [models.random_encoder(size, folder) for size in sizes]
-        subjects, refused = _watch(models.open_models(measured, asks, open_engine, held), status)
+        subjects, refused = _watch(models.open_models(measured, asks, open_engine, held), rename)
         check_alike([subject.engine for subject in subjects])
         for warning in (*refused, *list_doubts(scan, subjects)):
             console.warning_line(warning)
-        machine, *tables = _watch(measure_encode(scan, subjects, repeats), status)
+        machine, *tables = _watch(measure_encode(scan, subjects, repeats), rename)
     _report("480×480 uint16 patterns", out, [machine], tables)
 
 
@@ -105,7 +103,7 @@ def latency(
     _check_out(out, overwrite)
     with open_engine(engine, device, EngineRequest(precision, 1, 1)) as opened:
         opened_as = engine_table(engine, opened.info)
-        with console.err.status(f"{runs} patterns, those of the stream at {rate:g}/s"):
+        with console.step(f"{runs} patterns, those of the stream at {rate:g}/s"):
             tables = measure_latency(opened, runs, rate)
     if tables[-1][DELIVERED] < KEEPS_UP * rate:
         console.warning_line(
@@ -141,11 +139,11 @@ def segment(
     name, triangles = voxelise.load_part(stl)
     for line in grains.list_missing():
         console.warning_line(line)
-    with console.err.status("memory") as status:
+    with console.step("memory") as rename:
         machine = grains.measure_host(threads or count_cores(), repeats)
         largest = grains.LARGE if large else grains.ALWAYS
-        volumes = _watch(grains.measure_segmentation(size or grains.SIZES, machine, repeats, largest), status)
-        parts = _watch(voxelise.measure_voxelisation(name, triangles, part_size, repeats), status)
+        volumes = _watch(grains.measure_segmentation(size or grains.SIZES, machine, repeats, largest), rename)
+        parts = _watch(voxelise.measure_voxelisation(name, triangles, part_size, repeats), rename)
         tiled = grains.measure_tiling(grains.TILED, repeats)
     _report("volumes", out, [machine], volumes, parts, [tiled])
 
@@ -177,16 +175,16 @@ def generate(
 
     _check_out(out, overwrite)
     asks = models.parse_asks(device or ["auto"], precision or ["auto"], lanes, batch)
-    with _workplace("opening") as (folder, held, status):
+    with _workplace("opening") as (folder, held, rename):
         measured = [models.given_model(name) for name in engine or ()] or [models.random_denoiser(folder)]
-        subjects, refused = _watch(models.open_models(measured, asks, open_denoiser, held), status)
+        subjects, refused = _watch(models.open_models(measured, asks, open_denoiser, held), rename)
         for subject in subjects:
             check_block(subject.engine.spec)
         volumes = count_evaluations(size, PRESETS, subjects[0].engine.diffusion.schedule)
         peers, left_out = open_peers(subject.engine.info.device for subject in subjects)
         for warning in (*refused, *left_out):
             console.warning_line(warning)
-        networks = _watch(measure_networks(list(map(contend, subjects)), peers, repeats), status)
+        networks = _watch(measure_networks(list(map(contend, subjects)), peers, repeats), rename)
     _report("blocks of 32³", out, [machine_table()], networks, volumes)
 
 
@@ -206,24 +204,24 @@ def solidify(
     from microrun.cli.bench.solidify import measure_solidification
 
     _check_out(out, overwrite)
-    with console.err.status("memory") as status:
-        machine, *tables = _watch(measure_solidification(threads or count_cores(), repeats), status)
+    with console.step("memory") as rename:
+        machine, *tables = _watch(measure_solidification(threads or count_cores(), repeats), rename)
     _report("solidification", out, [machine], tables)
 
 
 @contextmanager
-def _workplace(doing: str) -> Iterator[tuple[Path, ExitStack, Status]]:
+def _workplace(doing: str) -> Iterator[tuple[Path, ExitStack, console.Rename]]:
     """A folder, what closes engines before it is removed, and a line that says what is being done."""
     with (
         TemporaryDirectory(prefix="microrun-bench-") as folder,
         ExitStack() as held,
-        console.err.status(doing) as status,
+        console.step(doing) as rename,
     ):
-        yield Path(folder), held, status
+        yield Path(folder), held, rename
 
 
-def _watch(job: Job[Result], status: Status) -> Result:
-    return console.watch(job, lambda done, total, note="": status.update(f"{note} ({done} of {total} done)"))
+def _watch(job: Job[Result], rename: console.Rename) -> Result:
+    return console.watch(job, lambda done, total, note="": rename(f"{note} ({done} of {total} done)"))
 
 
 def _check_out(out: Path | None, overwrite: bool) -> None:

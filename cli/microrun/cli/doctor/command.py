@@ -32,7 +32,7 @@ def doctor(
     }
     console.print_table("machine", system | card_rows(machine))
     console.print_table("\npackages by extra", package_rows(machine))
-    with console.err.status("trying the engines"):
+    with console.step("trying the engines"):
         engines = try_engines(machine)
     console.print_table("\nengines", engines)
     for plan in plans or []:

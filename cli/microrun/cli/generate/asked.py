@@ -100,7 +100,7 @@ def read_asked(sizes: Sizes, scale: Scale) -> Asked:
     shape = parse_size(size or SIZE) if mask is None else (mask.shape[0], mask.shape[1], mask.shape[2])
     given = None
     if sizes.known is not None:
-        with open_volume(sizes.known) as labels, console.err.status("reading known grains"):
+        with open_volume(sizes.known) as labels, console.step("reading known grains"):
             shape = labels.shape if mask is None and size is None else shape
             given = number_given(labels, shape, mask)
     scale.check(shape)

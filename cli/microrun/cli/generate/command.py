@@ -96,12 +96,12 @@ def _check_free(out: Path, overwrite: bool, sources: Sequence[Path]) -> None:
 
 
 def _generate_here(request: GenerateRequest, engine: str, device: Device, asked: EngineRequest, dry_run: bool) -> None:
-    with console.err.status("opening the engine"):
+    with console.step("opening the engine"):
         denoiser = open_denoiser(engine, device, asked)
     with denoiser:
         diffusion = check_block(denoiser.spec)
         if dry_run:
-            with console.err.status("measuring"):
+            with console.step("measuring"):
                 rate = measure_speed(denoiser)
             print_estimate(request, diffusion, denoiser.info, rate)
             return

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import numpy as np
 import typer
 
 from microrun.cli import console
 from microrun.cli.outputs import quoted, say_wrote
+from microrun.cli.plain_progress import duration_text
 from microrun.runtime.engines.engine import EngineInfo
 from microrun.runtime.generation.effort import GRAINPAINT_EVALUATIONS, count_work, evaluations_per_block
 from microrun.runtime.generation.generate import Growing
@@ -23,7 +23,6 @@ from microrun.runtime.volumes.axes import list_axes
 from microrun.runtime.volumes.segment import Summary
 
 LABEL_BYTES = 4
-LOG_S = 60.0
 GRAINS_BYTES = 14  # per voxel: 10, measured where most grains are tiny and are absorbed, and a copy that is relaxed
 
 
@@ -62,36 +61,19 @@ def show_growth(growing: Growing, request: GenerateRequest, diffusion: Diffusion
         if grown.blocks:
             console.out.print(f"going on {grown.blocks:,} of {pace.blocks:,} blocks are in {request.folder}")
         try:
-            with _bar(pace) as show:
+            with console.progress_bar("growing", "evaluations") as bar:
                 while not grown.phase:
-                    show(grown)
+                    speed = f"{pace.voxels_s(grown):,.0f} voxels/s"
+                    bar(grown.done, grown.total, f"{grown.blocks:,} of {pace.blocks:,} blocks, {speed}")
                     grown = next(growing)
         except KeyboardInterrupt:
             kept = f"{grown.blocks:,} of {pace.blocks:,} blocks are kept"
             console.error_line(f"interrupted; {kept}: run the same again to go on")
             raise typer.Exit(130) from None
         _print_pace(pace, grown)
-        with console.err.status(grown.phase):
+        with console.step(grown.phase):
             summary = finish(growing)
     _print_summary(request, summary, diffusion)
-
-
-@contextmanager
-def _bar(pace: Pace) -> Iterator[Callable[[Grown], None]]:
-    """Show how a volume grows; where there is no terminal, such as in a job's log, by a line a minute."""
-    said = time.monotonic()
-    with console.progress_bar("growing", "evaluations") as bar:
-
-        def show(now: Grown) -> None:
-            nonlocal said
-            note = f"{now.blocks:,} of {pace.blocks:,} blocks, {pace.voxels_s(now):,.0f} voxels/s"
-            bar(now.done, now.total, note)
-            if not console.err.is_terminal and time.monotonic() - said > LOG_S:
-                said = time.monotonic()
-                left = pace.seconds * (now.total - now.done) / max(now.done, 1)
-                console.err.print(f"growing  {note}, {_duration(left)} left")
-
-        yield show
 
 
 def print_estimate(request: GenerateRequest, diffusion: Diffusion, info: EngineInfo, rate: float) -> None:
@@ -119,7 +101,7 @@ def print_estimate(request: GenerateRequest, diffusion: Diffusion, info: EngineI
             "memory": f"{console.size_text(tiles + mask + 6 * samples)} beside the engine's own; then up to "
             f"{console.size_text(voxels * GRAINS_BYTES)} to tell grains apart",
             "engine": str(info),
-            "time": f"{_duration(work.evaluations / rate)} at {rate:,.1f} evaluations/s, measured now",
+            "time": f"{duration_text(work.evaluations / rate)} at {rate:,.1f} evaluations/s, measured now",
         },
     )
 
@@ -128,7 +110,7 @@ def _print_pace(pace: Pace, grown: Grown) -> None:
     """Print how fast the blocks were made."""
     if grown.done:
         console.out.print(
-            f"grown    {grown.blocks:,} blocks in {_duration(pace.seconds)}: "
+            f"grown    {grown.blocks:,} blocks in {duration_text(pace.seconds)}: "
             f"{grown.done / pace.seconds:,.1f} evaluations/s, {pace.voxels_s(grown):,.0f} voxels/s"
         )
 
@@ -177,11 +159,3 @@ def _asked_text(request: GenerateRequest) -> str:
     known = "" if request.given is None else f", {np.count_nonzero(request.given.mask):,} of them known"
     periodic = f", periodic along {list_axes(request.periodic)}" if request.periodic else ""
     return known + periodic + ("" if request.voxel_um is None else f", each {request.voxel_um:.4g} µm")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h"
