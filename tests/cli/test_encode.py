@@ -289,7 +289,7 @@ def test_a_resumed_run_keeps_its_background(encode: Microrun, scan: Path) -> Non
 
 
 def test_this_folder_is_no_scan(encode: Microrun) -> None:
-    check_refused(encode(Path()), "directory")
+    check_refused(encode(Path()), "is a folder without TIFF, PNG or BMP pictures: it is no scan")
 
 
 def test_a_grid_smaller_than_the_scan_is_refused(encode: Microrun, scan: Path) -> None:

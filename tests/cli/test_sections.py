@@ -166,4 +166,4 @@ def test_pillow_is_asked_for(microrun: Microrun, tmp_path: Path, monkeypatch: py
     (tmp_path / "labels.csv").write_text("file,power_w,speed_m_s,step_um\na.png,150,0.9,2\n")
     hide_library(monkeypatch, "PIL")
     ran = microrun("convert", tmp_path / "labels.csv", "--to", "sections")
-    check_refused(ran, f"error: pillow is not installed; {install_command('plots')}")
+    check_refused(ran, f"error: pillow is not installed; {install_command('pictures')}")

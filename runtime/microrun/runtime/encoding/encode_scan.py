@@ -16,7 +16,7 @@ from microrun.runtime.encoding.meter import Statistics
 from microrun.runtime.encoding.request import EncodeRequest
 from microrun.runtime.encoding.stream import EncodeStream, encode
 from microrun.runtime.engines.engine import Engine
-from microrun.runtime.errors import LatentsError
+from microrun.runtime.errors import LatentsError, ScanError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.files.destination import HDF5_ENDINGS, check_file
 from microrun.runtime.latents.batch import EncodedBatch
@@ -205,6 +205,8 @@ def check_destination(request: EncodeRequest) -> None:
 
 def _open_source(request: EncodeRequest) -> ScanFile:
     if request.follow:
+        if request.scan.is_dir():
+            raise ScanError(f"{request.scan}: is a folder; only .up1 and .up2 files are followed: leave out --follow")
         timeout = request.idle_timeout_s
         return FollowingSource(request.scan, request.grid, request.step_um, idle_timeout_s=timeout)
     return open_scan(request.scan, request.grid, request.step_um, request.scan_name)

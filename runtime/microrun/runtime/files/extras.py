@@ -12,7 +12,7 @@ from microrun.runtime.json_text import UNREADABLE, parse_object
 
 PACKAGES = {  # by the module that is imported: the package that brings it, and the extra of ours that does
     "matplotlib": ("matplotlib", "plots"),
-    "PIL": ("pillow", "plots"),
+    "PIL": ("pillow", "pictures"),
     "kikuchipy": ("kikuchipy", "demo"),
     "orix": ("orix", "demo"),
     "scipy": ("scipy", "analyse"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +18,8 @@ Wanted = Literal["latents", "scan", "volume", "sections", "pool", "model"]
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NO_TEXT = set(range(32)) - set(b"\t\n\r\f")  # raw patterns of a dim scan hold some of them
 LOOKED_AT = 4096  # bytes of a file that has no telling name
+PATTERN_PICTURES = (".tif", ".tiff", ".png", ".bmp")  # that cameras save patterns as
+LISTED = 1000  # files of a folder among which pictures are looked for
 WANTED = {
     "latents": "a latents file",
     "scan": "a scan",
@@ -74,6 +78,7 @@ _ARRAY = Kind("an array of numbers", serves=("volume",))
 ENDINGS = {
     ".up1": _SCAN,
     ".up2": _SCAN,
+    ".pat": _SCAN,
     ".onnx": _MODEL,
     ".plan.json": Kind("the record of a TensorRT plan", "give the .plan beside it"),
     ".plan": Kind("a TensorRT plan", serves=("model",)),
@@ -94,6 +99,7 @@ ENDINGS = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".svg", ".pdf", ".tif", ".tiff"), _PICTURE),
 }
 FOLDER = Kind("a folder")
+PICTURE_FOLDER = Kind("a folder of pictures", "microrun encode takes them as patterns of a scan", ("scan",))
 FOLDERS = {  # by what lies in them
     "zarr.json": Kind("a group of zarr", "xarray opens it"),
     "state.pt": Kind("the folder of a training", "microrun export takes the checkpoint in it"),
@@ -109,7 +115,8 @@ def find_kind(path: Path) -> Kind | None:
         A file or a folder.
     """
     if path.is_dir():
-        return next((kind for name, kind in FOLDERS.items() if (path / name).exists()), FOLDER)
+        own = next((kind for name, kind in FOLDERS.items() if (path / name).exists()), None)
+        return own or (PICTURE_FOLDER if _holds_pictures(path) else FOLDER)
     first = _read_first(path)
     if first is None:
         return None
@@ -151,6 +158,14 @@ def check_kind(path: Path, wanted: Wanted, error: type[MicrorunError] = Microrun
     kind = find_kind(path)
     if kind and wanted not in kind.serves:
         raise error(f"{path}: is {kind}, not {WANTED[wanted]}; {kind.advice}")
+
+
+def _holds_pictures(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(entry.name.lower().endswith(PATTERN_PICTURES) for entry in islice(entries, LISTED))
+    except OSError:
+        return False
 
 
 def _read_first(path: Path) -> bytes | None:

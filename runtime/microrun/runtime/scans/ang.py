@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from microrun.runtime.errors import ScanError
+from microrun.runtime.files.stems import stem_of
 from microrun.runtime.scans.scan import Grid
 
 ENCODING = "latin-1"  # names of operators and materials are typed on any keyboard
@@ -111,9 +112,9 @@ def find_companion(scan: Path) -> Path:
     Parameters
     ----------
     scan
-        The scan's file.
+        The scan's file, or its folder.
     """
-    names = [scan.with_suffix(ending) for ending in (".ang", ".ANG")]
+    names = [scan.parent / (stem_of(scan) + ending) for ending in (".ang", ".ANG")]
     return next((path for path in names if path.is_file()), names[0])
 
 

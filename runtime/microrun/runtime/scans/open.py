@@ -10,11 +10,13 @@ import numpy as np
 from microrun.runtime.errors import ScanError
 from microrun.runtime.scans.following_source import FollowingSource
 from microrun.runtime.scans.kikuchipy_source import KikuchipySource
+from microrun.runtime.scans.pat_source import PAT, PatSource
+from microrun.runtime.scans.picture_source import PictureSource
 from microrun.runtime.scans.stated import StatedGeometry, state_beside
 from microrun.runtime.scans.up2 import PIXEL_TYPES
 from microrun.runtime.scans.up_source import FileSource
 
-ScanFile = FileSource | KikuchipySource
+ScanFile = FileSource | KikuchipySource | PatSource | PictureSource
 
 
 def fingerprint(source: ScanFile) -> str:
@@ -49,12 +51,12 @@ def open_scan(
     step_um: float | None = None,
     scan_name: str | None = None,
 ) -> ScanFile:
-    """Open a finished scan: UP1 and UP2 files by microrun's own reader, all others through kikuchipy.
+    """Open a finished scan: UP1 and UP2 files, a folder of pictures, a .pat file, or what kikuchipy reads.
 
     Parameters
     ----------
     path
-        The file.
+        The file, or the folder.
     grid
         (rows, cols) of the map, where the file does not tell.
     step_um
@@ -64,7 +66,7 @@ def open_scan(
 
     Returns
     -------
-    FileSource or KikuchipySource
+    FileSource, PictureSource, PatSource or KikuchipySource
         Patterns are read by number, or claimed by a stream.
 
     Raises
@@ -79,8 +81,19 @@ def open_scan(
     9
     """
     path = Path(path)
-    if path.suffix.lower() in PIXEL_TYPES or path.is_dir():
+    own = _own_reader(path)
+    if own is not None:
         if scan_name is not None:
             raise ScanError(f"{path}: holds one scan, without a name; leave out --scan-name")
-        return FileSource(path, grid, step_um)
+        return own(path, grid, step_um)
     return KikuchipySource(path, grid, step_um, scan_name=scan_name)
+
+
+def _own_reader(path: Path) -> type[FileSource | PictureSource | PatSource] | None:
+    """The reader of what kikuchipy does not read."""
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return PictureSource
+    if suffix in PIXEL_TYPES:
+        return FileSource
+    return PatSource if suffix == PAT else None

@@ -103,7 +103,14 @@ class FinishedSource(ABC):
         Geometry.
     start, stop
         First pattern to deliver, and the one after the last.
+
+    Attributes
+    ----------
+    ahead : int
+        Patterns that it begins to read before they are asked for, where `expect` does so.
     """
+
+    ahead = 0
 
     def __init__(self, scan: Scan, start: int, stop: int) -> None:
         self._scan, self._next, self._stop = scan, start, stop
@@ -137,7 +144,12 @@ class FinishedSource(ABC):
         """Take the next patterns; None at the end."""
         with self._claiming:
             first, self._next = self._next, min(self._next + limit, self._stop)
+            if self.ahead:
+                self.expect(np.arange(first, min(self._next + self.ahead, self._stop)))
             return Claim(np.arange(first, self._next)) if self._next > first else self._claim_again(limit)
+
+    def expect(self, indices: NDArray[np.int64]) -> None:  # noqa: B027 (most sources have nothing to do)
+        """Note which patterns will be asked for; a source that reads ahead begins with them."""
 
     def revisit(self, numbers: NDArray[np.int64]) -> None:
         """Claim these patterns again at the end, if they are more than zeros."""
