@@ -95,6 +95,7 @@ class Desk(Closing):
     def poll(self) -> bool:
         """Look what is new in the file, and make colours of it while there are too few points; True if anything is."""
         epoch, growing = self.follower.epoch, self.points.latents.growing
+        self.looker.find_scan(self.points)
         if not self.follower.poll():
             return False
         if self.follower.epoch != epoch:
@@ -191,4 +192,3 @@ class Desk(Closing):
 def quote(text: str) -> str:
     """Write a file's name as a shell of this system takes it."""
     return subprocess.list2cmdline([text]) if os.name == "nt" else shlex.quote(text)
-

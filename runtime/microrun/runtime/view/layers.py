@@ -132,11 +132,13 @@ class Shown:
         if not len(values):
             return [(0.0, 1.0)] * self.layer.channels
         ends = np.percentile(values, COLOUR_LIMITS if self.layer.kind == "pca" else VALUE_LIMITS, axis=0)
+        if self.layer.kind == "distance":
+            ends[0] = 0
         return [(float(low), float(high)) for low, high in ends.T]
 
     def _compute(self, latents: Float32) -> Float32:
         if self.layer.kind == "pca":
-            projected: Float32 = (latents - self.basis.mean) @ self.basis.axes
+            projected: Float32 = ((latents - self.basis.mean) @ self.basis.axes).astype(np.float32, copy=False)
             return projected
         if self.layer.kind == "features":
             return latents[:, list(self.layer.numbers)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from microrun.runtime.errors import LatentsError, MicrorunError, ScanError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.latents.reader import Latents
 from microrun.runtime.latents.same_scan import check_same_scan
+from microrun.runtime.patterns.bands import band_correlation, smooth
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.open import ScanFile, fingerprint, open_scan
 from microrun.runtime.scans.up2 import PIXEL_TYPES, ScanWarning, count_patterns
@@ -42,8 +44,11 @@ class Look:
         Whether it is there, and its pattern told anything.
     pattern, reconstruction
         (H, W) float32 in [−1, 1] inside the mask; None where they cannot be had.
+    difference
+        (H, W) float32, what the pattern has and its reconstruction, at its brightness and contrast, has not; None
+        without one of them.
     correlation
-        Of the two, inside the mask; None without one of them.
+        Of the bands of the two, as models are judged by; None without one of them.
     notes
         Why something is missing.
     """
@@ -53,6 +58,7 @@ class Look:
     informative: bool
     pattern: Float32 | None
     reconstruction: Float32 | None
+    difference: Float32 | None
     correlation: float | None
     notes: tuple[str, ...]
 
@@ -70,6 +76,7 @@ class Looker(Closing):
 
     def __init__(self, scan: Path | None = None, decoder: str | None = None) -> None:
         self._asked_scan, self._asked_decoder = scan, decoder
+        self._using = threading.RLock()  # several pages look at once
         self._forget()
 
     def _forget(self) -> None:
@@ -83,9 +90,10 @@ class Looker(Closing):
 
     def close(self) -> None:
         """Close the decoder."""
-        if self._engine is not None:
-            self._engine.close()
-        self._forget()
+        with self._using:
+            if self._engine is not None:
+                self._engine.close()
+            self._forget()
 
     def ahead(self, points: GrowingMap) -> int:
         """Patterns that the scan has by now beyond those that are encoded; 0 where that cannot be told."""
@@ -112,23 +120,26 @@ class Looker(Closing):
             If the latents cannot be read.
         """
         latent, seen, informative = latent_of(points, row, col)
-        self.prepare(points)
-        pattern = self._read_pattern(points, row, col)
-        made = self._decode(latent) if informative else None
+        with self._using:
+            self.find_scan(points)
+            pattern = self._read_pattern(points, row, col)
+            made = self._decode(points.latents, latent) if informative else None
         notes = tuple(note for note in (self._scan_note, self._decoder_note) if note)
-        correlation = None if pattern is None or made is None else self._correlate(pattern, made)
-        return Look(latent, seen, informative, pattern, made, correlation, notes)
+        if pattern is None or made is None or not informative:
+            return Look(latent, seen, informative, pattern, made, None, None, notes)
+        keep = self._keep(pattern.shape)
+        correlation = float(band_correlation(made[None], smooth(pattern[None], keep), keep)[0])
+        return Look(latent, seen, informative, pattern, made, _subtract(pattern, made, keep), correlation, notes)
 
-    def prepare(self, points: GrowingMap) -> None:
-        """Open scan and decoder, unless that was done; a scan that is not there is looked for again later."""
-        latents = points.latents
-        if self._latents is None or self._latents.origin != latents.origin:
-            self.close()
-            self._latents = latents
-            self._open_decoder(latents)
-        if self._source is None and time.monotonic() - self._tried_at >= AGAIN_S:
-            self._open_scan(latents)
-            self._tried_at = time.monotonic()
+    def find_scan(self, points: GrowingMap) -> None:
+        """Open the scan, unless it is open; one that is not there is looked for again later."""
+        with self._using:
+            if self._latents is None or self._latents.origin != points.latents.origin:
+                self.close()
+                self._latents = points.latents
+            if self._source is None and time.monotonic() - self._tried_at >= AGAIN_S:
+                self._open_scan(points.latents)
+                self._tried_at = time.monotonic()
 
     def _open_scan(self, latents: Latents) -> None:
         path = self._asked_scan or find_scan(latents.path)
@@ -173,7 +184,9 @@ class Looker(Closing):
         prepared: Float32 = out[0]
         return prepared
 
-    def _decode(self, latent: Float32) -> Float32 | None:
+    def _decode(self, latents: Latents, latent: Float32) -> Float32 | None:
+        if self._lane is None and not self._decoder_note:
+            self._open_decoder(latents)
         if self._lane is None:
             return None
         made: Float32 = self._lane.run(latent[None])[0, 0].copy()
@@ -184,11 +197,13 @@ class Looker(Closing):
     def _keep(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         return np.ones(shape, bool) if self._preprocessor is None else self._preprocessor.pixel_keep
 
-    def _correlate(self, pattern: Float32, made: Float32) -> float:
-        keep = self._keep(pattern.shape)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found = float(np.corrcoef(pattern[keep], made[keep])[0, 1])
-        return found if np.isfinite(found) else 0.0
+
+def _subtract(pattern: Float32, made: Float32, keep: NDArray[np.bool_]) -> Float32:
+    """What is left of a pattern: models give back no noise, and so less contrast, at a brightness of their own."""
+    one, other = pattern - pattern[keep].mean(), made - made[keep].mean()
+    contrast = float(one[keep] @ other[keep]) / max(float(other[keep] @ other[keep]), 1e-12)
+    left: Float32 = np.where(keep, one - np.float32(contrast) * other, np.float32(0))
+    return left
 
 
 def find_scan(latents: Path) -> Path | None:

@@ -41,13 +41,15 @@ class Session:
         self._number = 0  # of what is shown: values of another are thrown away by the page
         self._version, self._epoch, self._told = -1, -1, 0
         self._all = False  # limits of colours are of all points there are
-        self._point: tuple[int, int] | None = None
+        self._point: tuple[int, int] = (0, 0)
+        self._asked_point = asyncio.Event()
         self._state: dict[str, Any] = {}
 
     async def run(self) -> None:
         """Answer, and send what is new, until the page goes."""
         with self._desk.open_page() as changed:
             listening = asyncio.create_task(self._listen(changed))
+            looking = asyncio.create_task(self._look())  # beside the map: its first answer opens scan and decoder
             try:
                 while not listening.done():
                     changed.clear()
@@ -58,8 +60,9 @@ class Session:
                         self._shown = None
                     await self._wait(changed, listening)
             finally:
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
+                for task in (listening, looking):
+                    task.cancel()
+                await asyncio.gather(listening, looking, return_exceptions=True)
 
     async def _wait(self, changed: asyncio.Event, listening: asyncio.Task[None]) -> None:
         waiting = asyncio.create_task(changed.wait())
@@ -95,6 +98,7 @@ class Session:
             self._shown, self._all = None, False
         elif "point" in asked:
             self._point = self._parse_point(asked["point"])
+            self._asked_point.set()
         elif asked.get("recolour") is True:
             await asyncio.to_thread(self._desk.recolour)
             self._all = True
@@ -120,7 +124,6 @@ class Session:
             await self._send({"hello": desk.describe()})
         if self._shown is None or self._version != desk.version:
             await self._start()
-        await self._answer_point()
         await self._send_news()
         state = desk.state()
         if state != self._state:
@@ -159,14 +162,21 @@ class Session:
             await self._send_numbers({"values": number, "start": first}, as_bytes(values))
             if self._shown is not shown:  # another layer was asked for meanwhile
                 return
-            await self._answer_point()
 
-    async def _answer_point(self) -> None:
-        if self._point is None:
-            return
-        (row, col), self._point = self._point, None
+    async def _look(self) -> None:
+        """Answer what is asked of points, the last one only where several were."""
+        while True:
+            await self._asked_point.wait()
+            self._asked_point.clear()
+            try:
+                await self._answer_point(*self._point)
+            except (LatentsError, IndexError) as error:  # such as of a file that is replaced now
+                await self._send({"refused": str(error)})
+
+    async def _answer_point(self, row: int, col: int) -> None:
         look = await asyncio.to_thread(self._desk.look, row, col)
-        pictures = b"".join(map(_grey, filter(None.__ne__, (look.pattern, look.reconstruction))))
+        found = (look.pattern, look.reconstruction, look.difference)
+        pictures = b"".join(_grey(picture) for picture in found if picture is not None)
         await self._send_numbers({"point": [row, col], **_describe(look)}, pictures)
 
     async def _send(self, message: dict[str, Any]) -> None:
@@ -189,9 +199,8 @@ def _joined(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _grey(picture: Float32 | None) -> bytes:
+def _grey(picture: Float32) -> bytes:
     """Bytes of a picture, 0 for −1 and 255 for 1."""
-    assert picture is not None
     levels = np.clip(np.rint((picture + 1) * 127.5), 0, 255).astype(np.uint8)
     return bytes(levels)
 
@@ -203,6 +212,7 @@ def _describe(look: Look) -> dict[str, Any]:
         "informative": look.informative,
         "pattern": look.pattern is not None,
         "reconstruction": look.reconstruction is not None,
+        "difference": look.difference is not None,
         "correlation": look.correlation,
         "notes": list(look.notes),
     }

@@ -142,7 +142,7 @@ class _Guard:
 
 def _with_headers(send: Send, host: str) -> Send:
     policy = (
-        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
         f"connect-src 'self' ws://{host}; base-uri 'none'; form-action 'none'; frame-ancestors 'self' {EMBEDDERS}"
     )
     added = {
