@@ -22,8 +22,10 @@ from microrun.runtime.engines.engine import Device, Engine, EngineRequest, Preci
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import ScanError
 from microrun.runtime.files.shared_reading import warn_if_remote
+from microrun.runtime.files.stems import stem_of
 from microrun.runtime.scans.following_source import FollowingSource
 from microrun.runtime.scans.open import ScanFile
+from microrun.runtime.scans.picture_source import PictureSource
 from microrun.runtime.scans.scan import parse_grid
 
 SUFFIX = ".latents.h5"
@@ -34,7 +36,7 @@ BuildFirst = Annotated[
 
 
 def encode(
-    scan: Annotated[Path, typer.Argument(help="A .up1 or .up2 file; other vendors' files through kikuchipy.")],
+    scan: Annotated[Path, typer.Argument(help="A .up1 or .up2 file, a folder of pictures, or another vendor's file.")],
     engine: ModelName = DEFAULT_ENGINE,
     build: BuildFirst = False,
     out: Annotated[Path | None, typer.Option(help="The latents file, .h5; by default SCAN.latents.h5.")] = None,
@@ -90,7 +92,7 @@ def encode(
     """
     request = EncodeRequest(
         scan=scan,
-        out=out or scan.parent / (scan.stem + SUFFIX),
+        out=out or scan.parent / (stem_of(scan) + SUFFIX),
         follow=follow,
         grid=parse_grid(grid) if grid else None,
         step_um=step,
@@ -193,7 +195,8 @@ def _describe(source: ScanFile) -> str:
     whole = source.available == scan.total and not isinstance(source, FollowingSource)
     state = f"{scan.total:,} patterns" if whole else f"{source.available:,} of {scan.total:,} patterns"
     step = f", step {scan.step_um[0]:g} µm" if scan.step_um[0] else ""
-    return f"{rows}×{cols} {scan.grid} map{step}, {state} of {scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}"
+    said = f", {source.understood}" if isinstance(source, PictureSource) else ""
+    return f"{rows}×{cols} {scan.grid} map{step}, {state} of {scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}{said}"
 
 
 def _print_summary(request: EncodeRequest, statistics: Statistics) -> None:

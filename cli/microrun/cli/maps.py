@@ -10,9 +10,10 @@ import typer
 from microrun.cli.feature_numbers import parse_features
 from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
 from microrun.runtime.files.destination import check_folder, made_folder
+from microrun.runtime.files.stems import stem_of
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.pictures import latent_maps as draw
-from microrun.runtime.pictures.panels import save_figure
+from microrun.runtime.pictures.figure_file import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +64,7 @@ def name_picture(source: Path, folder: Path | None, name: str) -> Path:
     name
         What tells pictures of the same file apart.
     """
-    return (folder or source.parent) / f"{source.stem.removesuffix('.latents')}.{name}.png"
+    return (folder or source.parent) / f"{stem_of(source).removesuffix('.latents')}.{name}.png"
 
 
 def _draw(latents: Latents, name: str, features: str | None) -> Figure:

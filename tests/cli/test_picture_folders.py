@@ -1,0 +1,67 @@
+"""A folder of pictures as a new user gives it to the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import Microrun, check_refused, hide_library
+from encode_runs import assert_same
+from numpy.testing import assert_array_equal
+from picture_folders import counted, write_pictures
+from small_scan import NAV_SHAPE, SIG_SHAPE
+from write_up2 import make_patterns
+
+from microrun.runtime.files.extras import install_command
+from microrun.runtime.latents.reader import open_latents
+
+GRID = ("--grid", "3x5")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The patterns of the small scan, one a picture, in a folder that looks as if it had an ending."""
+    return write_pictures(tmp_path / "Probe 1.5 µm", make_patterns(15, SIG_SHAPE))
+
+
+def test_latents_of_pictures_are_those_of_the_scan(encode: Microrun, folder: Path, latents: Path) -> None:
+    ran = encode(folder, *GRID, "--step", "1.5")
+    assert (ran.code, ran.err) == (0, "")
+    assert "3×5 square map, step 1.5 µm, 15 patterns of 60×60 uint16, numbered 1 to 15, in scan order" in ran.said
+    assert_same(folder.with_name("Probe 1.5 µm.latents.h5"), latents)
+    ran = encode(folder, *GRID, "--step", "1.5", "--resume")
+    assert "had all patterns" in ran.said
+
+
+def test_what_a_damaged_or_missing_picture_gets(encode: Microrun, folder: Path) -> None:
+    (folder / counted(4)).unlink()
+    (folder / counted(9)).write_bytes(b"")
+    ran = encode(folder, *GRID)
+    assert ran.code == 0
+    assert "1 of the 15 patterns have no picture" in ran.err
+    assert ran.err.count("scan0010.tif is left out as a blank frame: it is empty") == 1
+    assert "2 patterns are constant after the mask" in ran.err
+    with open_latents(folder.with_name("Probe 1.5 µm.latents.h5")) as opened:
+        assert opened.flags.ravel().nonzero()[0].tolist() == [4, 9]
+
+
+def test_rows_and_columns_in_names_need_no_grid(encode: Microrun, tmp_path: Path) -> None:
+    patterns = make_patterns(15, SIG_SHAPE, "uint8")
+    folder = write_pictures(tmp_path / "Körner", patterns, lambda n: f"Zeile {n // 5}, Spalte {n % 5}.bmp")
+    ran = encode(folder)
+    assert "named by row (0 to 2) and column (0 to 4)" in ran.said
+    with open_latents(tmp_path / "Körner.latents.h5") as opened:
+        assert_array_equal(opened.written, True)
+        assert opened.shape[:2] == NAV_SHAPE
+
+
+def test_a_folder_is_refused_in_a_line(
+    encode: Microrun, microrun: Microrun, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_refused(encode(folder), "tells no rows: give --grid ROWSxCOLS, such as 3x5 or 5x3")
+    check_refused(encode(folder, "--grid", "5x4"), "has 20 patterns", "which makes 15: 3x5 or 5x3 would fit")
+    check_refused(encode(folder, *GRID, "--follow"), "is a folder; only .up1 and .up2 files are followed")
+    check_refused(microrun("maps", folder), "is a folder of pictures, not a latents file; microrun encode takes them")
+    hide_library(monkeypatch, "PIL")
+    check_refused(encode(folder, *GRID), f"pictures are read through Pillow; {install_command('pictures')}")
+    assert list(folder.parent.glob("*.h5")) == []
