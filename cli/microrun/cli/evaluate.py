@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
+from microrun.cli.everywhere import JsonOption
 from microrun.cli.outputs import OverwriteOption, say_wrote
 from microrun.cli.pattern_centre import (
     BackgroundOption,
@@ -68,6 +70,7 @@ def evaluate(
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
     scan_name: ScanNameOption = None,
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
+    as_json: JsonOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Judge models by the bands that they reconstruct, and by indexing them: Table 1 of Calvat et al.
@@ -93,6 +96,8 @@ def evaluate(
             rows.append(replace(row, name=name))
     about: dict[str, object] = {"scan": scan.name, **geometry.to_dict()}
     _write_results(folder, scan.stem, rows, judged, reconstructed, about)
+    if as_json:
+        console.print_json(json.loads(to_json(rows, about)))
 
 
 def _open_pair(name: str, precision: Precision) -> tuple[Engine, Engine]:

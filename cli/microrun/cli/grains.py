@@ -11,6 +11,7 @@ import typer
 from numpy.typing import NDArray
 
 from microrun.cli import console
+from microrun.cli.everywhere import JsonOption
 from microrun.cli.outputs import OverwriteOption, say_wrote
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.destination import check_folder, made_folder
@@ -19,7 +20,7 @@ from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.generation.tiling import tile_isotropic
 from microrun.runtime.pictures.grain_distributions import Sample, draw_distributions
 from microrun.runtime.pictures.panels import save_figure
-from microrun.runtime.volumes.judge import Judgement, Side, gather, judge, warn_of
+from microrun.runtime.volumes.judge import Judgement, Side, gather, judge, to_facts, warn_of
 from microrun.runtime.volumes.measured import MeasuredFile, measure_file, settle_units
 from microrun.runtime.volumes.tables import (
     name_interior,
@@ -59,6 +60,7 @@ def grains(
         bool, typer.Option("--by-stage", help="Sizes by the stage of the blocks, also if no file says that it has any.")
     ] = False,
     folder: Annotated[Path | None, typer.Option(help="Folder to write to; by default that of the volume.")] = None,
+    as_json: JsonOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Measure grains, and compare them with those of a reference.
@@ -88,6 +90,8 @@ def grains(
         console.warning_line(warning)
     with made_folder(place):
         _write(judgement, in_um, place / name)
+    if as_json:
+        console.print_json(to_facts(judgement, in_um))
 
 
 def _write(judgement: Judgement, in_um: bool, path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from microrun.cli.told import Told
+
 METRICS = {  # by the name in the spec: title, and how it is written
     "bands": ("bands", "{:.2f}"),
     "right": ("right", "{:.1%}"),
@@ -24,7 +26,7 @@ METRICS = {  # by the name in the spec: title, and how it is written
 GRAINS = {"volume": "grain volumes", "nearest": "distances of grains", "aspect_ratio": "aspect ratios"}
 
 
-def describe_metrics(metrics: Mapping[str, float]) -> dict[str, str]:
+def describe_metrics(metrics: Mapping[str, float]) -> dict[str, Told]:
     """Write what was measured of a model when it was trained.
 
     Parameters
@@ -34,12 +36,12 @@ def describe_metrics(metrics: Mapping[str, float]) -> dict[str, str]:
 
     Returns
     -------
-    dict of str to str
+    dict of str to Told
         Values by their titles; of a name that is not known the name itself, with spaces.
     """
     ordered = sorted(metrics, key=lambda name: list(METRICS).index(name) if name in METRICS else len(METRICS))
     forms = {name: METRICS.get(name, (_describe_other(name), "{:g}")) for name in ordered}
-    return {forms[name][0]: forms[name][1].format(metrics[name]) for name in ordered}
+    return {forms[name][0]: Told(forms[name][1].format(metrics[name]), metrics[name]) for name in ordered}
 
 
 def _describe_other(name: str) -> str:

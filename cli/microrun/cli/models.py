@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from microrun.cli import console
+from microrun.cli.everywhere import JsonOption
 from microrun.cli.model_words import METRICS, describe_metrics
 from microrun.runtime.engines.catalogue import list_denoisers, list_models
 from microrun.runtime.engines.open import find_decoder_of, read_model_spec
@@ -12,9 +14,12 @@ from microrun.runtime.engines.open import find_decoder_of, read_model_spec
 COLUMNS = ("bands", "right", "indexed", "misorientation_deg", "truth_deg", "correlation")
 
 
-def models() -> None:
+def models(as_json: JsonOption = False) -> None:
     """List the built-in models: encoders, with what indexing says of their reconstructions, and denoisers."""
     encoders, denoisers = list_models(), list_denoisers()
+    if as_json:
+        console.print_json([_facts(path) for path in (*encoders, *denoisers)])
+        return
     known = {name for path in encoders for name in read_model_spec(path).training.metrics}
     columns = {name: METRICS[name] for name in COLUMNS if name in known}
     titles = ("model", "D", "size", *(title for title, _ in columns.values()))
@@ -29,6 +34,12 @@ def models() -> None:
         _print_training(path, "samples")
         metrics = describe_metrics(dict(read_model_spec(path).training.metrics))
         console.out.print("  " + ", ".join(f"{name} {value}" for name, value in metrics.items()))
+
+
+def _facts(path: Path) -> dict[str, object]:
+    """All that a model's file states, and where it is."""
+    stated = json.loads(read_model_spec(path).to_json())
+    return {"name": path.stem, "file": str(path), "bytes": path.stat().st_size, **stated}
 
 
 def _encoder_row(path: Path, forms: dict[str, str]) -> list[str]:

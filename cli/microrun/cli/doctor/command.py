@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from microrun.cli import console
 from microrun.cli.doctor.engines import engine_problems, plan_rows, try_engines
 from microrun.cli.doctor.machine import card_rows, find_problems, find_version, inspect_machine, package_rows
+from microrun.cli.everywhere import JsonOption
+from microrun.cli.told import to_data
 from microrun.runtime.cores import count_cores
 from microrun.runtime.engines.catalogue import PLAN_SUFFIX, find_model
 from microrun.runtime.errors import EngineError
 
+Tables = dict[str, Mapping[str, object]]
+
 
 def doctor(
     plans: Annotated[list[Path] | None, typer.Argument(help="TensorRT plans to look at, too.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what is installed, which engines and plans run here and why others do not, and what clashes."""
     for plan in plans or []:
@@ -30,14 +35,27 @@ def doctor(
         "microrun": find_version("microrun") or "not installed, runs from its source",
         "cores": count_cores(),
     }
-    console.print_table("machine", system | card_rows(machine))
-    console.print_table("\npackages by extra", package_rows(machine))
+    found: Tables = {
+        "machine": system | card_rows(machine),
+        "packages by extra": package_rows(machine),
+    }
+    _print(found)
     with console.step("trying the engines"):
         engines = try_engines(machine)
-    console.print_table("\nengines", engines)
-    for plan in plans or []:
-        console.print_table(f"\n{plan.name}", plan_rows(plan, machine))
-    _print_problems(find_problems(machine) + engine_problems(engines, machine))
+    tried: Tables = {"engines": engines, **{plan.name: plan_rows(plan, machine) for plan in plans or []}}
+    _print(tried)
+    problems = find_problems(machine) + engine_problems(engines, machine)
+    if as_json:
+        runs = {"runs": to_data({title: one.runs for title, one in engines.items()}), "problems": problems}
+        console.print_json({name.replace(" ", "_"): to_data(rows) for name, rows in (found | tried).items()} | runs)
+    else:
+        _print_problems(problems)
+
+
+def _print(tables: Tables) -> None:
+    for name, rows in tables.items():
+        console.print_table(name, rows)
+        console.out.print()
 
 
 def _check_plan(path: Path) -> None:
@@ -46,6 +64,7 @@ def _check_plan(path: Path) -> None:
 
 
 def _print_problems(problems: list[str]) -> None:
-    console.out.print("" if problems else "\nnothing clashes")
+    if not problems:
+        console.out.print("nothing clashes")
     for problem in problems:
-        console.err.print(Text.assemble(("problem:", "yellow"), f" {problem}"))
+        console.warning_line(problem, "problem")

@@ -25,12 +25,15 @@ EXTRAS = {
     "rtx": ("tensorrt-rtx", "cuda-bindings"),
     "tensorrt": ("tensorrt", "cuda-bindings"),
     "plots": ("matplotlib",),
+    "pictures": ("pillow",),
+    "pat": ("pyebsdindex",),
     "demo": ("kikuchipy",),
     "analyse": ("scikit-learn", "scipy"),
     "judge": ("pyebsdindex",),
     "convert": ("rosettasciio", "tifffile", "zarr"),
     "generate": ("trimesh",),
     "cluster": ("distributed",),
+    "view": ("starlette", "uvicorn", "websockets"),
     "train": ("torch", "onnx", "onnxscript", "safetensors"),
 }
 # NVIDIA names its packages after the CUDA that they are for; the bare names come from its installers.

@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
+from microrun.cli.everywhere import JsonOption
 from microrun.cli.inspect.melt_pools import is_pool_file, pool_rows
 from microrun.cli.inspect.others import TRUTH, hdf5_rows, other_rows, plan_rows, truth_rows
 from microrun.cli.inspect.sections import section_rows
 from microrun.cli.inspect.volumes import array_rows, volume_rows
 from microrun.cli.model_words import describe_deviation, describe_metrics
+from microrun.cli.told import Told, size_of, to_data
 from microrun.runtime.engines.catalogue import PLAN_SUFFIX, find_model
 from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.errors import LatentsError, MicrorunError, ScanError
@@ -30,26 +32,35 @@ def inspect(
         Path,
         typer.Argument(help="Any file that microrun reads or writes; or the name of a built-in model."),
     ],
+    as_json: JsonOption = False,
 ) -> None:
     """Say what a file holds."""
+    path, rows = _describe(file)
+    if as_json:
+        console.print_json({"file": str(path), **to_data(rows)})
+    else:
+        console.print_table(str(path), rows)
+
+
+def _describe(file: Path) -> tuple[Path, dict[str, object]]:
+    """Where what is named lies, and rows about it."""
     suffix = file.suffix.lower()
     if suffix in PIXEL_TYPES:
-        console.print_table(str(file), _scan_rows(file))
-    elif suffix == ".safetensors":
+        return file, _scan_rows(file)
+    if suffix == ".safetensors":
         from microrun.training.loop.checkpoint import read_checkpoint_spec
 
-        console.print_table(str(file), _spec_rows(read_checkpoint_spec(file)))
-    elif suffix == ".npy":
-        console.print_table(str(file), array_rows(file))
-    elif file.name.endswith(TRUTH):
-        console.print_table(str(file), truth_rows(file))
-    elif suffix in (".h5", ".hdf5"):
-        console.print_table(str(file), _hdf5_rows(file))
-    elif suffix in (".onnx", PLAN_SUFFIX) or not file.exists():
+        return file, _spec_rows(read_checkpoint_spec(file))
+    if suffix == ".npy":
+        return file, array_rows(file)
+    if file.name.endswith(TRUTH):
+        return file, truth_rows(file)
+    if suffix in (".h5", ".hdf5"):
+        return file, _hdf5_rows(file)
+    if suffix in (".onnx", PLAN_SUFFIX) or not file.exists():
         model = find_model(file)
-        console.print_table(str(model), _model_rows(model))
-    else:
-        console.print_table(str(file), _rows_by_kind(file))
+        return model, _model_rows(model)
+    return file, _rows_by_kind(file)
 
 
 def _model_rows(path: Path) -> dict[str, object]:
@@ -69,19 +80,33 @@ def _rows_by_kind(path: Path) -> dict[str, object]:
 def _scan_rows(path: Path) -> dict[str, object]:
     header = read_header(path)
     count = count_patterns(path, header)
-    grid = "not stated (give --grid)"
-    if header.nav_shape:
-        rows, cols = header.nav_shape
-        grid = f"{rows}×{cols}, {header.grid}"
-    height, width = header.sig_shape
     return {
         "kind": "pattern scan",
         "header": f"version {header.version}, patterns from byte {header.offset}",
-        "patterns": f"{count:,} of {height}×{width} {pixel_type(path)}",
-        "grid": grid,
-        "step": f"{header.step_um[0]:g} × {header.step_um[1]:g} µm" if any(header.step_um) else "not stated",
-        "size": console.size_text(path.stat().st_size),
+        "patterns": _patterns(count, count, header.sig_shape, pixel_type(path)),
+        "grid": _grid(header.nav_shape, header.grid),
+        "step": _step(header.step_um),
+        "size": size_of(path),
     }
+
+
+def _patterns(there: int, total: int, sig_shape: tuple[int, int], pixels: object) -> Told:
+    count = f"{total:,}" if there == total else f"{there:,} of {total:,}"
+    data = {"available": there, "total": total, "shape": list(sig_shape), "type": str(pixels)}
+    return Told(f"{count} of {sig_shape[0]}×{sig_shape[1]} {pixels}", data)
+
+
+def _grid(nav_shape: tuple[int, int] | None, kind: str) -> Told:
+    if not nav_shape:
+        return Told("not stated (give --grid)", None)
+    rows, cols = nav_shape
+    return Told(f"{rows}×{cols}, {kind}", {"rows": rows, "columns": cols, "kind": kind})
+
+
+def _step(step_um: tuple[float, float]) -> Told:
+    if not any(step_um):
+        return Told("not stated", None)
+    return Told(f"{step_um[0]:g} × {step_um[1]:g} µm", {"x_um": step_um[0], "y_um": step_um[1]})
 
 
 def _spec_rows(spec: ModelSpec) -> dict[str, object]:
@@ -93,7 +118,10 @@ def _spec_rows(spec: ModelSpec) -> dict[str, object]:
         "weights": spec.precision,
         "exported": describe_deviation(spec.parity_error),
         "trained on": training.data or "not stated",
-        "training": f"{training.patterns:,} {unit}, {training.steps:,} steps, seed {training.seed}",
+        "training": Told(
+            f"{training.patterns:,} {unit}, {training.steps:,} steps, seed {training.seed}",
+            {unit: training.patterns, "steps": training.steps, "seed": training.seed},
+        ),
         "licence": training.licence or "not stated",
         **describe_metrics(dict(training.metrics)),
     }
@@ -153,35 +181,41 @@ def _hdf5_rows(path: Path) -> dict[str, object]:
 def _vendor_rows(path: Path) -> dict[str, object]:
     names = scan_names(path)
     if len(names) > 1:
-        return {"kind": "pattern scans, read through kikuchipy", "scans": ", ".join(names)}
+        return {"kind": "pattern scans, read through kikuchipy", "scans": Told(", ".join(names), list(names))}
     source = open_scan(path)
     scan = source.scan
-    rows, cols = scan.nav_shape
-    there = f"{scan.total:,}" if source.available == scan.total else f"{source.available:,} of {scan.total:,}"
     return {
         "kind": "pattern scan, read through kikuchipy",
-        "patterns": f"{there} of {scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}",
-        "grid": f"{rows}×{cols}, {scan.grid}",
-        "step": f"{scan.step_um[0]:g} × {scan.step_um[1]:g} µm" if any(scan.step_um) else "not stated",
-        "size": console.size_text(path.stat().st_size),
+        "patterns": _patterns(source.available, scan.total, scan.sig_shape, scan.dtype),
+        "grid": _grid(scan.nav_shape, scan.grid),
+        "step": _step(scan.step_um),
+        "size": size_of(path),
     }
 
 
 def _latents_rows(path: Path) -> dict[str, object]:
     with open_latents(path) as latents:
-        origin, written = latents.origin, int(latents.written.sum())
+        origin, written, blank = latents.origin, int(latents.written.sum()), int(latents.flags.sum())
         scan = origin.scan
         background = origin.background + ", scaled to each pattern" * origin.scale_background
         background += "; bands were dark, and are turned about" * origin.inverted
         return {
             "kind": f"latents of {origin.spec.name}, {origin.dtype}",
-            "map": f"{scan.nav_shape[0]}×{scan.nav_shape[1]}×{origin.spec.latent_size}, {scan.grid}",
-            "step": f"{scan.step_um[0]:g} × {scan.step_um[1]:g} µm" if any(scan.step_um) else "not stated",
-            "written": f"{written:,} of {scan.total:,} patterns, {int(latents.flags.sum())} without information",
+            "map": _map(scan.nav_shape, origin.spec.latent_size, scan.grid),
+            "step": _step(scan.step_um),
+            "written": Told(
+                f"{written:,} of {scan.total:,} patterns, {blank} without information",
+                {"available": written, "total": scan.total, "without_information": blank},
+            ),
             "patterns": f"{scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}, background: {background}",
             **({"pattern centre": str(origin.warp)} if origin.warp else {}),
             "bad pixels": f"{len(origin.bad_pixels):,} of {scan.sig_shape[0] * scan.sig_shape[1]:,}, filled",
             "engine": f"{origin.engine} in {origin.precision}, SHA-256 {origin.engine_sha256[:16]}…",
             **({"bands given back": str(latents.familiarity)} if latents.familiarity else {}),
-            "size": console.size_text(path.stat().st_size),
+            "size": size_of(path),
         }
+
+
+def _map(nav_shape: tuple[int, int], size: int, kind: str) -> Told:
+    rows, cols = nav_shape
+    return Told(f"{rows}×{cols}×{size}, {kind}", {"rows": rows, "columns": cols, "features": size, "kind": kind})

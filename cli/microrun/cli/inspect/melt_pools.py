@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from microrun.cli import console
 from microrun.cli.simulate.meltpool import describe_pool
+from microrun.cli.told import size_of
 from microrun.runtime.files.hdf5 import open_hdf5
 
 
@@ -42,5 +42,5 @@ def pool_rows(path: Path) -> dict[str, object]:
         f"{process.preheat_k:g} K",
         "temperatures": f"{cells} cells of {field.step_um:g} µm",
         **describe_pool(field, measure_pool(field)),
-        "size": console.size_text(path.stat().st_size),
+        "size": size_of(path),
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import h5py
 
-from microrun.cli import console
+from microrun.cli.told import Told, size_of
 from microrun.runtime.engines.nvidia.plan import read_record
 from microrun.runtime.engines.nvidia.tensorrt_library import TITLES
 from microrun.runtime.errors import MicrorunError
@@ -60,15 +60,16 @@ def truth_rows(path: Path) -> dict[str, object]:
         raise MicrorunError(f"{path}: no such file")
     rows, cols = truth.grain.shape
     x, y, z = truth.pattern_centre
+    grains = len(set(truth.grain.ravel().tolist()))
     return {
         "kind": "truth of a simulated scan",
-        "map": f"{rows}×{cols}",
-        "grains": f"{len(set(truth.grain.ravel().tolist())):,}",
+        "map": Told(f"{rows}×{cols}", {"rows": rows, "columns": cols}),
+        "grains": Told(f"{grains:,}", grains),
         "particles": f"{(truth.phase != 0).mean():.1%} of the points",
-        "pattern centre": f"{x:.4f},{y:.4f},{z:.4f} (EDAX's convention)",
-        "tilt": f"{truth.sample_tilt:g}°",
+        "pattern centre": Told(f"{x:.4f},{y:.4f},{z:.4f} (EDAX's convention)", [x, y, z]),
+        "tilt": Told(f"{truth.sample_tilt:g}°", {"degrees": truth.sample_tilt}),
         "structure": truth.structure or "not stated",
-        "size": console.size_text(path.stat().st_size),
+        "size": size_of(path),
     }
 
 
@@ -94,7 +95,7 @@ def hdf5_rows(path: Path, kind: Kind) -> dict[str, object]:
             rows |= {name: f"{_sides(item)} {item.dtype}" for name, item in _arrays(file).items()}
     except (OSError, RuntimeError, *UNREADABLE) as error:
         raise MicrorunError(f"{path}: is damaged ({reason_of(error)})") from None
-    return {**rows, **_advice(kind), "size": console.size_text(path.stat().st_size)}
+    return {**rows, **_advice(kind), "size": size_of(path)}
 
 
 def other_rows(path: Path, kind: Kind) -> dict[str, object]:
@@ -110,7 +111,7 @@ def other_rows(path: Path, kind: Kind) -> dict[str, object]:
     if path.is_dir():
         held = f"{sum(1 for _ in path.iterdir()):,} files and folders"
         return {"kind": kind.text, "holds": held, **_advice(kind)}
-    return {"kind": kind.text, **_advice(kind), "size": console.size_text(path.stat().st_size)}
+    return {"kind": kind.text, **_advice(kind), "size": size_of(path)}
 
 
 def _advice(kind: Kind) -> dict[str, object]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from microrun.cli import console
+from microrun.cli.told import size_of
 from microrun.runtime.array_types import Float64
 from microrun.runtime.sections.section_set import SectionSet, held_planes, read_sections
 
@@ -37,7 +37,7 @@ def section_rows(path: Path) -> dict[str, object]:
         rows |= {f"{one.plane} the tracks": _cells(one), f"made with, {one.plane}": _conditions(one)}
     details = {name: text for one in sets for name, text in one.details.items()}
     rows |= {name: text if len(text) <= LONGEST else f"{text[:LONGEST]}…" for name, text in details.items()}
-    return rows | {"size": console.size_text(path.stat().st_size)}
+    return rows | {"size": size_of(path)}
 
 
 def _cells(one: SectionSet) -> str:

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from microrun.cli import console
+from microrun.cli.told import Told, size_of
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.hdf5 import open_hdf5
 from microrun.runtime.files.npy import map_array
@@ -37,7 +37,8 @@ def array_rows(path: Path) -> dict[str, object]:
         If the file is missing or damaged.
     """
     array = map_array(path)
-    return {"kind": "array", "shape": _sides(array.shape), "values": array.dtype, "size": _size(path)}
+    shape = Told(_sides(array.shape), list(array.shape))
+    return {"kind": "array", "shape": shape, "values": array.dtype, "size": size_of(path)}
 
 
 def volume_rows(path: Path) -> dict[str, object]:
@@ -69,12 +70,12 @@ def _simulated_rows(path: Path) -> dict[str, object]:
         seeds = [int(volume.attrs["seed"]) for volume in volumes]
         return {
             "kind": f"simulated volumes, {file.attrs['kind']}",
-            "volumes": f"{len(volumes)} of {_sides(process.pop('shape'))} voxels (z, y, x)",
+            "volumes": _volumes(len(volumes), process.pop("shape")),
             "seeds": f"{seeds[0]} to {seeds[-1]}",
-            "grains": f"{sum(int(volume.attrs['grains']) for volume in volumes):,}",
+            "grains": _count(sum(int(volume.attrs["grains"]) for volume in volumes)),
             **_faces_row(stated_axes(volumes[0].attrs.get("periodic"))),
             "process": _in_words(process),
-            "size": _size(path),
+            "size": size_of(path),
         }
 
 
@@ -86,26 +87,39 @@ def _grains_rows(path: Path) -> dict[str, object]:
         grains = 1 + max(int(volume.read(z, z + 1).max()) for z in range(volume.shape[0]))
         return {
             "kind": "volume of grains",
-            "voxels": f"{_sides(volume.shape)} (z, y, x)",
-            "grains": f"{grains:,}",
+            "voxels": Told(f"{_sides(volume.shape)} (z, y, x)", list(volume.shape)),
+            "grains": _count(grains),
             **_faces_row(volume.periodic),
-            **({} if volume.voxel_um is None else {"voxel": f"{volume.voxel_um:.4g} µm"}),
+            **_edge_row(volume.voxel_um),
             **{name: _in_words(blueprint[name]) for name in FROM_BLUEPRINT if name in blueprint},
             **({"engine": f"SHA-256 {blueprint['engine'][:16]}…"} if "engine" in blueprint else {}),
             **({"segmented": _in_words(options)} if options else {}),
             **_orientation_row(path, volume.name),
-            "size": _size(path),
+            "size": size_of(path),
         }
+
+
+def _edge_row(edge_um: float | None) -> dict[str, object]:
+    return {} if edge_um is None else {"voxel": Told(f"{edge_um:.4g} µm", {"edge_um": edge_um})}
 
 
 def _faces_row(axes: str) -> dict[str, object]:
     """How grains of a periodic volume are counted."""
     if not axes:
         return {}
-    return {
-        "periodic": f"along {list_axes(axes)}: a grain that goes on at the opposite face counts once (segment counts "
-        f"it at each, unless --periodic {','.join(axes)})"
-    }
+    said = (
+        f"along {list_axes(axes)}: a grain that goes on at the opposite face counts once (segment counts it at each, "
+        f"unless --periodic {','.join(axes)})"
+    )
+    return {"periodic": Told(said, list(axes))}
+
+
+def _volumes(count: int, shape: list[int]) -> Told:
+    return Told(f"{count} of {_sides(shape)} voxels (z, y, x)", {"count": count, "shape": shape})
+
+
+def _count(number: int) -> Told:
+    return Told(f"{number:,}", number)
 
 
 def _orientation_row(path: Path, name: str) -> dict[str, object]:
@@ -129,7 +143,3 @@ def _in_words(value: object) -> object:
 
 def _sides(shape: Any) -> str:
     return " × ".join(map(str, shape))
-
-
-def _size(path: Path) -> str:
-    return console.size_text(path.stat().st_size)
