@@ -38,7 +38,7 @@ def convert(
         Path | None, typer.Option(help="Of grains: .npy or .h5 of values to write beside the labels.")
     ] = None,
     voxel_um: Annotated[
-        float | None, typer.Option(help="Of grains: edge of a voxel; by default what the file states, else 1.")
+        float | None, typer.Option(help="Of grains: edge of a voxel in µm; by default what the file states, else 1.")
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Of grains: data set of a .h5 file; by default the only 3D one.")

@@ -41,8 +41,8 @@ def encode(
     build: BuildFirst = False,
     out: Annotated[Path | None, typer.Option(help="The latents file, .h5; by default SCAN.latents.h5.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on while the scan is being acquired.")] = False,
-    grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
-    step: Annotated[float | None, typer.Option(help="Step in µm, where the file does not tell.")] = None,
+    grid: Annotated[str | None, typer.Option(help="ROWSxCOLS; by default as the file states.")] = None,
+    step: Annotated[float | None, typer.Option(help="Step in µm; by default as the file states.")] = None,
     scan_name: ScanNameOption = None,
     background: Annotated[
         str,
@@ -51,7 +51,7 @@ def encode(
     device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
     lanes: Annotated[int | None, typer.Option(help="Parallel workers; by default what suits the engine.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Patterns per run of the engine.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Patterns per run of the engine; by default what suits it.")] = None,
     bad_pixels: Annotated[
         BadPixels, typer.Option(help="Fill pixels that are dead, hot or stuck over the scan, or keep them.")
     ] = "fill",

@@ -58,7 +58,10 @@ TITLES = (
 def evaluate(
     scan: Annotated[Path, typer.Argument(help="A finished scan; a simulated one is compared with its truth too.")],
     engine: Annotated[
-        list[str] | None, typer.Option(help="An encoder, with NAME.decoder.onnx beside it; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="An encoder, with NAME.decoder.onnx beside it; may be repeated.", show_default=DEFAULT_ENGINE
+        ),
     ] = None,
     folder: Annotated[Path, typer.Option(help="Folder for the tables and pictures.")] = Path("evaluation"),
     patterns: Annotated[int, typer.Option(min=1, help="Patterns to judge, evenly spaced over the scan.")] = 2000,
@@ -67,7 +70,7 @@ def evaluate(
     phase: PhaseOption = None,
     tilt: TiltOption = None,
     elevation: ElevationOption = None,
-    grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
+    grid: Annotated[str | None, typer.Option(help="ROWSxCOLS; by default as the file states.")] = None,
     scan_name: ScanNameOption = None,
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
     as_json: JsonOption = False,

@@ -80,6 +80,7 @@ def prepare(command: Any) -> Any:
         command.params += _shared_options()
     if command.help:
         command.help = "\n\n".join(" ".join(part.split()) for part in command.help.split("\n\n"))
+    _say_defaults(command.params)
     hide_types_of_flags(command.get_params(typer.Context(command, help_option_names=["-h", "--help"])))
     return command
 
@@ -101,6 +102,14 @@ def hide_types_of_flags(params: list[Any]) -> list[Any]:
         if getattr(param, "is_flag", False):
             param.metavar = ""
     return params
+
+
+def _say_defaults(params: list[Any]) -> None:
+    """Say of options that neither have a default nor say one that there is none."""
+    for param in params:
+        silent = param.default in (None, "") and not isinstance(param.show_default, str)
+        if silent and not (param.required or getattr(param, "is_flag", False) or "default" in (param.help or "")):
+            param.show_default = "none"
 
 
 def _shared_options() -> list[Any]:

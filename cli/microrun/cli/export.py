@@ -42,9 +42,12 @@ Batch = Annotated[
     ),
 ]
 ComputeCapability = Annotated[
-    list[str] | None, typer.Option(help="TensorRT-RTX: build for these cards only, such as 7.5 for Turing.")
+    list[str] | None,
+    typer.Option(help="TensorRT-RTX: build for these cards only, such as 7.5 for Turing; by default all RTX cards."),
 ]
-Workspace = Annotated[int | None, typer.Option(help="Scratch memory of the card that a layer may use, MB.")]
+Workspace = Annotated[
+    int | None, typer.Option(help="Scratch memory of the card that a layer may use, in MB; by default all there is.")
+]
 TimingCache = Annotated[Path | None, typer.Option(help="File that keeps timings between builds.")]
 VersionCompatible = Annotated[
     bool, typer.Option("--version-compatible", help="TensorRT: a plan that newer versions run, too.")

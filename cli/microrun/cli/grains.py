@@ -51,7 +51,8 @@ def grains(
         str | None, typer.Option(help="Data set of VOLUME; by default grain_id, or all of three dimensions.")
     ] = None,
     voxel_um: Annotated[
-        float | None, typer.Option(help="Edge of a voxel in files that do not say; without it lengths count voxels.")
+        float | None,
+        typer.Option(help="Edge of a voxel in µm, in files that do not say; by default lengths count voxels."),
     ] = None,
     min_voxels: Annotated[
         int, typer.Option(min=0, help="Smaller grains join a neighbour first, in all files; 0: as they are.")

@@ -28,7 +28,7 @@ def orient(
     misorientations: Annotated[
         Path | None, typer.Option(help="A map whose misorientations of neighbours are matched, by swaps.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same orientations.")] = 0,
     dataset: Annotated[str | None, typer.Option(help="Data set of a .h5 volume; by default the only 3D one.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:

@@ -47,7 +47,7 @@ PhaseOption = Annotated[
 ]
 BackgroundOption = Annotated[str, typer.Option(help="auto (mean of the scan), none, or a .npy/.up1/.up2 file.")]
 TiltOption = Annotated[
-    float | None, typer.Option(help="Of the sample, in degrees; by default as a file states it, else 70.")
+    float | None, typer.Option(help="Tilt of the sample, in degrees; by default as a file states it, else 70.")
 ]
 ElevationOption = Annotated[
     float | None, typer.Option(help="Tilt of the camera, in degrees; by default as a file states it, else 0.")

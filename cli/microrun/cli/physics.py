@@ -33,6 +33,7 @@ from microrun.runtime.maps.orientation_file import load_orientations
 from microrun.runtime.maps.orientations import OrientedMap, point_group
 from microrun.runtime.maps.store import write_physics
 from microrun.runtime.maps.structures import check_phase
+from microrun.runtime.pictures.crystal_directions import draw_poles
 from microrun.runtime.pictures.panels import save_figure
 from microrun.runtime.pictures.physics_maps import draw_physics
 from microrun.runtime.scans.open import ScanFile, open_scan
@@ -43,16 +44,16 @@ from microrun.runtime.spec import Preprocessing
 def physics(
     scan: Annotated[Path, typer.Argument(help="A finished scan.")],
     orientations: Annotated[
-        Path | None, typer.Option(help="An .ang or an orix .h5 file; without it the patterns are indexed here.")
+        Path | None, typer.Option(help="An .ang or an orix .h5 file; by default the patterns are indexed here.")
     ] = None,
     index: Annotated[bool, typer.Option(help="Index the patterns, for maps of orientations.")] = True,
-    latents: Annotated[Path | None, typer.Option(help="A latents file of the scan, drawn beside.")] = None,
+    latents: Annotated[Path | None, typer.Option(help="A latents file of the scan, drawn beside the maps.")] = None,
     background: BackgroundOption = "auto",
     pc: CentreOption = None,
     phase: PhaseOption = None,
     tilt: TiltOption = None,
     elevation: ElevationOption = None,
-    grid: Annotated[str | None, typer.Option(help="ROWSxCOLS, where the file does not tell.")] = None,
+    grid: Annotated[str | None, typer.Option(help="ROWSxCOLS; by default as the file states.")] = None,
     scan_name: ScanNameOption = None,
     folder: Annotated[
         Path | None, typer.Option(help="Folder for picture and data; by default that of the scan.")
@@ -67,7 +68,8 @@ def physics(
     source = open_scan(scan, parse_grid(grid) if grid else None, scan_name=scan_name)
     picture = name_picture(scan, folder, "physics")
     store = picture.with_suffix(".h5")
-    check_folder(store.parent, [store.name, picture.name], overwrite)
+    poles = name_picture(scan, folder, "poles")
+    check_folder(store.parent, [store.name, picture.name, *([poles.name] if orientations or index else [])], overwrite)
     if phase:
         check_phase(phase)
     if orientations or not index:
@@ -79,12 +81,17 @@ def physics(
     request = GeometryRequest(pc, phase, tilt, elevation)
     geometry = find_geometry(source, background, request) if index and not known else None
     maps = _map_scan(source, known, background, geometry)
+    found = known or _found_here(maps, geometry)
+    heading = f"{scan.name} · {_say_orientations(orientations, geometry)}"
     with open_latents(latents) if latents else contextlib.nullcontext() as opened:
-        figure = draw_physics(source.scan, maps, opened)
+        figures = {picture: draw_physics(source.scan, maps, opened, found, heading)}
+    if found is not None and found.valid.any():
+        figures[poles] = draw_poles(found, heading)
     with made_folder(store.parent):
         write_physics(store, source.scan, maps, _describe(orientations, known, geometry))
-        save_figure(figure, picture)
-    say_wrote(store, picture)
+        for path, figure in figures.items():
+            save_figure(figure, path)
+    say_wrote(store, *figures)
     say_next("inspect", store)
 
 
@@ -103,6 +110,22 @@ def _load_known(path: Path, source: ScanFile, phase: str | None) -> OrientedMap:
     if not count:
         console.warning_line(f"{path}: none of its points is indexed; there are no orientations")
     return known
+
+
+def _found_here(maps: PhysicsMaps, geometry: Geometry | None) -> OrientedMap | None:
+    """Orientations as they were indexed here; None where none were asked for."""
+    if geometry is None or maps.rotations is None or maps.grains is None:
+        return None
+    return OrientedMap(maps.rotations, np.where(maps.grains >= 0, 0, -1), {0: geometry.phase})
+
+
+def _say_orientations(path: Path | None, geometry: Geometry | None) -> str:
+    if path:
+        return f"orientations of {path.name}"
+    if geometry is None:
+        return "not indexed"
+    centre = ", ".join(f"{value:.3f}" for value in geometry.pattern_centre)
+    return f"indexed as {geometry.phase}, pattern centre {centre}"
 
 
 def _describe(path: Path | None, known: OrientedMap | None, geometry: Geometry | None) -> dict[str, object]:

@@ -44,7 +44,10 @@ Table = dict[str, dict[str, dict[str, float]]]  # question, probe or map, noise
 def probe(
     engine: Annotated[
         list[str] | None,
-        typer.Option(help="An encoder's .onnx file, or the name of a built-in model; may be repeated."),
+        typer.Option(
+            help="An encoder's .onnx file, or the name of a built-in model; may be repeated.",
+            show_default=DEFAULT_ENGINE,
+        ),
     ] = None,
     folder: Annotated[
         Path, typer.Option(help="Folder for the scans and tables; scans that are there are kept.")

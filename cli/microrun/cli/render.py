@@ -20,7 +20,8 @@ def render(
     out: Annotated[Path, typer.Option(help="The picture to make, .png.")],
     slices: Annotated[bool, typer.Option("--slices", help="Draw the three middle slices only.")] = False,
     voxel_um: Annotated[
-        float | None, typer.Option(help="Edge of a voxel; by default as the file states, or lengths count voxels.")
+        float | None,
+        typer.Option(help="Edge of a voxel in µm; by default as the file states, or lengths count voxels."),
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set of a .h5 volume; by default the only 3D one.")] = None,
     overwrite: OverwriteOption = False,

@@ -55,7 +55,9 @@ def sample(
     extrapolate: Extrapolate = False,
     device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
-    batch: Annotated[int | None, typer.Option(help="Sections that a worker of the engine draws at once.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Sections that a worker of the engine draws at once; by default what suits it.")
+    ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Draw sections of printed metal for a laser power and speed.

@@ -7,5 +7,8 @@ from typing import Annotated
 import typer
 
 ScanNameOption = Annotated[
-    str | None, typer.Option("--scan-name", help="Which scan, where an HDF5 file holds several, such as 'Scan 2'.")
+    str | None,
+    typer.Option(
+        "--scan-name", help="Which scan, where an HDF5 file holds several, such as 'Scan 2'; by default the only one."
+    ),
 ]

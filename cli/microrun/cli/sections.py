@@ -36,7 +36,7 @@ def sections(
     folder: Annotated[Path | None, typer.Option(help="Folder to write to; by default that of FILE.")] = None,
     plane: Annotated[Plane | None, typer.Option(help="Which; by default across, if FILE holds them.")] = None,
     hatch_um: Annotated[
-        float | None, typer.Option(help="Distance of the tracks, for the lean; by default what FILE states.")
+        float | None, typer.Option(help="Distance of the tracks in µm, for the lean; by default what FILE states.")
     ] = None,
     inception: Annotated[
         Path | None, typer.Option(help="An Inception network as .onnx, for FID; none is downloaded.")

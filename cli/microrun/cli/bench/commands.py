@@ -27,8 +27,8 @@ app = typer.Typer(no_args_is_help=True, help="Measure speed against limits and p
 LATENT_SIZES = (32, 128)
 KEEPS_UP = 0.9  # of the camera's rate
 Devices = Annotated[list[str] | None, typer.Option(help="auto, cpu or cuda; auto by default.")]
-Lanes = Annotated[int | None, typer.Option(help="Of the engines.")]
-Batch = Annotated[int | None, typer.Option(help="Of the engines.")]
+Lanes = Annotated[int | None, typer.Option(help="Parallel workers; by default what suits the engine.")]
+Batch = Annotated[int | None, typer.Option(help="Samples per run of the engine; by default what suits it.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Of every measurement; medians are shown.")]
 Out = Annotated[Path | None, typer.Option(help="A .json file to write the numbers to, too; by default none.")]
 
@@ -39,7 +39,8 @@ def encode(
         list[int] | None, typer.Option(help="Latent sizes of random models to measure; by default 32 and 128.")
     ] = None,
     engine: Annotated[
-        list[str] | None, typer.Option(help="Measure this .onnx or .plan file or built-in model instead.")
+        list[str] | None,
+        typer.Option(help="Measure this .onnx or .plan file or built-in model; by default random ones."),
     ] = None,
     device: Devices = None,
     precision: Annotated[list[str] | None, typer.Option(help="auto, f32, bf16, f16 or int8; auto by default.")] = None,
@@ -115,11 +116,13 @@ def latency(
 
 @app.command()
 def segment(
-    size: Annotated[list[int] | None, typer.Option(min=2, help="Volumes; by default 64³, 128³ and 256³.")] = None,
+    size: Annotated[
+        list[int] | None, typer.Option(min=2, help="Voxels along each side of the volumes; by default 64, 128 and 256.")
+    ] = None,
     large: Annotated[
         bool, typer.Option("--large", help="Give scikit-learn 128³, too: half a minute, and 1 GB of memory.")
     ] = False,
-    stl: Annotated[Path | None, typer.Option(help="Voxelise this part instead of a sphere of 50,000 faces.")] = None,
+    stl: Annotated[Path | None, typer.Option(help="Voxelise this part; by default a sphere of 50,000 faces.")] = None,
     part_size: Annotated[int, typer.Option(min=2, help="Voxels along the part's longest side.")] = 256,
     threads: Annotated[int | None, typer.Option(min=1, help="Of the segmentation; all cores by default.")] = None,
     repeats: Repeats = 5,
@@ -157,7 +160,9 @@ def generate(
     precision: Annotated[list[str] | None, typer.Option(help="auto, f32, bf16 or f16; auto by default.")] = None,
     lanes: Lanes = None,
     batch: Batch = None,
-    size: Annotated[int, typer.Option(help="Of the volume whose evaluations are counted.")] = 128,
+    size: Annotated[
+        int, typer.Option(help="Voxels along each side of the volume whose evaluations are counted.")
+    ] = 128,
     repeats: Repeats = 3,
     out: Out = None,
     overwrite: OverwriteOption = False,

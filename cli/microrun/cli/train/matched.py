@@ -22,7 +22,8 @@ MatchedPhases = Annotated[
     typer.Option("--phase", help="Simulate patterns of it, such as ferrite or Ni; may be repeated."),
 ]
 MatchedVoltages = Annotated[
-    list[float] | None, typer.Option("--kv", help="Voltage in kV of the simulations; may be repeated. [default: 20]")
+    list[float] | None,
+    typer.Option("--kv", help="Voltage in kV of the simulations; may be repeated.", show_default="20"),
 ]
 MatchedCentre = Annotated[
     str | None,

@@ -66,7 +66,9 @@ def sections(
     folder: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("sections-run"),
     plane: Annotated[Plane, typer.Option(help="Which sections to learn.")] = "across",
     steps: Steps = None,
-    hours: Annotated[float, typer.Option(help="Stop after this long; --resume goes on.")] = math.inf,
+    hours: Annotated[
+        float, typer.Option(help="Stop after so many hours; --resume goes on.", show_default="no limit")
+    ] = math.inf,
     batch: Annotated[int | None, typer.Option(help="Sections per step, of all GPUs.", show_default="16")] = None,
     learning_rate: Rate = None,
     network: Network = None,

@@ -51,7 +51,7 @@ Batch = Annotated[int | None, typer.Option(help="Patterns per step, of all GPUs 
 Epochs = Annotated[
     float | None, typer.Option(help="Passes over the patterns.", show_default="250, or what fits into --hours")
 ]
-Hours = Annotated[float, typer.Option(help="Stop after this long; --resume goes on.")]
+Hours = Annotated[float, typer.Option(help="Stop after so many hours; --resume goes on.", show_default="no limit")]
 LearningRate = Annotated[float | None, typer.Option(help="Of Adam.", show_default="0.001")]
 Beta = Annotated[float | None, typer.Option(help="Weight of the KL term: more than 1 for a β-VAE.", show_default="1")]
 IsContrastive = Annotated[
@@ -60,7 +60,7 @@ IsContrastive = Annotated[
 PatternsPerScan = Annotated[
     int | None, typer.Option(help="Random patterns from each scan, at most.", show_default="16000")
 ]
-Grid = Annotated[str | None, typer.Option(help="ROWSxCOLS, for scans whose header has no grid.")]
+Grid = Annotated[str | None, typer.Option(help="ROWSxCOLS; by default as the scans state.")]
 Seed = Annotated[int | None, typer.Option(help="Of weights, selection, order and noise.", show_default="0")]
 Start = Annotated[Path | None, typer.Option("--from", help="Run, checkpoint or built-in model to fine-tune.")]
 Teacher = Annotated[
