@@ -5,7 +5,7 @@ from importlib.metadata import version as find_version
 from typing import Any
 
 project = "microrun"
-author = "the microrun authors"
+author = "the microrun developers"
 version = release = find_version("microrun")
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "myst_parser"]
 exclude_patterns = ["build"]
@@ -21,14 +21,14 @@ html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "navigation_with_keys": False,
-    "show_nav_level": 2,
+    "show_nav_level": 1,
     "secondary_sidebar_items": ["page-toc"],
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
 html_sidebars = {"index": []}
-copyright = "the microrun authors, BSD-3-Clause"
+copyright = "the microrun developers, BSD-3-Clause"
 pygments_style = "friendly"
 
 myst_heading_anchors = 3
