@@ -97,6 +97,8 @@ class Diffusion:
     grain_voxels
         Of volumes: mean diameter of the grains in voxels, of spheres of the same volumes, by number, of grains of 27
         voxels or more that no face cuts; None where that is not stated.
+    known_inputs
+        Whether the network itself sees which values are known, at each step: then it needs no RePaint.
     """
 
     sample_shape: tuple[int, ...]
@@ -108,6 +110,7 @@ class Diffusion:
     hatch_um: float = 0.0
     palette: tuple[tuple[float, ...], ...] = ()
     grain_voxels: float | None = None
+    known_inputs: bool = False
 
     def __post_init__(self) -> None:
         if len(self.sample_shape) not in (3, 4) or not all(isinstance(n, int) and n > 0 for n in self.sample_shape):

@@ -135,7 +135,7 @@ def test_a_run_leaves_its_folder(volumes: list[SimulatedVolume], tmp_path: Path)
 
 
 def first_batch(trainer: DiffusionTrainer) -> Noised:
-    blocks, _, timestep = trainer._batches[0]
+    blocks, _, timestep, _ = trainer._batches[0]
     return add_noise(
         trainer._values(blocks), trainer._draw_noise((0, 0), len(blocks)), timestep, trainer.config.schedule
     )

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.schedule import Schedule
+from microrun.training.diffusion.masks import Masks
 
 
 class Samples(Protocol):
@@ -51,11 +52,14 @@ class Drawn(NamedTuple):
         (n, conditions) float32.
     timestep
         (n,) int64.
+    known
+        (n, *sides) bool, True where a network with known inputs is told the value; (n, 0) for other networks.
     """
 
     values: Tensor
     condition: Tensor
     timestep: Tensor
+    known: Tensor
 
     def to(self, device: torch.device) -> Drawn:
         """Move to a device, while it computes."""
@@ -95,18 +99,24 @@ class Batches(Dataset[Drawn]):
         Samples per step.
     rows
         Of the batch, this process's.
+    masks
+        What is known of each sample, for a network with known inputs.
     """
 
-    def __init__(self, samples: Samples, timesteps: int, batch: int, rows: slice = slice(None)) -> None:
+    def __init__(
+        self, samples: Samples, timesteps: int, batch: int, rows: slice = slice(None), masks: Masks | None = None
+    ) -> None:
         self._samples, self._timesteps, self._batch, self._rows = samples, timesteps, batch, rows
+        self._masks = masks
 
     def __getitem__(self, step: int) -> Drawn:
         """Draw the share of a step."""
         rng = np.random.default_rng((self._samples.seed, step))
         spread = (rng.permutation(self._batch) + rng.random(self._batch)) / self._batch
         timestep = (spread * self._timesteps).astype(np.int64)[self._rows]
-        values, condition = self._samples.draw(range(step * self._batch, (step + 1) * self._batch)[self._rows])
-        return Drawn(torch.from_numpy(values), torch.from_numpy(condition), torch.from_numpy(timestep))
+        numbers = range(step * self._batch, (step + 1) * self._batch)[self._rows]
+        known = np.empty((len(numbers), 0), bool) if self._masks is None else self._masks.draw(numbers)
+        return Drawn(*map(torch.from_numpy, (*self._samples.draw(numbers), timestep, known)))
 
     def load(self, steps: range, workers: int = 0) -> Iterator[Drawn]:
         """Draw those of some steps, in their order.

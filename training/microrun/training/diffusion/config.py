@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from microrun.runtime.errors import MicrorunError
+from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.schedule import Schedule
 from microrun.training.diffusion.blocks import BlockSettings, Labels
-from microrun.training.diffusion.unet_config import GRAIN_UNET, UnetConfig
+from microrun.training.diffusion.unet_config import GRAIN_UNET, UnetConfig, entering_channels
 from microrun.training.loop.settings import Precision, Settings
 
 # ε and v consist of the noise of every voxel, for which a network on patches has no channels to spare.
@@ -62,6 +63,10 @@ class DiffusionConfig(DenoiserConfig):
         How grains become values, as of `BlockSettings`.
     held_out
         Volumes, the last ones, that are never trained on.
+    known_inputs
+        Whether the network sees which voxels are known, and their values, as blocks find them while a volume grows.
+    begun_from
+        What the first weights are of, for a reader; empty for new ones.
     unet
         Shape of the network.
     schedule
@@ -84,6 +89,8 @@ class DiffusionConfig(DenoiserConfig):
     labels: Labels = "bits"
     n_colours: int = 128
     held_out: int = 1
+    known_inputs: bool = False
+    begun_from: str = ""
     unet: UnetConfig = GRAIN_UNET
     schedule: Schedule = GRAIN_SCHEDULE
 
@@ -97,9 +104,14 @@ class DiffusionConfig(DenoiserConfig):
             raise ValueError(str(error)) from None
         if self.schedule.prediction == "bits" and self.labels != "bits":
             raise ValueError(f"bits are predicted of labels that are bits, not {self.labels}; take another prediction")
-        unet = self.unet
-        if (unet.dims, unet.in_channels, unet.out_channels, unet.condition_size) != (3, channels, channels, 0):
-            raise ValueError(f"{self.n_colours} {self.labels} need a network of 3 dimensions and {channels} channels")
+        if self.known_inputs and self.side != BLOCK:
+            raise ValueError(f"known inputs are those of blocks of {BLOCK} voxels a side, not {self.side}")
+        unet, entering = self.unet, entering_channels(channels, self.known_inputs)
+        if (unet.dims, unet.in_channels, unet.out_channels, unet.condition_size) != (3, entering, channels, 0):
+            known = f", {entering} of them in, as known inputs take" if self.known_inputs else ""
+            raise ValueError(
+                f"{self.n_colours} {self.labels} need a network of 3 dimensions and {channels} channels{known}"
+            )
         unet.check_sides(self.sides)
 
     @property

@@ -22,6 +22,8 @@ from microrun.training.diffusion.batches import Batches, Drawn, Noised, Samples,
 from microrun.training.diffusion.bits import BitOdds
 from microrun.training.diffusion.checkpoint import save_denoiser
 from microrun.training.diffusion.config import DenoiserConfig
+from microrun.training.diffusion.layers import show_known
+from microrun.training.diffusion.masks import Masks
 from microrun.training.diffusion.unet import UNet
 from microrun.training.diffusion.unet_config import UnetConfig
 from microrun.training.loop.distributed import Processes
@@ -110,8 +112,9 @@ class DenoiserTrainer(Trainer[ReportT]):
         self.flops = unet_flops(config.unet, config.sides)
         self._rows = processes.rows(config.batch)
         timesteps = config.schedule.training_steps
-        self._batches = Batches(data.trained, timesteps, config.batch, self._rows)
-        self._tested = Batches(data.tested, timesteps, TESTED)[0]
+        masks = [Masks(samples.seed) if config.unet.known_inputs else None for samples in (data.trained, data.tested)]
+        self._batches = Batches(data.trained, timesteps, config.batch, self._rows, masks[0])
+        self._tested = Batches(data.tested, timesteps, TESTED, masks=masks[1])[0]
         codes = data.trained.codes
         self._codes = None if codes is None else torch.from_numpy(codes).to(processes.device)
         self._odds = BitOdds(config.schedule).to(processes.device) if config.schedule.prediction == "bits" else None
@@ -159,28 +162,31 @@ class DenoiserTrainer(Trainer[ReportT]):
         device = self.processes.device
         (seed,) = np.random.SeedSequence((self._config.seed, *numbers)).generate_state(1, np.uint64).tolist()
         generator = torch.Generator(device).manual_seed(seed)
-        shape = (count, self._config.unet.in_channels, *self._config.sides)
+        shape = (count, self._config.unet.out_channels, *self._config.sides)
         return torch.randn(shape, generator=generator, device=device)
 
     def _loss(self, network: nn.Module, drawn: Drawn, noise: Tensor, teacher: Teacher | None = None) -> Tensor:
-        """How far off a network is: cross-entropy of bits, in nats, or the mean squared error."""
-        values, condition, timestep = drawn.to(self.processes.device)
-        noised = add_noise(self._values(values), noise, timestep, self._config.schedule)
-        told = self._predict(network, noised, condition)
+        """How far off a network is of what it is not told: cross-entropy of bits, in nats, or mean squared error."""
+        values, condition, timestep, known = drawn.to(self.processes.device)
+        clean = self._values(values)
+        noised, mask = add_noise(clean, noise, timestep, self._config.schedule), known[:, None]
+        seen = show_known(noised.x, clean, mask) if self._config.unet.known_inputs else noised.x
+        told = self._predict(network, seen, noised, condition)
         if self._odds is None:
-            loss = functional.mse_loss(told, noised.target)
+            losses = functional.mse_loss(told, noised.target, reduction="none")
         else:
-            loss = functional.softplus(-2 * noised.target * told).mean()
+            losses = functional.softplus(-2 * noised.target * told)
+        loss = losses[~mask.expand_as(losses)].mean() if self._config.unet.known_inputs else losses.mean()
         if teacher is None:
             return loss
         with torch.no_grad():
-            learned = self._predict(teacher.network, noised, condition)
+            learned = self._predict(teacher.network, seen, noised, condition)
         return (1 - teacher.weight) * loss + teacher.weight * distance(told, learned, self._odds is not None)
 
-    def _predict(self, network: nn.Module, noised: Noised, condition: Tensor) -> Tensor:
-        """What a network says of noised samples: half the log-odds of bits, or what its schedule asks for."""
+    def _predict(self, network: nn.Module, seen: Tensor, noised: Noised, condition: Tensor) -> Tensor:
+        """What a network says of what it sees: half the log-odds of bits, or what its schedule asks for."""
         with self.autocast():
-            output = network(noised.x, noised.timestep, *([condition] if condition.shape[1] else []))
+            output = network(seen, noised.timestep, *([condition] if condition.shape[1] else []))
         return output.float() if self._odds is None else self._odds(output.float(), noised.x, noised.timestep)  # type: ignore[no-any-return]
 
     def _values(self, drawn: Tensor) -> Tensor:

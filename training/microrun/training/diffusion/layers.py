@@ -163,6 +163,28 @@ def spread_patches(x: Tensor, patch: int) -> Tensor:
     return split.permute(0, *order).reshape(-1, x.shape[1] // patch**dims, *(side * patch for side in sides))
 
 
+def show_known(x: Tensor, known: Tensor, mask: Tensor) -> Tensor:
+    """Make what a network with known inputs sees.
+
+    Known voxels are clean among the noised ones, at a noise level of their own, 0, as in TD-Paint (arXiv:2410.09306);
+    the mask says which those are. Their values come once more in channels of their own, where noise hides nothing.
+
+    Parameters
+    ----------
+    x, known
+        (batch, C, …): the sample on its way, and what is known of it, anything elsewhere.
+    mask
+        (batch, 1, …) bool, True where a voxel is known.
+
+    Returns
+    -------
+    (batch, 2C + 1, …)
+        x with known voxels in place, known voxels alone, and the mask.
+    """
+    given = torch.where(mask, known, torch.zeros_like(known))
+    return torch.cat((torch.where(mask, known, x), given, mask.to(x.dtype)), dim=1)
+
+
 def doubling_kernel(weight: Tensor) -> Tensor:
     """Kernel of the transposed convolution that equals doubling every place and then convolving.
 

@@ -13,12 +13,11 @@ from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.sections.section_set import SectionSet
 from microrun.training.diffusion.section_config import CHANNELS, POWER, SCHEDULES, SPEED, SectionConfig
-from microrun.training.diffusion.start import Start
+from microrun.training.diffusion.start import FINE_TUNING_RATE, Start
 from microrun.training.diffusion.unet_config import Embedding, UnetConfig, section_unet
 
 HELD_OUT_SHARE = 0.1  # of the cases, and at least one
 NEAR = 0.05  # of the span of powers or speeds, that round ends of a window may lie beyond it
-FINE_TUNING_RATE = 2e-4
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.hashes import hash_file
@@ -14,6 +16,7 @@ from microrun.training.diffusion.unet_config import UnetConfig
 from microrun.training.loop.checkpoint import find_checkpoint
 
 HASH_DIGITS = 12
+FINE_TUNING_RATE = 2e-4  # of Adam, unless another is asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +87,35 @@ def read_start(path: Path) -> Start:
     """
     file = find_checkpoint(path)
     return Start(file, *load_denoiser(file))
+
+
+def widen(unet: UNet, config: UnetConfig) -> UNet:
+    """Give a network inputs for what is known; as long as their weights are zeros it computes what it did.
+
+    Parameters
+    ----------
+    unet
+        Stays as it is.
+    config
+        Of the new network: that of the old one, or with as many more channels in as known inputs take.
+
+    Raises
+    ------
+    MicrorunError
+        If it is the shape of another network.
+    """
+    if config not in (unet.config, replace(unet.config, in_channels=config.in_channels)) or (
+        config.in_channels < unet.config.in_channels
+    ):
+        raise MicrorunError(f"a network of the shape {unet.config} cannot become one of {config}")
+    made, weights = UNet(config), unet.state_dict()
+    for name, wanted in made.state_dict().items():
+        missing = wanted.shape[1] - weights[name].shape[1] if wanted.dim() > 1 else 0
+        if missing:  # the stem's, and those of a last layer that sees the input: what is new comes last in both
+            zeros = wanted.new_zeros(wanted.shape[0], missing, *wanted.shape[2:])
+            weights[name] = torch.cat((weights[name], zeros), dim=1)
+    made.load_state_dict(weights)
+    return made
 
 
 def check_freedom(free: str, unet: UnetConfig) -> None:

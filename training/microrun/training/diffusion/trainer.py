@@ -13,6 +13,8 @@ from microrun.runtime.spec import Diffusion, ModelSpec, Training
 from microrun.training.diffusion.blocks import Blocks
 from microrun.training.diffusion.config import DiffusionConfig
 from microrun.training.diffusion.denoiser_trainer import Data, DenoiserTrainer
+from microrun.training.diffusion.start import Start, widen
+from microrun.training.diffusion.unet import UNet
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.loop.trainer import Report
 from microrun.training.simulate.volumes import SimulatedVolume, identify, mean_grain_voxels
@@ -54,11 +56,14 @@ class DiffusionTrainer(DenoiserTrainer[DiffusionReport]):
         What the data is, for the spec.
     processes
         That train together; None for this one alone.
+    start
+        To go on from; None for new weights.
 
     Raises
     ------
     MicrorunError
-        If no volume is left to train on, one is too small for blocks, or processes cannot share a batch.
+        If no volume is left to train on, one is too small for blocks, the model to begin from draws others, or
+        processes cannot share a batch.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class DiffusionTrainer(DenoiserTrainer[DiffusionReport]):
         folder: Path,
         source: Training,
         processes: Processes | None = None,
+        start: Start | None = None,
     ) -> None:
         processes = processes or alone()
         if len(volumes) <= config.held_out:
@@ -78,10 +84,17 @@ class DiffusionTrainer(DenoiserTrainer[DiffusionReport]):
         self.config, self.source, self.grain_voxels = config, source, mean_grain_voxels(volumes)
         trained, tested = volumes[: -config.held_out], volumes[-config.held_out :]
         drawn, tested_on = Blocks(trained, config.blocks(config.seed)), Blocks(tested, config.blocks(config.seed + 1))
-        super().__init__(config, Data(drawn, tested_on, identify(volumes), source), folder, processes)
+        data = Data(drawn, tested_on, identify(volumes), source)
+        network = None if start is None else self._begin(start)
+        super().__init__(config, data, folder, processes, network)
         if processes.device.type == "cpu" and config.side <= 2 * config.unet.reduction:
             # PyTorch 2.13 on CPUs with bf16: gradients of convolutions over two voxels of depth are garbage, or nan.
             self._dtype = torch.float32
+
+    def _begin(self, start: Start) -> UNet:
+        """A network of the weights of another, of the same samples."""
+        start.check(self._diffusion)
+        return widen(start.unet, self.config.unet)
 
     def measure(self, means: list[float], rate: float) -> DiffusionReport:
         """Make a report; the averaged weights are tested for it."""
@@ -92,14 +105,23 @@ class DiffusionTrainer(DenoiserTrainer[DiffusionReport]):
         """Make the spec of the averaged weights."""
         config = self.config
         training = Training(
-            data=self.source.data,
+            data=self.source.data + (f"; begun from {config.begun_from}" if config.begun_from else ""),
             patterns=report.step * config.batch,
             steps=report.step,
             seed=config.seed,
             licence=self.source.licence,
             metrics={"held_out_loss": round(report.held_out_loss, 5)},
         )
-        colours = 0 if config.labels == "ids" else config.n_colours
-        shape = (config.unet.in_channels, *config.sides)
-        diffusion = Diffusion(shape, config.schedule, colours, grain_voxels=self.grain_voxels)
-        return ModelSpec("grains", "denoiser", training=training, diffusion=diffusion)
+        return ModelSpec("grains", "denoiser", training=training, diffusion=self._diffusion)
+
+    @property
+    def _diffusion(self) -> Diffusion:
+        """What the network draws, for its spec."""
+        config = self.config
+        return Diffusion(
+            (config.unet.out_channels, *config.sides),
+            config.schedule,
+            0 if config.labels == "ids" else config.n_colours,
+            grain_voxels=self.grain_voxels,
+            known_inputs=config.known_inputs,
+        )

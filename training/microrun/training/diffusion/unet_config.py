@@ -88,6 +88,11 @@ class UnetConfig:
         return cls(**{**values, **levels})
 
     @property
+    def known_inputs(self) -> bool:
+        """Whether the network sees what is known of a sample: its channels in are those of `show_known`."""
+        return self.in_channels == entering_channels(self.out_channels, True)
+
+    @property
     def embedding_size(self) -> int:
         """Numbers that tell the residual blocks the timestep and the condition."""
         return 4 * self.channels[0]
@@ -101,6 +106,11 @@ class UnetConfig:
         """Raise ValueError for sides of samples that are not made of patches."""
         if len(sides) != self.dims or any(side % self.patch for side in sides):
             raise ValueError(f"expected {self.dims} sides that are multiples of {self.patch}; got {tuple(sides)}")
+
+
+def entering_channels(channels: int, known_inputs: bool) -> int:
+    """Channels in of a network, for samples of so many: more if it sees what is known of them."""
+    return 2 * channels + 1 if known_inputs else channels
 
 
 # For blocks of 32³ voxels whose grains have 128 colours, as bits.
