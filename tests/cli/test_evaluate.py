@@ -75,8 +75,10 @@ def test_models_are_evaluated(microrun: Microrun, engine: Path, simulated_scan: 
 def test_a_scan_without_truth_is_evaluated(microrun: Microrun, engine: Path, random_scan: Path, tmp_path: Path) -> None:
     random_scan.with_suffix(".truth.npz").unlink()
     options = ("--patterns", "5", "--pc", "0.42, 0.79, 0.50", "--folder", tmp_path / "out")
-    assert microrun("evaluate", random_scan, "--engine", engine, *options).code == 0
+    ran = microrun("evaluate", random_scan, "--engine", engine, *options, "--json")
+    assert ran.code == 0
     found = json.loads((tmp_path / "out" / "random.json").read_text())
+    assert json.loads(ran.out) == found
     assert [row["truth_deg"] for row in found["models"]] == [None, None]
     original = found["models"][0]
     assert original["indexed"] > 0.5

@@ -66,9 +66,11 @@ def test_one_data_set_of_several_is_judged(microrun: Microrun, volume: Path, tmp
     with h5py.File(tmp_path / "several.h5", "w") as file:
         file["grain_id"], file["melted"] = VORONOI, oracles.voronoi((12, 12, 12), 50, 3)
     several = tmp_path / "several.h5"
-    ran = microrun("grains", several, "--dataset", "melted", "--reference", f"{several}:grain_id", "--folder", tmp_path)
+    both = ("grains", several, "--dataset", "melted", "--reference", f"{several}:grain_id")
+    ran = microrun(*both, "--folder", tmp_path, "--json")
     assert ran.code == 0
     summary = json.loads((tmp_path / "several.grains.json").read_text())
+    assert json.loads(ran.out) == summary
     assert (summary["file"], summary["grains"]) == (f"{several}:melted", 50)
     assert summary["reference"][0]["file"] == f"{several}:grain_id"
     ran = microrun("grains", several, "--dataset", "none", "--overwrite")

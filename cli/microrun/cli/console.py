@@ -83,6 +83,12 @@ def be_quiet() -> None:
     _quiet = out.quiet = True
 
 
+def be_silent() -> None:
+    """Say nothing at all, as one of many processes that do the same."""
+    be_quiet()
+    results.quiet = err.quiet = True
+
+
 def say_json_only() -> None:
     """Leave standard output to `print_json`."""
     out.quiet = results.quiet = True
@@ -115,7 +121,7 @@ def end(code: int) -> None:
     """
     global _verbose, _quiet, _kept
     kept, _kept = _kept, None
-    _verbose = _quiet = out.quiet = results.quiet = False
+    _verbose = _quiet = out.quiet = results.quiet = err.quiet = False
     if kept:
         kept.close(code)
 

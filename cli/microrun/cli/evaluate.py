@@ -14,6 +14,7 @@ from microrun.cli import console
 from microrun.cli.everywhere import JsonOption
 from microrun.cli.outputs import OverwriteOption, say_wrote
 from microrun.cli.pattern_centre import (
+    STARTING,
     BackgroundOption,
     CentreOption,
     ElevationOption,
@@ -84,7 +85,8 @@ def evaluate(
     source = open_scan(scan, parse_grid(grid) if grid else None, scan_name=scan_name)
     check_folder(folder, [scan.stem + ending for ending in WRITTEN], overwrite)
     names = engine or [DEFAULT_ENGINE]
-    pairs = [_open_pair(name, precision) for name in dict.fromkeys(names)]
+    with console.step("opening the models"):
+        pairs = [_open_pair(name, precision) for name in dict.fromkeys(names)]
     encoders = [encoder for encoder, _ in pairs]
     check_alike(encoders)
     spec = encoders[0].spec
@@ -92,6 +94,7 @@ def evaluate(
     indexer = Indexer(geometry, source.scan.sig_shape, spec.preprocessing.input_shape)
     request = JudgeRequest(source, background, patterns, _true_rotations(source))
     with console.progress_bar("indexing") as bar:
+        bar(0, min(patterns, source.available), STARTING)
         judged = console.watch(load_judged(request, spec, indexer), bar)
         rows, reconstructed = [judge_original(judged)], {}
         for name, (encoder, decoder) in zip(name_engines(encoders), pairs, strict=True):
@@ -129,7 +132,8 @@ def _write_results(
     about: dict[str, object],
 ) -> None:
     paths = [folder / (stem + ending) for ending in WRITTEN]
-    figure = draw_differences(judged, reconstructed)
+    with console.step("drawing"):
+        figure = draw_differences(judged, reconstructed)
     with made_folder(folder):
         for path, text in zip(paths, (to_markdown(rows), to_csv(rows), to_json(rows, about)), strict=False):
             write_text(path, text)

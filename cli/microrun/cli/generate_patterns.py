@@ -9,6 +9,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from microrun.cli import console
 from microrun.cli.outputs import OverwriteOption, say_wrote
 from microrun.runtime.encoding.draw_prior import generate_patterns, write_patterns
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
@@ -35,7 +36,8 @@ def generate(
     with open_engine(find_decoder_of(engine), "auto", EngineRequest("f32")) as decoder:
         if decoder.spec.kind != "decoder":
             raise SpecError(f"{decoder.info.path}: is a model of kind {decoder.spec.kind}; this needs a decoder")
-        patterns = generate_patterns(decoder, count, seed)
+        with console.step("decoding"):
+            patterns = generate_patterns(decoder, count, seed)
         keep = Preprocessor(decoder.spec.preprocessing, decoder.spec.preprocessing.input_shape).pixel_keep
     if out.suffix.lower() == ".png":
         save_figure(draw_patterns(patterns, keep, columns=min(count, math.ceil(math.sqrt(2 * count)))), out)

@@ -104,7 +104,8 @@ def _write(judgement: Judgement, in_um: bool, path: Path) -> None:
     }
     for suffix, text in texts.items():
         write_text(path.with_name(f"{path.name}.{suffix}"), text)
-    save_figure(_draw(judgement, in_um), path.with_name(f"{path.name}.png"))
+    with console.step("drawing"):
+        save_figure(_draw(judgement, in_um), path.with_name(f"{path.name}.png"))
     _print(judgement, in_um)
     say_wrote(*(path.with_name(f"{path.name}.{ending}") for ending in WRITTEN))
 

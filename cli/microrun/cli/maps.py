@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from microrun.cli import console
 from microrun.cli.feature_numbers import parse_features
 from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
 from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.files.stems import stem_of
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.pictures import latent_maps as draw
-from microrun.runtime.pictures.figure_file import save_figure
+from microrun.runtime.pictures.panels import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +41,7 @@ def maps(
         for name in [name for name, asked in wanted.items() if asked] or ["overview"]
     }
     place = folder or latents.parent
-    with open_latents(latents) as opened:
+    with console.step("drawing"), open_latents(latents) as opened:
         check_folder(place, [path.name for path in paths.values()], overwrite)
         figures = {name: _draw(opened, name, features) for name in paths}
         growing = opened.growing

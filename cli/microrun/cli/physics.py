@@ -14,6 +14,7 @@ from microrun.cli import console
 from microrun.cli.maps import name_picture
 from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
 from microrun.cli.pattern_centre import (
+    STARTING,
     BackgroundOption,
     CentreOption,
     ElevationOption,
@@ -83,7 +84,7 @@ def physics(
     maps = _map_scan(source, known, background, geometry)
     found = known or _found_here(maps, geometry)
     heading = f"{scan.name} · {_say_orientations(orientations, geometry)}"
-    with open_latents(latents) if latents else contextlib.nullcontext() as opened:
+    with console.step("drawing"), open_latents(latents) if latents else contextlib.nullcontext() as opened:
         figures = {picture: draw_physics(source.scan, maps, opened, found, heading)}
     if found is not None and found.valid.any():
         figures[poles] = draw_poles(found, heading)
@@ -140,6 +141,7 @@ def _map_scan(source: ScanFile, known: OrientedMap | None, background: str, geom
     """Maps of the patterns; and of orientations that are known, or else that are indexed here where asked."""
     indexer = Indexer(geometry, source.scan.sig_shape, Preprocessing().input_shape) if geometry else None
     with console.progress_bar("indexing" if indexer else "reading") as bar:
+        bar(0, source.available, STARTING if indexer else "averaging the background")
         maps = console.watch(map_patterns(source, background, indexer), bar)
     if known:
         return map_orientations(maps, known, source.scan)

@@ -51,7 +51,8 @@ class PlainProgress:
         note
             What stands behind them.
         """
-        if done < self._done or total != self._total:
+        begins = self._done == 0 < done  # what came before the first piece was rather a start than work
+        if begins or done < self._done or total != self._total:
             self._since, self._first = time.monotonic(), done
         self._done, self._total, self._note = done, total, note
 

@@ -74,7 +74,8 @@ def sections(
     with made_folder(place):
         write_text(paths[0], to_csv(report))
         write_text(paths[1], to_json(report, about))
-        paths += _draw(report, place, name)
+        with console.step("drawing"):
+            paths += _draw(report, place, name)
     _print(report, network)
     say_wrote(*paths)
 

@@ -33,7 +33,8 @@ def voxelize(
     walls thinner than two voxels, which crumble into pieces: voxels that hang together by their faces.
     """
     check_file(out, overwrite, endings=(".npy",), sources=(part,))
-    made = load_part(part, size, Tidying(drop_pieces, join_pieces))
+    with console.step("voxelising"):
+        made = load_part(part, size, Tidying(drop_pieces, join_pieces))
     with written_beside(out) as beside, beside.open("wb") as file:
         np.save(file, made.filled)
     for said in made.remarks:

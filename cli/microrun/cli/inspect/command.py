@@ -35,7 +35,8 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Say what a file holds."""
-    path, rows = _describe(file)
+    with console.step("reading"):
+        path, rows = _describe(file)
     if as_json:
         console.print_json({"file": str(path), **to_data(rows)})
     else:

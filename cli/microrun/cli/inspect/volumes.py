@@ -138,7 +138,10 @@ def _decode(attribute: Any) -> dict[str, Any]:
 
 
 def _in_words(value: object) -> object:
-    return ", ".join(f"{name} {part}" for name, part in value.items()) if isinstance(value, dict) else value
+    """Names and values, of a dictionary those that say something."""
+    if not isinstance(value, dict):
+        return value
+    return ", ".join(f"{name} {part}" for name, part in value.items() if part not in (None, "", False))
 
 
 def _sides(shape: Any) -> str:

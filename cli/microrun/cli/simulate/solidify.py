@@ -77,7 +77,8 @@ def solidify(
     plan = Plan(layers or (LAYERS if moving else 1), tracks, length, hatch_um, layer_um, substrate, cell, dt, seed)
     checkpoint = out.with_suffix(".part.h5")
     part = _build(given, plan, threads, checkpoint)
-    _write(part, paths)
+    with console.step("cutting sections, and drawing"):
+        _write(part, paths)
     checkpoint.unlink(missing_ok=True)
     _report(part, paths)
 

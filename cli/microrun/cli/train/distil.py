@@ -125,7 +125,8 @@ def _start(
 
     load_state(request.folder, config, twins.identity)  # refuses before anything is measured
     if request.fills_hours:
-        config = replace(config, steps=count_steps(make(config), request.hours))
+        with console.step("measuring the speed"):
+            config = replace(config, steps=count_steps(make(config), request.hours))
         gc.collect()
         console.out.print(f"{config.steps:,} steps fit into {request.hours:g} h")
     trainer = make(config)

@@ -58,11 +58,13 @@ def check_run(folder: Path, hours: float, resume: bool) -> None:
 @contextlib.contextmanager
 def joined(folder: Path) -> Iterator[Processes]:
     """Join the processes that train together; the first speaks, and says what to do after an interruption."""
-    from microrun.training.loop.distributed import join_processes
+    with console.step("starting PyTorch"):
+        from microrun.training.loop.distributed import join_processes
 
     try:
         with join_processes() as processes:
-            console.out.quiet = console.err.quiet = not processes.leads
+            if not processes.leads:
+                console.be_silent()
             yield processes
     except KeyboardInterrupt:
         saved = (folder / "state.pt").exists()
@@ -143,7 +145,8 @@ def start_denoiser(
     from microrun.training.loop.trainer import count_steps
 
     if fill_hours and math.isfinite(hours) and not (folder / "state.pt").exists():
-        config = replace(config, steps=count_steps(make(config), hours))
+        with console.step("measuring the speed"):
+            config = replace(config, steps=count_steps(make(config), hours))
         gc.collect()  # what was captured on a card holds itself
         console.out.print(f"{config.steps:,} steps fit into {hours:g} h")
     trainer = make(config)

@@ -105,8 +105,9 @@ def sections(
     check_run(folder, hours, resume)
     request = Request(data, folder, settings, start, hours)
     with joined(folder) as processes:
-        found = read_sections(data, plane)
-        config, first = _configure(request, found, (network, embedding))
+        with console.step("reading the sections"):
+            found = read_sections(data, plane)
+            config, first = _configure(request, found, (network, embedding))
         _run(request, found, config, first, processes)
 
 

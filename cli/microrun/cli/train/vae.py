@@ -253,7 +253,8 @@ def _start(
     from microrun.training.vae.trainer import fit_epochs
 
     if request.fills_hours:
-        epochs = fit_epochs(make(config, copy.deepcopy(model)), request.hours)
+        with console.step("measuring the speed"):
+            epochs = fit_epochs(make(config, copy.deepcopy(model)), request.hours)
         config = replace(config, epochs=epochs)
         console.out.print(f"{epochs:.3g} epochs fit into {request.hours:g} h")
     trainer = make(config, model)
