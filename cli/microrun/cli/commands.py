@@ -28,6 +28,7 @@ COMMANDS = {
         "Draw conventional maps of a scan, to hold latent maps against (Fig. 5 of Calvat et al.).",
         SCANS,
     ),
+    "serve": Entry("serve:serve", "Encode patterns that other programs push, whatever they are written in.", SCANS),
     "replay": Entry("replay:replay", "Play a scan back as if it were being acquired.", SCANS),
     "demo": Entry("demo:demo", "Simulate a scan, encode it and draw its latent maps.", SCANS),
     "maps": Entry("maps:maps", "Draw latent maps as PNG.", LATENTS),

@@ -1,0 +1,1 @@
+"""The embedding beyond Python: a process with a warm engine that other programs push patterns to."""

@@ -1,0 +1,185 @@
+"""The client in Python: for programs that have microrun at hand but want the engine in a process of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from microrun.runtime.array_types import Raw
+from microrun.runtime.errors import MicrorunError, ScanError
+from microrun.runtime.files.closing import Closing
+from microrun.runtime.scans.scan import Scan
+from microrun.runtime.serving.kept_latents import Answer
+from microrun.runtime.serving.shared_memory import DROPPED, HEAD, OVER, TAIL, Layout, SharedMemory
+from microrun.runtime.serving.token_file import LOOPBACK, default_token_file, read_token_file
+from microrun.runtime.serving.wire import (
+    CODE,
+    LATENTS,
+    PUSH,
+    RESULTS,
+    STATUS,
+    WAIT_S,
+    WELCOME,
+    Channel,
+    Code,
+    GoneError,
+    Hello,
+    Kind,
+    Status,
+    read_refusal,
+)
+
+NAP_S = 0.0002
+MOST_BYTES = 1 << 20  # of an answer without latents
+
+
+class Client(Closing):
+    """A scan that is pushed to `microrun serve`.
+
+    Parameters
+    ----------
+    scan
+        What will be pushed; only one step in µm, that along rows, is told.
+    name
+        Of the latents file; empty for any that is free.
+    token_file
+        Of the service; None for the usual place.
+    shared
+        Push through shared memory where both sides can; else over TCP.
+
+    Attributes
+    ----------
+    file : str
+        Where the service writes the latents.
+    latent_size : int
+        D.
+
+    Raises
+    ------
+    MicrorunError
+        If there is no service, or it refuses.
+
+    Notes
+    -----
+    One thread may push while another asks for latents.
+    """
+
+    def __init__(self, scan: Scan, name: str = "", token_file: Path | None = None, shared: bool = True) -> None:
+        address = read_token_file(token_file or default_token_file())
+        try:
+            connection = socket.create_connection((LOOPBACK, address.port))
+        except OSError as error:
+            raise MicrorunError(f"no service answers on port {address.port} ({error}); start microrun serve") from None
+        self.scan, self._channel, self._asking = scan, Channel(connection), threading.Lock()
+        self._memory: SharedMemory | None = None
+        self._next = self._head = 0
+        try:
+            body = self._ask(Kind.HELLO, Hello(address.token.encode(), scan, name, shared).pack())
+            self.latent_size, _, slots, _, _, ring = WELCOME.unpack_from(body)
+            self.file = body[WELCOME.size :].decode()
+            if ring.rstrip(b"\0"):
+                self._memory = SharedMemory.open(Layout(scan.pattern_bytes, slots), ring.rstrip(b"\0").decode())
+        except BaseException:
+            self._channel.close()
+            raise
+
+    def push(self, pattern: Raw, index: int | None = None, timeout_s: float = -1.0) -> bool:
+        """Hand over one pattern; it is copied.
+
+        Parameters
+        ----------
+        pattern
+            (rows, cols) of the scan's shape and pixel type.
+        index
+            Its number in the scan; by default the one after the last. Numbers must ascend.
+        timeout_s
+            How long to wait for room; 0 never waits, below 0 without end.
+
+        Returns
+        -------
+        bool
+            False if it found no room in time: it is dropped, and counted.
+
+        Raises
+        ------
+        MicrorunError
+            If shape, pixel type or number do not fit, or the scan has ended.
+        """
+        if pattern.shape != self.scan.sig_shape or pattern.dtype != self.scan.dtype:
+            expected = f"{self.scan.sig_shape} {self.scan.dtype}"
+            raise ScanError(f"pushed patterns must be {expected}; got {pattern.shape} {pattern.dtype}")
+        number = self._next if index is None else index
+        if not self._next <= number < self.scan.total:
+            raise ScanError(f"the number of a pattern must be {self._next} to {self.scan.total - 1}; got {number}")
+        pixels = np.ascontiguousarray(pattern).view(np.uint8).ravel()
+        self._next = number + 1
+        if self._memory is None:
+            ms = max(-1, round(1000 * timeout_s))
+            (code,) = CODE.unpack(self._ask(Kind.PUSH, PUSH.pack(number, ms, 0) + pixels.tobytes()))
+            return bool(code == Code.TAKEN)
+        return self._put(self._memory, pixels, number, timeout_s)
+
+    def latents(self, limit: int = 4096, timeout_s: float = 1.0) -> Answer:
+        """Latents that are there, after waiting at most so long for some; ``over`` where no more will come."""
+        with self._asking:
+            self._channel.send(Kind.LATENTS, LATENTS.pack(limit, max(-1, round(1000 * timeout_s))))
+            body = self._receive(RESULTS.size + limit * (8 + 4 * self.latent_size))
+        count, over = RESULTS.unpack_from(body)
+        indices = np.frombuffer(body, "<i8", count, RESULTS.size)
+        latents = np.frombuffer(body, "<f4", count * self.latent_size, RESULTS.size + indices.nbytes)
+        return Answer(indices, latents.reshape(count, self.latent_size), bool(over))
+
+    def status(self) -> Status:
+        """Counts of the scan."""
+        return Status(*STATUS.unpack(self._ask(Kind.STATUS)))
+
+    def finish(self) -> None:
+        """Say that no more patterns come; latents may still be asked for."""
+        self._ask(Kind.FINISH)
+
+    def close(self) -> None:
+        """Hang up; a scan that was not finished counts as interrupted."""
+        self._channel.close()
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
+
+    def _put(self, memory: SharedMemory, pixels: Raw, number: int, timeout_s: float) -> bool:
+        slots, began = memory.layout.slots, time.monotonic()
+        looked = began
+        while self._head - int(memory.words[TAIL]) >= slots:
+            now = time.monotonic()
+            if 0 <= timeout_s <= now - began:
+                memory.words[DROPPED] += 1
+                return False
+            if now - looked > WAIT_S:
+                self._channel.check()
+                looked = now
+            if memory.words[OVER]:
+                break
+            time.sleep(NAP_S)
+        if memory.words[OVER]:
+            raise GoneError("the service has ended the scan; ask for latents to hear why")
+        slot = self._head % slots
+        memory.pixels[slot] = pixels
+        memory.numbers[slot] = number
+        self._head += 1
+        memory.words[HEAD] = self._head  # last: from now on the slot is the service's
+        return True
+
+    def _ask(self, kind: Kind, body: bytes = b"") -> bytes:
+        with self._asking:
+            self._channel.send(kind, body)
+            return self._receive(MOST_BYTES)
+
+    def _receive(self, most_bytes: int) -> bytes:
+        while not self._channel.has_news(WAIT_S):
+            pass
+        kind, body = self._channel.receive(max(most_bytes, MOST_BYTES))
+        if kind == Kind.REFUSAL:
+            raise read_refusal(body)
+        return body

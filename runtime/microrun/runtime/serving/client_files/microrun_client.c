@@ -1,0 +1,390 @@
+/* See microrun_client.h. The protocol and the ring in shared memory are described on the page "serve" of microrun's
+   documentation. All numbers are little-endian, as on every machine that this is for. */
+#define _DEFAULT_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#include "microrun_client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef _WIN32
+#define WIN32_LEAN_AND_MEAN
+#include <winsock2.h>
+#include <windows.h>
+typedef SOCKET socket_type;
+typedef int size_type; /* of what goes over a socket at once */
+typedef CRITICAL_SECTION lock_type;
+#define NO_SOCKET INVALID_SOCKET
+#define close_socket closesocket
+#define poll WSAPoll
+#define MSG_NOSIGNAL 0
+#else
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+typedef int socket_type;
+typedef size_t size_type;
+typedef pthread_mutex_t lock_type;
+#define NO_SOCKET (-1)
+#define close_socket close
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+#endif
+
+enum { HELLO = 1, PUSH = 2, LATENTS = 3, STATUS = 4, FINISH = 5, REFUSAL = 255 };
+enum { HEAD = 64, TAIL = 128, DROPPED = 192, OVER = 256, PAGE = 4096, SLOT_HEAD = 64 }; /* bytes in the ring */
+enum { HEADER_BYTES = 16, HELLO_BYTES = 160, WELCOME_BYTES = 160, LOOK_MS = 250 };
+static const uint32_t MAGIC = 0x4E55524D;
+static const uint64_t RING_MAGIC = 0x474E49524E55524DULL;
+
+struct mr_scan {
+    socket_type socket;
+    lock_type lock; /* one question at a time */
+    uint8_t *ring;  /* NULL where patterns go over TCP */
+    uint8_t *own;   /* the slot, where they do */
+    uint64_t slots, slot_bytes, ring_bytes, pattern_bytes, head, next, total;
+    int32_t latent_size, slot_timeout_ms, has_slot;
+    char message[512];
+};
+
+/* --- what differs between systems */
+
+#ifdef _WIN32
+static uint64_t load(uint8_t *at) { return (uint64_t)InterlockedCompareExchange64((volatile LONG64 *)at, 0, 0); }
+static void store(uint8_t *at, uint64_t value) { InterlockedExchange64((volatile LONG64 *)at, (LONG64)value); }
+static int64_t now_ms(void) { return (int64_t)GetTickCount64(); }
+static void nap(void) { Sleep(1); }
+static void make_lock(lock_type *lock) { InitializeCriticalSection(lock); }
+static void take_lock(lock_type *lock) { EnterCriticalSection(lock); }
+static void give_lock(lock_type *lock) { LeaveCriticalSection(lock); }
+static void free_lock(lock_type *lock) { DeleteCriticalSection(lock); }
+static uint8_t *map_ring(const char *name, uint64_t bytes) {
+    HANDLE file = OpenFileMappingA(FILE_MAP_ALL_ACCESS, FALSE, name);
+    void *at = file ? MapViewOfFile(file, FILE_MAP_ALL_ACCESS, 0, 0, (SIZE_T)bytes) : NULL;
+    if (file) CloseHandle(file);
+    return at;
+}
+static void unmap_ring(uint8_t *at, uint64_t bytes) { (void)bytes, UnmapViewOfFile(at); }
+#else
+static uint64_t load(uint8_t *at) { return __atomic_load_n((uint64_t *)(void *)at, __ATOMIC_ACQUIRE); }
+static void store(uint8_t *at, uint64_t value) { __atomic_store_n((uint64_t *)(void *)at, value, __ATOMIC_RELEASE); }
+static int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+static void nap(void) {
+    struct timespec time = {0, 100000};
+    nanosleep(&time, NULL);
+}
+static void make_lock(lock_type *lock) { pthread_mutex_init(lock, NULL); }
+static void take_lock(lock_type *lock) { pthread_mutex_lock(lock); }
+static void give_lock(lock_type *lock) { pthread_mutex_unlock(lock); }
+static void free_lock(lock_type *lock) { pthread_mutex_destroy(lock); }
+static uint8_t *map_ring(const char *name, uint64_t bytes) {
+    int file = open(name, O_RDWR | O_CLOEXEC);
+    void *at = file < 0 ? MAP_FAILED : mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (file >= 0) close(file);
+    return at == MAP_FAILED ? NULL : at;
+}
+static void unmap_ring(uint8_t *at, uint64_t bytes) { munmap(at, (size_t)bytes); }
+#endif
+
+/* --- messages */
+
+static void put32(uint8_t *at, uint32_t value) { memcpy(at, &value, 4); }
+static void put64(uint8_t *at, uint64_t value) { memcpy(at, &value, 8); }
+static uint32_t get32(const uint8_t *at) { uint32_t value; memcpy(&value, at, 4); return value; }
+static uint64_t get64(const uint8_t *at) { uint64_t value; memcpy(&value, at, 8); return value; }
+
+static int32_t fail(mr_scan *scan, int32_t code, const char *text) {
+    snprintf(scan->message, sizeof scan->message, "%s", text);
+    return code;
+}
+
+static int32_t gone(mr_scan *scan) { return fail(scan, MR_GONE, "the service went away"); }
+
+static int send_all(mr_scan *scan, const void *from, uint64_t bytes) {
+    const char *at = from;
+    while (bytes) {
+        size_type part = (size_type)(bytes > 1 << 20 ? 1 << 20 : bytes);
+        int sent = (int)send(scan->socket, at, part, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent <= 0) return 0;
+        at += sent, bytes -= (uint64_t)sent;
+    }
+    return 1;
+}
+
+static int take_all(mr_scan *scan, void *to, uint64_t bytes) {
+    char *at = to;
+    while (bytes) {
+        size_type part = (size_type)(bytes > 1 << 20 ? 1 << 20 : bytes);
+        int taken = (int)recv(scan->socket, at, part, 0);
+        if (taken < 0 && errno == EINTR) continue;
+        if (taken <= 0) return 0;
+        at += taken, bytes -= (uint64_t)taken;
+    }
+    return 1;
+}
+
+/* Send a question, and take its answer up to the body, of whose bytes there must be least to most; gives how many. */
+static int32_t ask(mr_scan *scan, int kind, const uint8_t *body, uint64_t bytes, const void *more, uint64_t more_bytes,
+                   uint64_t least, uint64_t most, uint64_t *got) {
+    uint8_t header[HEADER_BYTES], text[sizeof scan->message + 4] = {0};
+    put32(header, MAGIC), put32(header + 4, 1u | (uint32_t)kind << 16), put64(header + 8, bytes + more_bytes);
+    if (scan->socket == NO_SOCKET) return gone(scan);
+    if (!send_all(scan, header, sizeof header) || !send_all(scan, body, bytes) || !send_all(scan, more, more_bytes) ||
+        !take_all(scan, header, sizeof header))
+        return gone(scan);
+    uint64_t size = get64(header + 8);
+    if (get32(header) == MAGIC && get32(header + 4) >> 16 == REFUSAL && size >= 4) {
+        uint64_t fits = size < sizeof text - 1 ? size : sizeof text - 1;
+        if (!take_all(scan, text, fits)) return gone(scan);
+        for (uint8_t rest; fits < size; fits++) if (!take_all(scan, &rest, 1)) return gone(scan);
+        int32_t code = (int32_t)get32(text);
+        return fail(scan, code < 0 ? code : MR_PROTOCOL, (const char *)text + 4);
+    }
+    if (get32(header) != MAGIC || get32(header + 4) != (1u | (uint32_t)kind << 16) || size < least || size > most) {
+        close_socket(scan->socket), scan->socket = NO_SOCKET;
+        return fail(scan, MR_PROTOCOL, "what answers is no microrun serve of this version");
+    }
+    if (got) *got = size;
+    return 0;
+}
+
+/* --- beginning */
+
+static int32_t read_token(mr_scan *scan, const char *path, int *port, char token[65]) {
+    char usual[1024] = "";
+    if (!path || !*path) {
+#ifdef _WIN32
+        const char *home = getenv("LOCALAPPDATA");
+        snprintf(usual, sizeof usual, "%s\\microrun\\serve.token", home ? home : "");
+#else
+        const char *home = getenv("HOME");
+        snprintf(usual, sizeof usual, "%s/.microrun/serve.token", home ? home : "");
+#endif
+        path = usual;
+    }
+    FILE *file = fopen(path, "r");
+    int found = file ? fscanf(file, "microrun 1 %5d %64[0-9a-f]", port, token) : 0;
+    if (file) fclose(file);
+    snprintf(scan->message, sizeof scan->message, "%.400s: %s", path,
+             file ? "is no token file of microrun serve" : "cannot be read; start microrun serve first");
+    return found == 2 && strlen(token) == 64 ? 0 : MR_CONNECT;
+}
+
+static int32_t call(mr_scan *scan, int port) {
+    struct sockaddr_in address;
+    int one = 1;
+#ifdef _WIN32
+    WSADATA data;
+    if (WSAStartup(MAKEWORD(2, 2), &data)) return fail(scan, MR_CONNECT, "Windows has no sockets to give");
+#endif
+    memset(&address, 0, sizeof address);
+    address.sin_family = AF_INET, address.sin_port = htons((uint16_t)port), address.sin_addr.s_addr = htonl(0x7F000001);
+    scan->socket = socket(AF_INET, SOCK_STREAM, 0);
+    if (scan->socket == NO_SOCKET || connect(scan->socket, (struct sockaddr *)&address, sizeof address)) {
+        snprintf(scan->message, sizeof scan->message, "no service answers on port %d; start microrun serve", port);
+        return MR_CONNECT;
+    }
+    setsockopt(scan->socket, IPPROTO_TCP, TCP_NODELAY, (const char *)&one, sizeof one);
+    return 0;
+}
+
+static int32_t greet(mr_scan *scan, const uint8_t *hello) {
+    uint8_t welcome[WELCOME_BYTES + sizeof scan->message];
+    uint64_t got = 0, slot;
+    int32_t code = ask(scan, HELLO, hello, HELLO_BYTES, NULL, 0, WELCOME_BYTES, sizeof welcome - 1, &got);
+    if (code) return code;
+    if (!take_all(scan, welcome, got)) return gone(scan);
+    welcome[got] = 0;
+    scan->latent_size = (int32_t)get32(welcome), scan->slots = get64(welcome + 8);
+    scan->slot_bytes = get64(welcome + 16), scan->ring_bytes = get64(welcome + 24);
+    slot = scan->slot_bytes;
+    if (welcome[32] && !welcome[159] && slot >= SLOT_HEAD + scan->pattern_bytes && scan->slots &&
+        scan->ring_bytes >= PAGE && scan->slots <= (scan->ring_bytes - PAGE) / slot)
+        scan->ring = map_ring((const char *)welcome + 32, scan->ring_bytes);
+    if (scan->ring && get64(scan->ring) != RING_MAGIC) unmap_ring(scan->ring, scan->ring_bytes), scan->ring = NULL;
+    if (!scan->ring && !(scan->own = malloc((size_t)scan->pattern_bytes)))
+        return fail(scan, MR_REFUSED, "there is no memory for a pattern");
+    snprintf(scan->message, sizeof scan->message, "%s", (const char *)welcome + WELCOME_BYTES);
+    return scan->latent_size > 0 ? 0 : fail(scan, MR_PROTOCOL, "latents have no numbers");
+}
+
+int32_t mr_open(const char *token_file, const char *name, int32_t rows, int32_t cols, int32_t height, int32_t width,
+                int32_t pixel_bytes, double step_um, mr_scan **out) {
+    uint8_t hello[HELLO_BYTES] = {0};
+    int32_t numbers[5], code, port = 0;
+    char token[65] = "";
+    mr_scan *scan = calloc(1, sizeof *scan);
+    if (out) *out = scan;
+    if (!scan || !out) {
+        free(scan);
+        return MR_ARGUMENT;
+    }
+    scan->socket = NO_SOCKET;
+    make_lock(&scan->lock);
+    numbers[0] = rows, numbers[1] = cols, numbers[2] = height, numbers[3] = width, numbers[4] = pixel_bytes;
+    for (int i = 0; i < 5; i++)
+        if (numbers[i] < 1 || (i >= 2 && numbers[i] > 1 << 14)) return fail(scan, MR_ARGUMENT, "a size makes no sense");
+    if (name && strlen(name) > 63) return fail(scan, MR_ARGUMENT, "the name of a scan has 63 characters at most");
+    scan->pattern_bytes = (uint64_t)height * (uint64_t)width * (uint64_t)pixel_bytes;
+    scan->total = (uint64_t)rows * (uint64_t)cols;
+    if ((code = read_token(scan, token_file, &port, token)) || (code = call(scan, port))) return code;
+    memcpy(hello, token, 64), memcpy(hello + 64, numbers, sizeof numbers), put32(hello + 84, 1);
+    memcpy(hello + 88, &step_um, 8);
+    if (name) memcpy(hello + 96, name, strlen(name));
+    code = greet(scan, hello);
+    return code ? code : scan->latent_size;
+}
+
+/* --- patterns */
+
+static int service_hung_up(mr_scan *scan) {
+    struct pollfd one = {0};
+    char byte;
+    one.fd = scan->socket, one.events = POLLIN;
+    return scan->socket == NO_SOCKET || (poll(&one, 1, 0) > 0 && recv(scan->socket, &byte, 1, MSG_PEEK) <= 0);
+}
+
+static int32_t await_room(mr_scan *scan, int32_t timeout_ms) {
+    int64_t began = now_ms(), looked = began, now;
+    while (!load(scan->ring + OVER) && scan->head - load(scan->ring + TAIL) >= scan->slots) {
+        now = now_ms();
+        if (timeout_ms >= 0 && now - began >= timeout_ms) {
+            store(scan->ring + DROPPED, load(scan->ring + DROPPED) + 1);
+            return fail(scan, MR_FULL, "there was no room in time; the pattern is dropped");
+        }
+        if (now - looked > LOOK_MS && service_hung_up(scan)) return gone(scan);
+        if (now - looked > LOOK_MS) looked = now;
+        nap();
+    }
+    return load(scan->ring + OVER) ? fail(scan, MR_GONE, "the service has ended the scan; mr_latents says why") : 0;
+}
+
+static int32_t check_index(mr_scan *scan, uint64_t index) {
+    if (index >= scan->next && index < scan->total) return 0;
+    snprintf(scan->message, sizeof scan->message, "the number of a pattern must be %llu to %llu; got %llu",
+             (unsigned long long)scan->next, (unsigned long long)scan->total - 1, (unsigned long long)index);
+    return MR_ARGUMENT;
+}
+
+static int32_t send_pattern(mr_scan *scan, uint64_t index, const void *pattern, int32_t timeout_ms) {
+    uint8_t body[16] = {0}, answer[4];
+    put64(body, index), put32(body + 8, (uint32_t)timeout_ms);
+    take_lock(&scan->lock);
+    int32_t code = ask(scan, PUSH, body, sizeof body, pattern, scan->pattern_bytes, 4, 4, NULL);
+    if (!code) code = take_all(scan, answer, 4) ? (int32_t)get32(answer) : gone(scan);
+    give_lock(&scan->lock);
+    return code == MR_FULL ? fail(scan, code, "there was no room in time; the pattern is dropped") : code;
+}
+
+static uint8_t *next_slot(mr_scan *scan) { return scan->ring + PAGE + (scan->head % scan->slots) * scan->slot_bytes; }
+
+static int32_t hand_over(mr_scan *scan, uint64_t index) {
+    put64(next_slot(scan), index);
+    scan->next = index + 1;
+    store(scan->ring + HEAD, ++scan->head); /* last: from now on the slot is the service's */
+    return 0;
+}
+
+void *mr_slot(mr_scan *scan, int32_t timeout_ms) {
+    if (!scan || (!scan->ring && !scan->own)) return NULL;
+    if (scan->ring && await_room(scan, timeout_ms)) return NULL;
+    scan->has_slot = 1, scan->slot_timeout_ms = timeout_ms;
+    return scan->ring ? next_slot(scan) + SLOT_HEAD : scan->own;
+}
+
+int32_t mr_commit(mr_scan *scan, uint64_t index) {
+    int32_t code;
+    if (!scan) return MR_ARGUMENT;
+    if (!scan->has_slot) return fail(scan, MR_ARGUMENT, "mr_commit must follow mr_slot");
+    if ((code = check_index(scan, index))) return code;
+    scan->has_slot = 0;
+    if (scan->ring) return hand_over(scan, index);
+    scan->next = index + 1;
+    return send_pattern(scan, index, scan->own, scan->slot_timeout_ms);
+}
+
+int32_t mr_push(mr_scan *scan, uint64_t index, const void *pattern, int32_t timeout_ms) {
+    int32_t code;
+    if (!scan) return MR_ARGUMENT;
+    if (!pattern || (!scan->ring && !scan->own)) return fail(scan, MR_ARGUMENT, "there is no pattern, or no scan");
+    if ((code = check_index(scan, index))) return code;
+    if (!scan->ring) {
+        scan->next = index + 1;
+        return send_pattern(scan, index, pattern, timeout_ms);
+    }
+    if ((code = await_room(scan, timeout_ms))) {
+        if (code == MR_FULL) scan->next = index + 1;
+        return code;
+    }
+    memcpy(next_slot(scan) + SLOT_HEAD, pattern, (size_t)scan->pattern_bytes);
+    return hand_over(scan, index);
+}
+
+/* --- latents */
+
+int32_t mr_latents(mr_scan *scan, uint64_t *indices, float *latents, int32_t limit, int32_t timeout_ms) {
+    uint8_t body[8], head[8];
+    uint64_t got = 0, each;
+    if (!scan) return MR_ARGUMENT;
+    if (!indices || !latents || limit < 1) return fail(scan, MR_ARGUMENT, "there is no room for latents");
+    if (limit > 1 << 16) limit = 1 << 16;
+    each = 8 + 4 * (uint64_t)scan->latent_size;
+    put32(body, (uint32_t)limit), put32(body + 4, (uint32_t)timeout_ms);
+    take_lock(&scan->lock);
+    int32_t code = ask(scan, LATENTS, body, sizeof body, NULL, 0, 8, 8 + (uint64_t)limit * each, &got), count = 0;
+    if (!code && !take_all(scan, head, 8)) code = gone(scan);
+    if (!code) {
+        count = (int32_t)((got - 8) / each);
+        if (got != 8 + (uint64_t)count * each || get32(head) != (uint32_t)count)
+            code = fail(scan, MR_PROTOCOL, "the service sent no whole latents");
+        else if (!take_all(scan, indices, 8 * (uint64_t)count) || !take_all(scan, latents, got - 8 - 8 * (uint64_t)count))
+            code = gone(scan);
+    }
+    give_lock(&scan->lock);
+    if (code) return code;
+    return count || !get32(head + 4) ? count : fail(scan, MR_END, "all latents were given");
+}
+
+int32_t mr_status(mr_scan *scan, uint64_t *counts) {
+    if (!scan) return MR_ARGUMENT;
+    if (!counts) return fail(scan, MR_ARGUMENT, "there is no room for counts");
+    take_lock(&scan->lock);
+    int32_t code = ask(scan, STATUS, NULL, 0, NULL, 0, 8 * MR_COUNTS, 8 * MR_COUNTS, NULL);
+    if (!code && !take_all(scan, counts, 8 * MR_COUNTS)) code = gone(scan);
+    give_lock(&scan->lock);
+    return code;
+}
+
+int32_t mr_finish(mr_scan *scan) {
+    if (!scan) return MR_ARGUMENT;
+    take_lock(&scan->lock);
+    int32_t code = ask(scan, FINISH, NULL, 0, NULL, 0, 0, 0, NULL);
+    give_lock(&scan->lock);
+    return code;
+}
+
+void mr_close(mr_scan *scan) {
+    if (!scan) return;
+    if (scan->socket != NO_SOCKET) close_socket(scan->socket);
+    if (scan->ring) unmap_ring(scan->ring, scan->ring_bytes);
+    free_lock(&scan->lock);
+    free(scan->own);
+    free(scan);
+}
+
+const char *mr_message(const mr_scan *scan) { return scan ? scan->message : "there is no scan"; }

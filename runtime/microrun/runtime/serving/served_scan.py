@@ -1,0 +1,175 @@
+"""One scan that a client pushes: encoded by a thread of its own, its latents kept for the client and in a file."""
+
+from __future__ import annotations
+
+import re
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from microrun.runtime.array_types import Float32
+from microrun.runtime.encoding.meter import Statistics
+from microrun.runtime.encoding.stream import Background, encode
+from microrun.runtime.engines.engine import Engine
+from microrun.runtime.errors import MicrorunError, first_line
+from microrun.runtime.files.closing import Closing
+from microrun.runtime.files.destination import check_file
+from microrun.runtime.latents.origin import Origin
+from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter
+from microrun.runtime.patterns.background import load_background
+from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.scans.scan import Scan
+from microrun.runtime.serving.kept_latents import KeptLatents
+from microrun.runtime.serving.ring_source import RingSource
+from microrun.runtime.serving.wire import Code, Hello, RefusedError, State, Status
+
+SUFFIX = ".latents.h5"
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+KEYWORDS: dict[str, Background] = {"running": "running", "none": None}
+
+
+class ServedScan(Closing):
+    """A scan from its greeting to its end.
+
+    Parameters
+    ----------
+    engine
+        An open encoder.
+    hello
+        What the client asks for.
+    folder
+        Where the latents file goes.
+    background
+        "running", "none", or a file.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The latents file.
+    source : RingSource
+        What the client pushes to.
+    kept : KeptLatents
+        What it has not asked for yet.
+    error : str
+        Why the scan failed; empty if it did not.
+
+    Raises
+    ------
+    MicrorunError
+        If the scan does not fit the engine, or its file cannot be made.
+    """
+
+    def __init__(self, engine: Engine, hello: Hello, folder: Path, background: str) -> None:
+        preprocessor = Preprocessor(engine.spec.preprocessing, hello.scan.sig_shape)
+        subtracted = _choose_background(background, preprocessor)
+        self.path = _choose_path(folder, hello.name)
+        self.kept, self.error = KeptLatents(engine.spec.latent_size), ""
+        self._ended = False
+        with ExitStack() as undo:
+            self._writer = _open_writer(self.path, hello.scan, engine, preprocessor, subtracted)
+            undo.callback(self._discard)
+            self.source = _make_source(hello)
+            undo.callback(self.source.close)
+            self._stream = encode(self.source, engine, subtracted, preprocessor=preprocessor)
+            undo.pop_all()
+        self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
+        self._thread.start()
+
+    @property
+    def status(self) -> Status:
+        """Where it stands."""
+        now = self.statistics
+        state = State.FAILED if self.error else State.ENDED if self._ended else State.LIVE
+        waiting, forgotten = self.kept.waiting, self.kept.forgotten
+        accepted, dropped = self.source.available, self.source.dropped
+        return Status(accepted, dropped, now.done, now.flagged, waiting, forgotten, round(now.rate), state)
+
+    @property
+    def statistics(self) -> Statistics:
+        """The stream's own."""
+        return self._stream.statistics
+
+    def end(self) -> None:
+        """Encode what was pushed, and no more; returns when the file is closed."""
+        self.source.finish()
+        self._thread.join()
+
+    def close(self) -> None:
+        """End it, and give the ring back."""
+        self.end()
+        self.source.close()
+
+    def _discard(self) -> None:
+        """Leave no file of a scan that never began."""
+        self._writer.close()
+        self.path.unlink(missing_ok=True)
+
+    def _run(self) -> None:
+        try:
+            self._encode()
+        except Exception as error:  # whatever it is, client and operator must hear of it, and the service goes on
+            known = isinstance(error, MicrorunError)
+            self.error = str(error) if known else f"{type(error).__name__}: {first_line(error)}"
+        finally:
+            self.source.stop()
+            self._ended = True
+            self.kept.end()
+
+    def _encode(self) -> None:
+        with self._writer as writer, self._stream as stream:
+            try:
+                for batch in stream:
+                    self.kept.add(batch.indices, batch.latents)
+                    writer.write(batch)
+                    if not stream.ready(FLUSH_S):
+                        writer.flush()
+            finally:
+                stream.close()
+                writer.replace_background(stream.background)
+
+
+def _make_source(hello: Hello) -> RingSource:
+    try:
+        return RingSource(hello.scan, hello.wants_ring)
+    except OSError as error:
+        raise RefusedError(Code.REFUSED, f"there is no memory for a ring of patterns ({error.strerror})") from None
+
+
+def _choose_background(choice: str, preprocessor: Preprocessor) -> Background:
+    return KEYWORDS[choice] if choice in KEYWORDS else load_background(Path(choice), preprocessor)
+
+
+def _choose_path(folder: Path, name: str) -> Path:
+    """The file that is asked for, or the first that is not there."""
+    if name:
+        if not NAME.fullmatch(name):
+            raise RefusedError(Code.ARGUMENT, "the name of a scan has letters, digits and ._- only, 63 at most")
+        path = folder / (name + SUFFIX)
+        check_file(path)
+        return path
+    number = 1
+    while (path := folder / f"scan-{number}{SUFFIX}").exists():
+        number += 1
+    check_file(path)
+    return path
+
+
+def _open_writer(
+    path: Path, scan: Scan, engine: Engine, preprocessor: Preprocessor, subtracted: Background
+) -> LatentsWriter:
+    info, kind = engine.info, subtracted if isinstance(subtracted, str) else "none" if subtracted is None else "file"
+    origin = Origin(
+        scan=scan,
+        fingerprint="",
+        spec=engine.spec,
+        engine_sha256=info.sha256,
+        engine=f"{info.library} on {info.device}",
+        precision=info.precision,
+        background=kind,
+        scale_background=preprocessor.preprocessing.scale_background,
+        inverted=preprocessor.preprocessing.inverted,
+    )
+    stored: Float32 = np.zeros(preprocessor.input_shape, np.float32)
+    return LatentsWriter.create(path, origin, subtracted if isinstance(subtracted, np.ndarray) else stored)

@@ -1,0 +1,235 @@
+"""One client: its greeting, its questions, and what becomes of its scan when it goes."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.serving.served_scan import ServedScan
+from microrun.runtime.serving.wire import (
+    CODE,
+    HELLO,
+    LATENTS,
+    MOST_LATENTS,
+    PUSH,
+    RESULTS,
+    STATUS,
+    WAIT_S,
+    WELCOME,
+    Channel,
+    Code,
+    GoneError,
+    Hello,
+    Kind,
+    RefusedError,
+    State,
+)
+
+Say = Callable[[Literal["scan", "encoded", "warning"], str], None]
+
+
+@dataclass(frozen=True)
+class House:
+    """What all clients share.
+
+    Parameters
+    ----------
+    token
+        That a client must know.
+    open_scan
+        Begins a scan; MicrorunError where that cannot be.
+    say
+        Tells the operator.
+    idle_timeout_s
+        Seconds without a sign of a client that end its scan.
+    place
+        Held by the client whose scan is encoded: there is one at a time.
+    closing
+        Set where the service ends.
+    """
+
+    token: str = field(repr=False)
+    open_scan: Callable[[Hello], ServedScan]
+    say: Say
+    idle_timeout_s: float
+    place: threading.Lock = field(default_factory=threading.Lock)
+    closing: threading.Event = field(default_factory=threading.Event)
+
+
+class Session:
+    """A client.
+
+    Parameters
+    ----------
+    channel
+        To it.
+    house
+        What it shares with others.
+    """
+
+    def __init__(self, channel: Channel, house: House) -> None:
+        self._channel, self._house = channel, house
+        self._finished = False
+        self._pattern = bytearray()
+
+    def run(self) -> None:
+        """Answer until the client goes; whatever it does, this returns."""
+        try:
+            hello = self._greet()
+            if not self._house.place.acquire(blocking=False):
+                raise RefusedError(Code.BUSY, "another client's scan is being encoded; wait until it has ended")
+            try:
+                self._serve(hello)
+            finally:
+                self._house.place.release()
+        except RefusedError as error:
+            self._tell(error)
+        except GoneError:
+            pass
+        finally:
+            self._channel.close()
+
+    def _tell(self, error: RefusedError) -> None:
+        self._house.say("warning", f"a client was refused: {error}")
+        with contextlib.suppress(GoneError):
+            self._channel.refuse(error)
+
+    def _greet(self) -> Hello:
+        kind, body = self._channel.receive(HELLO.size)
+        if kind != Kind.HELLO or len(body) != HELLO.size:
+            raise RefusedError(
+                Code.PROTOCOL, f"expected a greeting of {HELLO.size} bytes; got {len(body)} of kind {kind}"
+            )
+        given = body[:64].rstrip(b"\0")
+        if not secrets.compare_digest(given, self._house.token.encode()):
+            raise RefusedError(Code.TOKEN, "the token is not this service's: read it from the token file again")
+        return Hello.unpack(body)
+
+    def _serve(self, hello: Hello) -> None:
+        try:
+            scan = self._house.open_scan(hello)
+        except RefusedError:
+            raise
+        except MicrorunError as error:
+            raise RefusedError(Code.REFUSED, error) from None
+        except MemoryError:
+            raise RefusedError(Code.REFUSED, "the scan is larger than this machine's memory") from None
+        reason = "its client was lost"
+        try:
+            self._describe(hello, scan)
+            self._welcome(scan)
+            self._pattern = bytearray(hello.scan.pattern_bytes)
+            reason = self._answer_all(scan)
+        except RefusedError as error:
+            reason = f"its client sent what cannot be ({error})"
+            raise
+        except GoneError as error:
+            reason = f"its client is gone ({error})"
+        finally:
+            scan.end()
+            self._report(scan, reason)
+            scan.close()
+
+    def _describe(self, hello: Hello, scan: ServedScan) -> None:
+        (rows, cols), (height, width) = hello.scan.nav_shape, hello.scan.sig_shape
+        where = "" if scan.source.memory.name else ", over TCP"
+        shape = f"{rows}×{cols} map of {height}×{width} {hello.scan.dtype} patterns"
+        self._house.say("scan", f"{scan.path.name}: {shape}{where}")
+
+    def _welcome(self, scan: ServedScan) -> None:
+        memory = scan.source.memory
+        layout, name = memory.layout, memory.name.encode()
+        ring_bytes = layout.total_bytes if name else 0
+        body = WELCOME.pack(scan.kept.latent_size, 0, layout.slots, layout.slot_bytes, ring_bytes, name)
+        self._channel.send(Kind.HELLO, body, str(scan.path).encode())
+
+    def _report(self, scan: ServedScan, reason: str) -> None:
+        """Tell the operator how a scan ended."""
+        now, path, status = scan.statistics, scan.path.name, scan.status
+        total = f"{now.done:,} of {now.total:,} patterns" if now.done < now.total else f"{now.done:,} patterns"
+        lost = f", {now.dropped:,} were dropped" if now.dropped else ""
+        self._house.say("encoded", f"{path}: {total} at {now.mean_rate:,.0f}/s{lost}")
+        if status.state == State.FAILED:
+            self._house.say("warning", f"{path}: ended, {scan.error}")
+        elif not self._finished and now.done < now.total:
+            self._house.say("warning", f"{path}: interrupted, {reason}; what was encoded is in it")
+
+    def _answer_all(self, scan: ServedScan) -> str:
+        """Answer until the client goes; returns why, GoneError if it hangs up."""
+        heard, accepted = time.monotonic(), 0
+        while not self._house.closing.is_set():
+            if self._channel.has_news(WAIT_S):
+                self._answer(scan)
+                heard = time.monotonic()
+            if scan.source.available != accepted:
+                heard, accepted = time.monotonic(), scan.source.available
+            if time.monotonic() - heard > self._house.idle_timeout_s:
+                return f"its client has said nothing for {self._house.idle_timeout_s:g} s"
+        return "the service was ended"
+
+    def _answer(self, scan: ServedScan) -> None:
+        kind, size = self._channel.receive_header()
+        expected = {
+            Kind.PUSH: PUSH.size + len(self._pattern),
+            Kind.LATENTS: LATENTS.size,
+            Kind.STATUS: 0,
+            Kind.FINISH: 0,
+        }
+        if kind not in expected:
+            raise RefusedError(Code.PROTOCOL, f"there is no message of kind {kind}")
+        if size != expected[Kind(kind)]:
+            raise RefusedError(
+                Code.PROTOCOL, f"a message of kind {kind} must have {expected[Kind(kind)]} bytes here; got {size}"
+            )
+        if kind == Kind.PUSH:
+            self._take_pattern(scan)
+        elif kind == Kind.LATENTS:
+            self._give_latents(scan, *LATENTS.unpack(self._channel.take(size)))
+        elif kind == Kind.STATUS:
+            self._channel.send(kind, STATUS.pack(*scan.status))
+        else:
+            self._finished = True
+            scan.source.finish()
+            self._channel.send(kind)
+
+    def _take_pattern(self, scan: ServedScan) -> None:
+        index, timeout_ms, _ = PUSH.unpack(self._channel.take(PUSH.size))
+        self._channel.take_into(memoryview(self._pattern))
+        if self._finished:
+            self._channel.refuse(RefusedError(Code.ARGUMENT, "the scan was finished; no more patterns may come"))
+            return
+        self._wait(scan.source.await_room, timeout_ms)
+        try:
+            taken = scan.source.put(index, memoryview(self._pattern))
+        except MicrorunError as error:
+            self._channel.refuse(RefusedError(Code.ARGUMENT, error))
+            return
+        if scan.status.state != State.LIVE and not taken:
+            self._channel.refuse(RefusedError(Code.FAILED, scan.error or "the scan has ended"))
+        else:
+            self._channel.send(Kind.PUSH, CODE.pack(Code.TAKEN if taken else Code.FULL))
+
+    def _give_latents(self, scan: ServedScan, limit: int, timeout_ms: int) -> None:
+        limit = min(limit, MOST_LATENTS)
+        if limit:
+            self._wait(scan.kept.await_any, timeout_ms)
+        answer = scan.kept.take(limit)
+        if answer.over and scan.error and not len(answer.indices):
+            self._channel.refuse(RefusedError(Code.FAILED, scan.error))
+            return
+        indices, latents = answer.indices.astype("<u8").tobytes(), answer.latents.astype("<f4").tobytes()
+        self._channel.send(Kind.LATENTS, RESULTS.pack(len(answer.indices), answer.over), indices, latents)
+
+    def _wait(self, ready: Callable[[float], bool], timeout_ms: int) -> None:
+        """Wait, below 0 without end, as long as the client and the service are there."""
+        until = time.monotonic() + (timeout_ms / 1000 if timeout_ms >= 0 else float("inf"))
+        while not ready(min(WAIT_S, max(0.0, until - time.monotonic()))):
+            if time.monotonic() >= until or self._house.closing.is_set():
+                return
+            self._channel.check()
