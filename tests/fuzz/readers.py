@@ -185,8 +185,8 @@ def _model(path: Path, seeds: Path) -> None:
 def _denoiser(path: Path, seeds: Path) -> None:
     from microrun.runtime.engines.denoiser import check_denoiser
     from microrun.runtime.engines.open import read_model_spec
-    from microrun.runtime.generation.blueprint import VolumeRecipe
     from microrun.runtime.generation.effort import check_block, evaluations_per_block
+    from microrun.runtime.generation.recipe import Preset
 
     _inspect(path, seeds)
     spec = read_model_spec(path)
@@ -194,7 +194,7 @@ def _denoiser(path: Path, seeds: Path) -> None:
     _ = diffusion.codes if diffusion.n_colours else None
     _each(
         lambda: check_block(spec),
-        lambda: evaluations_per_block(diffusion.schedule, VolumeRecipe((32, 32, 32)).sampling),
+        lambda: evaluations_per_block(diffusion.schedule, Preset().of(spec)),
     )
 
 

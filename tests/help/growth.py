@@ -19,6 +19,7 @@ from microrun.runtime.generation.block_steps import kinds_of_blocks, tabulate_ki
 from microrun.runtime.generation.decode_block import decode_block
 from microrun.runtime.generation.grow import Grown, grow
 from microrun.runtime.generation.overlaps import BLOCK
+from microrun.runtime.generation.recipe import fit_sampling
 from microrun.runtime.generation.request import GenerateRequest
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.spec import Diffusion
@@ -107,7 +108,7 @@ def _draw(
     denoiser: Denoiser, request: GenerateRequest, number: int, known: NDArray[np.float32], given: Mask
 ) -> NDArray[np.float32]:
     kind = kinds_of_blocks(request.tiling)[number]
-    steps = tabulate_kinds(denoiser.diffusion.schedule, request.sampling)[kind]
+    steps = tabulate_kinds(denoiser.diffusion, fit_sampling(request.sampling, denoiser.spec))[kind]
     assert given.any() == (kind > 0)
     lane = denoiser.lane()
     noise = np.empty((lane.batch, *known.shape), np.float32)

@@ -19,7 +19,7 @@ from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec
 from microrun.training.diffusion.unet import UNet
-from microrun.training.diffusion.unet_config import UnetConfig
+from microrun.training.diffusion.unet_config import UnetConfig, entering_channels
 
 TINY = UnetConfig(dims=3, channels=(8, 16), blocks=1, attention_levels=(0,), head_size=4, groups=4, patch=2)
 SIDE = 8
@@ -69,19 +69,25 @@ def write_denoiser(path: Path, spec: ModelSpec | None = None) -> Path:
 
 
 @cache
-def block_graph(channels: int) -> ModelProto:
+def block_graph(channels: int, known_inputs: bool = False) -> ModelProto:
     """Step of samples whose sides are those of a block, milliseconds each."""
-    config = UnetConfig(
-        3, (8, 8), in_channels=channels, out_channels=channels, blocks=1, head_size=4, groups=4, patch=4
-    )
-    return traced(a_unet(config), (BLOCK, BLOCK, BLOCK), SCHEDULE, "f32")
+    return traced(a_unet(block_unet(channels, known_inputs)), (BLOCK, BLOCK, BLOCK), SCHEDULE, "f32")
 
 
-def write_block_denoiser(path: Path, coloured: bool = True, grain_voxels: float | None = None) -> Path:
+def block_unet(channels: int, known_inputs: bool) -> UnetConfig:
+    """Its network."""
+    entering = entering_channels(channels, known_inputs)
+    return UnetConfig(3, (8, 8), entering, channels, blocks=1, head_size=4, groups=4, patch=4)
+
+
+def write_block_denoiser(
+    path: Path, coloured: bool = True, grain_voxels: float | None = None, known_inputs: bool = False
+) -> Path:
     """Write a denoiser that draws blocks: in 16 colours as bits, or of values."""
     channels, n_colours = (COLOUR_CHANNELS, 1 << COLOUR_CHANNELS) if coloured else (1, 0)
-    diffusion = Diffusion((channels, BLOCK, BLOCK, BLOCK), SCHEDULE, n_colours, grain_voxels=grain_voxels)
-    save_model(block_graph(channels), ModelSpec("tiny-blocks", "denoiser", diffusion=diffusion), path)
+    shape = (channels, BLOCK, BLOCK, BLOCK)
+    diffusion = Diffusion(shape, SCHEDULE, n_colours, grain_voxels=grain_voxels, known_inputs=known_inputs)
+    save_model(block_graph(channels, known_inputs), ModelSpec("tiny-blocks", "denoiser", diffusion=diffusion), path)
     return path
 
 

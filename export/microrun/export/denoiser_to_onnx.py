@@ -20,6 +20,7 @@ from microrun.runtime.spec import Diffusion, ModelSpec
 from microrun.training.diffusion.batches import add_noise
 from microrun.training.diffusion.bits import BitOdds
 from microrun.training.diffusion.checkpoint import load_denoiser
+from microrun.training.diffusion.layers import show_known
 from microrun.training.diffusion.unet import UNet
 
 PATCH = 4  # voxels a side of one value in what parity is measured on
@@ -87,20 +88,31 @@ def measure_denoiser_parity(unet: UNet, path: Path) -> float:
         The .onnx file; it is opened as users open it, on the CPU and in its most exact precision.
     """
     with open_denoiser(path, "cpu", EngineRequest("f32", lanes=1, batch=LEVELS)) as denoiser:
-        noised = add_noise(*_samples(denoiser.diffusion), denoiser.diffusion.schedule)
+        clean, noise, timestep = _samples(denoiser.diffusion)
+        noised, mask = add_noise(clean, noise, timestep, denoiser.diffusion.schedule), _mask(denoiser.diffusion)
         conditions = _conditions(denoiser.diffusion)
         given = () if conditions is None else (torch.from_numpy(conditions),)
-        expected = unet(noised.x, noised.timestep, *given)
+        seen = show_known(noised.x, clean, mask) if denoiser.diffusion.known_inputs else noised.x
+        expected = unet(seen, noised.timestep, *given)
         if denoiser.diffusion.schedule.prediction == "bits":
             expected = torch.tanh(BitOdds(denoiser.diffusion.schedule)(expected, noised.x, noised.timestep))
+        expected, of_sample = expected.masked_fill(mask, 0), mask.expand_as(expected).numpy()
         lane = denoiser.lane()
         for slot, x in enumerate(noised.x.numpy()):
             condition = None if conditions is None else conditions[slot]
-            lane.load(slot, x, np.zeros_like(x), np.zeros(x.shape, bool), condition)
+            lane.load(slot, x, clean[slot].numpy(), of_sample[slot], condition)
         only_output = np.tile(np.array([0, 0, 0, 1, 0], np.float32), (LEVELS, 1))
         lane.step(noised.timestep.numpy().astype(np.int32), only_output, np.zeros(expected.shape, np.float32))
         found = np.stack([lane.read(slot) for slot in range(LEVELS)])
     return float(np.linalg.norm(found - expected.numpy()) / np.linalg.norm(expected))
+
+
+def _mask(diffusion: Diffusion) -> Tensor:
+    """What is known, (LEVELS, 1, *sides) bool: half of a sample that the network sees it of, else nothing."""
+    mask = torch.zeros(LEVELS, 1, *diffusion.sides, dtype=torch.bool)
+    if diffusion.known_inputs:
+        mask[:, :, : diffusion.sides[0] // 2] = True
+    return mask
 
 
 def _conditions(diffusion: Diffusion) -> Float32 | None:

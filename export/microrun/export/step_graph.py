@@ -6,7 +6,7 @@
 with the network's output as the schedule says, or the x_0 that follows from it where it predicts bits.
 Five coefficients per sample, from the host's float64, cover DDPM, DDIM and RePaint (whose forward and reverse steps
 collapse into one normal number per voxel). A network that predicts v needs no more: as eps = √ᾱ·v + √(1 − ᾱ)·x, its
-c is c + d·√(1 − ᾱ), and its d is d·√ᾱ.
+c is c + d·√(1 − ᾱ), and its d is d·√ᾱ. A network with known inputs sees `known` and the mask, too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from microrun.runtime.engines.ports import (
 )
 from microrun.runtime.schedule import Schedule
 from microrun.training.diffusion.bits import BitOdds
-from microrun.training.diffusion.layers import DotProduct, Sinusoid
+from microrun.training.diffusion.layers import DotProduct, Sinusoid, show_known
 from microrun.training.diffusion.unet import UNet
 
 INPUTS = (X, KNOWN, MASK, NOISE, TIMESTEP, COEFFICIENTS)  # in the order that `Step` takes them; a condition comes last
@@ -102,7 +102,7 @@ class Step(nn.Module):
     Parameters
     ----------
     unet
-        Of as many channels out as in; it is copied.
+        Of as many channels out as in, or with known inputs; it is copied.
     schedule
         That it was trained with.
     precision
@@ -113,6 +113,7 @@ class Step(nn.Module):
         super().__init__()
         exact = _replace(copy.deepcopy(unet), schedule.training_steps).eval()
         self.odds = BitOdds(schedule) if schedule.prediction == "bits" else None
+        self.known_inputs = unet.config.known_inputs
         self.unet = HalfInside(exact).model if precision == "f16" else exact
         self.dtype = torch.float16 if precision == "f16" else torch.float32
 
@@ -137,7 +138,8 @@ class Step(nn.Module):
         -------
         (batch, channels, …) float32
         """
-        output = self.unet(x.to(self.dtype), timestep, *condition).float()
+        seen = show_known(x, known, mask[:, :1] > 0.5) if self.known_inputs else x
+        output = self.unet(seen.to(self.dtype), timestep, *condition).float()
         if self.odds is not None:
             output = torch.tanh(self.odds(output, x, timestep))
         a, b, c, d, e = coefficients.reshape(-1, COEFFICIENT_COUNT, *(1 for _ in x.shape[1:])).unbind(1)
@@ -182,14 +184,15 @@ def trace_step(
     Raises
     ------
     ValueError
-        If the network cannot take samples of these sides, or gives other channels than it takes.
+        If the network cannot take samples of these sides, or gives other channels than it takes and those are not
+        known inputs.
     """
     config = unet.config
-    if config.in_channels != config.out_channels:
+    if config.in_channels != config.out_channels and not config.known_inputs:
         raise ValueError(f"a step needs as many channels out as in; got {config.out_channels}, {config.in_channels}")
     config.check_sides(sides)
     # Tensors of their own: the exporter takes one that comes twice for one input.
-    samples = [torch.zeros(TRACED, config.in_channels, *sides) for _ in range(4)]
+    samples = [torch.zeros(TRACED, config.out_channels, *sides) for _ in range(4)]
     timestep, coefficients = torch.zeros(TRACED, dtype=torch.int32), torch.zeros(TRACED, COEFFICIENT_COUNT)
     examples = dict(zip(INPUTS, (*samples, timestep, coefficients), strict=True))
     if config.condition_size:

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import segmentation_oracles as oracles
-from growth import SHAPE, StopError, a_request, stop_after, watch
+from growth import SAMPLING, SHAPE, StopError, a_request, stop_after, watch
 from make_denoisers import SCHEDULE, write_block_denoiser
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
@@ -107,7 +107,7 @@ def one_block(request: GenerateRequest, spec: ModelSpec, block: NDArray[np.float
     """A finished volume of one block around a part."""
     assert spec.diffusion is not None
     info = EngineInfo(Path("tiny.onnx"), "abc", "none", "cpu", "f32", 1, 1)
-    make_folder(request.folder, Blueprint.of(request, request.part, info), request.part)
+    make_folder(request.folder, Blueprint.of(request, SAMPLING, request.part, info), request.part)
     folder = BlockFolder(request.folder, spec.diffusion)
     folder.store(0, block)
     assert folder.finished().all()

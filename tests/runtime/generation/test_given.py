@@ -36,6 +36,7 @@ from microrun.runtime.generation.given import (
 from microrun.runtime.generation.tiling import Region, tile_isotropic
 from microrun.runtime.progress import finish
 from microrun.runtime.schedule import Schedule
+from microrun.runtime.spec import Diffusion
 from microrun.runtime.volumes.volume import Shape, open_volume
 
 SHAPE = (32, 40, 56)
@@ -228,18 +229,18 @@ def test_blocks_find_known_grains_as_they_find_those_of_earlier_blocks(
 
 
 def test_known_grains_are_further_ahead_than_earlier_blocks_unless_none_are() -> None:
-    labels, schedule = a_layer((64, 40, 64)), Schedule(24)
+    labels, diffusion = a_layer((64, 40, 64)), Diffusion((4, 32, 32, 32), Schedule(24), 16)
     tiling = tile_isotropic(labels.shape, Region(known=labels >= 0))
     kinds, finds_earlier = kinds_of_blocks(tiling), [len(tiling.dependencies(n)) > 0 for n in range(len(tiling))]
     assert_array_equal(kinds % 2, finds_earlier)
     assert_array_equal(kinds // 2, tiling.finds_known)
     assert set(kinds) == {0, 1, 2, 3}
-    bare, earlier, alone, both = tabulate_kinds(schedule, replace(SAMPLING, known_lead=0.1))
+    bare, earlier, alone, both = tabulate_kinds(diffusion, replace(SAMPLING, known_lead=0.1))
     assert len(bare.timesteps) < len(earlier.timesteps) == len(alone.timesteps) == len(both.timesteps)
     noise = [steps.coefficients[:, 1] for steps in (alone, both, earlier)]
     for less, more in itertools.pairwise(noise):
         assert (less <= more).all() and (less < more).any()
-    _, earlier, alone, both = tabulate_kinds(schedule, SAMPLING)
+    _, earlier, alone, both = tabulate_kinds(diffusion, SAMPLING)
     assert_array_equal(alone.coefficients, earlier.coefficients)
     assert_array_equal(both.coefficients, earlier.coefficients)
 

@@ -12,13 +12,14 @@ from microrun.cli import console
 from microrun.cli.outputs import quoted, say_wrote
 from microrun.cli.plain_progress import duration_text
 from microrun.runtime.engines.engine import EngineInfo
-from microrun.runtime.generation.effort import GRAINPAINT_EVALUATIONS, count_work, evaluations_per_block
+from microrun.runtime.generation.effort import GRAINPAINT_EVALUATIONS, check_block, count_work, evaluations_per_block
 from microrun.runtime.generation.generate import Growing
 from microrun.runtime.generation.grow import Grown
 from microrun.runtime.generation.overlaps import BLOCK
+from microrun.runtime.generation.recipe import fit_sampling
 from microrun.runtime.generation.request import GenerateRequest
 from microrun.runtime.progress import finish
-from microrun.runtime.spec import Diffusion
+from microrun.runtime.spec import Diffusion, ModelSpec
 from microrun.runtime.volumes.axes import list_axes
 from microrun.runtime.volumes.segment import Summary
 
@@ -33,12 +34,12 @@ class Pace:
     ----------
     request
         For the volume.
-    diffusion
-        What the denoiser draws.
+    spec
+        Of the denoiser.
     """
 
-    def __init__(self, request: GenerateRequest, diffusion: Diffusion) -> None:
-        work = count_work(request.tiling, diffusion.schedule, request.sampling)
+    def __init__(self, request: GenerateRequest, spec: ModelSpec) -> None:
+        work = count_work(request.tiling, check_block(spec).schedule, fit_sampling(request.sampling, spec))
         self.blocks = work.blocks
         voxels = int(np.prod(request.shape)) if request.part is None else int(request.part.sum())
         self._voxels_per_evaluation = voxels / work.evaluations
@@ -54,10 +55,10 @@ class Pace:
         return now.done * self._voxels_per_evaluation / self.seconds
 
 
-def show_growth(growing: Growing, request: GenerateRequest, diffusion: Diffusion) -> None:
+def show_growth(growing: Growing, request: GenerateRequest, spec: ModelSpec) -> None:
     """Run a volume's growth to its end: a progress bar, then how fast it was and what was made."""
     with closing(growing):
-        grown, pace = next(growing), Pace(request, diffusion)
+        grown, pace = next(growing), Pace(request, spec)
         if grown.blocks:
             console.out.print(f"going on {grown.blocks:,} of {pace.blocks:,} blocks are in {request.folder}")
         try:
@@ -73,14 +74,14 @@ def show_growth(growing: Growing, request: GenerateRequest, diffusion: Diffusion
         _print_pace(pace, grown)
         with console.step(grown.phase):
             summary = finish(growing)
-    _print_summary(request, summary, diffusion)
+    _print_summary(request, summary, check_block(spec))
 
 
-def print_estimate(request: GenerateRequest, diffusion: Diffusion, info: EngineInfo, rate: float) -> None:
+def print_estimate(request: GenerateRequest, spec: ModelSpec, info: EngineInfo, rate: float) -> None:
     """Print what a volume takes: blocks, evaluations, room and time."""
-    tiling = request.tiling
-    work = count_work(tiling, diffusion.schedule, request.sampling)
-    bare, known = evaluations_per_block(diffusion.schedule, request.sampling)
+    tiling, diffusion, sampling = request.tiling, check_block(spec), fit_sampling(request.sampling, spec)
+    work = count_work(tiling, diffusion.schedule, sampling)
+    bare, known = evaluations_per_block(diffusion.schedule, sampling)
     voxels = int(np.prod(request.shape))
     voxel_bytes = 1 if diffusion.n_colours else 4
     block_bytes = work.blocks * BLOCK**3 * voxel_bytes + voxels * voxel_bytes  # apart, and put together

@@ -29,8 +29,7 @@ class BlockMaker(Closing):
 
     def __init__(self, denoiser: Denoiser, folder: BlockFolder) -> None:
         self._denoiser, self.folder = denoiser, folder
-        schedule, sampling = denoiser.diffusion.schedule, folder.blueprint.sampling
-        self._steps = tabulate_kinds(schedule, sampling)
+        self._steps = tabulate_kinds(denoiser.diffusion, folder.blueprint.sampling)
         self._kinds = kinds_of_blocks(folder.tiling)
         self._waiting: queue.PriorityQueue[tuple[int, int, Future[None] | None]] = queue.PriorityQueue()
         self._tickets = itertools.count()  # so that futures are never compared

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Mask
 from microrun.runtime.engines.engine import EngineInfo
-from microrun.runtime.generation.recipe import VolumeRecipe
+from microrun.runtime.generation.recipe import PRESETS, VolumeRecipe
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.json_text import check_fields, parse_object
 
@@ -28,8 +28,10 @@ class Blueprint(VolumeRecipe):
 
     Parameters
     ----------
-    shape, seed, order, sampling, periodic
+    shape, seed, order, periodic
         As of `VolumeRecipe`.
+    sampling
+        How each block is drawn.
     engine, computed
         SHA-256 of the denoiser's file, and what computes it: library, device and precision round differently.
     part
@@ -40,6 +42,7 @@ class Blueprint(VolumeRecipe):
         `METHOD` of the version that began the volume.
     """
 
+    sampling: Sampling = PRESETS["default"]
     engine: str = dataclasses.field(kw_only=True)
     computed: str = dataclasses.field(kw_only=True)
     part: str = dataclasses.field(default="", kw_only=True)
@@ -48,10 +51,16 @@ class Blueprint(VolumeRecipe):
 
     @classmethod
     def of(
-        cls, recipe: VolumeRecipe, part: Mask | None, info: EngineInfo, known: NDArray[np.int8] | None = None
+        cls,
+        recipe: VolumeRecipe,
+        sampling: Sampling,
+        part: Mask | None,
+        info: EngineInfo,
+        known: NDArray[np.int8] | None = None,
     ) -> Blueprint:
-        """The blueprint of a recipe, a part and the colours of known grains, made by an engine."""
+        """The blueprint of a recipe, a part and the colours of known grains, drawn in one way by an engine."""
         kept = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(VolumeRecipe)}
+        kept["sampling"] = sampling
         hashed = "" if part is None else hash_mask(part)
         coloured = "" if known is None else hash_colours(known)
         return cls(**kept, engine=info.sha256, computed=name_computed(info), part=hashed, known=coloured)

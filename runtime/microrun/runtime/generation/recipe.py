@@ -4,28 +4,108 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 
 from microrun.runtime.array_types import Mask
-from microrun.runtime.errors import VolumeError
+from microrun.runtime.errors import EngineError, VolumeError
 from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.generation.tiling import Region, Tiling, check_periodic, tile_anisotropic, tile_isotropic
+from microrun.runtime.spec import Diffusion, ModelSpec
 from microrun.runtime.volumes.axes import parse_axes, wraps_of
 from microrun.runtime.volumes.volume import LARGEST, Shape
 
 Order = Literal["isotropic", "anisotropic"]
+PresetName = Literal["default", "fast", "repaint"]
 TILINGS = {"isotropic": tile_isotropic, "anisotropic": tile_anisotropic}
 # How far known voxels are ahead, measured: with less, borders of blocks show; with more, sizes of grains suffer.
 LEAD = 0.16
-PRESETS = {
+PRESETS: dict[str, Sampling] = {
     "default": Sampling(50, n_resample=2, plain_steps=5, known_lead=LEAD),
     "fast": Sampling(25, n_resample=2, plain_steps=2, known_lead=LEAD),
 }
+# RePaint as GrainPaint takes it: all timesteps, all but the last 25 drawn again 10 times, nothing ahead.
+REPAINT = Sampling(250, n_resample=11, plain_steps=25)
+# Of denoisers that see what is known: nothing is drawn again.
+KNOWN_PRESETS: dict[str, Sampling] = {"default": Sampling(50), "fast": Sampling(25)}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A way of drawing by its name; it becomes a `Sampling` when the denoiser is known.
+
+    Parameters
+    ----------
+    name
+        "default"; "fast", in half the evaluations; or "repaint", as the paper has it, for denoisers that do not see
+        what is known.
+    timesteps
+        Visited, instead of the preset's.
+    resample
+        How often each is drawn again where voxels are known, likewise.
+
+    Raises
+    ------
+    VolumeError
+        If there is none of this name.
+    """
+
+    name: PresetName = "default"
+    timesteps: int | None = None
+    resample: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in get_args(PresetName):
+            raise VolumeError(f"a preset is one of {', '.join(get_args(PresetName))}; got {self.name!r}")
+
+    def of(self, spec: ModelSpec) -> Sampling:
+        """How a denoiser draws by it.
+
+        Parameters
+        ----------
+        spec
+            Of the denoiser.
+
+        Raises
+        ------
+        EngineError
+            If that is RePaint, and the denoiser takes none.
+        MicrorunError
+            If so many timesteps make no sense.
+        """
+        assert spec.diffusion is not None
+        chosen = presets_of(spec.diffusion).get(self.name)
+        if chosen is None or (spec.diffusion.known_inputs and self.resample):
+            raise EngineError(
+                f"{spec.name}: sees what is known, so that nothing is drawn again by RePaint; leave out --resample "
+                f"and --preset repaint"
+            )
+        if self.timesteps is not None:
+            plain_steps = 0 if spec.diffusion.known_inputs else self.timesteps // 10
+            chosen = replace(chosen, count=self.timesteps, plain_steps=plain_steps)
+        return chosen if self.resample is None else replace(chosen, n_resample=self.resample + 1)
+
+
+def presets_of(diffusion: Diffusion) -> Mapping[str, Sampling]:
+    """The presets of a denoiser, by name."""
+    return KNOWN_PRESETS if diffusion.known_inputs else {**PRESETS, "repaint": REPAINT}
+
+
+def fit_sampling(sampling: Sampling | Preset, spec: ModelSpec) -> Sampling:
+    """How a denoiser draws what is asked for; EngineError if that is RePaint, and the denoiser takes none."""
+    if isinstance(sampling, Preset):
+        return sampling.of(spec)
+    assert spec.diffusion is not None
+    if spec.diffusion.known_inputs and (sampling.n_resample > 1 or sampling.known_lead):
+        raise EngineError(
+            f"{spec.name}: sees what is known, so that nothing is drawn again by RePaint, and nothing is ahead; "
+            f"expected n_resample 1 and known_lead 0, got {sampling.n_resample} and {sampling.known_lead:g}"
+        )
+    return sampling
 
 
 @dataclass(frozen=True)
@@ -41,7 +121,7 @@ class VolumeRecipe:
     order
         Of the blocks.
     sampling
-        How each block is drawn.
+        How each block is drawn; by default the denoiser's preset.
     periodic
         Axes along which the volume goes on at its opposite face, as `parse_axes` reads them: "zyx", "yx", "" for none.
 
@@ -54,7 +134,7 @@ class VolumeRecipe:
     shape: Shape
     seed: int = 0
     order: Order = "isotropic"
-    sampling: Sampling = PRESETS["default"]
+    sampling: Sampling | Preset = Preset()
     periodic: str = ""
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from microrun.runtime.generation.block_folder import BlockFolder, make_folder
 from microrun.runtime.generation.blueprint import Blueprint
 from microrun.runtime.generation.effort import check_block, evaluations_per_block
 from microrun.runtime.generation.given import GivenGrains, colour_given, number_given, paint_given
-from microrun.runtime.generation.recipe import VolumeRecipe
+from microrun.runtime.generation.recipe import VolumeRecipe, fit_sampling
 from microrun.runtime.generation.tiling import Tiling
 from microrun.runtime.spec import ModelSpec
 from microrun.runtime.volumes.axes import wraps_of
@@ -116,14 +116,14 @@ class GenerateRequest(VolumeRecipe):
         Raises
         ------
         EngineError
-            If the denoiser draws no blocks, or no colours where that takes some.
+            If the denoiser draws no blocks, no colours where that takes some, or not in the way that is asked for.
         VolumeError
             If the folder is that of another volume, its part is damaged, or the volume cannot be tiled.
         MicrorunError
             If so many timesteps do not fit the denoiser's schedule.
         """
-        diffusion = check_block(spec)
-        evaluations_per_block(diffusion.schedule, self.sampling)  # refuses before there is a folder
+        diffusion, sampling = check_block(spec), fit_sampling(self.sampling, spec)
+        evaluations_per_block(diffusion.schedule, sampling)  # refuses before there is a folder
         if (self.given or self.periodic) and not diffusion.n_colours:
             raise EngineError(
                 f"{spec.name}: known grains and periodic volumes take a denoiser of colours, not of values"
@@ -131,7 +131,7 @@ class GenerateRequest(VolumeRecipe):
         tiling, known = self.tiling, None
         if self.given is not None:
             known = paint_given(self.given, self.colour_known(diffusion.n_colours))
-        make_folder(self.folder, Blueprint.of(self, self.part, info, known), self.part, known)
+        make_folder(self.folder, Blueprint.of(self, sampling, self.part, info, known), self.part, known)
         folder = BlockFolder(self.folder, diffusion, tiling)
         _ = folder.part, folder.given  # damaged ones are refused now, not when all blocks are grown
         return folder
