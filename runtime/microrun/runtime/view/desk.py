@@ -17,7 +17,7 @@ from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.view.follower import Follower
 from microrun.runtime.view.growing_map import GrowingMap
-from microrun.runtime.view.layers import Basis, Layer, Shown, first_points, fit_basis, latent_of, list_stored
+from microrun.runtime.view.layers import Layer, Shown, first_points, fit_basis, latent_of, list_stored
 from microrun.runtime.view.looking import Look, Looker
 
 POLL_S = 0.05  # asks the file's time of change, no more
@@ -36,6 +36,10 @@ class Desk(Closing):
 
     Attributes
     ----------
+    points : GrowingMap
+        What the file holds.
+    epoch : int
+        Counts the files that had this name.
     basis : Basis
         Axes of the colours, the same for all pages.
     stored : dict of str to str
@@ -46,14 +50,9 @@ class Desk(Closing):
 
     def __init__(self, path: Path, looker: Looker) -> None:
         self.follower, self.looker = Follower(path), looker
-        self.version = 0
+        self.version = self.epoch = 0
         self._waiting: set[asyncio.Event] = set()
         self._begin()
-
-    @property
-    def points(self) -> GrowingMap:
-        """What the file holds."""
-        return self.follower.map
 
     @property
     def pages(self) -> int:
@@ -63,7 +62,7 @@ class Desk(Closing):
     @property
     def first(self) -> int | None:
         """How many points colours are made of, the first ones; None for all."""
-        return None if self._everything else first_points(self.points)
+        return self._first_of(self.points)
 
     def close(self) -> None:
         """Close file and decoder."""
@@ -94,11 +93,11 @@ class Desk(Closing):
 
     def poll(self) -> bool:
         """Look what is new in the file, and make colours of it while there are too few points; True if anything is."""
-        epoch, growing = self.follower.epoch, self.points.latents.growing
+        growing = self.points.latents.growing
         self.looker.find_scan(self.points)
         if not self.follower.poll():
             return False
-        if self.follower.epoch != epoch:
+        if self.follower.epoch != self.epoch:
             self._begin()
         elif growing and not self.points.latents.growing:
             self.stored = list_stored(self.points)
@@ -168,12 +167,21 @@ class Desk(Closing):
         return f"of the first {self.basis.points:,} patterns"
 
     def _begin(self) -> None:
-        self._everything = not self.points.latents.growing
-        self.stored = list_stored(self.points)
-        self._fit()
+        points = self.follower.map
+        self._everything = not points.latents.growing
+        stored, basis = list_stored(points), fit_basis(points, self._first_of(points))
+        self.points, self.stored, self.basis = points, stored, basis  # pages look at any moment
+        self._count()
+        self.epoch = self.follower.epoch
+
+    def _first_of(self, points: GrowingMap) -> int | None:
+        return None if self._everything else first_points(points)
 
     def _fit(self) -> None:
-        self.basis: Basis = fit_basis(self.points, self.first)
+        self.basis = fit_basis(self.points, self.first)
+        self._count()
+
+    def _count(self) -> None:
         self._next_at = max(LEAST_POINTS, 2 * self.basis.points)
         self.version += 1
 

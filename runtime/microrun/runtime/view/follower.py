@@ -18,6 +18,8 @@ from microrun.runtime.view.growing_map import GrowingMap
 State = Literal["live", "finished", "interrupted", "gone"]
 SWEEP_S = 5.0  # after which all of a file that changed is looked at, not only where it grows
 QUIET_S = 30.0  # without a change after which a writer counts as gone, where the system does not tell
+RACY_NS = 20_000_000
+AGAIN_S = 0.5  # after which a file that could not be read is tried again
 LOCKS = Path("/proc/locks")
 
 
@@ -46,7 +48,7 @@ class Follower(Closing):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.epoch, self.trouble = 0, ""
+        self.epoch, self.trouble, self._again_at = 0, "", 0.0
         self.map = self._open(path.stat() if path.exists() else None)
 
     @property
@@ -70,19 +72,22 @@ class Follower(Closing):
     def poll(self) -> bool:
         """Look what is new; True if anything is. Asking costs next to nothing as long as the file does not change."""
         try:
+            if self.trouble and time.monotonic() < self._again_at:
+                return False
             found = self.path.stat()
-            if (found.st_ino, found.st_dev) != self._identity:
+            if self.trouble or (found.st_ino, found.st_dev) != self._identity:
                 old = self.map
                 self.map = self._open(found)
                 old.close()
-            elif found.st_mtime_ns != self._changed_ns or self._sweep_due():
+            elif found.st_mtime_ns != self._changed_ns or self._racy or self._sweep_due():
                 self._read(found.st_mtime_ns)
-            elif not self.trouble:
+            else:
                 return False
             self.trouble = ""
         except (OSError, LatentsError) as error:
             trouble = str(error) if isinstance(error, LatentsError) else f"{self.path}: {error.strerror or error}"
             changed, self.trouble = trouble != self.trouble, trouble
+            self._again_at = time.monotonic() + AGAIN_S
             return changed
         return True
 
@@ -91,7 +96,7 @@ class Follower(Closing):
         assert found is not None  # else it could not be opened
         self._identity = found.st_ino, found.st_dev
         self._changed_ns, self._changed_at = found.st_mtime_ns, time.monotonic()
-        self._swept_at, self._swept_ns = time.monotonic(), found.st_mtime_ns
+        self._swept_at, self._swept_ns, self._racy = time.monotonic(), 0, False
         self._meter = Meter(opened.scan.total)
         self._asked_at, self._answer = -SWEEP_S, True
         self.epoch += 1
@@ -101,10 +106,11 @@ class Follower(Closing):
         return self._changed_ns != self._swept_ns and time.monotonic() - self._swept_at > SWEEP_S
 
     def _read(self, changed_ns: int) -> None:
-        latents = self.map.latents
         before = self.map.done
-        if latents.growing and not check_superblock(self.path):  # its writer closed it
-            self.map.take_over(open_latents(self.path))
+        # Clocks of files tick slowly: what is written after this look may bear the same time.
+        self._racy = abs(time.time_ns() - changed_ns) < RACY_NS
+        if self.map.latents.growing and not check_superblock(self.path):  # its writer closed it
+            self.map.reopen()
             self._swept_ns = changed_ns
         elif self._sweep_due():
             self.map.look(everywhere=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32
 from microrun.runtime.files.closing import Closing
-from microrun.runtime.latents.reader import Latents
+from microrun.runtime.latents.reader import Latents, open_latents
 
 AHEAD_POINTS = 1 << 18  # of the marks "written" that are read at once, from the last row that had one on
 SLAB_VALUES = 1 << 18  # of latents that are read at once
@@ -58,11 +58,11 @@ class GrowingMap(Closing):
         with self._reading:
             self.latents.close()
 
-    def take_over(self, latents: Latents) -> None:
-        """Go on with the same file, opened anew because its writer closed it; all of it is told again."""
+    def reopen(self) -> None:
+        """Go on with the same file, which its writer closed; all of it is told again. LatentsError if it is damaged."""
         with self._reading:
-            self.latents.close()
-            self.latents = latents
+            self.latents.close()  # HDF5 opens no file in two ways at once
+            self.latents = open_latents(self.latents.path)
         self.look(everywhere=True)
         self.log.append((0, self.last + 1))
 

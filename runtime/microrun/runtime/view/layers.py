@@ -183,7 +183,7 @@ def list_stored(points: GrowingMap) -> dict[str, str]:
             found[name] = "values" if item.dtype.kind == "f" else "labels"
 
     try:
-        with open_hdf5(points.latents.path) as file:
+        with open_hdf5(points.latents.path, locking=False) as file:  # as it is open already
             file.visititems(note)
     except OSError:  # replaced just now: the next look opens it anew
         return {}

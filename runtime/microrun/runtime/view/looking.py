@@ -19,6 +19,7 @@ from microrun.runtime.errors import LatentsError, MicrorunError, ScanError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.latents.reader import Latents
 from microrun.runtime.latents.same_scan import check_same_scan
+from microrun.runtime.patterns.background import BLOCK
 from microrun.runtime.patterns.bands import band_correlation, smooth
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.open import ScanFile, fingerprint, open_scan
@@ -86,6 +87,7 @@ class Looker(Closing):
         self._engine: Engine | None = None
         self._lane: Lane | None = None
         self._scan_note, self._decoder_note = "", ""
+        self._first_mean: Float32 | None = None
         self._tried_at = -AGAIN_S
 
     def close(self) -> None:
@@ -183,6 +185,19 @@ class Looker(Closing):
         self._preprocessor.prepare(raw, points.latents.background, out, np.empty((1, 2), np.float32), np.empty(1, bool))
         prepared: Float32 = out[0]
         return prepared
+
+    def _background(self, latents: Latents, source: ScanFile, preprocessor: Preprocessor) -> Float32:
+        """As subtracted; a running mean reaches the file at its end, until then that of its first block stands in."""
+        stored = latents.background
+        if latents.origin.background != "running" or stored.any():
+            return stored
+        if self._first_mean is None:
+            raw = np.empty((min(BLOCK, source.available), *source.scan.sig_shape), source.scan.dtype)
+            source.read_patterns(np.arange(len(raw)), raw)
+            binned = np.empty((len(raw), *preprocessor.input_shape), np.float32)
+            preprocessor.bin(raw, binned)
+            self._first_mean = binned.mean(axis=0)
+        return self._first_mean
 
     def _decode(self, latents: Latents, latent: Float32) -> Float32 | None:
         if self._lane is None and not self._decoder_note:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import struct
 from typing import TYPE_CHECKING, Any
@@ -60,9 +61,8 @@ class Session:
                         self._shown = None
                     await self._wait(changed, listening)
             finally:
-                for task in (listening, looking):
-                    task.cancel()
-                await asyncio.gather(listening, looking, return_exceptions=True)
+                listening.cancel()
+                looking.cancel()
 
     async def _wait(self, changed: asyncio.Event, listening: asyncio.Task[None]) -> None:
         waiting = asyncio.create_task(changed.wait())
@@ -117,10 +117,10 @@ class Session:
 
     async def _send_all(self) -> None:
         desk = self._desk
-        if self._epoch != desk.follower.epoch:
+        if self._epoch != desk.epoch:
             if self._epoch >= 0 and self._layer.kind in ("distance", "stored"):
                 self._layer = Layer()
-            self._epoch = desk.follower.epoch
+            self._epoch = desk.epoch
             await self._send({"hello": desk.describe()})
         if self._shown is None or self._version != desk.version:
             await self._start()
@@ -132,17 +132,18 @@ class Session:
 
     async def _start(self) -> None:
         """Tell what is shown from now on, and show all that is there."""
-        desk = self._desk
+        desk, layer = self._desk, self._layer
         self._version, self._number = desk.version, self._number + 1
-        shown = await asyncio.to_thread(desk.show, self._layer)
-        everything = self._all or self._layer.kind in ("distance", "stored")
+        shown = await asyncio.to_thread(desk.show, layer)
+        everything = self._all or layer.kind in ("distance", "stored")
         limits = await asyncio.to_thread(shown.limits, None if everything else desk.first)
-        about = {"kind": self._layer.kind, "numbers": list(self._layer.numbers), "name": self._layer.name}
-        channels = self._layer.channels
-        labels = desk.stored.get(self._layer.name) == "labels"
+        if self._layer is not layer:  # another was asked for meanwhile
+            return
         self._told, self._shown = len(shown.points.log), shown
-        head = {"number": self._number, "channels": channels, "limits": limits, "labels": labels}
-        await self._send({"layer": {**about, **head}, "stored": desk.stored})
+        labels = desk.stored.get(layer.name) == "labels"
+        about = {"kind": layer.kind, "numbers": list(layer.numbers), "name": layer.name, "number": self._number}
+        message = {**about, "channels": layer.channels, "limits": limits, "labels": labels}
+        await self._send({"layer": message, "stored": desk.stored})
         await self._send_points(0, shown.points.last + 1)
 
     async def _send_news(self) -> None:
@@ -165,13 +166,16 @@ class Session:
 
     async def _look(self) -> None:
         """Answer what is asked of points, the last one only where several were."""
-        while True:
-            await self._asked_point.wait()
-            self._asked_point.clear()
-            try:
-                await self._answer_point(*self._point)
-            except (LatentsError, IndexError) as error:  # such as of a file that is replaced now
-                await self._send({"refused": str(error)})
+        from starlette.websockets import WebSocketDisconnect
+
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                await self._asked_point.wait()
+                self._asked_point.clear()
+                try:
+                    await self._answer_point(*self._point)
+                except (LatentsError, IndexError) as error:  # such as of a file that is replaced now
+                    await self._send({"refused": str(error)})
 
     async def _answer_point(self, row: int, col: int) -> None:
         look = await asyncio.to_thread(self._desk.look, row, col)

@@ -76,6 +76,7 @@ def make_site(desk: Desk, visitors: Visitors) -> Starlette:
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
     from starlette.routing import Route, WebSocketRoute
+    from starlette.websockets import WebSocketDisconnect
 
     @contextlib.asynccontextmanager
     async def watched(site: Starlette) -> AsyncIterator[None]:
@@ -91,7 +92,8 @@ def make_site(desk: Desk, visitors: Visitors) -> Starlette:
             await socket.close(BUSY)
             return
         await socket.accept()
-        await Session(desk, socket).run()
+        with contextlib.suppress(WebSocketDisconnect):
+            await Session(desk, socket).run()
 
     routes = [Route("/" if name == "index.html" else f"/{name}", _file(name)) for name in _names()]
     guard = Middleware(_Guard, visitors=visitors)

@@ -128,6 +128,7 @@ function showState() {
   $("counts").textContent = parts.join(" · ");
   $("colours").textContent = `colours ${run.colours}`;
   showAlarm(run.familiarity);
+  report();
 }
 
 function showAlarm(familiarity) {
@@ -252,10 +253,14 @@ function save(blob) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-// What is painted stands in the document, for whoever measures or tests it.
 view.onpaint = () => {
   if (view.marks.line) drawProfile(view, ...view.marks.line);
-  Object.assign($("map").dataset, {painted: view.painted, done: run.done ?? 0, layer: kindOf(view.layer)});
+  report();
 };
+
+// What is painted stands in the document, for whoever measures or tests it.
+function report() {
+  Object.assign($("map").dataset, {painted: view.painted, done: run.done ?? 0, layer: view.layer ? kindOf(view.layer) : ""});
+}
 window.microrunView = view;
 listen();
