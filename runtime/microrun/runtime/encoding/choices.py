@@ -18,11 +18,48 @@ from microrun.runtime.patterns.pattern_centre import crop_centre
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.patterns.warp import Warp
 from microrun.runtime.scans.following_source import FollowingSource
-from microrun.runtime.scans.open import ScanFile, state_geometry
+from microrun.runtime.scans.open import ScanFile, open_scan, state_geometry
+from microrun.runtime.scans.part import Part, choose_part
+from microrun.runtime.scans.part_source import PartSource
+from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.up2 import ScanWarning
 from microrun.runtime.spec import Preprocessing
 
 KEYWORDS: dict[str, Background] = {"running": "running", "none": "none"}
+
+
+def open_source(request: EncodeRequest) -> ScanFile:
+    """The scan, or the part of it that is asked for; unasked, a resumed run takes the part that it began with.
+
+    Parameters
+    ----------
+    request
+        What to encode.
+
+    Raises
+    ------
+    ScanError
+        If the scan cannot be opened or followed, or the part lies beside it.
+    """
+    if request.follow:
+        if request.region or request.every:
+            raise ScanError("--region and --every take a part of a finished scan: leave out --follow")
+        if request.scan.is_dir():
+            raise ScanError(f"{request.scan}: is a folder; only .up1 and .up2 files are followed: leave out --follow")
+        return FollowingSource(request.scan, request.grid, request.step_um, idle_timeout_s=request.idle_timeout_s)
+    whole = open_scan(request.scan, request.grid, request.step_um, request.scan_name)
+    part = _choose_part(request, whole.scan)
+    return whole if part is None else PartSource(whole, part)
+
+
+def _choose_part(request: EncodeRequest, scan: Scan) -> Part | None:
+    if request.region is None and request.every is None and request.resume and request.out.exists():
+        with open_latents(request.out) as latents:
+            return latents.origin.part
+    try:
+        return choose_part(scan, request.region, request.every)
+    except ScanError as error:
+        raise ScanError(f"{request.scan}: {error}") from None
 
 
 def make_preprocessor(request: EncodeRequest, source: ScanFile, engine: Engine) -> Preprocessor:

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from microrun.runtime.array_types import Float32
-from microrun.runtime.encoding.choices import choose_background, make_preprocessor
+from microrun.runtime.encoding.choices import choose_background, make_preprocessor, open_source
 from microrun.runtime.encoding.familiarity import familiarity_of
 from microrun.runtime.encoding.meter import Statistics
 from microrun.runtime.encoding.request import EncodeRequest
 from microrun.runtime.encoding.stream import EncodeStream, encode
 from microrun.runtime.engines.engine import Engine
-from microrun.runtime.errors import LatentsError, ScanError
+from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.files.destination import HDF5_ENDINGS, check_file
 from microrun.runtime.latents.batch import EncodedBatch
@@ -28,8 +28,9 @@ from microrun.runtime.latents.same_scan import check_same_scan
 from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter, Replace
 from microrun.runtime.patterns.background import BLOCK, LEAST, load_background, mean_background
 from microrun.runtime.patterns.preprocess import Preprocessor
-from microrun.runtime.scans.following_source import FollowingSource, FullRowsError
-from microrun.runtime.scans.open import ScanFile, fingerprint, open_scan
+from microrun.runtime.scans.following_source import FullRowsError
+from microrun.runtime.scans.open import ScanFile, fingerprint, whole_of
+from microrun.runtime.scans.part_source import PartSource
 from microrun.runtime.scans.up2 import ScanWarning
 from microrun.runtime.scans.up_source import FileSource
 
@@ -41,8 +42,8 @@ class EncodeRun(Closing):
 
     Attributes
     ----------
-    source : FileSource, FollowingSource or KikuchipySource
-        The scan.
+    source : FileSource, FollowingSource, PictureSource, PatSource, KikuchipySource or PartSource
+        The scan, or the part of it that is encoded.
     familiarity : Familiarity or None
         How well the model knows the scan, once all its patterns are encoded; a resumed run measures it again. None
         where it cannot be measured.
@@ -170,8 +171,8 @@ def encode_scan(request: EncodeRequest, engine: Engine) -> EncodeRun:
     """
     check_destination(request)
     engine.spec.require("encoder", source=engine.info.path.name, task="encoding")
-    source = _open_source(request)
-    preprocessor = make_preprocessor(request, source, engine)
+    source = open_source(request)
+    preprocessor = make_preprocessor(request, whole_of(source), engine)
     origin = _describe_origin(request, source, engine, preprocessor)
     writer = _open_writer(request, origin, source, preprocessor)
     try:
@@ -203,17 +204,8 @@ def check_destination(request: EncodeRequest) -> None:
     check_file(request.out, keep, endings=HDF5_ENDINGS, sources=[request.scan], advice=advice)
 
 
-def _open_source(request: EncodeRequest) -> ScanFile:
-    if request.follow:
-        if request.scan.is_dir():
-            raise ScanError(f"{request.scan}: is a folder; only .up1 and .up2 files are followed: leave out --follow")
-        timeout = request.idle_timeout_s
-        return FollowingSource(request.scan, request.grid, request.step_um, idle_timeout_s=timeout)
-    return open_scan(request.scan, request.grid, request.step_um, request.scan_name)
-
-
 def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, preprocessor: Preprocessor) -> Origin:
-    info, background = engine.info, choose_background(request)
+    info, background, whole = engine.info, choose_background(request), whole_of(source)
     return Origin(
         scan=source.scan,
         fingerprint=fingerprint(source),
@@ -223,12 +215,13 @@ def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, p
         precision=info.precision,
         background=background,
         dtype=request.dtype,
-        up_header=source.header.to_bytes().hex() if isinstance(source, FileSource) else "",
-        mean_of=source.available if background == "mean" else 0,
+        up_header=whole.header.to_bytes().hex() if isinstance(whole, FileSource) else "",
+        mean_of=whole.available if background == "mean" else 0,
         bad_pixels=tuple(np.flatnonzero(preprocessor.bad_pixels).tolist()),
         scale_background=preprocessor.preprocessing.scale_background,
         inverted=preprocessor.preprocessing.inverted,
         warp=preprocessor.warp,
+        part=source.part if isinstance(source, PartSource) else None,
     )
 
 
@@ -237,12 +230,14 @@ def _open_writer(request: EncodeRequest, origin: Origin, source: ScanFile, prepr
         background = _make_background(request, origin.background, source, preprocessor)
         return LatentsWriter.create(request.out, origin, background, _choose_replacing(request))
     with open_latents(request.out) as old:
-        check_same_scan(old, source)
+        if old.origin.part == origin.part:  # else it is refused for that
+            check_same_scan(old, source)
         origin = replace(origin, mean_of=old.origin.mean_of)
-    if 0 < origin.mean_of < source.available:
+    there = whole_of(source).available
+    if 0 < origin.mean_of < there:
         warnings.warn(
             f"{request.out}: keeps its background, the mean of {origin.mean_of:,} patterns; there are "
-            f"{source.available:,} now: for their mean encode them all, to another --out",
+            f"{there:,} now: for their mean encode them all, to another --out",
             ScanWarning,
             stacklevel=3,
         )
@@ -266,7 +261,7 @@ def _choose_replacing(request: EncodeRequest) -> Replace:
 
 def _make_background(request: EncodeRequest, kind: Background, source: ScanFile, preprocessor: Preprocessor) -> Float32:
     if kind == "mean":
-        return mean_background(source, preprocessor)
+        return mean_background(whole_of(source), preprocessor)
     if kind == "file":
         return load_background(Path(request.background), preprocessor)
     return np.zeros(preprocessor.input_shape, np.float32)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from microrun.runtime.latents.origin import LatentType
+from microrun.runtime.scans.part import Region
 
 BadPixels = Literal["fill", "keep"]
 
@@ -53,6 +54,10 @@ class EncodeRequest:
         Replace ``out`` if it is there. It stays as it was until the new latents are all written beside it, and for good
         if the run is stopped or fails. With ``follow``, where the new ones are looked at while they come, it is
         replaced at once, when the first pattern is there; an ended run is then gone on with by ``resume``.
+    region, every
+        Rows and columns of a finished scan to encode, as `parse_region` gives them, and only each so many of them; None
+        for all, and a resumed run goes on as it began. Background and bad pixels are those of the whole scan, so that
+        the latents are, too.
 
     Examples
     --------
@@ -76,6 +81,8 @@ class EncodeRequest:
     pattern_centre: tuple[float, float, float] | None = None
     invert: bool | None = None
     overwrite: bool = False
+    region: Region | None = None
+    every: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("scan", "out"):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from microrun.runtime.patterns.warp import Warp
+from microrun.runtime.scans.part import Part
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.spec import ModelSpec
 
@@ -24,7 +25,7 @@ class Origin:
     Parameters
     ----------
     scan
-        Geometry.
+        Geometry, of the part where it is one.
     fingerprint
         Hash of the scan's first pattern; empty for a scan in memory.
     spec
@@ -47,6 +48,8 @@ class Origin:
         Whether bands were dark and patterns were turned about.
     warp
         Pattern centres of the scan and of the model that patterns were warped from and to; None where they were not.
+    part
+        Which points of the scan they are of; None for all.
     """
 
     scan: Scan
@@ -63,12 +66,14 @@ class Origin:
     scale_background: bool = False
     inverted: bool = False
     warp: Warp | None = None
+    part: Part | None = None
 
     def to_json(self) -> str:
         """Encode all but the spec, which has an attribute of its own."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["scan"] = dataclasses.asdict(self.scan)
         values["warp"] = self.warp and dataclasses.asdict(self.warp)
+        values["part"] = self.part and dataclasses.asdict(self.part)
         del values["spec"]
         return json.dumps(values, sort_keys=True)
 
@@ -82,7 +87,12 @@ class Origin:
         bad_pixels = tuple(values.pop("bad_pixels", ()))  # files of older versions have none
         found = values.pop("warp", None)
         warp = None if found is None else Warp(**{name: tuple(centre) for name, centre in found.items()})
-        made = cls(scan=Scan(**scan), spec=spec, bad_pixels=bad_pixels, warp=warp, **values)
+        made = cls(
+            scan=Scan(**scan), spec=spec, bad_pixels=bad_pixels, warp=warp, part=_read_part(values.pop("part", None)),
+            **values,
+        )  # fmt: skip
+        if made.part and made.part.nav_shape != made.scan.nav_shape:
+            raise ValueError("the part of the scan has another shape than the map")
         if not all(type(number) is int and 0 <= number < math.prod(made.scan.sig_shape) for number in bad_pixels):
             raise ValueError("a bad pixel lies beside the detector")
         if not isinstance(made.scale_background, bool) or not isinstance(made.inverted, bool):
@@ -92,6 +102,7 @@ class Origin:
     def difference(self, other: Origin) -> str | None:
         """Say in words in what another origin differs, or None."""
         for name, what in (
+            ("part", "region (--region, --every)"),
             ("fingerprint", "scan (its first pattern differs)"),
             ("scan", "scan geometry"),
             ("engine_sha256", "engine"),
@@ -109,3 +120,10 @@ class Origin:
                 long = name in ("fingerprint", "engine_sha256", "bad_pixels", "scale_background", "inverted")
                 return what if long else f"{what}: {mine or 'none'} there, {theirs or 'none'} here"
         return None
+
+
+def _read_part(found: dict[str, Any] | None) -> Part | None:
+    if found is None:
+        return None
+    spans: dict[str, Any] = {name: tuple(found.pop(name)) for name in ("whole", "rows", "cols")}
+    return Part(**spans, **found)

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from microrun.runtime.errors import ScanError
 from microrun.runtime.scans.following_source import FollowingSource
 from microrun.runtime.scans.kikuchipy_source import KikuchipySource
+from microrun.runtime.scans.part_source import PartSource
 from microrun.runtime.scans.pat_source import PAT, PatSource
 from microrun.runtime.scans.picture_source import PictureSource
 from microrun.runtime.scans.stated import StatedGeometry, state_beside
 from microrun.runtime.scans.up2 import PIXEL_TYPES
 from microrun.runtime.scans.up_source import FileSource
 
-ScanFile = FileSource | KikuchipySource | PatSource | PictureSource
+ScanFile = FileSource | KikuchipySource | PatSource | PictureSource | PartSource
+
+
+def whole_of(source: ScanFile) -> ScanFile:
+    """The scan that a source is a part of, or the source itself.
+
+    Parameters
+    ----------
+    source
+        A scan, or a part of one.
+    """
+    return cast(ScanFile, source.whole) if isinstance(source, PartSource) else source
 
 
 def fingerprint(source: ScanFile) -> str:
@@ -41,8 +54,9 @@ def state_geometry(source: ScanFile) -> list[StatedGeometry]:
     ScanError
         If a truth beside it is damaged.
     """
-    own = [source.stated] if isinstance(source, KikuchipySource) else []
-    return [*own, *state_beside(source.path, source.scan.nav_shape)]
+    whole = whole_of(source)
+    own = [whole.stated] if isinstance(whole, KikuchipySource) else []
+    return [*own, *state_beside(whole.path, whole.scan.nav_shape)]
 
 
 def open_scan(

@@ -20,7 +20,7 @@ from microrun.runtime.scans.picture_layout import lay_out
 from microrun.runtime.scans.picture_names import name_pictures
 from microrun.runtime.scans.read_ahead import ReadAhead
 from microrun.runtime.scans.scan import PixelType
-from microrun.runtime.scans.source import Claim, FinishedSource
+from microrun.runtime.scans.source import FinishedSource
 from microrun.runtime.scans.up2 import ScanWarning
 
 AHEAD, AHEAD_BYTES = 256, 1 << 26  # patterns that are read before they are asked for
@@ -90,35 +90,31 @@ class PictureSource(FinishedSource):
         """Begin to read patterns that will be asked for."""
         self._reading.expect(indices.tolist())
 
-    def claim(self, limit: int) -> Claim | None:
-        """Take the next patterns; None at the end, where the pictures that were left out are counted."""
-        claim = super().claim(limit)
-        if claim is None:
-            self._left_out.say_count()
-        return claim
-
     def stop(self) -> None:
-        """Deliver nothing more."""
+        """Deliver nothing more; the pictures that were left out are counted."""
         super().stop()
         self._reading.forget()
+        self._left_out.say_count()
 
     def _load(self, number: int) -> Raw:
         place = int(np.searchsorted(self._places, number))
-        blank = np.zeros(self._scan.sig_shape, self._scan.dtype)
-        if place == len(self._places) or self._places[place] != number:
-            return blank
-        name = self._names[place]
+        found = place < len(self._places) and self._places[place] == number
+        pattern = self._read(self._names[place]) if found else None
+        return np.zeros(self._scan.sig_shape, self._scan.dtype) if pattern is None else pattern
+
+    def _read(self, name: str) -> Raw | None:
+        """A pattern; None for a picture that is left out."""
         try:
             pattern = read_picture(self.path / name)
         except ScanError as error:
             if not self.path.is_dir():
                 raise ScanError(f"{self.path}: is gone, or cannot be reached, after it was opened") from None
             self._left_out.say(name, str(error))
-            return blank
+            return None
         if pattern.shape != self._scan.sig_shape or pattern.dtype != self._scan.dtype:
             expected = _describe(self._scan.sig_shape, self._scan.dtype)
             self._left_out.say(name, f"it is {_describe(pattern.shape, pattern.dtype)}, the others {expected}")
-            return blank
+            return None
         return pattern
 
     def _look(self) -> tuple[tuple[int, int], PixelType]:

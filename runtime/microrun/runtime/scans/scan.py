@@ -105,6 +105,21 @@ class Scan:
         odd = rest >= first
         return 2 * pair + odd, rest - odd * first
 
+    def number(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count points of the map in order of acquisition, as `locate` does the other way round.
+
+        Parameters
+        ----------
+        rows, cols
+            (n,) int64, of points that have a pattern.
+
+        Returns
+        -------
+        (n,) int64
+        """
+        shorter = (rows + self.first_shifted) // 2 if self.alternating else 0  # rows before this one
+        return rows * self.nav_shape[1] - shorter + cols
+
     def exists(self) -> NDArray[np.bool_]:
         """Map points that have a pattern, (rows, cols) bool."""
         points = np.ones(self.nav_shape, bool)

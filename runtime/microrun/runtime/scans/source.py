@@ -6,6 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -106,10 +107,13 @@ class FinishedSource(ABC):
 
     Attributes
     ----------
+    path : pathlib.Path
+        Where the patterns are.
     ahead : int
         Patterns that it begins to read before they are asked for, where `expect` does so.
     """
 
+    path: Path
     ahead = 0
 
     def __init__(self, scan: Scan, start: int, stop: int) -> None:
