@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,11 +22,14 @@ from microrun.runtime.encoding.request import BadPixels, EncodeRequest
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE, MODELS
 from microrun.runtime.engines.engine import Device, Engine, EngineRequest, Precision
 from microrun.runtime.engines.open import open_engine
-from microrun.runtime.errors import ScanError
+from microrun.runtime.errors import MicrorunError, RefusedOutputError, ScanError
+from microrun.runtime.files.destination import HDF5_ENDINGS, made_folder
 from microrun.runtime.files.shared_reading import warn_if_remote
 from microrun.runtime.files.stems import stem_of
 from microrun.runtime.scans.following_source import FollowingSource
-from microrun.runtime.scans.open import ScanFile
+from microrun.runtime.scans.open import ScanFile, whole_of
+from microrun.runtime.scans.part import parse_region
+from microrun.runtime.scans.part_source import PartSource
 from microrun.runtime.scans.picture_source import PictureSource
 from microrun.runtime.scans.scan import parse_grid
 
@@ -36,14 +41,26 @@ BuildFirst = Annotated[
 
 
 def encode(
-    scan: Annotated[Path, typer.Argument(help="A .up1 or .up2 file, a folder of pictures, or another vendor's file.")],
+    scans: Annotated[
+        list[Path],
+        typer.Argument(help="A .up1 or .up2 file, a folder of pictures, or another vendor's file; or several of them."),
+    ],
     engine: ModelName = DEFAULT_ENGINE,
     build: BuildFirst = False,
-    out: Annotated[Path | None, typer.Option(help="The latents file, .h5; by default SCAN.latents.h5.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The latents file, .h5, or a folder for those of several scans; by default SCAN.latents.h5."),
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on while the scan is being acquired.")] = False,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS; by default as the file states.")] = None,
     step: Annotated[float | None, typer.Option(help="Step in µm; by default as the file states.")] = None,
     scan_name: ScanNameOption = None,
+    region: Annotated[
+        str | None, typer.Option(help="Rows and columns to encode, ROW0:ROW1,COL0:COL1 from 0; by default all.")
+    ] = None,
+    every: Annotated[
+        int | None, typer.Option(min=1, help="Every so many of the rows and columns, for a quick look; by default all.")
+    ] = None,
     background: Annotated[
         str,
         typer.Option(help="auto (mean of the scan; running with --follow), running, none, or a .npy/.up1/.up2 file."),
@@ -90,9 +107,10 @@ def encode(
     With --overwrite the old file stays until the new one is complete, and for good if the run is interrupted; with
     --follow it is replaced as soon as the first pattern is there, so that the new latents can be looked at.
     """
-    request = EncodeRequest(
-        scan=scan,
-        out=out or scan.parent / (stem_of(scan) + SUFFIX),
+    outs = _name_latents(scans, out)
+    asked = EncodeRequest(
+        scan=scans[0],
+        out=outs[0],
         follow=follow,
         grid=parse_grid(grid) if grid else None,
         step_um=step,
@@ -106,17 +124,58 @@ def encode(
         pattern_centre=None if pc is None else parse_centre(pc),
         invert=invert,
         overwrite=overwrite,
+        region=None if region is None else parse_region(region),
+        every=every,
     )
-    if not scan.exists():  # before minutes of building a plan
-        raise ScanError(f"{scan}: no such file")
-    check_destination(request)
-    warn_if_remote(request.out)
-    with _open(engine, device, EngineRequest(precision, lanes, batch, build)) as opened:
-        console.out.print(f"engine   {opened.info}")
+    requests = [replace(asked, scan=one, out=latents) for one, latents in zip(scans, outs, strict=True)]
+    with made_folder(outs[0].parent) if len(scans) > 1 else nullcontext():
+        _check(requests)
+        with _open(engine, device, EngineRequest(precision, lanes, batch, build)) as opened:
+            console.out.print(f"engine   {opened.info}")
+            _run_all(requests, opened, view)
+    say_next("maps", outs[0])
+
+
+def _name_latents(scans: list[Path], out: Path | None) -> list[Path]:
+    """Where the latents of each scan go."""
+    if out and len(scans) == 1 and not out.is_dir():
+        return [out]
+    if out and not out.is_dir() and out.suffix.lower() in HDF5_ENDINGS:
+        raise RefusedOutputError(f"{out}: several scans go into a folder, --out DIR, not into one file")
+    outs = [(out or scan.parent) / (stem_of(scan) + SUFFIX) for scan in scans]
+    twice = next((one for number, one in enumerate(outs) if one in outs[:number]), None)
+    if twice:
+        raise RefusedOutputError(f"{twice}: would be written for two of the scans; encode them to two folders")
+    return outs
+
+
+def _check(requests: list[EncodeRequest]) -> None:
+    """Refuse what can be refused before minutes of building a plan."""
+    if len(requests) > 1 and requests[0].follow:
+        raise ScanError("one scan can be followed at a time: leave out --follow, or all scans but one")
+    for request in requests:
+        if not request.scan.exists():
+            raise ScanError(f"{request.scan}: no such file")
+        check_destination(request)
+        warn_if_remote(request.out)
+
+
+def _run_all(requests: list[EncodeRequest], engine: Engine, view: bool) -> None:
+    """Encode one scan after the other; of several, one that cannot be encoded does not stop the rest."""
+    failed: list[MicrorunError] = []
+    for request in requests:
         if view:
-            show_beside(request.out, scan)
-        run(request, opened)
-    say_next("maps", request.out)
+            show_beside(request.out, request.scan)
+        try:
+            run(request, engine)
+        except MicrorunError as error:
+            if len(requests) == 1:
+                raise
+            console.error_line(error)
+            failed.append(error)
+    if failed:
+        console.error_line(f"{len(failed)} of {len(requests)} scans could not be encoded, as said above")
+        raise typer.Exit(failed[0].exit_code)
 
 
 def _open(engine: str, device: Device, request: EngineRequest) -> Engine:
@@ -190,12 +249,13 @@ class _Interrupt:
 
 
 def _describe(source: ScanFile) -> str:
-    scan = source.scan
+    scan, opened = source.scan, whole_of(source)
     rows, cols = scan.nav_shape
     whole = source.available == scan.total and not isinstance(source, FollowingSource)
     state = f"{scan.total:,} patterns" if whole else f"{source.available:,} of {scan.total:,} patterns"
     step = f", step {scan.step_um[0]:g} µm" if scan.step_um[0] else ""
-    said = f", {source.understood}" if isinstance(source, PictureSource) else ""
+    said = f", {opened.understood}" if isinstance(opened, PictureSource) else ""
+    said += f", {source.part}" if isinstance(source, PartSource) else ""
     return f"{rows}×{cols} {scan.grid} map{step}, {state} of {scan.sig_shape[0]}×{scan.sig_shape[1]} {scan.dtype}{said}"
 
 
