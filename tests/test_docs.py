@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run_here
 
 import microrun.runtime
 from microrun.cli.commands import COMMANDS, load_command
@@ -79,6 +80,19 @@ def test_a_command_that_is_not_there_is_found(line: str) -> None:
         parse(line.split())
 
 
+@pytest.mark.slow
+def test_a_first_scan_runs_as_its_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "first-scan.md").read_text(encoding="utf-8").replace("60x80 --grains 40", "12x16 --grains 4")
+    for words in find_commands(page):
+        ran = run_here(capsys, *words)
+        assert ran.code == 0, f"microrun {shlex.join(words)}: {ran.err}"
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made >= {"scan.latents.h5", "scan.overview.png", "scan.analysis.png", "scan.physics.png", "scan.latents.csv"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_link_leads_somewhere(page: Path) -> None:
     for link in LINK.findall(BLOCK.sub("", page.read_text(encoding="utf-8"))):
@@ -101,6 +115,13 @@ def test_every_page_stands_in_one_section() -> None:
 def test_the_reference_lists_every_public_name() -> None:
     listed = re.findall(r"^   (\w+)$", (DOCS / "api.rst").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(listed) == sorted(microrun.runtime.__all__)
+
+
+def test_every_picture_is_shown_and_said_where_it_comes_from() -> None:
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    made = re.findall(r"^\| `([\w-]+\.png)` \|", (DOCS / "pictures.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(made) == sorted(picture.name for picture in (DOCS / "images").iterdir())
+    assert [name for name in made if not any(f"images/{name})" in text for text in texts)] == []
 
 
 def test_every_extra_that_a_page_installs_exists() -> None:
