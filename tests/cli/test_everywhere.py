@@ -6,13 +6,14 @@ import json
 import queue
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from command_line import Microrun, check_refused
 
-from microrun.cli import console, plain_progress
+from microrun.cli import console, demo, plain_progress
 from microrun.cli.commands import COMMANDS, load_command
 from microrun.cli.feature_numbers import parse_features
 from microrun.cli.plain_progress import PlainProgress
@@ -106,6 +107,21 @@ def test_json_is_all_that_is_printed(microrun: Microrun, volume: Path, scan: Pat
     assert found["size"] == scan.stat().st_size
     listed = {model["name"]: model for model in json.loads(microrun("models", "--json").out)}
     assert listed["vae32"]["latent_size"] == 32 and listed["vae32"]["training"]["metrics"]["bands"] > 0.5
+
+
+def test_demo_says_beforehand_what_it_writes(
+    microrun: Microrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(scan: Path) -> None:
+        raise SystemExit(7)
+
+    monkeypatch.setattr(demo, "_simulate", stop)
+    monkeypatch.setattr(demo.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10**9))
+    check_refused(microrun("demo", tmp_path / "here"), "takes 1.4 GB, and 1.0 GB are free", "on another disk", code=1)
+    assert not (tmp_path / "here").exists()
+    monkeypatch.setattr(demo.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10**10))
+    ran = microrun("demo", tmp_path / "here")
+    assert ran.code == 7 and "simulates 3,072 patterns of 480×480" in ran.out and "1.4 GB, once" in ran.out
 
 
 @pytest.fixture

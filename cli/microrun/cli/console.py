@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -189,7 +198,7 @@ def progress_bar(title: str, unit: str = "patterns") -> Iterator[Update]:
 @contextmanager
 def step(title: str) -> Iterator[Rename]:
     """Show that something goes on whose end nobody knows, and for how long it has; yields what changes the title."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with _said(title, "") as plain, _shown(columns) as progress:
         task = progress.add_task(title, total=None)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +11,10 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.encode import SUFFIX, run
-from microrun.cli.outputs import say_next, say_wrote
+from microrun.cli.outputs import quoted, say_next, say_wrote
 from microrun.runtime.encoding.request import EncodeRequest
 from microrun.runtime.engines.open import open_engine
+from microrun.runtime.errors import OutputError
 from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.pictures.latent_maps import draw_overview
@@ -22,12 +25,13 @@ SIG_SHAPE = (480, 480)
 GRAINS = 16
 STEP_UM = 0.5
 SEED = 4
+SCAN_BYTES = math.prod(NAV_SHAPE) * math.prod(SIG_SHAPE) * 2
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where to put scan, latents and maps (1.5 GB).")] = Path(
-        "microrun-demo"
-    ),
+    folder: Annotated[
+        Path, typer.Argument(help=f"Where to put scan, latents and maps: {console.size_text(SCAN_BYTES)}.")
+    ] = Path("microrun-demo"),
     engine: Annotated[str, typer.Option(help="An .onnx file, or the name of a built-in model.")] = "vae32",
 ) -> None:
     """Simulate a scan, encode it and draw its latent maps.
@@ -41,6 +45,7 @@ def demo(
     picture = folder / "demo.overview.png"
     with open_engine(engine) as opened, made_folder(folder):
         if not scan.exists():
+            _say_effort(folder)
             _simulate(scan)
         console.out.print(f"engine   {opened.info}")
         run(EncodeRequest(scan, latents, overwrite=True), opened)
@@ -48,6 +53,21 @@ def demo(
             save_figure(draw_overview(stored), picture)
     say_wrote(picture)
     say_next("maps", latents, "--montage")
+
+
+def _say_effort(folder: Path) -> None:
+    """Say what is about to happen, and refuse at once what the disk has no room for."""
+    needed, free = SCAN_BYTES, shutil.disk_usage(folder).free
+    if free < needed:
+        raise OutputError(
+            f"{folder}: the simulated scan takes {console.size_text(needed)}, and {console.size_text(free)} are free; "
+            "name a folder on another disk"
+        )
+    console.out.print(
+        f"demo     simulates {math.prod(NAV_SHAPE):,} patterns of {SIG_SHAPE[0]}×{SIG_SHAPE[1]} into "
+        f"{quoted(folder)}: {console.size_text(needed)}, once, in a few minutes; "
+        "delete the folder afterwards"
+    )
 
 
 def _simulate(path: Path) -> None:
