@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +21,9 @@ from microrun.runtime.pictures.panels import save_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+WATCH_S = 2.0  # between looks
+SHARE = 4  # times as long as it has drawn, it leaves the processor to the run
+
 
 def maps(
     latents: Annotated[Path, typer.Argument(help="A latents file, finished or growing.")],
@@ -28,6 +33,9 @@ def maps(
     montage: Annotated[bool, typer.Option("--montage", help="All features, small.")] = False,
     pca: Annotated[bool, typer.Option("--pca", help="Principal components as colours.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Folder for the PNGs; by default that of the latents.")] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Draw anew when a growing file has grown, until its run ends, or Ctrl-C.")
+    ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Draw latent maps as PNG.
@@ -41,16 +49,50 @@ def maps(
         for name in [name for name, asked in wanted.items() if asked] or ["overview"]
     }
     place = folder or latents.parent
-    with console.step("drawing"), open_latents(latents) as opened:
+    with open_latents(latents) as opened:  # what is no latents file is refused first
         check_folder(place, [path.name for path in paths.values()], overwrite)
-        figures = {name: _draw(opened, name, features) for name in paths}
         growing = opened.growing
     with made_folder(place):
-        for name, figure in figures.items():
-            save_figure(figure, paths[name])
-    say_wrote(*paths.values())
+        if watch and growing:
+            growing = _watch(latents, paths, features)
+        else:
+            with console.step("drawing"):
+                growing = _draw_all(latents, paths, features)
+            say_wrote(*paths.values())
     if not growing:  # else there is nothing to analyse yet
         say_next("analyse", latents)
+
+
+def _draw_all(latents: Path, paths: Mapping[str, Path], features: str | None) -> bool:
+    """Draw what is there; returns whether there will be more."""
+    with open_latents(latents) as opened:
+        figures = {name: _draw(opened, name, features) for name in paths}
+        growing = opened.growing
+    for name, figure in figures.items():
+        save_figure(figure, paths[name])
+    return growing
+
+
+def _watch(latents: Path, paths: Mapping[str, Path], features: str | None) -> bool:
+    """Draw whenever there is more, until the run ends or Ctrl-C; returns whether there will be more."""
+    drawn, growing, pause_s = 0, True, WATCH_S
+    try:
+        while growing:
+            with open_latents(latents) as opened:
+                there, total, growing = int(opened.written.sum()), opened.origin.scan.total, opened.growing
+            if there != drawn or not growing:
+                started = time.monotonic()
+                growing = _draw_all(latents, paths, features)
+                pause_s = max(WATCH_S, SHARE * (time.monotonic() - started))
+                if not drawn:
+                    say_wrote(*paths.values())
+                drawn = there
+                console.out.print(f"drawn    {there:,} of {total:,} patterns")
+            if growing:
+                time.sleep(pause_s)
+    except KeyboardInterrupt:  # the usual way to end it
+        return growing
+    return growing
 
 
 def name_picture(source: Path, folder: Path | None, name: str) -> Path:
