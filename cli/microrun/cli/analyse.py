@@ -18,7 +18,7 @@ from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.stored_maps import store_maps
 from microrun.runtime.maps.analysis import Analysis, AnalysisRequest, analyse_latents
 from microrun.runtime.pictures.analysis_maps import draw_analysis
-from microrun.runtime.pictures.panels import save_figure
+from microrun.runtime.pictures.figure_file import save_figure
 
 GROUP = "analysis"
 BEST = 8
@@ -33,7 +33,12 @@ def analyse(
             help="Latent distance between segments; by default found in the map, or in 4 million pairs of it."
         ),
     ] = None,
-    clusters: Annotated[int, typer.Option(help="Number of clusters, learnt from about 20,000 points.")] = 8,
+    clusters: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of clusters, learnt from about 20,000 points; by default that with the best silhouettes."
+        ),
+    ] = None,
     folder: Annotated[Path | None, typer.Option(help="Folder for the picture; by default that of the latents.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -46,7 +51,7 @@ def analyse(
     with console.step("analysing"), open_latents(latents) as opened:
         check_folder(picture.parent, [picture.name], overwrite)
         found = analyse_latents(opened, request)
-        figure = draw_analysis(opened.origin.scan, found, request)
+        figure = draw_analysis(opened, found, request)
     with made_folder(picture.parent):
         store_maps(latents, GROUP, _stored_maps(found), _stored_settings(found, request))
         save_figure(figure, picture)
@@ -56,7 +61,11 @@ def analyse(
     segments = np.bincount(found.segments[found.segments >= 0])
     more = (segments > 1).sum()
     console.out.print(
-        f"segments   {len(segments):,} closer than {found.threshold:.3g}, {more:,} of more than one point"
+        f"segments   {len(segments):,} closer than {found.threshold:.3g}, {more:,} of more than one point; "
+        f"{found.speckles:,} of one or two points at boundaries went to their neighbours"
+    )
+    console.out.print(
+        f"clusters   {int(found.clusters.max()) + 1}{'' if clusters else ', the best silhouettes of 2 to 20'}"
     )
     console.out.print(f"stored in  {quoted(latents)}, group {GROUP}")
     say_wrote(picture)
@@ -67,7 +76,9 @@ def _stored_maps(found: Analysis) -> dict[str, NDArray[Any]]:
     maps: dict[str, NDArray[Any]] = {
         "structure": found.structure,
         "feature_order": np.argsort(found.structure, kind="stable"),
-        "principal_colours": np.stack([np.rint(255 * row).astype(np.uint8) for row in found.colours]),
+        "principal_colours": np.stack(
+            [np.rint(255 * np.nan_to_num(row, nan=1.0)).astype(np.uint8) for row in found.colours]
+        ),
         "latent_spread": found.spread.astype(np.float32),
         "segments": found.segments.astype(np.int32),
         "clusters": found.clusters.astype(np.int32),
@@ -80,7 +91,7 @@ def _stored_maps(found: Analysis) -> dict[str, NDArray[Any]]:
 def _stored_settings(found: Analysis, request: AnalysisRequest) -> dict[str, float | int | str | list[int]]:
     settings: dict[str, float | int | str | list[int]] = {
         "threshold": found.threshold,
-        "clusters": request.clusters,
+        "clusters": int(found.clusters.max()) + 1,
     }
     if request.pick:
         settings["pick"] = list(request.pick)

@@ -17,8 +17,8 @@ from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import OutputError
 from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.latent_maps import draw_overview
-from microrun.runtime.pictures.panels import save_figure
 
 NAV_SHAPE = (48, 64)
 SIG_SHAPE = (480, 480)

@@ -43,7 +43,7 @@ from microrun.runtime.maps.judge import (
     load_judged,
 )
 from microrun.runtime.maps.judge_table import to_csv, to_json, to_markdown
-from microrun.runtime.pictures.panels import save_figure
+from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.reconstructions import draw_differences
 from microrun.runtime.scans.open import ScanFile, open_scan
 from microrun.runtime.scans.scan import parse_grid
@@ -93,7 +93,7 @@ def evaluate(
     geometry = find_geometry(source, background, GeometryRequest(pc, phase, tilt, elevation))
     indexer = Indexer(geometry, source.scan.sig_shape, spec.preprocessing.input_shape)
     request = JudgeRequest(source, background, patterns, _true_rotations(source))
-    with console.progress_bar("indexing") as bar:
+    with console.progress_bar("judging") as bar:
         bar(0, min(patterns, source.available), STARTING)
         judged = console.watch(load_judged(request, spec, indexer), bar)
         rows, reconstructed = [judge_original(judged)], {}

@@ -18,7 +18,7 @@ from microrun.runtime.engines.open import find_decoder_of, open_engine
 from microrun.runtime.errors import SpecError
 from microrun.runtime.files.destination import check_file
 from microrun.runtime.patterns.preprocess import Preprocessor
-from microrun.runtime.pictures.panels import save_figure
+from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.pattern_grid import draw_patterns
 
 

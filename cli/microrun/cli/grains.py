@@ -18,8 +18,8 @@ from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.files.output import write_text
 from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.generation.tiling import tile_isotropic
+from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.grain_distributions import Sample, draw_distributions
-from microrun.runtime.pictures.panels import save_figure
 from microrun.runtime.volumes.judge import Judgement, Side, gather, judge, to_facts, warn_of
 from microrun.runtime.volumes.measured import MeasuredFile, measure_file, settle_units
 from microrun.runtime.volumes.tables import (
@@ -55,7 +55,7 @@ def grains(
         typer.Option(help="Edge of a voxel in µm, in files that do not say; by default lengths count voxels."),
     ] = None,
     min_voxels: Annotated[
-        int, typer.Option(min=0, help="Smaller grains join a neighbour first, in all files; 0: as they are.")
+        int, typer.Option(min=0, help="Grains of fewer voxels join a neighbour first, in all files; 0 keeps all.")
     ] = 0,
     by_stage: Annotated[
         bool, typer.Option("--by-stage", help="Sizes by the stage of the blocks, also if no file says that it has any.")

@@ -16,7 +16,7 @@ from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.files.stems import stem_of
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.pictures import latent_maps as draw
-from microrun.runtime.pictures.panels import save_figure
+from microrun.runtime.pictures.figure_file import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -35,7 +35,7 @@ from microrun.runtime.maps.orientations import OrientedMap, point_group
 from microrun.runtime.maps.store import write_physics
 from microrun.runtime.maps.structures import check_phase
 from microrun.runtime.pictures.crystal_directions import draw_poles
-from microrun.runtime.pictures.panels import save_figure
+from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.physics_maps import draw_physics
 from microrun.runtime.scans.open import ScanFile, open_scan
 from microrun.runtime.scans.scan import parse_grid

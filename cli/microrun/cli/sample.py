@@ -16,7 +16,7 @@ from microrun.runtime.engines.open import open_denoiser
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.destination import HDF5_ENDINGS, check_files
 from microrun.runtime.generation.sampling import Sampling
-from microrun.runtime.pictures.panels import save_figure
+from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.sections import draw_process_map
 from microrun.runtime.sections.sample import (
     SAMPLING,

@@ -14,7 +14,7 @@ from microrun.cli.outputs import OverwriteOption, say_wrote
 from microrun.runtime.errors import SectionsError
 from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.files.output import write_text
-from microrun.runtime.pictures.panels import save_figure
+from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.sections import (
     draw_process_map,
     draw_representatives,

@@ -15,11 +15,11 @@ from .maps.indexing import Indexer as Indexer
 from .patterns.background import load_background as load_background
 from .patterns.background import mean_background as mean_background
 from .patterns.preprocess import Preprocessor as Preprocessor
+from .pictures.figure_file import save_figure as save_figure
 from .pictures.latent_maps import draw_features as draw_features
 from .pictures.latent_maps import draw_montage as draw_montage
 from .pictures.latent_maps import draw_overview as draw_overview
 from .pictures.latent_maps import draw_principal_colours as draw_principal_colours
-from .pictures.panels import save_figure as save_figure
 from .progress import Progress as Progress
 from .progress import finish as finish
 from .scans.following_source import FollowingSource as FollowingSource

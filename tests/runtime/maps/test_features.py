@@ -22,8 +22,9 @@ from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.latents.writer import LatentsWriter
 from microrun.runtime.maps.features import measure_structure, principal_colours, rank_features
 from microrun.runtime.maps.stored_features import StoredFeatures
+from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.latent_maps import draw_features, draw_montage, draw_overview, draw_principal_colours
-from microrun.runtime.pictures.panels import nice_length, save_figure
+from microrun.runtime.pictures.panels import nice_length
 from microrun.runtime.scans.lattice import to_square_pixels
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.spec import ModelSpec, Preprocessing
@@ -145,12 +146,12 @@ def test_colours_do_not_depend_on_the_sign_that_a_solver_picks() -> None:
     assert_allclose(mirrored[::-1, ::-1], principal_colours(features), atol=1e-9)
 
 
-def test_missing_points_are_white() -> None:
+def test_missing_points_have_no_colour() -> None:
     features = make_features()
     features[3:5] = np.nan
     image = principal_colours(features)
-    assert (image[3:5] == 1).all()
-    assert np.isfinite(image).all()
+    assert np.isnan(image[3:5]).all()
+    assert np.isfinite(np.delete(image, [3, 4], axis=0)).all()
 
 
 def test_fewer_features_than_colours() -> None:
@@ -259,7 +260,8 @@ def test_pictures_say_what_they_show(path: Path) -> None:
         figure = draw_features(latents, [5])
     text = [item.get_text() for axis in figure.axes for item in axis.texts]
     assert text == ["2 µm"]
-    assert figure.axes[0].get_title() == "feature 5"
+    assert figure.axes[0].get_title("left").startswith("feature 5 · rank ")
+    assert figure.texts[0].get_text() == f"scan · {latents.origin.spec.name} · D = {SIZE}"
     assert len(figure.axes) == 2  # the map and its colour bar
     assert tuple(figure.axes[0].images[0].get_extent()) == (0, 15, 12, 0)
 

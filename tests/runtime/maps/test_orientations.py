@@ -15,6 +15,7 @@ from oracles import circular_keep
 from scipy.spatial.transform import Rotation
 
 from microrun.runtime.maps.orientations import (
+    SampleDirection,
     average_misorientation,
     colour_orientations,
     deviate_from_grains,
@@ -269,8 +270,16 @@ def test_colours_tell_what_points_along_the_normal() -> None:
     valid = np.array([[True, True, True, True, False]])
     for phase in CUBIC:
         found = colour_orientations(rotations, valid, phase)
-        assert_allclose(found[0], [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0], [1, 1, 1]], atol=0.01)
-    assert (colour_orientations(rotations, np.zeros((1, 5), bool), "fcc") == 1).all()
+        assert_allclose(found[0], [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0], [np.nan] * 3], atol=0.01)
+    assert np.isnan(colour_orientations(rotations, np.zeros((1, 5), bool), "fcc")).all()
+
+
+@pytest.mark.parametrize("direction", ["x", "y", "z"])
+def test_colours_tell_what_points_along_each_axis_of_the_sample(direction: SampleDirection) -> None:
+    along = np.eye(3)["xyz".index(direction)]
+    turned = to_quaternions(Rotation.align_vectors([[1, 1, 1]], [along])[0])
+    found = colour_orientations(turned[None, None], np.ones((1, 1), bool), "fcc", direction)
+    assert_allclose(found[0, 0], [0, 0, 1], atol=0.01)
 
 
 def test_neither_symmetry_nor_turning_about_the_normal_changes_the_colour() -> None:

@@ -9,8 +9,8 @@ import pytest
 import voxel_oracles as oracles
 from numpy.testing import assert_allclose
 
+from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.grain_distributions import Sample, draw_distributions
-from microrun.runtime.pictures.panels import save_figure
 from microrun.runtime.volumes.compare import collect_measures
 from microrun.runtime.volumes.measure import measure_grains
 from microrun.runtime.volumes.tables import TITLES

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 from section_sets import draw_cells, make_set
 
-from microrun.runtime.pictures.panels import save_figure
+from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.sections import (
     draw_process_map,
     draw_representatives,

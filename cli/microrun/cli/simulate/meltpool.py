@@ -39,7 +39,7 @@ def meltpool(
         str | None, typer.Option(help="A measured pool, width=UM,depth=UM or one: finds absorptivity and depth.")
     ] = None,
     cell: Annotated[float, typer.Option(help="Edge of a cell in µm.")] = 4.0,
-    threads: Annotated[int | None, typer.Option(min=1, help="By default as many as there are cores.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; by default one a core.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Compute a melt pool: the temperature around a moving laser, its size, and how it solidifies.
@@ -106,8 +106,8 @@ def _number(text: str, option: str) -> float:
 
 
 def _write(field: MovingField, out: Path, calibrated: bool) -> None:
+    from microrun.runtime.pictures.figure_file import save_figure
     from microrun.runtime.pictures.melt_pool import PoolPicture, draw_pool
-    from microrun.runtime.pictures.panels import save_figure
     from microrun.training.simulate.melt_pool.measure import find_warnings, measure_pool
     from microrun.training.simulate.melt_pool.store import write_pool
 

@@ -53,7 +53,7 @@ def solidify(
     cell: Annotated[float, typer.Option(help="Edge of a cell in µm.")] = 2.0,
     dt: Annotated[float, typer.Option(help="Time step in s.")] = 4e-7,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same part.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="By default as many as there are cores.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; by default one a core.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Solidify layers of tracks behind a melt pool: grains in 3-D, sections, a picture.
@@ -128,7 +128,7 @@ def _state_process(power: float | None, speed: float | None) -> Process | None:
 
 
 def _write(part: Part, paths: tuple[Path, Path, Path]) -> None:
-    from microrun.runtime.pictures.panels import save_figure
+    from microrun.runtime.pictures.figure_file import save_figure
     from microrun.runtime.pictures.part_sections import draw_part
     from microrun.runtime.sections.orientations import TABLE_1
     from microrun.runtime.sections.section_set import write_sections

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,14 @@ from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.latents.reader import Latents
 from microrun.runtime.maps.features import Features, measure_structure, pairs_by_slab, principal_colours
+from microrun.runtime.maps.speckles import absorb_speckles
 from microrun.runtime.maps.stored_features import StoredFeatures, row_slabs
 from microrun.runtime.scans.lattice import Pairs, connect_pieces
 from microrun.runtime.scans.scan import Scan
 
 CLUSTER_SEED = 0
 CLUSTER_POINTS = 20_000  # that clustering learns from
+MOST_CLUSTERS, SILHOUETTE_POINTS = 20, 1_000
 NEIGHBOURS_AHEAD = 3  # at most, of a point: those to the right and below
 SPLIT_SEED = 0
 SPLIT_PAIRS = 4_000_000  # that the threshold is found in
@@ -36,7 +39,7 @@ class AnalysisRequest:
         Latent distance between neighbours that separates segments; None finds it between the two groups that
         the distances fall into.
     clusters
-        Number of clusters.
+        Number of clusters; None chooses it from 2 to 20.
     pick
         (row, col) of a point to measure distances from, or None.
 
@@ -47,13 +50,13 @@ class AnalysisRequest:
     """
 
     threshold: float | None = None
-    clusters: int = 8
+    clusters: int | None = None
     pick: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not self.threshold > 0:
             raise LatentsError(f"the threshold must be positive; got {self.threshold}")
-        if self.clusters < 2:
+        if self.clusters is not None and self.clusters < 2:
             raise LatentsError(f"there must be at least 2 clusters; got {self.clusters}")
 
 
@@ -73,6 +76,8 @@ class Analysis:
         Latent distance between neighbours that separates segments.
     segments
         (rows, cols) int64, regions whose neighbours are closer than the threshold, numbered from 0.
+    speckles
+        How many segments of one or two points went to their neighbours.
     clusters
         (rows, cols) int64, groups of similar latents, wherever they lie; the largest is 0.
     distance
@@ -84,6 +89,7 @@ class Analysis:
     spread: Float64
     threshold: float
     segments: NDArray[np.int64]
+    speckles: int
     clusters: NDArray[np.int64]
     distance: Float64 | None
 
@@ -112,15 +118,20 @@ def analyse_latents(latents: Latents, request: AnalysisRequest) -> Analysis:
     valid = find_present(features)
     distances = measure_distances(features, scan)
     threshold = request.threshold or split_distances(distances)
-    linked = (
-        (first * valid.shape[1], pairs[apart < threshold]) for first, pairs, apart in _apart(features, scan, distances)
-    )
+
+    def slabs() -> Iterator[tuple[int, Pairs, Float64]]:
+        for first, pairs, apart in _apart(features, scan, distances):
+            yield first * valid.shape[1], pairs, apart
+
+    linked = ((first, pairs[apart < threshold]) for first, pairs, apart in slabs())
+    segments, speckles = absorb_speckles(connect_pieces(linked, valid), slabs)
     return Analysis(
         structure=measure_structure(features, scan),
         colours=principal_colours(features),
         spread=_spread(features, scan, distances),
         threshold=threshold,
-        segments=connect_pieces(linked, valid),
+        segments=segments,
+        speckles=speckles,
         clusters=cluster_features(features, valid, request.clusters),
         distance=None if request.pick is None else _distance_to(features, request.pick, latents),
     )
@@ -223,7 +234,7 @@ def split_distances(distances: Float64) -> float:
     return float(np.exp(centres.mean()))
 
 
-def cluster_features(features: Features, valid: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+def cluster_features(features: Features, valid: NDArray[np.bool_], count: int | None) -> NDArray[np.int64]:
     """Group points by their latents alone, with k-means that learns from every n-th of more than 20,000 points.
 
     Parameters
@@ -233,7 +244,7 @@ def cluster_features(features: Features, valid: NDArray[np.bool_], count: int) -
     valid
         (rows, cols) bool, True where there are latents.
     count
-        Number of groups.
+        Number of groups; None takes that of 2 to 20 whose silhouettes are best (Rousseeuw 1987).
 
     Returns
     -------
@@ -244,20 +255,45 @@ def cluster_features(features: Features, valid: NDArray[np.bool_], count: int) -
     LatentsError
         If there are fewer latents than groups.
     """
-    from sklearn.cluster import KMeans
-
     total = int(valid.sum())
-    if total < count:
-        raise LatentsError(f"{count} clusters of {total} points with latents; ask for fewer")
+    if total < (count or 3):
+        raise LatentsError(f"{count or 2} clusters of {total} points with latents; ask for fewer, or encode more")
     every = max(1, total // CLUSTER_POINTS)
     chosen = np.zeros_like(valid)
     chosen.flat[np.flatnonzero(valid)[::every]] = True
-    model = KMeans(count, n_init=4, random_state=CLUSTER_SEED).fit(np.concatenate(list(_values_at(features, chosen))))
+    learnt_from = np.concatenate(list(_values_at(features, chosen)))
+    model = _fit(learnt_from, count or choose_count(learnt_from))
     found = np.concatenate([model.predict(values) for values in _values_at(features, valid)])
-    rank = np.argsort(np.argsort(-np.bincount(found, minlength=count), kind="stable"))
+    rank = np.argsort(np.argsort(-np.bincount(found, minlength=model.n_clusters), kind="stable"))
     clusters = np.full(valid.shape, -1, np.int64)
     clusters[valid] = rank[found]
     return clusters
+
+
+def choose_count(values: Float64) -> int:
+    """Number of clusters, from 2 to 20, with the best mean silhouette (Rousseeuw 1987).
+
+    Parameters
+    ----------
+    values
+        (n, D) float64; of more than 1,000, every n-th is looked at.
+    """
+    from sklearn.metrics import silhouette_score
+
+    looked_at = values[:: -(-len(values) // SILHOUETTE_POINTS)]
+    best, chosen = -1.0, 2
+    for count in range(2, min(MOST_CLUSTERS, len(looked_at) - 1) + 1):
+        labels = _fit(looked_at, count).labels_
+        score = silhouette_score(looked_at, labels) if len(np.unique(labels)) > 1 else -1.0
+        if score > best:
+            best, chosen = score, count
+    return chosen
+
+
+def _fit(values: Float64, count: int) -> Any:
+    from sklearn.cluster import KMeans
+
+    return KMeans(count, n_init=4, random_state=CLUSTER_SEED).fit(values)
 
 
 def _values_at(features: Features, points: NDArray[np.bool_]) -> Iterator[Float64]:

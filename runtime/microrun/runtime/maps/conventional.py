@@ -41,7 +41,7 @@ class PhysicsMaps:
     rotations
         (rows, cols, 4) float64 unit quaternions; identity where not indexed.
     colours
-        (rows, cols, 3) float64, inverse pole figure colours along the sample's normal, in [0, 1].
+        (rows, cols, 3) float64 in [0, 1], inverse pole figure colours along the sample's normal; NaN where not indexed.
     grains
         (rows, cols) int64, numbered from 0; −1 where not indexed.
     kam_deg, grod_deg
@@ -139,7 +139,7 @@ def map_orientations(maps: PhysicsMaps, found: OrientedMap, scan: Scan) -> Physi
     """
     pairs = neighbour_pairs(scan)
     angles = np.full(len(pairs), np.inf)
-    colours, grod = np.ones((*scan.nav_shape, 3)), np.full(scan.nav_shape, np.nan)
+    colours, grod = np.full((*scan.nav_shape, 3), np.nan), np.full(scan.nav_shape, np.nan)
     for number, symmetry in found.symmetries.items():
         inside = found.phase == number
         angles = np.minimum(angles, measure_pair_angles(found.rotations, inside, symmetry, pairs))

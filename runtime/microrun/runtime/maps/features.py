@@ -159,20 +159,39 @@ def principal_axes(moments: Moments) -> Float64:
     return signed
 
 
-def principal_colours(features: Features) -> Float64:
+def explained_shares(moments: Moments) -> Float64:
+    """Shares of the variance that lie along the first three principal components.
+
+    Parameters
+    ----------
+    moments
+        Of the features.
+
+    Returns
+    -------
+    (3 at most,) float64; 0 where nothing varies
+    """
+    variances = np.maximum(np.linalg.eigvalsh(moments.scatter)[::-1], 0)
+    shares: Float64 = variances[:3] / max(variances.sum(), 1e-30)
+    return shares
+
+
+def principal_colours(features: Features, moments: Moments | None = None) -> Float64:
     """First three principal components as red, green and blue.
 
     Parameters
     ----------
     features
         (rows, cols, D) float64, NaN where missing.
+    moments
+        Theirs, where they are known already.
 
     Returns
     -------
-    (rows, cols, 3) float64 in [0, 1]; white where missing. Each component is stretched between its 2nd
+    (rows, cols, 3) float64 in [0, 1]; NaN where missing. Each component is stretched between its 2nd
     and 98th percentile; its sign makes its largest weight positive, so that pictures are reproducible.
     """
-    moments = measure_moments(features)
+    moments = moments or measure_moments(features)
     axes = principal_axes(moments)
     image = np.ones((*features.shape[:2], 3))
     for first, stop in row_slabs(features.shape):
@@ -185,5 +204,5 @@ def principal_colours(features: Features) -> Float64:
         component -= low
         component /= max(high - low, 1e-12)
         np.clip(component, 0, 1, out=component)
-    image[missing] = 1
+    image[missing] = np.nan
     return image

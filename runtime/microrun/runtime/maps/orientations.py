@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from microrun.runtime.scans.lattice import Pairs, mean_over_pairs
 
 GRAIN_DEG = 5.0  # neighbours below this angle belong to one grain
 KAM_LIMIT_DEG = 5.0
+SampleDirection = Literal["x", "y", "z"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,8 +168,10 @@ def nearest_equivalents(rotations: Float64, references: Float64, phase: str) -> 
     return best
 
 
-def colour_orientations(rotations: Float64, valid: NDArray[np.bool_], phase: str) -> Float64:
-    """Inverse pole figure colours along the sample's normal, by orix.
+def colour_orientations(
+    rotations: Float64, valid: NDArray[np.bool_], phase: str, direction: SampleDirection = "z"
+) -> Float64:
+    """Inverse pole figure colours along a direction of the sample, by orix.
 
     Parameters
     ----------
@@ -178,19 +181,23 @@ def colour_orientations(rotations: Float64, valid: NDArray[np.bool_], phase: str
         (rows, cols) bool, True where there is an orientation.
     phase
         Its symmetry, as `point_group` takes it.
+    direction
+        "x", "y" or "z", the sample's normal.
 
     Returns
     -------
-    (rows, cols, 3) float64 in [0, 1], white where not valid
+    (rows, cols, 3) float64 in [0, 1], NaN where not valid
     """
     from orix.plot import IPFColorKeyTSL
     from orix.quaternion import Orientation
+    from orix.vector import Vector3d
 
     symmetry = point_group(phase)
-    colours = np.ones((*valid.shape, 3))
+    colours = np.full((*valid.shape, 3), np.nan)
     if valid.any():
         orientations = Orientation(rotations[valid], symmetry=symmetry)
-        colours[valid] = IPFColorKeyTSL(symmetry).orientation2color(orientations)
+        along = {"x": Vector3d.xvector, "y": Vector3d.yvector, "z": Vector3d.zvector}[direction]()
+        colours[valid] = IPFColorKeyTSL(symmetry, along).orientation2color(orientations)
     return colours
 
 

@@ -4,34 +4,70 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from microrun.runtime.latents.reader import Latents
 from microrun.runtime.maps.analysis import Analysis, AnalysisRequest
-from microrun.runtime.pictures.panels import draw_image, draw_labels, draw_values, make_panels, mark_point
-from microrun.runtime.scans.scan import Scan
+from microrun.runtime.pictures.latent_maps import describe
+from microrun.runtime.pictures.panels import (
+    count_missing,
+    draw_image,
+    draw_labels,
+    draw_values,
+    make_panels,
+    mark_point,
+)
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+CLUSTER_COLOURS = "tab20"  # of twenty; segments have random ones
+WITHOUT_PLACE = "Clusters group latents wherever they lie; segments are regions whose neighbours are close."
 
-def draw_analysis(scan: Scan, found: Analysis, request: AnalysisRequest) -> Figure:
+
+def draw_analysis(latents: Latents, found: Analysis, request: AnalysisRequest) -> Figure:
     """Draw all maps of an analysis.
 
     Parameters
     ----------
-    scan
-        Geometry.
+    latents
+        What was analysed.
     found
         From `analyse_latents`.
     request
         What it was asked for.
     """
-    figure, axes = make_panels(scan, 4 + (found.distance is not None))
-    draw_image(axes[0], scan, found.colours, "principal components as colours")
-    draw_values(figure, axes[1], scan, found.spread, "kernel latent spread")
-    draw_labels(axes[2], scan, found.segments, f"segments, latent distance < {found.threshold:.3g}")
-    draw_labels(axes[3], scan, found.clusters, f"{request.clusters} clusters of latents")
+    scan = latents.origin.scan
+    notes = [WITHOUT_PLACE, count_missing(found.colours, scan)]
+    count = 5 + (found.distance is not None)
+    figure, axes = make_panels(scan, count, heading=describe(latents), notes=list(filter(None, notes)))
+    draw_image(axes[0], scan, found.colours, "components 1, 2, 3 as red, green, blue")
+    draw_values(figure, axes[1], scan, found.spread, "latent spread: distance to the neighbours")
+    segments = int(found.segments.max()) + 1
+    draw_labels(axes[2], scan, found.segments, f"{segments:,} segments, latent distance below {found.threshold:.3g}")
+    _draw_clusters(axes[3], axes[4], latents, found)
     if found.distance is not None and request.pick:
-        draw_values(
-            figure, axes[4], scan, found.distance, f"latent distance to row {request.pick[0]}, col {request.pick[1]}"
-        )
-        mark_point(axes[4], scan, request.pick)
+        row, col = request.pick
+        draw_values(figure, axes[5], scan, found.distance, f"latent distance to row {row}, col {col}")
+        mark_point(axes[5], scan, request.pick)
     return figure
+
+
+def _draw_clusters(axis: Axes, legend: Axes, latents: Latents, found: Analysis) -> None:
+    """The map, and its legend in the place of a panel."""
+    from matplotlib import colormaps
+    from matplotlib.patches import Patch
+
+    scan, clusters = latents.origin.scan, found.clusters
+    counts = np.bincount(clusters[clusters >= 0])
+    table = np.array(colormaps[CLUSTER_COLOURS].colors)  # type: ignore[attr-defined]
+    colours = table[np.arange(len(counts)) % len(table)]
+    image = np.where((clusters >= 0)[..., None], colours[np.maximum(clusters, 0)], np.nan)
+    draw_image(axis, scan, image, f"{len(counts)} clusters of latents")
+    shares = counts / counts.sum()
+    patches = [
+        Patch(color=tuple(colour), label=f"cluster {number}: {share:.1%}")
+        for number, (colour, share) in enumerate(zip(colours, shares, strict=True))
+    ]
+    legend.legend(handles=patches, loc="upper left", fontsize=8, frameon=False, ncols=1 + (len(patches) > 9))

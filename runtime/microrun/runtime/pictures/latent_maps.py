@@ -7,16 +7,35 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.latents.reader import Latents
-from microrun.runtime.maps.features import OVERVIEW_FEATURES, principal_colours, rank_features
+from microrun.runtime.maps.features import (
+    OVERVIEW_FEATURES,
+    explained_shares,
+    measure_moments,
+    measure_structure,
+    principal_colours,
+)
 from microrun.runtime.maps.stored_features import StoredFeatures
-from microrun.runtime.pictures.panels import PANEL_INCHES, WHITE_POINTS, draw_image, draw_values, make_panels, show
+from microrun.runtime.pictures.panels import (
+    PANEL_INCHES,
+    SIGNED,
+    count_missing,
+    draw_image,
+    draw_values,
+    find_limits,
+    make_panels,
+    show,
+)
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS_TITLE = "principal components 1, 2, 3 as red, green, blue"
+NUMBERED = "Above each map: the number of the feature, and its C."
+RANKED = "Features stand in the order of Geary's C, which is 0 for a map of smooth regions and 1 for noise."
+STRETCHED = "Colours reach from the 1st to the 99th percentile of a map, with 0 in the middle where it has both signs."
 
 
 def draw_features(latents: Latents, numbers: Sequence[int]) -> Figure:
@@ -46,10 +65,7 @@ def draw_features(latents: Latents, numbers: Sequence[int]) -> Figure:
         raise LatentsError(
             f"{latents.path}: features are 0 to {size - 1}; got {', '.join(map(str, numbers)) or 'none'}"
         )
-    figure, axes = make_panels(latents.origin.scan, len(numbers))
-    for axis, number, image in zip(axes, numbers, features.maps(numbers), strict=False):
-        draw_values(figure, axis, latents.origin.scan, image, f"feature {number}")
-    return figure
+    return _draw_ranked(latents, features, numbers, with_colours=False)
 
 
 def draw_overview(latents: Latents) -> Figure:
@@ -72,12 +88,8 @@ def draw_overview(latents: Latents) -> Figure:
     ...     save_figure(draw_overview(latents), "maps.png")
     """
     features = StoredFeatures(latents)
-    best = rank_features(features, latents.origin.scan)[:OVERVIEW_FEATURES].tolist()
-    figure, axes = make_panels(latents.origin.scan, 1 + len(best))
-    draw_image(axes[0], latents.origin.scan, principal_colours(features), COLOURS_TITLE)
-    for axis, number, image in zip(axes[1:], best, features.maps(best), strict=False):
-        draw_values(figure, axis, latents.origin.scan, image, f"feature {number}")
-    return figure
+    best = np.argsort(measure_structure(features, latents.origin.scan), kind="stable")[:OVERVIEW_FEATURES].tolist()
+    return _draw_ranked(latents, features, best, with_colours=True)
 
 
 def draw_principal_colours(latents: Latents) -> Figure:
@@ -99,8 +111,11 @@ def draw_principal_colours(latents: Latents) -> Figure:
     >>> with open_latents("scan.latents.h5") as latents:
     ...     save_figure(draw_principal_colours(latents), "maps.png")
     """
-    figure, axes = make_panels(latents.origin.scan, 1, inches=2 * PANEL_INCHES)
-    draw_image(axes[0], latents.origin.scan, principal_colours(StoredFeatures(latents)), COLOURS_TITLE)
+    scan, features = latents.origin.scan, StoredFeatures(latents)
+    colours, title = colour_components(features)
+    missing = count_missing(colours, scan)
+    figure, axes = make_panels(scan, 1, 2 * PANEL_INCHES, describe(latents), [missing] if missing else [])
+    draw_image(axes[0], scan, colours, title)
     return figure
 
 
@@ -123,11 +138,61 @@ def draw_montage(latents: Latents) -> Figure:
     >>> with open_latents("scan.latents.h5") as latents:
     ...     save_figure(draw_montage(latents), "maps.png")
     """
-    features = StoredFeatures(latents)
-    order = rank_features(features, latents.origin.scan).tolist()
-    figure, axes = make_panels(latents.origin.scan, len(order), inches=PANEL_INCHES / 2)
-    for axis, number, image in zip(axes, order, features.maps(order), strict=False):
-        low, high = np.nanpercentile(image, WHITE_POINTS)
-        show(axis, latents.origin.scan, image, cmap="viridis", vmin=low, vmax=high)
-        axis.set_title(f"{number}", fontsize=7, pad=2)
+    scan, features = latents.origin.scan, StoredFeatures(latents)
+    structure = measure_structure(features, scan)
+    order = np.argsort(structure, kind="stable").tolist()
+    figure, axes = make_panels(scan, len(order), PANEL_INCHES / 2, describe(latents), [NUMBERED, RANKED, STRETCHED])
+    for axis, number, image in zip(axes, order, features.maps(order), strict=True):
+        low, high = find_limits(image, signed=True)
+        show(axis, scan, image, cmap=SIGNED, vmin=low, vmax=high)
+        axis.set_title(f"{number} · C {structure[number]:.2f}", fontsize=7, pad=2)
+    return figure
+
+
+def describe(latents: Latents) -> str:
+    """What latents are of and made with, for the head of a picture."""
+    origin = latents.origin
+    name = latents.path.name.removesuffix(".h5").removesuffix(".latents")
+    return f"{name} · {origin.spec.name} · D = {latents.shape[2]}{' · still growing' if latents.growing else ''}"
+
+
+def colour_components(features: StoredFeatures) -> tuple[Float64, str]:
+    """Principal components as colours, (rows, cols, 3), and a title that says what they explain."""
+    moments = measure_moments(features)
+    shares = " + ".join(f"{100 * share:.0f}" for share in explained_shares(moments))
+    title = f"components 1–3 as red, green, blue: {shares} % of variance"
+    return principal_colours(features, moments), title
+
+
+def draw_feature(figure: Figure, axis: Axes, latents: Latents, image: Float64, title: str) -> None:
+    """Draw the map of a feature, which has both signs.
+
+    Parameters
+    ----------
+    figure, axis
+        From `make_panels`.
+    latents
+        Whose feature it is.
+    image
+        (rows, cols) float64, NaN where missing.
+    title
+        What stands above.
+    """
+    draw_values(figure, axis, latents.origin.scan, image, title, SIGNED)
+
+
+def _draw_ranked(latents: Latents, features: StoredFeatures, numbers: Sequence[int], with_colours: bool) -> Figure:
+    scan = latents.origin.scan
+    structure = measure_structure(features, scan)
+    rank = np.argsort(np.argsort(structure, kind="stable"))
+    colours, title = colour_components(features) if with_colours else (None, "")
+    missing = count_missing(next(features.maps(numbers[:1])), scan)
+    notes = [RANKED, STRETCHED, *filter(None, [missing])]
+    figure, axes = make_panels(scan, len(numbers) + with_colours, heading=describe(latents), notes=notes)
+    panels = iter(axes)
+    if colours is not None:
+        draw_image(next(panels), scan, colours, title)
+    for number, image in zip(numbers, features.maps(numbers), strict=True):
+        said = f"feature {number} · rank {rank[number] + 1} of {len(rank)} · C {structure[number]:.2f}"
+        draw_feature(figure, next(panels), latents, image, said)
     return figure

@@ -1,16 +1,16 @@
-"""Maps drawn side by side, with colour bars and scale bars, at their true proportions."""
+"""Maps drawn side by side, aligned, with colour bars, ticks and scale bars, at their true proportions."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
+import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
-from microrun.runtime.files.output import written_beside
 from microrun.runtime.scans.lattice import to_square_pixels
 from microrun.runtime.scans.scan import Scan
 
@@ -19,11 +19,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL_INCHES = 3.2
+WITH_BARS, CLOSE = (0.4, 0.85, 0.3, 0.5), (0.05, 0.05, 0.16, 0.05)  # inches left, right, above and below a panel
+BAR_GAP, BAR_WIDTH = 0.06, 0.1  # inches
+LINE_INCHES = 0.19
+LETTERS_PER_INCH = 14
 MOST_SIDE = 1000  # points that are drawn along a side: more than a panel has pixels
 WHITE_POINTS = (1, 99)  # percentiles between which a map's colours are stretched
+SIGNED, UNSIGNED = "RdBu_r", "viridis"
 
 
-def make_panels(scan: Scan, count: int, inches: float = PANEL_INCHES) -> tuple[Figure, list[Axes]]:
+def make_panels(
+    scan: Scan,
+    count: int,
+    inches: float = PANEL_INCHES,
+    heading: str = "",
+    notes: Sequence[str] = (),
+) -> tuple[Figure, list[Axes]]:
     """Make a figure of empty panels.
 
     Parameters
@@ -31,31 +42,53 @@ def make_panels(scan: Scan, count: int, inches: float = PANEL_INCHES) -> tuple[F
     scan
         Whose maps are drawn: the panels have their proportions.
     count
-        Panels at least.
+        Panels.
     inches
-        Width of a panel.
+        Width of a panel; below that of `PANEL_INCHES` they lie close, without room for bars and ticks.
+    heading
+        What is shown, above all panels.
+    notes
+        Lines below all panels.
 
     Returns
     -------
     figure : Figure
     axes : list of Axes
-        Row by row, without ticks and frames.
+        Row by row.
     """
     from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    columns = min(count, max(3, math.ceil(math.sqrt(count))))
+    columns = _count_columns(count)
     rows = math.ceil(count / columns)
     height, width = _size_um(scan)
-    tall = inches * min(2.5, max(0.4, height / width)) + 0.35
-    figure = Figure((columns * (inches + 0.6), rows * tall), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.12))
-    axes = list(np.atleast_1d(figure.subplots(rows, columns)).ravel())
-    for axis in axes:
-        axis.set_axis_off()
+    tall = inches * min(2.5, max(0.4, height / width))
+    left, right, above, below = CLOSE if inches < PANEL_INCHES else WITH_BARS
+    wide = columns * (inches + left + right)
+    titled = textwrap.wrap(heading, int(wide * LETTERS_PER_INCH))
+    noted = [line for note in notes for line in textwrap.wrap(note, int(wide * LETTERS_PER_INCH))]
+    head, foot = (len(lines) * LINE_INCHES + 0.1 * bool(lines) for lines in (titled, noted))
+    high = rows * (tall + above + below) + head + foot
+    figure = Figure((wide, high))
+    axes = []
+    for number in range(count):
+        row, column = divmod(number, columns)
+        x, y = column * (inches + left + right) + left, high - head - row * (tall + above + below) - above - tall
+        axes.append(figure.add_axes((x / wide, y / high, inches / wide, tall / high)))
+        axes[-1].set_axis_off()
+    figure.text(0.1 / wide, 1 - 0.06 / high, "\n".join(titled), va="top", fontsize=10, weight="bold")
+    figure.text(0.1 / wide, 0.06 / high, "\n".join(noted), va="bottom", fontsize=8, color="0.3")
     return figure, axes
 
 
-def draw_values(figure: Figure, axis: Axes, scan: Scan, image: Float64, title: str, cmap: str = "viridis") -> None:
+def draw_values(
+    figure: Figure,
+    axis: Axes,
+    scan: Scan,
+    image: Float64,
+    title: str,
+    cmap: str = UNSIGNED,
+    unit: str = "",
+) -> None:
     """Draw a map of numbers with its colour bar, stretched between its 1st and 99th percentile.
 
     Parameters
@@ -69,13 +102,36 @@ def draw_values(figure: Figure, axis: Axes, scan: Scan, image: Float64, title: s
     title
         What stands above.
     cmap
-        matplotlib's name of the colours.
+        matplotlib's name of the colours; `SIGNED` puts 0 in their middle where the map has both signs.
+    unit
+        Of the numbers, beside the bar.
     """
-    low, high = np.nanpercentile(image, WHITE_POINTS) if np.isfinite(image).any() else (0, 1)
+    low, high = find_limits(image, signed=cmap == SIGNED)
     shown = show(axis, scan, image, cmap=cmap, vmin=low, vmax=high)
-    figure.colorbar(shown, ax=axis, shrink=0.8, pad=0.02).ax.tick_params(labelsize=7)
-    axis.set_title(title, fontsize=9)
-    add_scale_bar(axis, scan)
+    place, wide = axis.get_position(), figure.get_size_inches()[0]
+    beside = (place.x1 + BAR_GAP / wide, place.y0, BAR_WIDTH / wide, place.height)
+    bar = figure.colorbar(shown, cax=figure.add_axes(beside))
+    bar.ax.tick_params(labelsize=7, length=2)
+    bar.set_label(unit, fontsize=7)
+    _finish(axis, scan, title)
+
+
+def find_limits(image: Float64, signed: bool = False) -> tuple[float, float]:
+    """Values that the first and the last colour of a map stand for.
+
+    Parameters
+    ----------
+    image
+        (rows, cols) float64, NaN where there is nothing.
+    signed
+        Put 0 in the middle where the map has both signs.
+    """
+    if not np.isfinite(image).any():
+        return 0.0, 1.0
+    low, high = np.nanpercentile(image, WHITE_POINTS)
+    if signed and low < 0 < high:
+        return -max(-low, high), max(-low, high)
+    return float(low), float(high)
 
 
 def draw_image(axis: Axes, scan: Scan, image: Float64, title: str) -> None:
@@ -88,13 +144,12 @@ def draw_image(axis: Axes, scan: Scan, image: Float64, title: str) -> None:
     scan
         Geometry.
     image
-        (rows, cols, 3) float64 in [0, 1]; NaN is white.
+        (rows, cols, 3) float64 in [0, 1]; NaN where there is nothing, which is hatched.
     title
         What stands above.
     """
     show(axis, scan, image)
-    axis.set_title(title, fontsize=9)
-    add_scale_bar(axis, scan)
+    _finish(axis, scan, title)
 
 
 def draw_labels(axis: Axes, scan: Scan, labels: NDArray[np.integer[Any]], title: str) -> None:
@@ -107,14 +162,13 @@ def draw_labels(axis: Axes, scan: Scan, labels: NDArray[np.integer[Any]], title:
     scan
         Geometry.
     labels
-        (rows, cols) whole numbers; white where negative.
+        (rows, cols) whole numbers; hatched where negative.
     title
         What stands above.
     """
     colours = np.random.default_rng(0).uniform(0.15, 0.95, (max(1, int(labels.max()) + 1), 3))
     labels = _thin(labels)
-    image = np.where((labels >= 0)[..., None], colours[np.maximum(labels, 0)], 1.0)
-    draw_image(axis, scan, image, title)
+    draw_image(axis, scan, np.where((labels >= 0)[..., None], colours[np.maximum(labels, 0)], np.nan), title)
 
 
 def mark_point(axis: Axes, scan: Scan, point: tuple[int, int]) -> None:
@@ -135,33 +189,8 @@ def mark_point(axis: Axes, scan: Scan, point: tuple[int, int]) -> None:
     axis.plot(x[col] + step_x / 2, y[col] + step_y / 2, "+", color="white", ms=10, mew=2)
 
 
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a PNG beside and rename it.
-
-    Parameters
-    ----------
-    figure
-        Any figure.
-    path
-        The file to make or replace.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-
-    Examples
-    --------
-    >>> from microrun.runtime import draw_overview, open_latents, save_figure
-    >>> with open_latents("scan.latents.h5") as latents:
-    ...     save_figure(draw_overview(latents), "overview.png")
-    """
-    with written_beside(Path(path)) as beside:
-        figure.savefig(beside, dpi=150, format="png")
-
-
 def show(axis: Axes, scan: Scan, image: Float64, **style: Any) -> Any:
-    """Show numbers or colours at their true proportions.
+    """Show numbers or colours at their true proportions, hatched where there are none.
 
     Parameters
     ----------
@@ -170,7 +199,7 @@ def show(axis: Axes, scan: Scan, image: Float64, **style: Any) -> Any:
     scan
         Geometry.
     image
-        (rows, cols) or (rows, cols, 3) float64.
+        (rows, cols) or (rows, cols, 3) float64, NaN where there is nothing.
     **style
         As matplotlib's ``imshow`` takes it.
 
@@ -178,11 +207,49 @@ def show(axis: Axes, scan: Scan, image: Float64, **style: Any) -> Any:
     -------
     matplotlib's image
     """
+    from matplotlib.patches import Rectangle
+
     height, width = _size_um(scan)
-    pixels = to_square_pixels(_thin(image), scan.grid == "hexagonal", scan.first_shifted)
-    if pixels.ndim == 3:
-        pixels = np.nan_to_num(pixels, nan=1.0)
-    return axis.imshow(pixels, extent=(0, width, height, 0), interpolation="nearest", **style)
+    place: dict[str, Any] = {"extent": (0, width, height, 0), "interpolation": "nearest"}
+    thinned = _thin(image)
+    hexagonal = scan.grid == "hexagonal"
+    shown = axis.imshow(_see_through(to_square_pixels(thinned, hexagonal, scan.first_shifted)), **place, **style)
+    if hexagonal:  # beside shifted rows there are no points that could have been measured
+        rows = to_square_pixels(np.zeros(thinned.shape[:2]), True, scan.first_shifted)
+        white = np.ones((*rows.shape, 4))
+        white[..., 3] = np.isnan(rows)
+        axis.imshow(white, **place)
+    axis.add_patch(Rectangle((0, 0), width, height, fill=False, hatch="/////", edgecolor="0.75", lw=0, zorder=-1))
+    return shown
+
+
+def count_missing(image: NDArray[Any], scan: Scan) -> str:
+    """Say how many points of a map have nothing to show; empty if all have.
+
+    Parameters
+    ----------
+    image
+        (rows, cols) or (rows, cols, 3) float64, NaN where there is nothing.
+    scan
+        Geometry.
+    """
+    nothing = np.isnan(image if image.ndim == 2 else image[..., 0])
+    count = np.count_nonzero(nothing & scan.exists())
+    return f"{count:,} of {scan.total:,} points not measured, or without information (hatched)" if count else ""
+
+
+def _count_columns(count: int) -> int:
+    """As wide as high, or a little wider, with as few empty places as can be."""
+    side = math.ceil(math.sqrt(count))
+    return min(range(min(count, max(3, side)), max(3, side) + 3), key=lambda columns: (-count % columns, columns))
+
+
+def _see_through(pixels: Float64) -> Float64:
+    """Colours whose pixels show what is behind them where they are NaN."""
+    nothing = np.isnan(pixels[..., :1])
+    if pixels.ndim == 2 or not nothing.any():
+        return pixels
+    return np.concatenate([np.where(nothing, 1.0, pixels), ~nothing], axis=-1)
 
 
 def _thin(image: NDArray[Any]) -> NDArray[Any]:
@@ -198,8 +265,18 @@ def _size_um(scan: Scan) -> tuple[float, float]:
     return rows * step_y, (cols + (0.5 if scan.grid == "hexagonal" else 0)) * step_x
 
 
+def _finish(axis: Axes, scan: Scan, title: str) -> None:
+    """Title, ticks and scale bar."""
+    axis.set_axis_on()
+    axis.set_title(title, fontsize=9, loc="left", pad=4)
+    axis.tick_params(labelsize=6, length=2, color="0.5", labelcolor="0.4")
+    axis.locator_params(nbins=5)
+    axis.spines[:].set(color="0.5", lw=0.5)
+    add_scale_bar(axis, scan)
+
+
 def add_scale_bar(axis: Axes, scan: Scan) -> None:
-    """Draw a bar of a round length below the map, in µm where the step is known.
+    """Draw a bar of a round length below the map and its ticks, in µm where the step is known.
 
     Parameters
     ----------
@@ -211,23 +288,20 @@ def add_scale_bar(axis: Axes, scan: Scan) -> None:
     _, width = _size_um(scan)
     length = nice_length(width / 4)
     unit = "µm" if scan.step_um[0] else "steps"
+    place = axis.get_position()
+    figure = axis.get_figure(root=True)
+    assert figure is not None
+    below = -0.34 / (place.height * figure.get_size_inches()[1])
     axis.plot(
-        [0.04, 0.04 + length / width],
-        [-0.05, -0.05],
+        [0, length / width],
+        [below, below],
         transform=axis.transAxes,
         color="black",
-        lw=3,
+        lw=2.5,
         solid_capstyle="butt",  # a cap would make the bar longer than it says
         clip_on=False,
     )
-    axis.text(
-        0.04 + length / width + 0.02,
-        -0.05,
-        f"{length:g} {unit}",
-        transform=axis.transAxes,
-        va="center",
-        fontsize=8,
-    )
+    axis.text(length / width + 0.02, below, f"{length:g} {unit}", transform=axis.transAxes, va="center", fontsize=7)
 
 
 def nice_length(length: float) -> float:

@@ -4,28 +4,65 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from microrun.runtime.array_types import Float64
 from microrun.runtime.latents.reader import Latents
 from microrun.runtime.maps.conventional import PhysicsMaps
-from microrun.runtime.maps.features import principal_colours, rank_features
+from microrun.runtime.maps.features import rank_features
+from microrun.runtime.maps.orientations import (
+    GRAIN_DEG,
+    KAM_LIMIT_DEG,
+    OrientedMap,
+    SampleDirection,
+    colour_orientations,
+)
 from microrun.runtime.maps.stored_features import StoredFeatures
-from microrun.runtime.pictures.panels import draw_image, draw_labels, draw_values, make_panels
+from microrun.runtime.pictures.crystal_directions import (
+    HIGH_DEG,
+    LOW_DEG,
+    draw_boundaries,
+    draw_colour_key,
+    symmetries_of,
+)
+from microrun.runtime.pictures.latent_maps import colour_components, draw_feature
+from microrun.runtime.pictures.panels import count_missing, draw_image, draw_labels, draw_values, make_panels
 from microrun.runtime.scans.scan import Scan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LATENT_FEATURES = 3
-PATTERN_MAPS = ("image_quality", "sharpness", "mean_intensity")
-TITLES = {
-    "image_quality": "image quality (Fourier)",
-    "sharpness": "sharpness",
-    "mean_intensity": "mean intensity",
-    "kam_deg": "KAM, °",
-    "grod_deg": "GROD, °",
+DIRECTIONS: tuple[tuple[SampleDirection, str], ...] = (("x", "X"), ("y", "Y"), ("z", "Z, the normal"))
+OF_PATTERNS = {
+    "image_quality": ("image quality (Fourier)", ""),
+    "sharpness": ("sharpness", ""),
+    "mean_intensity": ("mean intensity", "counts"),
 }
+OF_ORIENTATIONS = {
+    "kam_deg": (f"KAM, nearest neighbours below {KAM_LIMIT_DEG:g}°", "°"),
+    "grod_deg": ("GROD, from the grain's mean", "°"),
+}
+MEANING = (
+    "Image quality: how far a pattern's Fourier spectrum leans to low frequencies; noise lowers it. Sharpness: the "
+    "share of strong Fourier coefficients; sharp bands raise it, and so does noise. Compare both within a scan only."
+)
+FRAME = (
+    "Inverse pole figures say which crystal direction lies along X (along the map's rows), Y (across them) or Z (the "
+    f"sample's normal). Boundaries: black from {HIGH_DEG:g}°, red from {LOW_DEG:g}°; grains end at {GRAIN_DEG:g}°."
+)
 
 
-def draw_physics(scan: Scan, maps: PhysicsMaps, latents: Latents | None = None) -> Figure:
+def draw_physics(
+    scan: Scan,
+    maps: PhysicsMaps,
+    latents: Latents | None = None,
+    found: OrientedMap | None = None,
+    heading: str = "",
+) -> Figure:
     """Draw all conventional maps that there are.
 
     Parameters
@@ -36,26 +73,60 @@ def draw_physics(scan: Scan, maps: PhysicsMaps, latents: Latents | None = None) 
         From `map_patterns` or `map_orientations`.
     latents
         Those of the same scan, whose colours and most structured features are drawn beside; None for none.
+    found
+        The orientations that the maps follow from; None where there are none.
+    heading
+        What is shown, above all.
 
     Raises
     ------
     LatentsError
         If there are no latents yet.
     """
-    values = {name: getattr(maps, name) for name in TITLES}
-    known = {name: image for name, image in values.items() if image is not None}
-    oriented = maps.colours is not None and maps.grains is not None
-    figure, axes = make_panels(scan, len(known) + 2 * oriented + (1 + LATENT_FEATURES) * (latents is not None))
+    keys = symmetries_of(found)
+    count = len(OF_PATTERNS) + (1 + LATENT_FEATURES) * (latents is not None)
+    if keys:
+        count += len(DIRECTIONS) + len(keys) + 1 + len(OF_ORIENTATIONS)
+    missing = maps.colours if maps.colours is not None else maps.image_quality
+    notes = [FRAME] * bool(keys) + [MEANING, count_missing(missing, scan)]
+    figure, axes = make_panels(scan, count, heading=heading, notes=list(filter(None, notes)))
     panels = iter(axes)
-    if maps.colours is not None and maps.grains is not None:
-        draw_image(next(panels), scan, maps.colours, "inverse pole figure, normal direction")
-        draw_labels(next(panels), scan, maps.grains, "grains, 5°")
-    for name, image in known.items():
-        draw_values(figure, next(panels), scan, image, TITLES[name], "gray" if name in PATTERN_MAPS else "viridis")
+    if found is not None and keys:
+        _draw_directions(figure, panels, scan, found)
+    for name, (title, unit) in OF_PATTERNS.items():
+        axis = next(panels)
+        draw_values(figure, axis, scan, getattr(maps, name), title, "gray", unit)
+        if found is not None and keys and name == "image_quality":
+            draw_boundaries(axis, scan, found)
+    if keys and maps.grains is not None:
+        draw_labels(next(panels), scan, maps.grains, f"grains, {GRAIN_DEG:g}°: {int(maps.grains.max()) + 1:,}")
+        for name, (title, unit) in OF_ORIENTATIONS.items():
+            draw_values(figure, next(panels), scan, _or_nothing(getattr(maps, name), scan), title, unit=unit)
     if latents is not None:
-        features = StoredFeatures(latents)
-        draw_image(next(panels), scan, principal_colours(features), "latents: principal components")
-        best = rank_features(features, scan)[:LATENT_FEATURES].tolist()
-        for number, image in zip(best, features.maps(best), strict=True):
-            draw_values(figure, next(panels), scan, image, f"latent feature {number}")
+        _draw_latents(figure, panels, latents)
     return figure
+
+
+def _draw_directions(figure: Figure, panels: Iterator[Axes], scan: Scan, found: OrientedMap) -> None:
+    for direction, said in DIRECTIONS:
+        image = np.full((*scan.nav_shape, 3), np.nan)
+        for number, symmetry in found.symmetries.items():
+            inside = found.phase == number
+            image[inside] = colour_orientations(found.rotations, inside, symmetry, direction)[inside]
+        draw_image(next(panels), scan, image, f"inverse pole figure, {said}")
+    for number, symmetry in symmetries_of(found).items():
+        share = np.count_nonzero(found.phase == number) / scan.total
+        draw_colour_key(figure, next(panels), symmetry, f"colour key, {symmetry}: {share:.1%} of the points")
+
+
+def _draw_latents(figure: Figure, panels: Iterator[Axes], latents: Latents) -> None:
+    scan, features = latents.origin.scan, StoredFeatures(latents)
+    colours, _ = colour_components(features)
+    draw_image(next(panels), scan, colours, "latents: components 1, 2, 3 as colours")
+    best = rank_features(features, scan)[:LATENT_FEATURES].tolist()
+    for rank, (number, image) in enumerate(zip(best, features.maps(best), strict=True), 1):
+        draw_feature(figure, next(panels), latents, image, f"latent feature {number}, rank {rank}")
+
+
+def _or_nothing(image: Float64 | None, scan: Scan) -> Float64:
+    return np.full(scan.nav_shape, np.nan) if image is None else image

@@ -10,9 +10,10 @@ import numpy as np
 
 from microrun.runtime.errors import OutputError
 from microrun.runtime.pictures.drawing import Drawing
+from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.isometric import NO_FACE, TOP, frame_of, look_at, project, sample_view
 from microrun.runtime.pictures.painting import SAMPLES, Image, paint, shade_values
-from microrun.runtime.pictures.panels import nice_length, save_figure
+from microrun.runtime.pictures.panels import nice_length
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ def render(drawing: Drawing, path: Path, only_slices: bool = False) -> None:
     """
     if path.suffix.lower() != ".png":
         raise OutputError(f"{path}: a picture is written as .png")
-    save_figure(draw_slices(drawing) if only_slices else draw_volume(drawing), path)
+    save_figure(draw_slices(drawing) if only_slices else draw_volume(drawing), path, cut=False)
 
 
 def draw_volume(drawing: Drawing) -> Figure:
