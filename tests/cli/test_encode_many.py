@@ -13,7 +13,9 @@ from numpy.testing import assert_array_equal
 from microrun.runtime.latents.reader import open_latents
 
 
-def test_a_region_and_every_so_many(encode: Microrun, scan: Path, latents: Path, tmp_path: Path) -> None:
+def test_a_region_and_every_so_many(
+    encode: Microrun, microrun: Microrun, scan: Path, latents: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "part.h5"
     ran = encode(scan, "--region", "0:3,1:", "--every", "2", "--out", out)
     assert (ran.code, ran.err) == (0, "")
@@ -23,6 +25,7 @@ def test_a_region_and_every_so_many(encode: Microrun, scan: Path, latents: Path,
     with open_latents(latents) as whole, open_latents(out) as part:
         assert_array_equal(part.latents, whole.latents[::2, 1::2])
         assert_array_equal(part.positions_um[0], whole.positions_um[0][::2, 1::2])
+    assert "region rows 0:3 and columns 1:5 of 3×5, one of 2 along each" in microrun("inspect", out).said
     check_refused(
         encode(scan, "--region", "0-3", "--out", out, "--overwrite"), "a region is written ROW0:ROW1,COL0:COL1"
     )

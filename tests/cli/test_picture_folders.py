@@ -55,6 +55,14 @@ def test_rows_and_columns_in_names_need_no_grid(encode: Microrun, tmp_path: Path
         assert opened.shape[:2] == NAV_SHAPE
 
 
+def test_a_folder_is_inspected(microrun: Microrun, folder: Path, tmp_path: Path) -> None:
+    ran = microrun("inspect", folder)
+    assert (ran.code, ran.err) == (0, "")
+    assert "patterns 15 of 60×60 uint16 names numbered 1 to 15, in scan order grid not stated (give --grid)" in ran.said
+    named = write_pictures(tmp_path / "b", make_patterns(15, SIG_SHAPE), lambda n: f"r{n // 5}c{n % 5}.png")
+    assert "named by row (0 to 2) and column (0 to 4) grid 3×5, square" in microrun("inspect", named).said
+
+
 def test_a_folder_is_refused_in_a_line(
     encode: Microrun, microrun: Microrun, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from write_up2 import make_patterns, write_up
 from microrun.runtime.encoding.encode_scan import EncodeRequest
 from microrun.runtime.errors import LatentsError, ScanError
 from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.view.looking import open_scan_of
 
 REGION = ((1, 9), (2, 15))
 PATTERNS = make_patterns(COUNT, SIG_SHAPE)
@@ -56,6 +57,15 @@ def test_an_interrupted_part_is_gone_on_with(tmp_path: Path, scan: Path) -> None
     other = write_up(tmp_path / "other.up2", PATTERNS[::-1], HEADER)
     with pytest.raises(LatentsError, match="is of another scan than"):
         run(EncodeRequest(other, out, resume=True), engine())
+
+
+def test_a_page_finds_the_patterns_of_a_part(tmp_path: Path, scan: Path) -> None:
+    run(EncodeRequest(scan, tmp_path / "part.h5", region=REGION, every=2), engine())
+    out = np.empty((1, *SIG_SHAPE), np.uint16)
+    with open_latents(tmp_path / "part.h5") as latents:
+        source = open_scan_of(latents, scan)
+        source.read_patterns(np.array([1]), out)
+    assert_array_equal(out[0], PATTERNS[1 * 16 + 2 + 2])
 
 
 def test_a_part_beside_the_map_is_refused(tmp_path: Path, scan: Path) -> None:

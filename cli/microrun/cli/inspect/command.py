@@ -18,10 +18,13 @@ from microrun.cli.told import Told, size_of, to_data
 from microrun.runtime.engines.catalogue import PLAN_SUFFIX, find_model
 from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.errors import LatentsError, MicrorunError, ScanError
-from microrun.runtime.files.kinds import FOLDER, find_kind, is_hdf5
+from microrun.runtime.files.kinds import FOLDER, PICTURE_FOLDER, find_kind, is_hdf5
 from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.scans.ang import find_companion
 from microrun.runtime.scans.h5ebsd import scan_names
 from microrun.runtime.scans.open import open_scan
+from microrun.runtime.scans.picture_names import name_pictures
+from microrun.runtime.scans.picture_source import PictureSource
 from microrun.runtime.scans.up2 import PIXEL_TYPES, count_patterns, pixel_type, read_header
 from microrun.runtime.sections.section_set import is_sections_file
 from microrun.runtime.spec import Diffusion, ModelSpec
@@ -73,6 +76,8 @@ def _rows_by_kind(path: Path) -> dict[str, object]:
     kind = find_kind(path)
     if kind is FOLDER:
         raise MicrorunError(f"{path}: is a folder; expected a file, or the folder of a training")
+    if kind is PICTURE_FOLDER:
+        return _picture_rows(path)
     if kind is None or (kind.serves == ("scan",) and not is_hdf5(path)):
         return _vendor_rows(path)
     return hdf5_rows(path, kind) if is_hdf5(path) else other_rows(path, kind)
@@ -186,11 +191,25 @@ def _vendor_rows(path: Path) -> dict[str, object]:
     source = open_scan(path)
     scan = source.scan
     return {
-        "kind": "pattern scan, read through kikuchipy",
+        "kind": f"pattern scan, read through {source.library}",
         "patterns": _patterns(source.available, scan.total, scan.sig_shape, scan.dtype),
         "grid": _grid(scan.nav_shape, scan.grid),
         "step": _step(scan.step_um),
         "size": size_of(path),
+    }
+
+
+def _picture_rows(folder: Path) -> dict[str, object]:
+    pictures = name_pictures(folder)
+    first, last = int(pictures.numbers[0]), int(pictures.numbers[-1])
+    stated = pictures.nav_shape or find_companion(folder).is_file()
+    scan = PictureSource(folder, None if stated else (1, last - first + 1)).scan
+    return {
+        "kind": "a folder of pictures, one a pattern",
+        "patterns": _patterns(len(pictures.names), scan.total, scan.sig_shape, scan.dtype),
+        "names": pictures.understood,
+        "grid": _grid(scan.nav_shape if stated else None, scan.grid),
+        "step": _step(scan.step_um),
     }
 
 
@@ -204,6 +223,7 @@ def _latents_rows(path: Path) -> dict[str, object]:
             "kind": f"latents of {origin.spec.name}, {origin.dtype}",
             "map": _map(scan.nav_shape, origin.spec.latent_size, scan.grid),
             "step": _step(scan.step_um),
+            **({"region": str(origin.part)} if origin.part else {}),
             "written": Told(
                 f"{written:,} of {scan.total:,} patterns, {blank} without information",
                 {"available": written, "total": scan.total, "without_information": blank},

@@ -125,7 +125,7 @@ def _find_grid(header: AngHeader, x: Float64, y: Float64) -> tuple[AngGrid, NDAr
     if (lengths != expected).any() or np.ptp(lengths) > header.hexagonal:
         raise ScanError(
             f"{path}: expected rows of {'alternating' if header.hexagonal else 'equal'} length, x fastest; "
-            f"got {len(starts)} of {lengths.min()} to {lengths.max()} points: it was cut off, or is no such grid"
+            f"got {len(starts)} of {lengths.min()} to {lengths.max()} points: it was cut off, or is not such a grid"
         )
     _check_header(header, lengths)
     rows, cols = len(starts), int(lengths.max())

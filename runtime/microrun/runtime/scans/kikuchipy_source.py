@@ -55,6 +55,8 @@ class KikuchipySource(FinishedSource):
         If it holds fewer patterns than it promises, and for what kikuchipy warns of.
     """
 
+    library = "kikuchipy"
+
     def __init__(
         self,
         path: str | Path,

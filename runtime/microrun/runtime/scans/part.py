@@ -96,7 +96,7 @@ class Part:
             raise ScanError("of a hexagonal grid every point is taken: leave out --every; --region takes part of it")
         alternating = scan.alternating and self.cols[1] == scan.nav_shape[1]
         if alternating and self.nav_shape[1] < 2:
-            raise ScanError("the last column of a hexagonal grid is no grid; take two columns or more")
+            raise ScanError("the last column of a hexagonal grid is not a grid of its own; take two columns or more")
         x, y = (step * self.every for step in scan.step_um)
         return replace(
             scan, nav_shape=self.nav_shape, step_um=(x, y), alternating=alternating,

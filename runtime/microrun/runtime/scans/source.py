@@ -109,11 +109,14 @@ class FinishedSource(ABC):
     ----------
     path : pathlib.Path
         Where the patterns are.
+    library : str
+        What reads them, where it is not microrun itself.
     ahead : int
         Patterns that it begins to read before they are asked for, where `expect` does so.
     """
 
     path: Path
+    library = ""
     ahead = 0
 
     def __init__(self, scan: Scan, start: int, stop: int) -> None:

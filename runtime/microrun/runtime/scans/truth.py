@@ -78,4 +78,4 @@ def load_truth(scan: Path) -> Truth | None:
                 structure=str(file["structure"]) if "structure" in file else None,
             )
     except Exception:  # a file that was cut or damaged raises whatever zlib, zipfile and NumPy raise
-        raise ScanError(f"{path}: is no truth of a simulated scan, or damaged; simulate the scan again") from None
+        raise ScanError(f"{path}: is not the truth of a simulated scan, or is damaged; simulate it again") from None

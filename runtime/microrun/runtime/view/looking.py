@@ -23,6 +23,7 @@ from microrun.runtime.patterns.background import BLOCK
 from microrun.runtime.patterns.bands import band_correlation, smooth
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.open import ScanFile, fingerprint, open_scan
+from microrun.runtime.scans.part_source import PartSource
 from microrun.runtime.scans.up2 import PIXEL_TYPES, ScanWarning, count_patterns
 from microrun.runtime.scans.up_source import FileSource
 from microrun.runtime.view.growing_map import GrowingMap
@@ -254,7 +255,9 @@ def open_scan_of(latents: Latents, path: Path) -> ScanFile:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ScanWarning)  # that it is not complete is seen
-        source = open_scan(path, latents.origin.scan.nav_shape)
+        part = latents.origin.part
+        source = open_scan(path, part.whole if part else latents.origin.scan.nav_shape)
+        source = PartSource(source, part) if part else source
     if latents.origin.fingerprint and fingerprint(source) != latents.origin.fingerprint:
         raise LatentsError(f"{path}: is not the scan that {latents.path} was made from")
     check_same_scan(latents, source)
