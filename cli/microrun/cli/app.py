@@ -50,6 +50,7 @@ def _options(
 def run() -> None:
     """Run the command line: bad input is one line and exit code 2, never a traceback."""
     code = 1
+    console.talk_as_usual()
     try:
         code = _run()
     finally:

@@ -120,17 +120,22 @@ def keep_log(path: Path) -> None:
     _kept = LogFile(path)
 
 
+def talk_as_usual() -> None:
+    """Say what a command says that is asked for nothing else."""
+    global _verbose, _quiet
+    _verbose = _quiet = out.quiet = results.quiet = err.quiet = False
+
+
 def end(code: int) -> None:
-    """Close the log, and talk as usual again.
+    """Close the log, if one is kept.
 
     Parameters
     ----------
     code
         The command's exit code.
     """
-    global _verbose, _quiet, _kept
+    global _kept
     kept, _kept = _kept, None
-    _verbose = _quiet = out.quiet = results.quiet = err.quiet = False
     if kept:
         kept.close(code)
 

@@ -31,7 +31,9 @@ def segment(
         int, typer.Option(help="6 or 26: connected voxels of one value instead of DBSCAN; below 0 is outside.")
     ] = 0,
     fill: Annotated[bool, typer.Option("--fill", help="Give noise voxels the label of most neighbours.")] = False,
-    min_voxels: Annotated[int, typer.Option(help="Smaller grains join the neighbour with the largest face.")] = 0,
+    min_voxels: Annotated[
+        int, typer.Option(help="Grains of fewer voxels join the neighbour with the largest face; 0 keeps all.")
+    ] = 0,
     periodic: Annotated[
         str, typer.Option(help="Axes along which components go on at the opposite face: z,y,x, some of them, or all.")
     ] = "",
