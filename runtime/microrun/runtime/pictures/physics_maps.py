@@ -51,8 +51,8 @@ MEANING = (
     "share of strong Fourier coefficients; sharp bands raise it, and so does noise. Compare both within a scan only."
 )
 FRAME = (
-    "Inverse pole figures say which crystal direction lies along X (along the map's rows), Y (across them) or Z (the "
-    f"sample's normal). Boundaries: black from {HIGH_DEG:g}°, red from {LOW_DEG:g}°; grains end at {GRAIN_DEG:g}°."
+    "Inverse pole figures say which crystal direction lies along X, Y or Z (the normal) of the sample, in the frame of "
+    f"the orientations. Boundaries: black from {HIGH_DEG:g}°, red from {LOW_DEG:g}°; grains end at {GRAIN_DEG:g}°."
 )
 
 
