@@ -263,8 +263,8 @@ def test_output_that_cannot_be_written(encode: Microrun, microrun: Microrun, sca
     check_refused(encode(scan, "--out", file / "out.h5"), "is a file; expected a folder")
     check_refused(encode(scan, "--out", scan.parent / "out.csv"), "out.csv: expected a name that ends in .h5")
     check_refused(encode(scan, "--out", scan, "--overwrite"), "expected a name that ends in .h5")
-    check_refused(microrun("maps", latents, "--pca", "--out", file / "maps"), "is a file; expected a folder")
-    check_refused(microrun("maps", latents, "--pca", "--out", "maps.png"), "maps.png: is the name of a picture")
+    check_refused(microrun("maps", latents, "--pca", "--folder", file / "maps"), "is a file; expected a folder")
+    check_refused(microrun("maps", latents, "--pca", "--folder", "maps.png"), "maps.png: is the name of a picture")
     check_refused(microrun("replay", scan, missing / "copy.up2", "--rate", "0"), missing / "copy.up2")
     assert not missing.exists()
 
@@ -289,7 +289,7 @@ def test_a_resumed_run_keeps_its_background(encode: Microrun, scan: Path) -> Non
 
 
 def test_this_folder_is_no_scan(encode: Microrun) -> None:
-    check_refused(encode(Path()), "is a folder without TIFF, PNG or BMP pictures: it is no scan")
+    check_refused(encode(Path()), "is a folder without TIFF, PNG or BMP pictures, so it is not a scan")
 
 
 def test_a_grid_smaller_than_the_scan_is_refused(encode: Microrun, scan: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import Microrun, check_refused, hide_library
 from encode_runs import assert_same
@@ -53,6 +54,19 @@ def test_rows_and_columns_in_names_need_no_grid(encode: Microrun, tmp_path: Path
     with open_latents(tmp_path / "Körner.latents.h5") as opened:
         assert_array_equal(opened.written, True)
         assert opened.shape[:2] == NAV_SHAPE
+
+
+def test_the_background_may_be_a_picture(encode: Microrun, folder: Path, tmp_path: Path) -> None:
+    image = make_patterns(1, SIG_SHAPE, seed=1)
+    np.save(tmp_path / "background.npy", image[0])
+    write_pictures(tmp_path, image, lambda number: "Hintergrund.tif")
+    outs = [tmp_path / "npy.h5", tmp_path / "tif.h5"]
+    for out, name in zip(outs, ("background.npy", "Hintergrund.tif"), strict=True):
+        assert encode(folder, *GRID, "--background", tmp_path / name, "--out", out).code == 0
+    assert_same(*outs)
+    (tmp_path / "Hintergrund.tif").write_bytes(b"")
+    ran = encode(folder, *GRID, "--background", tmp_path / "Hintergrund.tif", "--out", tmp_path / "new.h5")
+    check_refused(ran, "Hintergrund.tif: it is empty; a background is a grey picture")
 
 
 def test_a_folder_is_inspected(microrun: Microrun, folder: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from microrun.runtime.engines.catalogue import DEFAULT_ENGINE, MODELS
 from microrun.runtime.engines.engine import Device, Engine, EngineRequest, Precision
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import MicrorunError, RefusedOutputError, ScanError
-from microrun.runtime.files.destination import HDF5_ENDINGS, made_folder
+from microrun.runtime.files.destination import made_folder
 from microrun.runtime.files.shared_reading import warn_if_remote
 from microrun.runtime.files.stems import stem_of
 from microrun.runtime.scans.following_source import FollowingSource
@@ -47,9 +47,9 @@ def encode(
     ],
     engine: ModelName = DEFAULT_ENGINE,
     build: BuildFirst = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="The latents file, .h5, or a folder for those of several scans; by default SCAN.latents.h5."),
+    out: Annotated[Path | None, typer.Option(help="The latents file, .h5; by default SCAN.latents.h5.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder for the latents files; by default that of each scan.")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on while the scan is being acquired.")] = False,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS; by default as the file states.")] = None,
@@ -63,7 +63,9 @@ def encode(
     ] = None,
     background: Annotated[
         str,
-        typer.Option(help="auto (mean of the scan; running with --follow), running, none, or a .npy/.up1/.up2 file."),
+        typer.Option(
+            help="auto (mean of the scan; running with --follow), running, none, or a file: .npy, .tif, .up2."
+        ),
     ] = "auto",
     device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
@@ -107,7 +109,7 @@ def encode(
     With --overwrite the old file stays until the new one is complete, and for good if the run is interrupted; with
     --follow it is replaced as soon as the first pattern is there, so that the new latents can be looked at.
     """
-    outs = _name_latents(scans, out)
+    outs = _name_latents(scans, out, folder)
     asked = EncodeRequest(
         scan=scans[0],
         out=outs[0],
@@ -128,7 +130,7 @@ def encode(
         every=every,
     )
     requests = [replace(asked, scan=one, out=latents) for one, latents in zip(scans, outs, strict=True)]
-    with made_folder(outs[0].parent) if len(scans) > 1 else nullcontext():
+    with made_folder(outs[0].parent) if folder else nullcontext():
         _check(requests)
         with _open(engine, device, EngineRequest(precision, lanes, batch, build)) as opened:
             console.out.print(f"engine   {opened.info}")
@@ -136,13 +138,13 @@ def encode(
     say_next("maps", outs[0])
 
 
-def _name_latents(scans: list[Path], out: Path | None) -> list[Path]:
+def _name_latents(scans: list[Path], out: Path | None, folder: Path | None) -> list[Path]:
     """Where the latents of each scan go."""
-    if out and len(scans) == 1 and not out.is_dir():
+    if out and (folder or len(scans) > 1):
+        raise RefusedOutputError(f"{out}: --out names the latents of one scan; for several name a folder, --folder DIR")
+    if out:
         return [out]
-    if out and not out.is_dir() and out.suffix.lower() in HDF5_ENDINGS:
-        raise RefusedOutputError(f"{out}: several scans go into a folder, --out DIR, not into one file")
-    outs = [(out or scan.parent) / (stem_of(scan) + SUFFIX) for scan in scans]
+    outs = [(folder or scan.parent) / (stem_of(scan) + SUFFIX) for scan in scans]
     twice = next((one for number, one in enumerate(outs) if one in outs[:number]), None)
     if twice:
         raise RefusedOutputError(f"{twice}: would be written for two of the scans; encode them to two folders")

@@ -66,7 +66,7 @@ def test_a_pat_file_that_broke_off_is_read_as_far_as_it_goes(tmp_path: Path) -> 
 
 def test_single_points_are_no_map(tmp_path: Path) -> None:
     path = write_pat(tmp_path / "a.pat", PATTERNS[:5], scan=0)
-    with pytest.raises(ScanError, match="holds 5 single points, no map: give --grid ROWSxCOLS, such as 1x5"):
+    with pytest.raises(ScanError, match="holds 5 single points, not a map: give --grid ROWSxCOLS, such as 1x5"):
         open_scan(path)
     assert open_scan(path, (1, 5)).scan.total == 5
 
@@ -74,8 +74,8 @@ def test_single_points_are_no_map(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"version": 0}, r"is no \.pat file of Thermo Fisher's, or damaged"),
-        ({"version": 1 << 30}, "is no .pat file"),
+        ({"version": 0}, r"is not a \.pat file of Thermo Fisher's, or is damaged"),
+        ({"version": 1 << 30}, "is not a .pat file"),
         ({"sides": (1 << 31, 1 << 31)}, "it states version 1 and patterns of 2147483648×2147483648"),
         ({"sides": (0, 6)}, "patterns of 6×0"),
         ({"sides": (16000, 16000)}, "holds no whole pattern; its header promises 12"),

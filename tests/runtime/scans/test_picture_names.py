@@ -62,14 +62,14 @@ def test_other_pictures_and_hidden_files_are_no_part_of_the_scan(tmp_path: Path)
     [
         ([], "is a folder without TIFF, PNG or BMP pictures"),
         (["a1.jpg", "a2.jpg"], "is a folder without TIFF, PNG or BMP pictures"),
-        (["a.tif", "b.tif"], "are no single series: 1 are named like"),
-        (["a1.tif", "a2.tif", "b1.tif", "b2.tif"], "are no single series: 2 are named like"),
+        (["a.tif", "b.tif"], "are not one series: 1 are named like"),
+        (["a1.tif", "a2.tif", "b1.tif", "b2.tif"], "are not one series: 2 are named like"),
         (["a1.tif", "a01.tif", "a2.tif"], r"a0?1\.tif and a0?1\.tif have the same place in the scan"),
         (["r1_c2.tif", "r01_c2.tif"], "have the same place"),
         (["a1_4.tif", "a2_3.tif", "a3_9.tif"], "tell different orders"),
         (["a1_1_7.tif", "a1_2_7.tif", "a2_1_7.tif", "a2_2_8.tif", "a2_2_9.tif"], "tell no order"),
         (["a1.tif", "a99999999.tif"], "are numbered 1 to 99999999, which does not count them"),
-        (["a123456789012345678901234567890.tif", "a1.tif"], "no single series"),
+        (["a123456789012345678901234567890.tif", "a1.tif"], "not one series"),
         ([f"r{n * n * 7919 % 10007}_c{n * 104729 % 10007}.tif" for n in range(9)], "of which most are missing"),
     ],
 )

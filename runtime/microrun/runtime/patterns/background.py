@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import ScanError, VolumeError
+from microrun.runtime.files.kinds import PATTERN_PICTURES
 from microrun.runtime.files.npy import map_array
 from microrun.runtime.patterns.informative import sample_informative, say_left_out
 from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.scans.picture_file import read_picture, require_pillow
 from microrun.runtime.scans.source import IndexedSource
 from microrun.runtime.scans.up2 import PIXEL_TYPES, count_patterns, read_header
 from microrun.runtime.scans.up_source import FileSource
@@ -94,7 +97,7 @@ def static_background(choice: str, source: IndexedSource, preprocessor: Preproce
 
 
 def load_background(path: Path, preprocessor: Preprocessor) -> Float32:
-    """Background from a file: a .npy image, or the mean over a UP1/UP2 file's patterns.
+    """Background from a file: an image, as .npy, TIFF, PNG or BMP, or the mean over a UP1/UP2 file's patterns.
 
     Parameters
     ----------
@@ -130,15 +133,12 @@ def load_background(path: Path, preprocessor: Preprocessor) -> Float32:
             raise ScanError(f"{path}: a background must have {expected}; got {source.scan.sig_shape}")
         mean, blank, looked_at = _average(source, preprocessor, SUBSET)
         if blank == looked_at:
-            raise ScanError(f"{path}: none of its patterns carries information: it is no background")
+            raise ScanError(f"{path}: none of its patterns carries information, so that it is not a background")
         say_left_out(source, blank, looked_at, "the mean background")
         return mean
     if not path.exists():
         raise ScanError(f"{path}: no such file; a background is auto, running, none, or a file")
-    try:
-        image = map_array(path)
-    except VolumeError as error:
-        raise ScanError(f"{error}; a background is a .npy image or a .up1/.up2 file") from None
+    image = _read_image(path)
     if image.dtype.kind not in "uif" or not (np.abs(image) < 3e38).all():
         raise ScanError(f"{path}: a background must be an array of finite numbers")
     if image.size == 0 or image.min() < 0 or image.min() == image.max():
@@ -150,6 +150,19 @@ def load_background(path: Path, preprocessor: Preprocessor) -> Float32:
         return preprocessor.bin_image(image)
     except ScanError as error:
         raise ScanError(f"{path}: {error}") from None
+
+
+def _read_image(path: Path) -> NDArray[Any]:
+    if path.suffix.lower() in PATTERN_PICTURES:
+        require_pillow(path)
+        try:
+            return read_picture(path)
+        except ScanError as error:
+            raise ScanError(f"{path}: {error}; a background is a grey picture") from None
+    try:
+        return map_array(path)
+    except VolumeError as error:
+        raise ScanError(f"{error}; a background is a .npy image, a grey picture or a .up1/.up2 file") from None
 
 
 class RunningBackground:

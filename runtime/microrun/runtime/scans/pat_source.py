@@ -121,8 +121,8 @@ def _check_start(path: Path) -> None:
         version, _, _, *sides = _START.unpack(start[: _START.size])
         if not 1 <= version < 1 << 16 or not all(1 <= side <= MAX_SIDE for side in sides):
             raise ScanError(
-                f"{path}: is no .pat file of Thermo Fisher's, or damaged: it states version {version} and patterns of "
-                f"{sides[1]}×{sides[0]}"
+                f"{path}: is not a .pat file of Thermo Fisher's, or is damaged: it states version {version} and "
+                f"patterns of {sides[1]}×{sides[0]}"
             )
 
 
@@ -139,7 +139,7 @@ def _stated_grid(path: Path, file: Any) -> tuple[int, int]:
     rows, cols = int(file.nRows), int(file.nCols)
     if rows * cols != int(file.nPatterns):
         raise ScanError(
-            f"{path}: holds {int(file.nPatterns):,} single points, no map: give --grid ROWSxCOLS, such as "
+            f"{path}: holds {int(file.nPatterns):,} single points, not a map: give --grid ROWSxCOLS, such as "
             f"1x{int(file.nPatterns)}"
         )
     return rows, cols

@@ -110,5 +110,5 @@ def _say_why(path: Path, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "no permission to read it"
     if "cannot identify" in str(error):
-        return "it is no TIFF, PNG or BMP, or damaged"
+        return "it is not a TIFF, PNG or BMP picture, or is damaged"
     return f"it is damaged: {first_line(error)}"

@@ -77,7 +77,7 @@ def name_pictures(folder: Path) -> NamedPictures:
     except OSError as error:
         raise ScanError(f"{folder}: cannot be read ({error.strerror})") from None
     if not names:
-        raise ScanError(f"{folder}: is a folder without {FORMATS} pictures: it is no scan")
+        raise ScanError(f"{folder}: is a folder without {FORMATS} pictures, so it is not a scan")
     chosen, others = _choose_series(folder, names)
     stems = [name.rpartition(".")[0] for name in chosen]
     values = np.fromiter((int(run) for stem in stems for run in DIGITS.findall(stem)), np.int64)
@@ -99,7 +99,7 @@ def _choose_series(folder: Path, names: list[str]) -> tuple[list[str], list[str]
     if 2 * count <= len(names) and rest:
         first, second = (names[kinds.index(kind)] for kind in (most, rest[0][0]))
         raise ScanError(
-            f"{folder}: its {len(names):,} pictures are no single series: {count:,} are named like {first}, "
+            f"{folder}: its {len(names):,} pictures are not one series: {count:,} are named like {first}, "
             f"{rest[0][1]:,} like {second}; give a folder with the patterns of one scan"
         )
     chosen = [name for name, kind in zip(names, kinds, strict=True) if kind == most]

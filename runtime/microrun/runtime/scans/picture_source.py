@@ -155,7 +155,7 @@ class PictureSource(FinishedSource):
 
     def _say_others(self, others: list[str]) -> None:
         if others:
-            text = f"{self.path}: {len(others):,} with other names, such as {others[0]}, are no part of the scan"
+            text = f"{self.path}: {len(others):,} with other names, such as {others[0]}, are not part of the scan"
             warnings.warn(text, ScanWarning, stacklevel=3)
 
     def _say_missing(self, first: int | None) -> None:
