@@ -42,7 +42,7 @@ def test_several_scans_with_one_engine(encode: Microrun, scan: Path, latents: Pa
     damaged = tmp_path / "damaged.up2"
     damaged.write_bytes(b"")
     folder = tmp_path / "deep" / "latents"
-    ran = encode(scan, damaged, other, "--out", folder)
+    ran = encode(scan, damaged, other, "--folder", folder)
     assert ran.code == 2
     assert ran.out.count("engine  ") == 1
     assert f"error: {damaged}: the file is empty" in ran.err
@@ -50,16 +50,16 @@ def test_several_scans_with_one_engine(encode: Microrun, scan: Path, latents: Pa
     assert sorted(path.name for path in folder.iterdir()) == ["scan.latents.h5", "zweiter Scan.latents.h5"]
     for name in ("scan", "zweiter Scan"):
         assert_same(folder / f"{name}.latents.h5", latents)
-    ran = encode(scan, other, "--out", folder, "--resume")
+    ran = encode(scan, other, "--folder", folder, "--resume")
     assert (ran.code, ran.out.count("had all patterns")) == (0, 2)
-    assert encode(scan, "--out", tmp_path / "deep").code == 0
+    assert encode(scan, "--folder", tmp_path / "deep").code == 0
     assert_same(tmp_path / "deep" / "scan.latents.h5", latents)
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--out", "all.h5"], "all.h5: several scans go into a folder, --out DIR, not into one file"),
+        (["--out", "all.h5"], "all.h5: --out names the latents of one scan; for several name a folder, --folder DIR"),
         (["--follow"], "one scan can be followed at a time"),
         ([], "scan.latents.h5: exists; go on with it by --resume"),
     ],
@@ -69,6 +69,6 @@ def test_several_scans_are_refused_before_the_first_begins(
 ) -> None:
     other = Path(shutil.copy(scan, tmp_path / "other.up2"))
     check_refused(encode(other, scan, *options), said)
-    check_refused(encode(other, tmp_path / "none.up2", "--out", tmp_path / "new"), "none.up2: no such file")
+    check_refused(encode(other, tmp_path / "none.up2", "--folder", tmp_path / "new"), "none.up2: no such file")
     check_refused(encode(other, other), "other.latents.h5: would be written for two of the scans")
     assert sorted(path.name for path in tmp_path.glob("*")) == ["other.up2", latents.name, scan.name, "tiny.onnx"]

@@ -21,7 +21,7 @@ from microrun.runtime.serving.server import serve as serve_scans
 
 def serve(
     engine: ModelName = DEFAULT_ENGINE,
-    folder: Annotated[Path, typer.Option(help="Where latents files go; it is made where there is none.")] = Path(),
+    folder: Annotated[Path, typer.Option(help="Folder for the latents files, made where it is missing.")] = Path(),
     background: Annotated[
         str, typer.Option(help="Of each scan: running (its own running mean), none, or a .npy/.up1/.up2 file.")
     ] = "running",
