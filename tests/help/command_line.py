@@ -15,7 +15,7 @@ import pytest
 
 from microrun.cli.main import main
 
-PROGRESS = re.compile(r"[a-z ]+: .* (so far|left)$")
+PROGRESS = re.compile(r"(?!error|warning)[^:]+: .* (so far|left)$")
 
 
 class Ran(NamedTuple):
