@@ -20,7 +20,7 @@ from microrun.runtime.scans.open import ScanFile, state_geometry
 from microrun.runtime.scans.stated import StatedGeometry
 from microrun.runtime.spec import Preprocessing
 
-STARTING = "averaging the background, and starting PyEBSDIndex, which takes a minute or two"
+STARTING = "PyEBSDIndex starts, for a minute or two"
 USUAL_CENTRE = (0.5, 0.7, 0.6)  # of EDAX detectors: where the search starts
 
 ASSUMED = {"sample_tilt": 70.0, "camera_tilt": 0.0, "camera_azimuth": 0.0, "camera_twist": 0.0, "phase": "fcc"}
