@@ -24,7 +24,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from microrun.cli.log_file import LogFile
@@ -185,7 +185,7 @@ def progress_bar(title: str, unit: str = "patterns") -> Iterator[Update]:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        Count(),
+        Count(Column(no_wrap=True)),
         TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         Left(),
