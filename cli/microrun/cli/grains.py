@@ -143,12 +143,14 @@ def _name(files: Sequence[MeasuredFile], inside: bool) -> str:
 def _print(judgement: Judgement, in_um: bool) -> None:
     counts = judgement.own.summarise()[0]
     if judgement.interior:
-        console.out.print(name_interior(judgement))
+        console.results.print(name_interior(judgement))
         console.print_rows(*to_rows(judgement.interior, in_um))
         for line in to_verdict_lines(judgement, in_um):
-            console.out.print(line)
-    console.out.print("\nVoxels, before grains were absorbed here")
+            console.results.print(line)
+    console.results.print("\nVoxels, before grains were absorbed here")
     console.print_rows(*to_voxel_rows(judgement))
-    console.out.print("\nAll grains, cut ones too")
+    console.results.print("\nAll grains, cut ones too")
     console.print_rows(*to_rows(judgement.every, in_um))
-    console.out.print(f"grains {counts['grains']:,}, {counts['at_boundary']:.0%} of them cut by faces or the outside")
+    console.results.print(
+        f"grains {counts['grains']:,}, {counts['at_boundary']:.0%} of them cut by faces or the outside"
+    )

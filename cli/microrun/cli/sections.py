@@ -103,9 +103,11 @@ def _print(report: Report, network: NetworkDistance | None) -> None:
     titles, rows = condition_rows(report)
     console.print_rows(titles, rows)
     if report.overall:
-        console.out.print("\nbeside the reference, means over conditions; by chance: between halves of the reference")
+        console.results.print(
+            "\nbeside the reference, means over conditions; by chance: between halves of the reference"
+        )
         console.print_rows(TITLES, overall_rows(report))
-        console.out.print(f"KID on physics descriptors, mean over conditions: {_kid(report)}")
+        console.results.print(f"KID on physics descriptors, mean over conditions: {_kid(report)}")
     if network is not None:
         _print_network(network)
     if report.own.sections.plane == "across" and report.hatch_um is None:
@@ -134,7 +136,7 @@ def _kid(report: Report) -> str:
 
 
 def _print_network(network: NetworkDistance) -> None:
-    console.out.print(
+    console.results.print(
         f"FID {network.fid:.4g} ({network.fid_floor:.4g} between halves of the reference), "
         f"KID {network.kid.value:.3g}, by {network.path} (SHA-256 {network.sha256[:16]}…)"
     )

@@ -97,14 +97,14 @@ def print_tables(tables: Sequence[Table]) -> None:
     """Print a line for every name and a column for every table, some tables side by side."""
     for table in tables:
         if table.detail:
-            console.out.print(f"{table.title}: {table.detail}")
+            console.results.print(f"{table.title}: {table.detail}")
     filled = [table for table in tables if table.rows]
     for first in range(0, len(filled), ACROSS):
         some = filled[first : first + ACROSS]
         units = {name: row.unit for table in some for name, row in table.rows.items()}
         rows = [(_label(name, unit), *(_cell(table, name) for table in some)) for name, unit in units.items()]
         console.print_rows(("", *(_heading(table.title) for table in some)), rows)
-        console.out.print()
+        console.results.print()
 
 
 def write_tables(out: Path, tables: Sequence[Table]) -> None:
