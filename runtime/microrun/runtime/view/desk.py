@@ -146,7 +146,7 @@ class Desk(Closing):
         """Where the run stands."""
         points, rate = self.points, self.follower.rate
         familiarity = None
-        if not self.follower.trouble:
+        if not self.follower.trouble and not points.latents.growing:  # a run tells it when it ends
             with contextlib.suppress(LatentsError):
                 familiarity = points.latents.familiarity
         return {

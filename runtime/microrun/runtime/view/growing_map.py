@@ -13,7 +13,7 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.latents.reader import Latents, open_latents
 
-AHEAD_POINTS = 1 << 18  # of the marks "written" that are read at once, from the last row that had one on
+AHEAD_POINTS = 1 << 15  # of the marks "written" that are read at once, from the last row that had one on
 SLAB_VALUES = 1 << 18  # of latents that are read at once
 SAMPLE_POINTS, SAMPLE_RUNS = 1 << 16, 64
 MOST_RUNS = 64  # of new points, above which they are taken for one
@@ -51,7 +51,8 @@ class GrowingMap(Closing):
     @property
     def missing(self) -> int:
         """Points before the last one that are not there: lost, or still to come."""
-        return int(self.exists[: self.last + 1].sum()) - self.done
+        before = self.exists[: self.last + 1].sum() if self.scan.alternating else self.last + 1
+        return int(before) - self.done
 
     def close(self) -> None:
         """Close the file."""
