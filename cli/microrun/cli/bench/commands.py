@@ -115,6 +115,41 @@ def latency(
 
 
 @app.command()
+def serve(
+    engine: Annotated[
+        str, typer.Option(help="A .plan or .onnx file, or the name of a built-in model.")
+    ] = DEFAULT_ENGINE,
+    device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
+    patterns: Annotated[int, typer.Option(min=1, help="480×480 patterns that are pushed at full speed.")] = 2000,
+    runs: Annotated[int, typer.Option(min=1, help="Patterns that are pushed at the camera's rate.")] = 500,
+    rate: Annotated[float, typer.Option(min=1, help="Patterns per second of the camera.")] = 118,
+    out: Out = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Measure pushing 480×480 patterns to `microrun serve`, against pushing them within the process.
+
+    The service is a process of its own; patterns go through shared memory. Times are from the push to the latents in
+    the hands of the program that pushed. Nothing else should run meanwhile.
+    """
+    from microrun.cli.bench.machine import machine_table
+    from microrun.cli.bench.models import engine_table
+    from microrun.cli.bench.serve import compare, measure_in_process, measure_service, started_service
+
+    _check_out(out, overwrite)
+    with _workplace("pushing in the process") as (folder, _, rename):
+        with open_engine(engine, device, EngineRequest(precision)) as opened:
+            opened_as = engine_table(engine, opened.info)
+            direct = measure_in_process(opened, patterns, runs, rate)
+        rename("pushing to the service")
+        options = ["--engine", engine, "--device", device, "--precision", precision]
+        with started_service(folder, options) as token_file:
+            served = measure_service(token_file, patterns, runs, rate)
+    compare(served, direct)
+    _report("480×480 uint16 patterns", out, [machine_table(), opened_as], [direct, served])
+
+
+@app.command()
 def segment(
     size: Annotated[
         list[int] | None, typer.Option(min=2, help="Voxels along each side of the volumes; by default 64, 128 and 256.")
@@ -124,7 +159,9 @@ def segment(
     ] = False,
     stl: Annotated[Path | None, typer.Option(help="Voxelise this part; by default a sphere of 50,000 faces.")] = None,
     part_size: Annotated[int, typer.Option(min=2, help="Voxels along the part's longest side.")] = 256,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of the segmentation; all cores by default.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the segmentation; by default one a core.")
+    ] = None,
     repeats: Repeats = 5,
     out: Out = None,
     overwrite: OverwriteOption = False,
@@ -195,7 +232,7 @@ def generate(
 
 @app.command()
 def solidify(
-    threads: Annotated[int | None, typer.Option(min=1, help="All cores by default.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; by default one a core.")] = None,
     repeats: Repeats = 5,
     out: Out = None,
     overwrite: OverwriteOption = False,
@@ -239,7 +276,7 @@ def _report(heading: str, out: Path | None, *groups: list[Table]) -> None:
     """Print groups of tables, each side by side, and write all of them where that is asked for."""
     from microrun.cli.bench.measurement import print_tables, write_tables
 
-    console.out.print(heading, style="bold")
+    console.results.print(heading, style="bold")
     for tables in groups:
         print_tables(tables)
     if out:

@@ -33,7 +33,7 @@ from microrun.runtime.serving.wire import (
     read_refusal,
 )
 
-NAP_S = 0.0002
+NAP_S, SHARE_S = 0.0002, 0.01
 MOST_BYTES = 1 << 20  # of an answer without latents
 
 
@@ -125,13 +125,15 @@ class Client(Closing):
 
     def latents(self, limit: int = 4096, timeout_s: float = 1.0) -> Answer:
         """Latents that are there, after waiting at most so long for some; ``over`` where no more will come."""
-        with self._asking:
-            self._channel.send(Kind.LATENTS, LATENTS.pack(limit, max(-1, round(1000 * timeout_s))))
-            body = self._receive(RESULTS.size + limit * (8 + 4 * self.latent_size))
-        count, over = RESULTS.unpack_from(body)
-        indices = np.frombuffer(body, "<i8", count, RESULTS.size)
-        latents = np.frombuffer(body, "<f4", count * self.latent_size, RESULTS.size + indices.nbytes)
-        return Answer(indices, latents.reshape(count, self.latent_size), bool(over))
+        if self._memory is not None:
+            return self._ask_latents(limit, timeout_s)
+        until = time.monotonic() + timeout_s
+        while True:  # in small steps, between which another thread may push over the same connection
+            left = until - time.monotonic()
+            answer = self._ask_latents(limit, max(0.0, min(left, SHARE_S)))
+            if len(answer.indices) or answer.over or left <= 0:
+                return answer
+            time.sleep(NAP_S)
 
     def status(self) -> Status:
         """Counts of the scan."""
@@ -147,6 +149,15 @@ class Client(Closing):
         if self._memory is not None:
             self._memory.close()
             self._memory = None
+
+    def _ask_latents(self, limit: int, timeout_s: float) -> Answer:
+        with self._asking:
+            self._channel.send(Kind.LATENTS, LATENTS.pack(limit, round(1000 * timeout_s)))
+            body = self._receive(RESULTS.size + limit * (8 + 4 * self.latent_size))
+        count, over = RESULTS.unpack_from(body)
+        indices = np.frombuffer(body, "<i8", count, RESULTS.size)
+        latents = np.frombuffer(body, "<f4", count * self.latent_size, RESULTS.size + indices.nbytes)
+        return Answer(indices, latents.reshape(count, self.latent_size), bool(over))
 
     def _put(self, memory: SharedMemory, pixels: Raw, number: int, timeout_s: float) -> bool:
         slots, began = memory.layout.slots, time.monotonic()

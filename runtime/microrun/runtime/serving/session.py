@@ -31,6 +31,7 @@ from microrun.runtime.serving.wire import (
     State,
 )
 
+PATIENCE_S = 3.0  # that a client waits for the end of the scan before: its own last one, as a rule
 Say = Callable[[Literal["scan", "encoded", "warning"], str], None]
 
 
@@ -82,7 +83,7 @@ class Session:
         """Answer until the client goes; whatever it does, this returns."""
         try:
             hello = self._greet()
-            if not self._house.place.acquire(blocking=False):
+            if not self._house.place.acquire(timeout=PATIENCE_S):
                 raise RefusedError(Code.BUSY, "another client's scan is being encoded; wait until it has ended")
             try:
                 self._serve(hello)
@@ -224,7 +225,8 @@ class Session:
             self._channel.refuse(RefusedError(Code.FAILED, scan.error))
             return
         indices, latents = answer.indices.astype("<u8").tobytes(), answer.latents.astype("<f4").tobytes()
-        self._channel.send(Kind.LATENTS, RESULTS.pack(len(answer.indices), answer.over), indices, latents)
+        over = answer.over and not scan.error  # else the client shall ask once more, and hear of it
+        self._channel.send(Kind.LATENTS, RESULTS.pack(len(answer.indices), over), indices, latents)
 
     def _wait(self, ready: Callable[[float], bool], timeout_ms: int) -> None:
         """Wait, below 0 without end, as long as the client and the service are there."""

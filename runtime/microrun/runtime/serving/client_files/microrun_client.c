@@ -43,7 +43,7 @@ typedef pthread_mutex_t lock_type;
 
 enum { HELLO = 1, PUSH = 2, LATENTS = 3, STATUS = 4, FINISH = 5, REFUSAL = 255 };
 enum { HEAD = 64, TAIL = 128, DROPPED = 192, OVER = 256, PAGE = 4096, SLOT_HEAD = 64 }; /* bytes in the ring */
-enum { HEADER_BYTES = 16, HELLO_BYTES = 160, WELCOME_BYTES = 160, LOOK_MS = 250 };
+enum { HEADER_BYTES = 16, HELLO_BYTES = 160, WELCOME_BYTES = 160, LOOK_MS = 250, SHARE_MS = 10, MOST_LATENTS = 1 << 16 };
 static const uint32_t MAGIC = 0x4E55524D;
 static const uint64_t RING_MAGIC = 0x474E49524E55524DULL;
 
@@ -337,13 +337,9 @@ int32_t mr_push(mr_scan *scan, uint64_t index, const void *pattern, int32_t time
 
 /* --- latents */
 
-int32_t mr_latents(mr_scan *scan, uint64_t *indices, float *latents, int32_t limit, int32_t timeout_ms) {
+static int32_t ask_latents(mr_scan *scan, uint64_t *indices, float *latents, int32_t limit, int32_t timeout_ms) {
     uint8_t body[8], head[8];
-    uint64_t got = 0, each;
-    if (!scan) return MR_ARGUMENT;
-    if (!indices || !latents || limit < 1) return fail(scan, MR_ARGUMENT, "there is no room for latents");
-    if (limit > 1 << 16) limit = 1 << 16;
-    each = 8 + 4 * (uint64_t)scan->latent_size;
+    uint64_t got = 0, each = 8 + 4 * (uint64_t)scan->latent_size;
     put32(body, (uint32_t)limit), put32(body + 4, (uint32_t)timeout_ms);
     take_lock(&scan->lock);
     int32_t code = ask(scan, LATENTS, body, sizeof body, NULL, 0, 8, 8 + (uint64_t)limit * each, &got), count = 0;
@@ -358,6 +354,21 @@ int32_t mr_latents(mr_scan *scan, uint64_t *indices, float *latents, int32_t lim
     give_lock(&scan->lock);
     if (code) return code;
     return count || !get32(head + 4) ? count : fail(scan, MR_END, "all latents were given");
+}
+
+int32_t mr_latents(mr_scan *scan, uint64_t *indices, float *latents, int32_t limit, int32_t timeout_ms) {
+    int64_t left, began = now_ms();
+    int32_t count;
+    if (!scan) return MR_ARGUMENT;
+    if (!indices || !latents || limit < 1) return fail(scan, MR_ARGUMENT, "there is no room for latents");
+    if (limit > MOST_LATENTS) limit = MOST_LATENTS;
+    if (scan->ring) return ask_latents(scan, indices, latents, limit, timeout_ms);
+    do { /* in small steps, between which another thread may push over the same connection */
+        left = timeout_ms < 0 ? SHARE_MS : timeout_ms - (now_ms() - began);
+        count = ask_latents(scan, indices, latents, limit, left > SHARE_MS ? SHARE_MS : left > 0 ? (int32_t)left : 0);
+        if (!count) nap();
+    } while (!count && left > 0);
+    return count;
 }
 
 int32_t mr_status(mr_scan *scan, uint64_t *counts) {
