@@ -35,6 +35,13 @@ def test_maps_go_into_a_folder(microrun: Microrun, latents: Path, tmp_path: Path
     assert names(tmp_path / "maps") == ["scan.pca.png"]
 
 
+def test_maps_are_written_in_the_format_asked_for(microrun: Microrun, latents: Path) -> None:
+    ran = microrun("maps", latents, "--format", "svg", "--dpi", 50)
+    assert f"wrote {latents.parent / 'scan.overview.svg'}" in ran.said
+    assert (latents.parent / "scan.overview.svg").read_text("utf-8").startswith("<?xml")
+    check_refused(microrun("maps", latents, "--format", "gif"), "--format must be png, svg, pdf, jpg; got 'gif'")
+
+
 @pytest.mark.parametrize("features", ["8", "-1", "0,99", "a", "1,,2", "1.5"])
 def test_features_that_do_not_exist(microrun: Microrun, latents: Path, features: str) -> None:
     check_refused(microrun("maps", latents, f"--features={features}"), "features are")

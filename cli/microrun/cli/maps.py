@@ -12,11 +12,12 @@ import typer
 from microrun.cli import console
 from microrun.cli.feature_numbers import parse_features
 from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
+from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.files.stems import stem_of
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.pictures import latent_maps as draw
-from microrun.runtime.pictures.figure_file import save_figure
+from microrun.runtime.pictures.figure_file import DPI, FORMATS, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,20 +33,26 @@ def maps(
     ] = None,
     montage: Annotated[bool, typer.Option("--montage", help="All features, small.")] = False,
     pca: Annotated[bool, typer.Option("--pca", help="Principal components as colours.")] = False,
-    folder: Annotated[Path | None, typer.Option(help="Folder for the PNGs; by default that of the latents.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures; by default that of the latents.")
+    ] = None,
+    picture_format: Annotated[str, typer.Option("--format", help="png, svg, pdf or jpg.")] = "png",
+    dpi: Annotated[int, typer.Option(help="Pixels per inch; a panel is 3.2 inches wide.", min=10, max=1200)] = DPI,
     watch: Annotated[
         bool, typer.Option("--watch", help="Draw anew when a growing file has grown, until its run ends, or Ctrl-C.")
     ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Draw latent maps as PNG.
+    """Draw latent maps.
 
     Without options: the principal components as colours, beside the five features with the most spatial
     structure.
     """
+    if picture_format not in FORMATS:
+        raise MicrorunError(f"--format must be {', '.join(FORMATS)}; got {picture_format!r}")
     wanted = {"features": features is not None, "montage": montage, "pca": pca}
     paths = {
-        name: name_picture(latents, folder, name)
+        name: name_picture(latents, folder, name).with_suffix(f".{picture_format}")
         for name in [name for name, asked in wanted.items() if asked] or ["overview"]
     }
     place = folder or latents.parent
@@ -54,26 +61,26 @@ def maps(
         growing = opened.growing
     with made_folder(place):
         if watch and growing:
-            growing = _watch(latents, paths, features)
+            growing = _watch(latents, paths, features, dpi)
         else:
             with console.step("drawing"):
-                growing = _draw_all(latents, paths, features)
+                growing = _draw_all(latents, paths, features, dpi)
             say_wrote(*paths.values())
     if not growing:  # else there is nothing to analyse yet
         say_next("analyse", latents)
 
 
-def _draw_all(latents: Path, paths: Mapping[str, Path], features: str | None) -> bool:
+def _draw_all(latents: Path, paths: Mapping[str, Path], features: str | None, dpi: int) -> bool:
     """Draw what is there; returns whether there will be more."""
     with open_latents(latents) as opened:
         figures = {name: _draw(opened, name, features) for name in paths}
         growing = opened.growing
     for name, figure in figures.items():
-        save_figure(figure, paths[name])
+        save_figure(figure, paths[name], dpi)
     return growing
 
 
-def _watch(latents: Path, paths: Mapping[str, Path], features: str | None) -> bool:
+def _watch(latents: Path, paths: Mapping[str, Path], features: str | None, dpi: int) -> bool:
     """Draw whenever there is more, until the run ends or Ctrl-C; returns whether there will be more."""
     drawn, growing, pause_s = 0, True, WATCH_S
     try:
@@ -82,7 +89,7 @@ def _watch(latents: Path, paths: Mapping[str, Path], features: str | None) -> bo
                 there, total, growing = int(opened.written.sum()), opened.origin.scan.total, opened.growing
             if there != drawn or not growing:
                 started = time.monotonic()
-                growing = _draw_all(latents, paths, features)
+                growing = _draw_all(latents, paths, features, dpi)
                 pause_s = max(WATCH_S, SHARE * (time.monotonic() - started))
                 if not drawn:
                     say_wrote(*paths.values())

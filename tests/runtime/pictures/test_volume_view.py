@@ -219,5 +219,5 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
         drawing_of(np.full((2, 2, 2), np.nan))
     with pytest.raises(VolumeError, match=r"more than 0 µm; got -1"):
         read_drawing(Volume(np.zeros((2, 2, 2)), "some.npy"), -1)
-    with pytest.raises(OutputError, match=r"grains.jpg: a picture is written as .png"):
-        render(drawing_of(np.zeros((2, 2, 2))), tmp_path / "grains.jpg")
+    with pytest.raises(OutputError, match=r"grains.gif: a picture is written as .png, .svg"):
+        render(drawing_of(np.zeros((2, 2, 2))), tmp_path / "grains.gif")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg", "pdf", "jpg")
+ENDINGS = tuple(f".{name}" for name in FORMATS)
 DPI = 150  # pixels per inch
 
 

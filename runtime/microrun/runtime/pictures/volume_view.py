@@ -10,7 +10,7 @@ import numpy as np
 
 from microrun.runtime.errors import OutputError
 from microrun.runtime.pictures.drawing import Drawing
-from microrun.runtime.pictures.figure_file import save_figure
+from microrun.runtime.pictures.figure_file import ENDINGS, save_figure
 from microrun.runtime.pictures.isometric import NO_FACE, TOP, frame_of, look_at, project, sample_view
 from microrun.runtime.pictures.painting import SAMPLES, Image, paint, shade_values
 from microrun.runtime.pictures.panels import nice_length
@@ -34,7 +34,7 @@ LEAST_VIEW = 600  # pixels, for the rest of the foot
 
 
 def render(drawing: Drawing, path: Path, only_slices: bool = False) -> None:
-    """Draw a volume into a PNG.
+    """Draw a volume into a file.
 
     A volume with air around it, a quarter of its voxels or more, is a part and drawn whole; of any other the octant
     toward the viewer is cut out.
@@ -44,17 +44,17 @@ def render(drawing: Drawing, path: Path, only_slices: bool = False) -> None:
     drawing
         From `read_drawing`.
     path
-        The .png file to make or replace.
+        The .png, .svg, .pdf or .jpg file to make or replace.
     only_slices
         Leave out the view from the corner.
 
     Raises
     ------
     OutputError
-        If the name does not end in .png, or it cannot be written.
+        If the name has another ending, or it cannot be written.
     """
-    if path.suffix.lower() != ".png":
-        raise OutputError(f"{path}: a picture is written as .png")
+    if path.suffix.lower() not in ENDINGS:
+        raise OutputError(f"{path}: a picture is written as {', '.join(ENDINGS)}")
     save_figure(draw_slices(drawing) if only_slices else draw_volume(drawing), path, cut=False)
 
 
