@@ -33,9 +33,7 @@ def maps(
     ] = None,
     montage: Annotated[bool, typer.Option("--montage", help="All features, small.")] = False,
     pca: Annotated[bool, typer.Option("--pca", help="Principal components as colours.")] = False,
-    folder: Annotated[
-        Path | None, typer.Option(help="Folder for the pictures; by default that of the latents.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Option(help="Folder of the pictures; by default that of LATENTS.")] = None,
     picture_format: Annotated[str, typer.Option("--format", help="png, svg, pdf or jpg.")] = "png",
     dpi: Annotated[int, typer.Option(help="Pixels per inch; a panel is 3.2 inches wide.", min=10, max=1200)] = DPI,
     watch: Annotated[
