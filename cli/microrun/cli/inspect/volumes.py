@@ -141,7 +141,8 @@ def _in_words(value: object) -> object:
     """Names and values, of a dictionary those that say something."""
     if not isinstance(value, dict):
         return value
-    return ", ".join(f"{name} {part}" for name, part in value.items() if part not in (None, "", False))
+    told = {name: part for name, part in value.items() if part not in (None, "") and part is not False}
+    return ", ".join(f"{name} {part}" for name, part in told.items())
 
 
 def _sides(shape: Any) -> str:
