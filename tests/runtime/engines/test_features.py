@@ -35,7 +35,7 @@ def test_networks_that_do_not_fit(tmp_path: Path, pictures: NDArray[np.float32])
     with pytest.raises(EngineError, match="expected one input"):
         compute_features(write_feature_network(tmp_path / "grey.onnx", ("n", 1, "h", "w")), pictures)
     (tmp_path / "text.onnx").write_text("weights")
-    with pytest.raises(EngineError, match="is no ONNX model, or a damaged one"):
+    with pytest.raises(EngineError, match="is not an ONNX model, or it is damaged"):
         compute_features(tmp_path / "text.onnx", pictures)
     with pytest.raises(EngineError, match="not all finite"):
         compute_features(write_feature_network(tmp_path / "log.onnx", operation="Log"), -pictures)

@@ -73,7 +73,7 @@ def test_what_is_no_part_is_refused() -> None:
         choose_part(SQUARE, None, 0)
     with pytest.raises(ScanError, match="of a hexagonal grid every point is taken: leave out --every"):
         Part((7, 9), (0, 7), (0, 9), 2).cut(HEXAGONAL)
-    with pytest.raises(ScanError, match="the last column of a hexagonal grid is no grid"):
+    with pytest.raises(ScanError, match="the last column of a hexagonal grid is not a grid of its own"):
         Part((7, 9), (0, 7), (8, 9)).cut(replace(HEXAGONAL, alternating=True))
     assert choose_part(SQUARE, ((0, None), (0, 9)), 1) is None
 

@@ -108,7 +108,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 def test_damaged_truth_is_refused_in_one_line(scan: Path, damage: Callable[[Path], object]) -> None:
     path = scan.with_suffix(".truth.npz")
     damage(path)
-    with pytest.raises(ScanError, match="is no truth of a simulated scan") as error:
+    with pytest.raises(ScanError, match="is not the truth of a simulated scan") as error:
         load_truth(scan)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
@@ -116,5 +116,5 @@ def test_damaged_truth_is_refused_in_one_line(scan: Path, damage: Callable[[Path
 
 def test_a_folder_is_no_truth(tmp_path: Path) -> None:
     (tmp_path / "scan.truth.npz").mkdir()
-    with pytest.raises(ScanError, match="is no truth of a simulated scan"):
+    with pytest.raises(ScanError, match="is not the truth of a simulated scan"):
         load_truth(tmp_path / "scan.up2")

@@ -52,7 +52,7 @@ def test_pictures_that_are_no_maps(tmp_path: Path) -> None:
     for pixels, message in (
         (grey, "black, white or grey"),
         (np.zeros((40, 40, 3), np.uint8), "black, white or grey"),
-        (noise, "is no map: regions of one colour have"),
+        (noise, "is not a map: regions of one colour have"),
     ):
         with pytest.raises(SectionsError, match=message):
             read_picture(write_png(tmp_path / "a.png", pixels), 2.0)
@@ -63,11 +63,11 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     with pytest.raises(SectionsError, match="no such file"):
         read_picture(path, 2.0)
     path.write_text("no picture")
-    with pytest.raises(SectionsError, match="is no PNG"):
+    with pytest.raises(SectionsError, match="is not a PNG"):
         read_picture(path, 2.0)
     write_png(path, paint(blocks(40, 40, 5)))
     path.write_bytes(path.read_bytes()[:150])
-    with pytest.raises(SectionsError, match="is no PNG"):
+    with pytest.raises(SectionsError, match="is not a PNG"):
         read_picture(path, 2.0)
     with pytest.raises(SectionsError, match="column step_um"):
         read_picture(path, None)

@@ -80,10 +80,10 @@ def test_ang_that_are_no_maps(tmp_path: Path, damage: Callable[[str], str], mess
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda text: text.replace("\tEuler2", "\tAngle"), "no line names the columns"),
+        (lambda text: text.replace("\tEuler2", "\tAngle"), "no line has the columns"),
         (lambda text: text.replace("Iron fcc\t11", "Iron fcc\t9"), "phase 1 has symmetry 9"),
         (_drop_last, "rows of equal length"),
-        (lambda text: "", "no line names the columns"),
+        (lambda text: "", "no line has the columns"),
     ],
 )
 def test_ctf_that_are_no_maps(tmp_path: Path, damage: Callable[[str], str], message: str) -> None:

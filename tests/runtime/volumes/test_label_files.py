@@ -95,10 +95,10 @@ def test_damaged_dumps_are_refused(tmp_path: Path) -> None:
         whole[:60]: "head",
         whole + dump(SPINS)[:200]: "cut short",
         whole.replace("ATOMS id type", "ATOMS id spin"): "expected the columns type (or i1), x, y and z",
-        re.sub(r"(?m)^1 ", "one ", whole): "no number",
+        re.sub(r"(?m)^1 ", "one ", whole): "not a number",
         last + "\n1 2 9 9 9\n": "not all of a simple cubic lattice",
         last + "\n1 2 0.5 0.3 0\n": "simple cubic lattice",
-        last + "\n1 2 nan 1 1\n": "no numbers",
+        last + "\n1 2 nan 1 1\n": "not numbers",
         whole.replace(" 1 ", " 1.5 "): "simple cubic lattice",
         dump(SPINS + 0.5): "spins are whole numbers",
     }

@@ -73,7 +73,7 @@ REFUSED = {
     "another format": (b"# OBJ\nv 1 2 3\n", "found no triangles"),
     "zeros": (bytes(84), "found no triangles"),
     "text without faces": (b"solid a\nendsolid a\n", "found no triangles"),
-    "bytes that are no numbers": (b"\xff" * 1000, "18 of 18 triangles have corners that are no numbers"),
+    "bytes that are no numbers": (b"\xff" * 1000, "18 of 18 triangles have corners that are not numbers"),
     "cut short": (BINARY[:-100], "12 triangles and 10 are there: cut short"),
     "a count that is too small": (with_count(6), "6 triangles and 12 are there: which is right?"),
     "a text that is cut short": (TEXT.encode()[:-100], "only 11 of 12 faces are triangles"),
@@ -82,7 +82,7 @@ REFUSED = {
         TEXT.replace("endloop", "vertex 0 0 0\nendloop", 1).encode(),
         "only 11 of 12 faces are triangles",
     ),
-    "decimal commas": (TEXT.replace(".", ",").encode(), "a corner is no number"),
+    "decimal commas": (TEXT.replace(".", ",").encode(), "a corner is not a number"),
 }
 
 

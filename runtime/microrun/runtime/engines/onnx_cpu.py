@@ -194,7 +194,7 @@ def spec_of(path: Path, session: Any) -> ModelSpec:
             for group in (session.get_inputs(), session.get_outputs())
         ]
     except UnicodeDecodeError as error:
-        raise EngineError(f"{path}: is damaged: its texts are none ({error})") from None
+        raise EngineError(f"{path}: is damaged: its texts cannot be read ({error})") from None
     if SPEC_KEY not in metadata:
         raise SpecError(f"{path}: carries no spec; make it with `microrun export`")
     spec = ModelSpec.from_json(metadata[SPEC_KEY], str(path))

@@ -76,7 +76,7 @@ def check_model(path: Path) -> None:
             f"{path}: has weights in a file beside it; save it as one: onnx.save(onnx.load({path.name!r}), 'one.onnx')"
         )
     if problem:
-        raise EngineError(f"{path}: is no ONNX model, or a damaged one ({problem}); export it again")
+        raise EngineError(f"{path}: is not an ONNX model, or it is damaged ({problem}); export it again")
 
 
 def _find_problem(content: mmap.mmap) -> str | None:

@@ -172,7 +172,7 @@ def read_model(path: Path) -> tuple[Any, ModelSpec]:
         text = model.get_rt_info(["framework", SPEC_KEY]).astype(str)
         ports = [{port.any_name: _shape_of(port) for port in group} for group in (model.inputs, model.outputs)]
     except (RuntimeError, UnicodeDecodeError) as error:
-        raise EngineError(f"{path}: is no ONNX model that OpenVINO can read ({_first_line(error)})") from None
+        raise EngineError(f"{path}: is not an ONNX model that OpenVINO can read ({_first_line(error)})") from None
     spec = ModelSpec.from_json(text, str(path))
     check_ports(path, spec, *ports)
     return model, spec

@@ -23,4 +23,4 @@ def map_array(path: Path) -> NDArray[Any]:
         with np.errstate(over="ignore"):  # sides whose product no index holds are refused later
             return np.asarray(np.lib.format.open_memmap(path, "c"))
     except (OSError, *UNREADABLE, *_OF_PYTHON) as error:
-        raise VolumeError(f"{path}: is no .npy file of numbers, or a damaged one ({first_line(error)})") from None
+        raise VolumeError(f"{path}: is not a .npy file of numbers, or it is damaged ({first_line(error)})") from None

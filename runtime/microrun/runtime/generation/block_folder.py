@@ -148,7 +148,7 @@ class BlockFolder:
         except OSError as error:
             raise VolumeError(f"{path}: cannot be read ({error}); delete it and run again") from None
         if len(saved) not in self._file_bytes or not saved.startswith(self._header):
-            raise VolumeError(f"{path}: is no block of this volume; delete it and run again")
+            raise VolumeError(f"{path}: is not a block of this volume; delete it and run again")
         if len(saved) == self._file_bytes[0] and _checksum(saved[:-CHECK_BYTES]) != saved[-CHECK_BYTES:]:
             raise VolumeError(f"{path}: is damaged, its checksum differs; delete it and run again")
         # Not np.load: `ast`, which parses the header there, fails now and then in several threads of Python 3.11.

@@ -132,7 +132,9 @@ def _read_orix(path: Path) -> StatedMap:
     shape = _shape_of(found)
     best = found.rotations.data.reshape(found.size, -1, 4)[:, 0]
     if len(best) != shape[0] * shape[1]:
-        raise ScanError(f"{path}: holds {len(best)} orientations, which are no full map of {shape[0]}×{shape[1]}")
+        raise ScanError(
+            f"{path}: holds {len(best)} orientations, which do not make a full map of {shape[0]}×{shape[1]}"
+        )
     groups = {number: phase.point_group for number, phase in found.phases if number >= 0}
     symmetries = {number: group.name if group else None for number, group in groups.items()}
     return StatedMap(best.reshape(*shape, 4), found.phase_id.reshape(shape).astype(np.int64), symmetries, None)

@@ -41,7 +41,7 @@ def read_picture(path: Path, step_um: float | None) -> GrainMap:
     pixels = _load(path)
     indexed: NDArray[np.bool_] = ~(np.all(pixels <= BLACK, axis=2) | np.all(pixels >= WHITE, axis=2))
     if not indexed.any() or np.ptp(pixels[indexed], axis=1).max() < LEAST_COLOUR:
-        raise SectionsError(f"{path}: is no map in colours of an inverse pole figure: it is black, white or grey")
+        raise SectionsError(f"{path}: is not a map in colours of an inverse pole figure: it is black, white or grey")
     numbers = np.arange(indexed.size).reshape(indexed.shape)
     alike = [
         np.stack([one[near], other[near]], axis=1)
@@ -54,7 +54,7 @@ def read_picture(path: Path, step_um: float | None) -> GrainMap:
     mean = indexed.sum() / (grain.max() + 1)
     if mean < LEAST_MEAN:
         raise SectionsError(
-            f"{path}: is no map: regions of one colour have {mean:.1f} pixels on average; "
+            f"{path}: is not a map: regions of one colour have {mean:.1f} pixels on average; "
             "give a PNG as the microscope's program exports it, a pixel a point"
         )
     return GrainMap(grain, (step_um, step_um))
@@ -74,4 +74,4 @@ def _load(path: Path) -> NDArray[np.int16]:
         with Image.open(path, formats=["PNG"]) as image:
             return np.asarray(image.convert("RGBA").convert("RGB"), np.int16)
     except Exception as error:  # pillow raises whatever it comes across
-        raise SectionsError(f"{path}: is no PNG that can be read ({first_line(error)})") from None
+        raise SectionsError(f"{path}: is not a PNG that can be read ({first_line(error)})") from None

@@ -52,7 +52,7 @@ def read_ang(path: Path) -> OrientationMap:
         raise SectionsError(f"{path}: is on a hexagonal grid; export the map on a square grid")
     step_x, step_y = found.grid.step_um
     if not step_x:
-        raise SectionsError(f"{path}: a single column of points is no square grid")
+        raise SectionsError(f"{path}: a single column of points is not a square grid")
     for number, symmetry in found.symmetries.items():
         _check_cubic(path, number, symmetry, CUBIC_ANG)
     return OrientationMap(found.euler, found.phase, (step_x, step_y or step_x))
@@ -82,7 +82,7 @@ def read_ctf(path: Path) -> OrientationMap:
         if len(words) >= 4 and words[0].count(";") == 2:  # lattice, angles, name, Laue group
             groups.append(words[3].strip())
     if not set(CTF_COLUMNS) <= set(names):
-        raise SectionsError(f"{path}: is no .ctf file: no line names the columns Phase, X, Y, Euler1, Euler2, Euler3")
+        raise SectionsError(f"{path}: is not a .ctf file: no line has the columns Phase, X, Y, Euler1, Euler2, Euler3")
     columns = tuple(names.index(name) for name in CTF_COLUMNS)
     table = _load(path, (line.replace(",", ".") for line in lines), columns, ", ".join(CTF_COLUMNS))
     phase = table[:, 0].astype(np.int32)
@@ -128,7 +128,7 @@ def _to_grid(path: Path, points: _Points) -> OrientationMap:
         shortest, longest = lengths.min(), lengths.max()
         raise SectionsError(
             f"{path}: expected rows of equal length, x fastest; got {rows} of {shortest} to {longest} points: "
-            "it was cut off, or is no square grid"
+            "it was cut off, or is not a square grid"
         )
     step_x = float(x[cols - 1] - x[0]) / (cols - 1)
     step_y = float(y[-1] - y[0]) / (rows - 1) if rows > 1 else step_x

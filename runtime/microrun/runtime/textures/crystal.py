@@ -72,7 +72,7 @@ def find_laue_group(source: str, symmetry: str) -> str:
     except ScanError as error:
         raise TextureError(f"{source}: {error}") from None
     if name not in LAUE_GROUPS:
-        raise TextureError(f"{source}: symmetry {symmetry!r} has the Laue group {name}, which is none that is kept")
+        raise TextureError(f"{source}: symmetry {symmetry!r} has the Laue group {name}, which files cannot keep")
     return name
 
 

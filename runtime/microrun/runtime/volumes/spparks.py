@@ -111,7 +111,7 @@ def _read_table(lines: bytes, sites: int, columns: list[str]) -> Float64:
         try:
             numbers = np.fromstring(lines, np.float64, sep=" ")
         except (ValueError, DeprecationWarning):
-            raise VolumeError("the lines of its last snapshot hold what is no number; it is damaged") from None
+            raise VolumeError("a line of its last snapshot holds what is not a number; it is damaged") from None
     if numbers.size != sites * len(columns):
         raise VolumeError(
             f"its last snapshot should hold {sites:,} sites of {len(columns)} numbers; got {numbers.size:,} numbers: "
@@ -147,7 +147,7 @@ def _lay_out(table: Float64, columns: list[str]) -> NDArray[np.int64]:
 def _find_places(coordinates: Float64) -> NDArray[np.int64]:
     """Numbers of the sites along each axis, (3, sites)."""
     if not np.isfinite(coordinates).all():
-        raise VolumeError("coordinates of its sites are no numbers; it is damaged")
+        raise VolumeError("coordinates of its sites are not numbers; it is damaged")
     offsets = coordinates - coordinates.min(axis=1, keepdims=True)
     if not offsets.any():
         return np.zeros(offsets.shape, np.int64)

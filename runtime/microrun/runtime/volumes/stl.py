@@ -56,7 +56,7 @@ def read_stl(path: Path) -> StlFile:
         raise _refuse(path, "found no triangles in it: empty, cut short or another format")
     broken = np.count_nonzero(~np.isfinite(file.triangles).all(axis=(1, 2)))
     if broken:
-        raise _refuse(path, f"but {broken:,} of {len(file.triangles):,} triangles have corners that are no numbers")
+        raise _refuse(path, f"but {broken:,} of {len(file.triangles):,} triangles have corners that are not numbers")
     return file
 
 
@@ -65,7 +65,7 @@ def _read_text(path: Path, content: bytes) -> StlFile:
     try:
         numbers = np.array([found.groups() for found in TRIANGLE.finditer(content)]).astype(np.float64)
     except ValueError as error:
-        raise _refuse(path, f"but a corner is no number ({error})") from None
+        raise _refuse(path, f"but a corner is not a number ({error})") from None
     triangles = numbers.reshape(-1, 3, 3)[..., ::-1]
     if len(triangles) != written:
         raise _refuse(path, f"but only {len(triangles):,} of {written:,} faces are triangles: damaged or cut short")

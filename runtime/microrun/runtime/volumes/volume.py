@@ -198,7 +198,7 @@ def open_volume(
     try:
         file = open_hdf5(path)
     except OSError as error:
-        raise VolumeError(f"{path}: is no HDF5 file, or a damaged one ({error})") from None
+        raise VolumeError(f"{path}: is not an HDF5 file, or it is damaged ({error})") from None
     try:
         name = _choose_dataset(path, file, dataset)
         return Volume(file[name], f"{path}:{name}", inside, positive)

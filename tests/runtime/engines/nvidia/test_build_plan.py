@@ -203,7 +203,7 @@ def refused(onnx_file: Path, out: Path, *parts: str, request: BuildRequest = RTX
 def test_what_is_no_model(out: Path, tmp_path: Path) -> None:
     path = tmp_path / "bad.onnx"
     path.write_bytes(b"no model" * 99)
-    refused(path, out, "bad.onnx", "is no ONNX model")
+    refused(path, out, "bad.onnx", "is not an ONNX model")
 
 
 def test_a_model_without_a_spec(out: Path, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def read_record(plan: Path) -> PlanRecord:
             f"{rebuild('tensorrt_rtx (or tensorrt)')}"
         ) from None
     except UnicodeDecodeError:
-        raise SpecError(f"{sidecar}: is no text; build the plan again") from None
+        raise SpecError(f"{sidecar}: is not text; build the plan again") from None
     except OSError as error:
         raise EngineError(f"{sidecar}: cannot be read ({error.strerror or error})") from None
     record = PlanRecord.from_json(text, str(sidecar))
