@@ -117,7 +117,8 @@ def damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        ("cut", "it is damaged: "), ("empty", "it is empty"), ("text", "it is not a TIFF, PNG or BMP picture"), ("head", "it is"),
+        ("cut", "it is damaged: "), ("empty", "it is empty"), ("head", "it is"),
+        ("text", "it is not a TIFF, PNG or BMP picture"),
         ("coloured", "it is coloured; a pattern is grey"), ("large", "it is 12×16 uint16, the others 6×8 uint16"),
         ("depth", "it is 6×8 uint8, the others 6×8 uint16"),
     ],
