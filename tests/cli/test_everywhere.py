@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,11 +21,14 @@ from microrun.cli.plain_progress import PlainProgress
 from microrun.runtime.errors import LatentsError
 
 
-def all_commands() -> Iterator[tuple[str, Any]]:
-    for name in COMMANDS:
-        command = load_command(name)
-        for one in getattr(command, "commands", {"": command}).items():
-            yield f"{name} {one[0]}".strip(), one[1]
+@cache
+def all_commands() -> list[tuple[str, Any]]:
+    loaded = {name: load_command(name) for name in COMMANDS}
+    return [
+        (f"{name} {of_group}".strip(), one)
+        for name, command in loaded.items()
+        for of_group, one in getattr(command, "commands", {"": command}).items()
+    ]
 
 
 def all_options() -> Iterator[tuple[str, Any]]:
