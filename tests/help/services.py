@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 from encode_runs import SIG_SHAPE, SPEC
+from numpy.testing import assert_array_equal
 from write_up2 import make_patterns
 
 from microrun.runtime.encoding.stream import encode
 from microrun.runtime.engines.engine import Engine
 from microrun.runtime.latents.batch import EncodedBatch
+from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.source import MemorySource
 from microrun.runtime.serving.client import Client
@@ -93,3 +95,12 @@ def encode_here(patterns: np.ndarray, engine: Engine, background: Any = None) ->
         batches = list(stream)
     parts = ([getattr(batch, name) for batch in batches] for name in ("indices", "latents", "ranges", "flags"))
     return EncodedBatch(*(np.concatenate(part) for part in parts))
+
+
+def check_kept(path: str | Path, patterns: np.ndarray, count: int) -> None:
+    """The file is whole up to there, and closed."""
+    with open_latents(Path(path)) as latents:
+        assert not latents.growing
+        assert_array_equal(np.flatnonzero(latents.written), np.arange(count))
+        expected = encode_here(patterns, ProjectionEngine(SPEC)).latents[:count]
+        assert_array_equal(latents.latents.reshape(COUNT, -1)[:count], expected)

@@ -8,17 +8,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from disk import full_disk
 from encode_runs import SPEC
-from numpy.testing import assert_array_equal
-from services import COUNT, NAV_SHAPE, SCAN, Running, encode_here, running, some_patterns, take_all
+from services import COUNT, NAV_SHAPE, SCAN, Running, check_kept, running, some_patterns, take_all
 from streams import wait_until
 
 from microrun.runtime.errors import MicrorunError, OutputError
 from microrun.runtime.latents.batch import EncodedBatch
-from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.writer import LatentsWriter
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.serving import served_scan, token_file
@@ -67,15 +64,6 @@ def push_all(service: Running, name: str = "") -> None:
         for pattern in PATTERNS:
             client.push(pattern)
         assert len(take_all(client).indices) == COUNT
-
-
-def check_kept(path: str | Path, count: int) -> None:
-    """The file is whole up to there, and closed."""
-    with open_latents(Path(path)) as latents:
-        assert not latents.growing
-        assert_array_equal(np.flatnonzero(latents.written), np.arange(count))
-        expected = encode_here(PATTERNS, ProjectionEngine(SPEC)).latents[:count]
-        assert_array_equal(latents.latents.reshape(COUNT, -1)[:count], expected)
 
 
 def refused(service: Running, hello: bytes) -> RefusedError:
@@ -156,7 +144,7 @@ def test_numbers_out_of_range_or_twice_are_refused_over_tcp(service: Running) ->
         client.push(PATTERNS[10])
         client.finish()
         assert len(take_all(client).indices) == 11
-    check_kept(client.file, 11)
+    check_kept(client.file, PATTERNS, 11)
 
 
 def test_a_pattern_of_another_size_ends_the_scan(service: Running) -> None:
@@ -166,7 +154,7 @@ def test_a_pattern_of_another_size_ends_the_scan(service: Running) -> None:
             client._ask(Kind.PUSH, PUSH.pack(1, -1, 0) + PATTERNS[0].tobytes()[:-2])
         assert error.value.code == Code.PROTOCOL
     wait_until(lambda: "interrupted" in service.warnings())
-    check_kept(client.file, 1)
+    check_kept(client.file, PATTERNS, 1)
 
 
 @pytest.mark.parametrize("wrong", [COUNT, 2, 1 << 63, (1 << 64) - 1])
@@ -183,7 +171,7 @@ def test_numbers_out_of_range_or_twice_in_the_ring_end_the_scan(service: Running
         assert error.value.code == Code.FAILED
         with pytest.raises(GoneError):
             client.push(PATTERNS[4])
-    check_kept(client.file, 3)
+    check_kept(client.file, PATTERNS, 3)
 
 
 @pytest.mark.parametrize("head", [0, 8, (1 << 64) - 1])
@@ -196,7 +184,7 @@ def test_a_ring_that_cannot_be_ends_the_scan(service: Running, head: int) -> Non
         client._memory.words[HEAD] = head
         with pytest.raises(RefusedError, match="3 to 7 can be"):
             take_all(client)
-    check_kept(client.file, 3)
+    check_kept(client.file, PATTERNS, 3)
 
 
 def test_what_the_service_wrote_into_the_ring_it_does_not_believe(service: Running) -> None:
@@ -209,7 +197,7 @@ def test_what_the_service_wrote_into_the_ring_it_does_not_believe(service: Runni
             client.push(pattern)
         client.finish()
         assert len(take_all(client).indices) == 6
-    check_kept(client.file, 6)
+    check_kept(client.file, PATTERNS, 6)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory has another form")
@@ -226,7 +214,7 @@ def test_a_client_that_dies_leaves_a_file_up_to_there(service: Running) -> None:
         client.push(pattern)
     client._channel.close()  # as the system does for a process that is killed
     wait_until(lambda: "interrupted, its client is gone" in service.warnings())
-    check_kept(client.file, 25)
+    check_kept(client.file, PATTERNS, 25)
     client.close()
 
 
@@ -236,7 +224,7 @@ def test_a_client_that_says_nothing_any_more_loses_its_place(tmp_path: Path) -> 
         for pattern in PATTERNS[:5]:
             client.push(pattern)
         wait_until(lambda: "has said nothing for 0.2 s" in service.warnings())
-        check_kept(client.file, 5)
+        check_kept(client.file, PATTERNS, 5)
         client.close()
         push_all(service)
 
@@ -275,7 +263,7 @@ def test_a_disk_that_fails_ends_the_scan_with_what_is_in_it(service: Running, mo
         with pytest.raises(RefusedError, match="cannot be written") as error:
             client.latents()
         assert error.value.code == Code.FAILED
-    check_kept(client.file, 3)
+    check_kept(client.file, PATTERNS, 3)
     monkeypatch.undo()
 
 
@@ -285,7 +273,7 @@ def test_when_the_service_ends_scans_keep_what_they_have(tmp_path: Path) -> None
         for pattern in PATTERNS[:5]:
             client.push(pattern)
     assert "the service was ended" in service.warnings()
-    check_kept(client.file, 5)
+    check_kept(client.file, PATTERNS, 5)
     with pytest.raises(MicrorunError):
         client.status()
     client.close()

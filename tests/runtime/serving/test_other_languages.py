@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from encode_runs import SIG_SHAPE, SPEC
 from numpy.testing import assert_array_equal
-from services import COUNT, NAV_SHAPE, GatedEngine, Running, encode_here, running, some_patterns
+from services import COUNT, NAV_SHAPE, GatedEngine, Running, check_kept, encode_here, running, some_patterns
+from streams import wait_until
 
 from microrun.runtime.serving import wire
 from microrun.runtime.serving.client_export import FILES, NAMES, export_client
+from microrun.runtime.serving.kept_latents import KeptLatents
 from microrun.runtime.serving.ring_source import RingSource
 from microrun.runtime.testing import ProjectionEngine
 
@@ -91,6 +93,28 @@ def test_the_c_example_counts_every_drop(
     accepted, dropped, encoded = map(int, re.findall(r"\d+", ran.stdout.splitlines()[-1]))
     assert encoded == accepted and accepted + dropped == COUNT and dropped > 20
     assert len(np.fromfile(tmp_path / "latents.raw", RECORD)) == encoded
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs named pipes")
+def test_a_program_that_is_killed_leaves_a_file_up_to_there(
+    example: Path, service: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patterns, encoded, add = some_patterns(), list[int](), KeptLatents.add
+
+    def add_and_count(kept: KeptLatents, indices: np.ndarray, latents: np.ndarray) -> None:
+        encoded.extend(indices)
+        add(kept, indices, latents)
+
+    monkeypatch.setattr(KeptLatents, "add", add_and_count)
+    camera = tmp_path / "camera"
+    os.mkfifo(camera)
+    words = [example, camera, *SIZES, tmp_path / "latents.raw", "-1", service.service.token_file]
+    with subprocess.Popen([*map(str, words)]) as process, camera.open("wb", buffering=0) as file:
+        file.write(patterns[:25].tobytes())
+        wait_until(lambda: len(encoded) == 25)
+        process.kill()
+    wait_until(lambda: "interrupted, its client is gone" in service.warnings())
+    check_kept(tmp_path / "scan-1.latents.h5", patterns, 25)
 
 
 def test_the_c_client_says_what_is_wrong(example: Path, service: Running, patterns: np.ndarray, tmp_path: Path) -> None:

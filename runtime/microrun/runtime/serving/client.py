@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -81,8 +82,9 @@ class Client(Closing):
             body = self._ask(Kind.HELLO, Hello(address.token.encode(), scan, name, shared).pack())
             self.latent_size, _, slots, _, _, ring = WELCOME.unpack_from(body)
             self.file = body[WELCOME.size :].decode()
-            if ring.rstrip(b"\0"):
-                self._memory = SharedMemory.open(Layout(scan.pattern_bytes, slots), ring.rstrip(b"\0").decode())
+            if name := ring.rstrip(b"\0").decode():
+                with contextlib.suppress(MicrorunError):  # as from within a container: then over TCP
+                    self._memory = SharedMemory.open(Layout(scan.pattern_bytes, slots), name)
         except BaseException:
             self._channel.close()
             raise
