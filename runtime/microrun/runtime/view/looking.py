@@ -89,6 +89,7 @@ class Looker(Closing):
         self._lane: Lane | None = None
         self._scan_note, self._decoder_note = "", ""
         self._first_mean: Float32 | None = None
+        self._mean_of = 0
         self._tried_at = -AGAIN_S
 
     def close(self) -> None:
@@ -183,21 +184,23 @@ class Looker(Closing):
             self._source, self._scan_note, self._tried_at = None, str(error), time.monotonic()
             return None
         out = np.empty((1, *self._preprocessor.input_shape), np.float32)
-        self._preprocessor.prepare(raw, points.latents.background, out, np.empty((1, 2), np.float32), np.empty(1, bool))
+        background = self._background(points, self._source, self._preprocessor)
+        self._preprocessor.prepare(raw, background, out, np.empty((1, 2), np.float32), np.empty(1, bool))
         prepared: Float32 = out[0]
         return prepared
 
-    def _background(self, latents: Latents, source: ScanFile, preprocessor: Preprocessor) -> Float32:
+    def _background(self, points: GrowingMap, source: ScanFile, preprocessor: Preprocessor) -> Float32:
         """As subtracted; a running mean reaches the file at its end, until then that of its first block stands in."""
-        stored = latents.background
-        if latents.origin.background != "running" or stored.any():
+        stored = points.latents.background
+        if points.latents.origin.background != "running" or stored.any():
             return stored
-        if self._first_mean is None:
-            raw = np.empty((min(BLOCK, source.available), *source.scan.sig_shape), source.scan.dtype)
-            source.read_patterns(np.arange(len(raw)), raw)
-            binned = np.empty((len(raw), *preprocessor.input_shape), np.float32)
+        count = min(BLOCK, points.done)
+        if self._first_mean is None or self._mean_of != count:
+            raw = np.empty((count, *source.scan.sig_shape), source.scan.dtype)
+            source.read_patterns(np.arange(count), raw)
+            binned = np.empty((count, *preprocessor.input_shape), np.float32)
             preprocessor.bin(raw, binned)
-            self._first_mean = binned.mean(axis=0)
+            self._first_mean, self._mean_of = binned.mean(axis=0), count
         return self._first_mean
 
     def _decode(self, latents: Latents, latent: Float32) -> Float32 | None:

@@ -1,0 +1,127 @@
+"""The pattern under the cursor, its reconstruction, and what is said where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_latents import Contents, make_contents, make_origin, write_contents
+from make_models import tiny_spec, write_decoder
+from numpy.testing import assert_allclose
+from pages import serve_pages
+from write_up2 import Header, make_patterns, write_up
+
+from microrun.runtime.latents.origin import Origin
+from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.scans.open import fingerprint, open_scan
+from microrun.runtime.view.growing_map import GrowingMap
+from microrun.runtime.view.looking import Looker, find_scan
+
+NAV_SHAPE, SIDE = (6, 7), 60
+PATTERNS = make_patterns(42, (SIDE, SIDE))
+FLAGGED, MISSING = (0, 3), (1, 1)
+
+
+def write_pair(folder: Path) -> tuple[Path, Origin, Contents]:
+    """A scan, and latents of it beside."""
+    scan = write_up(folder / "a.up2", PATTERNS, Header(sig_shape=(SIDE, SIDE), nav_shape=NAV_SHAPE))
+    source = open_scan(scan)
+    origin = replace(make_origin(source.scan, tiny_spec()), fingerprint=fingerprint(source))
+    contents = make_contents(source.scan, tiny_spec())
+    return write_contents(folder / "a.latents.h5", origin, contents), origin, contents
+
+
+@pytest.fixture
+def latents(tmp_path: Path) -> Path:
+    return write_pair(tmp_path)[0]
+
+
+@pytest.fixture
+def points(latents: Path) -> Iterator[GrowingMap]:
+    with GrowingMap(open_latents(latents)) as found:
+        yield found
+
+
+def prepared(number: int, background: np.ndarray) -> np.ndarray:
+    preprocessor = Preprocessor(tiny_spec().preprocessing, (SIDE, SIDE))
+    out = np.empty((1, *preprocessor.input_shape), np.float32)
+    preprocessor.prepare(PATTERNS[number][None], background, out, np.empty((1, 2), np.float32), np.empty(1, bool))
+    return out[0]
+
+
+def test_the_pattern_is_that_of_the_point_as_the_model_saw_it(points: GrowingMap, tmp_path: Path) -> None:
+    with Looker(decoder=str(write_decoder(tmp_path / "tiny.decoder.onnx"))) as looker:
+        found = looker.look(points, 2, 3)
+        assert found.pattern is not None
+        assert_allclose(found.pattern, prepared(17, points.latents.background), atol=1e-6)
+        assert found.reconstruction is not None
+        assert found.difference is not None
+        assert found.correlation is not None
+        assert found.notes == ()
+        assert not looker.look(points, *MISSING).seen
+        assert not looker.look(points, *FLAGGED).informative
+        assert looker.look(points, *FLAGGED).reconstruction is None
+
+
+def test_a_running_mean_that_is_not_written_yet_is_stood_in_for(tmp_path: Path) -> None:
+    path, origin, contents = write_pair(tmp_path)
+    path.unlink()
+    nothing = np.zeros_like(contents.background)
+    write_contents(path, replace(origin, background="running"), replace(contents, background=nothing))
+    with GrowingMap(open_latents(path)) as points, Looker() as looker:
+        found = looker.look(points, 2, 3).pattern
+        preprocessor = Preprocessor(tiny_spec().preprocessing, (SIDE, SIDE))
+        binned = np.empty((points.done, *preprocessor.input_shape), np.float32)
+        preprocessor.bin(PATTERNS[: points.done], binned)
+        assert found is not None
+        assert_allclose(found, prepared(17, binned.mean(axis=0)), atol=1e-6)
+
+
+def test_what_is_missing_is_said(points: GrowingMap, tmp_path: Path) -> None:
+    (tmp_path / "a.up2").unlink()
+    with Looker() as looker:
+        notes = " ".join(looker.look(points, 2, 3).notes)
+    assert "no scan lies beside" in notes
+    assert "--decoder tiny.decoder.onnx" in notes
+
+
+def test_another_scan_is_refused(points: GrowingMap, tmp_path: Path) -> None:
+    other = write_up(tmp_path / "b.up2", PATTERNS[::-1], Header(sig_shape=(SIDE, SIDE), nav_shape=NAV_SHAPE))
+    with Looker(other) as looker:
+        found = looker.look(points, 2, 3)
+    assert found.pattern is None
+    assert f"{other}: is not the scan" in found.notes[0]
+
+
+def test_a_scan_that_vanishes_while_it_is_looked_at(points: GrowingMap, tmp_path: Path) -> None:
+    with Looker() as looker:
+        assert looker.look(points, 2, 3).pattern is not None
+        (tmp_path / "a.up2").write_bytes(b"")
+        found = looker.look(points, 2, 4)
+    assert found.pattern is None
+    assert "became shorter" in found.notes[0]
+
+
+def test_the_scan_beside_is_found_by_its_name(tmp_path: Path) -> None:
+    for name in ("a.decoded.up2", "b.up2", "a.h5", "a.txt"):
+        (tmp_path / name).touch()
+    assert find_scan(tmp_path / "a.latents.h5") == tmp_path / "a.h5"
+    (tmp_path / "a.UP1").touch()
+    assert find_scan(tmp_path / "a.latents.h5") == tmp_path / "a.UP1"
+    assert find_scan(tmp_path / "c.latents.h5") is None
+
+
+def test_a_page_gets_pictures_of_the_point(latents: Path, tmp_path: Path) -> None:
+    decoder = str(write_decoder(tmp_path / "tiny.decoder.onnx"))
+    with serve_pages(latents, decoder=decoder) as pages, pages.open() as page:
+        page.fill()
+        page.ask(point=[2, 3])
+        about = page.listen("point")
+        assert about["pattern"] and about["reconstruction"] and about["difference"]
+        assert page.pictures is not None
+        assert page.pictures.shape == (3 * 120 * 120,)
+        assert len(about["latent"]) == 8
