@@ -42,8 +42,13 @@ def test_what_a_damaged_or_missing_picture_gets(encode: Microrun, folder: Path) 
     assert "1 of the 15 patterns have no picture" in ran.err
     assert ran.err.count("scan0010.tif is left out as a blank frame: it is empty") == 1
     assert "2 patterns are constant after the mask" in ran.err
-    with open_latents(folder.with_name("Probe 1.5 µm.latents.h5")) as opened:
+    latents = folder.with_name("Probe 1.5 µm.latents.h5")
+    with open_latents(latents) as opened:
         assert opened.flags.ravel().nonzero()[0].tolist() == [4, 9]
+    write_pictures(folder, make_patterns(1, SIG_SHAPE), lambda number: counted(9))
+    assert encode(folder, *GRID, "--resume").code == 0  # of the picture that is there again
+    with open_latents(latents) as opened:
+        assert opened.flags.ravel().nonzero()[0].tolist() == [4]
 
 
 def test_rows_and_columns_in_names_need_no_grid(encode: Microrun, tmp_path: Path) -> None:
@@ -54,6 +59,12 @@ def test_rows_and_columns_in_names_need_no_grid(encode: Microrun, tmp_path: Path
     with open_latents(tmp_path / "Körner.latents.h5") as opened:
         assert_array_equal(opened.written, True)
         assert opened.shape[:2] == NAV_SHAPE
+
+
+def test_this_folder_is_a_scan(encode: Microrun, folder: Path, latents: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert encode(".", *GRID, "--step", "1.5").code == 0
+    assert_same(folder / "Probe 1.5 µm.latents.h5", latents)
 
 
 def test_the_background_may_be_a_picture(encode: Microrun, folder: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from microrun.runtime.files.stems import stem_of
 from microrun.runtime.scans.ang import AngHeader, StatedPhase, find_companion, read_ang_header
 from microrun.runtime.scans.truth import load_truth
 from microrun.runtime.scans.up2 import ScanWarning
@@ -77,7 +78,7 @@ def state_beside(scan: Path, nav_shape: tuple[int, int]) -> list[StatedGeometry]
         # The simulator's camera is not tilted.
         stated.append(
             StatedGeometry(
-                f"{scan.stem}.truth.npz", truth.pattern_centre, truth.sample_tilt, 0.0, 0.0, 0.0, truth.structure
+                f"{stem_of(scan)}.truth.npz", truth.pattern_centre, truth.sample_tilt, 0.0, 0.0, 0.0, truth.structure
             )
         )
     with contextlib.suppress(OSError):  # there need be none

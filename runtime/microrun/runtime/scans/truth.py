@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import ScanError
+from microrun.runtime.files.stems import stem_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def load_truth(scan: Path) -> Truth | None:
     ScanError
         If the file is damaged.
     """
-    path = scan.with_suffix(".truth.npz")
+    path = scan.parent / f"{stem_of(scan)}.truth.npz"
     if not path.exists():
         return None
     try:
