@@ -13,6 +13,7 @@ from microrun.cli.train import runs
 from microrun.runtime.progress import finish
 from microrun.training.diffusion import config as diffusion_config
 from microrun.training.diffusion.checkpoint import load_denoiser
+from microrun.training.diffusion.start import FINE_TUNING_RATE
 from microrun.training.diffusion.unet_config import UnetConfig
 from microrun.training.loop import speed
 from microrun.training.simulate.potts import Growth
@@ -82,6 +83,22 @@ def test_hours_alone_set_the_steps(train: Microrun, tmp_path: Path) -> None:
     assert json.loads((out / "config.json").read_text())["steps"] == 1
     ran = train("--batch", 1, "--steps", 50, "--hours", 1e-9, "--folder", tmp_path / "other")
     assert ran.code == 0 and "stopped at step 1 of 50; go on with --resume" in ran.said, ran
+
+
+def test_a_model_is_trained_further_with_known_inputs(train: Microrun, tmp_path: Path) -> None:
+    plain, seeing = tmp_path / "plain", tmp_path / "seeing"
+    asked = ("--steps", 1, "--batch", 1, "--folder")
+    assert train(*asked, plain).code == 0
+    ran = train("--from", plain, "--known-inputs", *asked, seeing)
+    assert ran.code == 0 and ran.err == "", ran
+    settings = json.loads((seeing / "config.json").read_text())
+    assert settings["learning_rate"] == FINE_TUNING_RATE and settings["begun_from"].startswith("grains (sha256 ")
+    unet, spec = load_denoiser(seeing / "checkpoint.safetensors")
+    assert unet.config.known_inputs and spec.diffusion is not None and spec.diffusion.known_inputs
+    ran = train("--resume", "--from", plain, "--folder", seeing)
+    assert ran.code == 0 and "nothing to do" in ran.said, ran
+    check_refused(train("--from", "sections", *asked, tmp_path / "none"), "is no denoiser of blocks in colours")
+    check_refused(train("--from", "vae32", *asked, tmp_path / "none"), "vae32", "denoiser")
 
 
 def test_bad_input_is_refused_in_one_line(train: Microrun, tmp_path: Path) -> None:
