@@ -108,6 +108,18 @@ def test_an_hdf5_file_says_what_it_is_a_function_of(
     assert (ran.code, ran.err) == (0, "") and f"grains {grains.max() + 1:,}" in ran.said
 
 
+def test_a_denoiser_that_sees_what_is_known_takes_no_repaint(generate: Microrun, tmp_path: Path) -> None:
+    seeing = write_block_denoiser(tmp_path / "seeing.onnx", known_inputs=True)
+    asked = ("--engine", seeing, "--timesteps", 3, "--size", "32x32x40", "--min-voxels", 0)
+    for repaint in (("--preset", "repaint"), ("--resample", 1)):
+        ran = generate(*asked, *repaint)
+        check_refused(ran, "sees what is known", "leave out --resample and --preset repaint")
+        assert not (tmp_path / "out.npy.blocks").exists()
+    ran = generate(*asked)
+    assert ran.code == 0 and ran.err == "", ran
+    assert np.load(tmp_path / "out.npy").shape == (32, 32, 40)
+
+
 def test_a_part_is_grown_from_its_mask(generate: Microrun, denoiser: Path, tmp_path: Path) -> None:
     part = a_part((20, 40, 70))
     np.save(tmp_path / "part.npy", part)

@@ -22,7 +22,7 @@ from microrun.runtime.generation.generate import generate as generate_volume
 from microrun.runtime.generation.generate import generate_by
 from microrun.runtime.generation.grow_on_dask import grow_on_dask
 from microrun.runtime.generation.left_over import clear_left_over
-from microrun.runtime.generation.recipe import Order, Preset, PresetName
+from microrun.runtime.generation.recipe import Order, Preset, PresetName, fit_sampling
 from microrun.runtime.generation.request import MIN_VOXELS, RELAX_SWEEPS, GenerateRequest
 from microrun.runtime.generation.workshops import RemoteEngine
 from microrun.runtime.volumes.volume import SUFFIXES
@@ -100,6 +100,7 @@ def _generate_here(request: GenerateRequest, engine: str, device: Device, asked:
         denoiser = open_denoiser(engine, device, asked)
     with denoiser:
         check_block(denoiser.spec)
+        fit_sampling(request.sampling, denoiser.spec)  # refuses before anything is measured or grown
         if dry_run:
             with console.step("measuring"):
                 rate = measure_speed(denoiser)
