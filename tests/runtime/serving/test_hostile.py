@@ -157,6 +157,29 @@ def test_a_pattern_of_another_size_ends_the_scan(service: Running) -> None:
     check_kept(client.file, PATTERNS, 1)
 
 
+def test_a_question_that_there_is_not_ends_the_scan(service: Running) -> None:
+    with service.client() as client:
+        client.push(PATTERNS[0])
+        with pytest.raises(RefusedError, match="no message of kind 9") as error:
+            client._ask(9)  # type: ignore[arg-type]
+        assert error.value.code == Code.PROTOCOL
+    wait_until(lambda: "interrupted" in service.warnings())
+    check_kept(client.file, PATTERNS, 1)
+
+
+def test_an_error_of_our_own_is_one_line_and_the_service_goes_on(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(hello: Hello) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Hello, "unpack", fail)
+        with pytest.raises(MicrorunError):
+            service.client()
+    assert service.warnings() == "a client was let go (ZeroDivisionError: division by zero)"
+
+
 @pytest.mark.parametrize("wrong", [COUNT, 2, 1 << 63, (1 << 64) - 1])
 def test_numbers_out_of_range_or_twice_in_the_ring_end_the_scan(service: Running, wrong: int) -> None:
     with service.client() as client:
@@ -292,7 +315,10 @@ def test_the_token_file_is_for_its_user_alone(tmp_path: Path, monkeypatch: pytes
 
 
 def test_one_token_file_is_one_services(service: Running, tmp_path: Path) -> None:
-    with pytest.raises(MicrorunError, match="has this token file"), running(tmp_path, ProjectionEngine(SPEC)):
+    with (
+        pytest.raises(MicrorunError, match="another service has this token file"),
+        running(tmp_path, ProjectionEngine(SPEC)),
+    ):
         pass
     with pytest.raises(MicrorunError, match="cannot be read"):
         Client(SCAN, token_file=tmp_path / "none.token")

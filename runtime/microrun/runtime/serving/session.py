@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from microrun.runtime.errors import MicrorunError
+from microrun.runtime.errors import MicrorunError, first_line
 from microrun.runtime.serving.served_scan import ServedScan
 from microrun.runtime.serving.wire import (
     CODE,
@@ -93,6 +93,8 @@ class Session:
             self._tell(error)
         except GoneError:
             pass
+        except Exception as error:  # ours; the service goes on
+            self._house.say("warning", f"a client was let go ({type(error).__name__}: {first_line(error)})")
         finally:
             self._channel.close()
 

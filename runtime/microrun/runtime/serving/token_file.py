@@ -115,7 +115,10 @@ def check_unused(path: Path) -> None:
         socket.create_connection((LOOPBACK, port), timeout=1).close()
     except (MicrorunError, OSError, OverflowError):
         return
-    raise MicrorunError(f"{path}: a service on port {port} has this token file; end it, or give another --token-file")
+    raise MicrorunError(
+        f"{path}: another service has this token file (port {port} answers); end it, give another --token-file, or "
+        "remove the file if that is no service"
+    )
 
 
 def forget_token_file(path: Path, address: Address) -> None:
