@@ -61,7 +61,8 @@ def read_denoiser(path: Path, config: UnetConfig) -> tuple[UNet, ModelSpec]:
     try:
         unet.load_state_dict(_name_weights(UNet(config), found))
     except (RuntimeError, KeyError, StopIteration) as error:
-        raise SpecError(f"{path}: its weights are not those of this network ({str(error).splitlines()[0]})") from None
+        reason = (str(error) or "it has fewer").splitlines()[0]
+        raise SpecError(f"{path}: its weights are not those of this network ({reason})") from None
     return unet.eval(), spec
 
 

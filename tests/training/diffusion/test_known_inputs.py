@@ -155,3 +155,34 @@ def test_known_inputs_that_do_not_fit_are_refused(changes: dict[str, object], sa
 def test_masks_of_all_kinds_are_among_those_trained_on() -> None:
     shares = np.array([mask.mean() for mask in Masks(1).draw(range(100))])
     assert ((shares > 0) & (shares < 0.1)).any() and (shares > 0.85).any()
+
+
+@pytest.mark.slow
+def test_a_network_that_sees_what_is_known_continues_planes(
+    volumes: list[SimulatedVolume], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From pure noise: one that sees them copies the bits of layers on; to the other they are as noised as the rest."""
+    monkeypatch.setattr("microrun.training.diffusion.denoiser_trainer.TESTED", 4)
+    layers = [dataclasses.replace(volume, kind="am") for volume in volumes]  # never turned: layers lie across z
+    right = {}
+    for unet in (SEEING, PLAIN):
+        asked = {"unet": unet, "known_inputs": unet.known_inputs, "steps": 150, "batch": 2, "learning_rate": 3e-3}
+        config = dataclasses.replace(CONFIG, rate_warmup=20, **asked)
+        trainer = DiffusionTrainer(config, layers, tmp_path / str(unet.in_channels), SOURCE)
+        for _ in range(config.steps):
+            trainer.train_step()
+        right[unet] = share_of_right_bits(trainer)
+    assert right[SEEING] > 0.6 > right[PLAIN]
+
+
+@torch.no_grad()
+def share_of_right_bits(trainer: DiffusionTrainer) -> float:
+    """At the last timestep, where one half of a block along x is known, in the other."""
+    clean = trainer._values(trainer._tested.values)
+    timestep = torch.full((len(clean),), CONFIG.schedule.training_steps - 1)
+    mask = torch.zeros_like(clean[:, :1], dtype=torch.bool)
+    mask[..., : BLOCK // 2] = True
+    x = add_noise(clean, trainer._draw_noise((1, 0), len(clean)), timestep, CONFIG.schedule).x
+    seen = show_known(x, clean, mask) if trainer.config.known_inputs else x
+    right = (trainer.network(seen, timestep) > 0) == (clean > 0)
+    return float(right[..., BLOCK // 2 :].float().mean())
