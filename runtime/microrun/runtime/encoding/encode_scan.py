@@ -124,6 +124,7 @@ class EncodeRun(Closing):
         """Measure whether the model knows the scan; one that was stopped before its end is to be gone on with."""
         if self._stopped and not self._request.follow:
             return
+        self._writer.flush()  # whoever looks on shall not wait for the last row meanwhile
         background = self._stream.background
         self.familiarity = familiarity_of(self.source, self._engine, self._preprocessor, background)
         if self.familiarity:
