@@ -58,3 +58,20 @@ def test_curves_of_what_is_there(tmp_path: Path) -> None:
         draw_loss(path, tmp_path / f"{contrastive}.png")
     plain, wide = ((tmp_path / f"{name}.png").read_bytes() for name in ("0", "2.5"))
     assert plain.startswith(PNG) and int.from_bytes(wide[16:20]) > int.from_bytes(plain[16:20])  # one panel more
+
+
+def test_a_single_report_is_a_point_and_not_a_blank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.axes import Axes
+
+    points: list[str] = []
+    plot = Axes.plot
+
+    def note(axis: Axes, *given: object, marker: str, **style: object) -> object:
+        points.append(marker)
+        return plot(axis, *given, marker=marker, **style)
+
+    monkeypatch.setattr(Axes, "plot", note)
+    path = tmp_path / "metrics.csv"
+    path.write_text(",".join(("step", *VAE_PANELS)) + "\n" + ",".join(["1"] * 5) + "\n")
+    draw_loss(path, tmp_path / "loss.png")
+    assert points == ["o"] * 4

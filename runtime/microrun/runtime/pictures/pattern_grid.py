@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32
+from microrun.runtime.pictures.panels import WHITE_POINTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def draw_patterns(patterns: Float32, pixel_keep: NDArray[np.bool_], columns: int) -> Figure:
-    """Draw patterns in rows, white outside the mask.
+    """Draw patterns in rows, each from black to white between its 1st and 99th percentile, white outside the mask.
 
     Parameters
     ----------
@@ -33,5 +34,6 @@ def draw_patterns(patterns: Float32, pixel_keep: NDArray[np.bool_], columns: int
     for axis in axes:
         axis.set_axis_off()
     for axis, pattern in zip(axes, patterns, strict=False):
-        axis.imshow(np.ma.masked_array(pattern, ~pixel_keep), cmap="gray", vmin=-1, vmax=1)
+        low, high = np.percentile(pattern[pixel_keep], WHITE_POINTS)
+        axis.imshow(np.ma.masked_array(pattern, ~pixel_keep), cmap="gray", vmin=low, vmax=high)
     return figure

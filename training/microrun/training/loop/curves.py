@@ -37,10 +37,11 @@ def draw_loss(metrics: Path, out: Path, panels: Mapping[str, str] = VAE_PANELS) 
         rows = list(csv.DictReader(file))
     steps = [float(row["step"]) for row in rows]
     values = {name: [float(row[name]) for row in rows] for name in panels}
-    shown = {name: title for name, title in panels.items() if any(values[name])}
+    shown = {name: title for name, title in panels.items() if any(values[name])} or panels
+    point = "o" if len(rows) == 1 else ""  # no line goes through a single report
     figure = Figure((3 * len(shown), 2.8), layout="constrained")
     for axis, (name, title) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown.items(), strict=True):
-        axis.plot(steps, values[name], color="tab:blue", lw=1)
+        axis.plot(steps, values[name], color="tab:blue", lw=1, marker=point)
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("step", fontsize=8)
         axis.tick_params(labelsize=7)
