@@ -52,7 +52,9 @@ def test_the_ebsd_file_beside_it_tells_the_step(tmp_path: Path) -> None:
     assert open_scan(write_pat(tmp_path / "a.pat")).scan.step_um == (0.125, 0.125)
 
 
-def test_a_pat_file_that_broke_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_a_pat_file_that_broke_off_is_read_as_far_as_it_goes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write_pat(tmp_path / "a.pat", PATTERNS[:8])
     with path.open("ab") as file:
         file.write(bytes(50))
@@ -62,6 +64,10 @@ def test_a_pat_file_that_broke_off_is_read_as_far_as_it_goes(tmp_path: Path) -> 
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ScanError, match=r"a\.pat: cannot be read any more \(pattern 4\)"):
         source.read_patterns(np.arange(4, 8), np.empty((4, *SIG_SHAPE), np.uint16))
+    path.unlink()
+    with pytest.raises(ScanError, match=r"a\.pat: cannot be read any more \(pattern 0\)"):
+        source.read_patterns(np.arange(2), np.empty((2, *SIG_SHAPE), np.uint16))
+    assert capsys.readouterr().out == ""
 
 
 def test_single_points_are_no_map(tmp_path: Path) -> None:

@@ -83,8 +83,9 @@ class PatSource(FinishedSource):
         breaks = np.flatnonzero(np.diff(indices) != 1) + 1
         for start, stop in pairwise([0, *breaks.tolist(), len(indices)]):
             try:
+                self.path.stat()  # of a file that is gone it prints a line, where others write their results
                 out[start:stop] = self._file.pat_reader(int(indices[start]), stop - start)[0]
-            except Exception:  # it says that a file is gone by a number, and that it is short by NumPy's words
+            except Exception:  # that a file is short, it says in NumPy's words
                 raise ScanError(f"{self.path}: cannot be read any more (pattern {int(indices[start])})") from None
 
 
