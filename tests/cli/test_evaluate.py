@@ -123,7 +123,7 @@ def test_truth_of_another_map_is_refused(microrun: Microrun, engine: Path, rando
     assert ran.code == 2
     assert "the truth beside it is of a map of (6, 10)" in ran.err.splitlines()[-1]
     random_scan.with_suffix(".truth.npz").write_bytes(b"")
-    check_refused(microrun("evaluate", random_scan, "--engine", engine), "random.truth.npz", "simulate the scan again")
+    check_refused(microrun("evaluate", random_scan, "--engine", engine), "random.truth.npz", "simulate it again")
 
 
 def test_models_that_prepare_in_other_ways_are_not_compared(
