@@ -20,7 +20,7 @@ from microrun.runtime.view.growing_map import GrowingMap
 from microrun.runtime.view.layers import Layer, Shown, first_points, fit_basis, latent_of, list_stored
 from microrun.runtime.view.looking import Look, Looker
 
-POLL_S = 0.05  # asks the file's time of change, no more
+POLL_S = 0.1  # asks the file's time of change, no more
 LEAST_POINTS = 16  # of which colours are made for the time being, again with each doubling until they are fixed
 
 
@@ -82,7 +82,7 @@ class Desk(Closing):
     async def watch(self) -> None:
         """Look after the file for ever."""
         while True:
-            if await asyncio.to_thread(self.poll):
+            if self.follower.is_due() and await asyncio.to_thread(self.poll):
                 self.wake()
             await asyncio.sleep(POLL_S)
 
@@ -94,13 +94,13 @@ class Desk(Closing):
     def poll(self) -> bool:
         """Look what is new in the file, and make colours of it while there are too few points; True if anything is."""
         growing = self.points.latents.growing
-        self.looker.find_scan(self.points)
         if not self.follower.poll():
             return False
         if self.follower.epoch != self.epoch:
             self._begin()
         elif growing and not self.points.latents.growing:
             self.stored = list_stored(self.points)
+        self.looker.find_scan(self.points)
         with contextlib.suppress(LatentsError):  # replaced just now: the next look finds it
             self._refine()
         return True

@@ -69,20 +69,27 @@ class Follower(Closing):
         """Close the file."""
         self.map.close()
 
-    def poll(self) -> bool:
-        """Look what is new; True if anything is. Asking costs next to nothing as long as the file does not change."""
+    def is_due(self) -> bool:
+        """Whether `poll` may find anything: next to no work, as long as the file does not change."""
+        if self.trouble:
+            return time.monotonic() >= self._again_at
         try:
-            if self.trouble and time.monotonic() < self._again_at:
-                return False
+            found = self.path.stat()
+        except OSError:
+            return True
+        changed = (found.st_ino, found.st_dev) != self._identity or found.st_mtime_ns != self._changed_ns
+        return changed or self._racy or self._sweep_due()
+
+    def poll(self) -> bool:
+        """Look what is new in the file; True if anything is."""
+        try:
             found = self.path.stat()
             if self.trouble or (found.st_ino, found.st_dev) != self._identity:
                 old = self.map
                 self.map = self._open(found)
                 old.close()
-            elif found.st_mtime_ns != self._changed_ns or self._racy or self._sweep_due():
-                self._read(found.st_mtime_ns)
             else:
-                return False
+                self._read(found.st_mtime_ns)
             self.trouble = ""
         except (OSError, LatentsError) as error:
             trouble = str(error) if isinstance(error, LatentsError) else f"{self.path}: {error.strerror or error}"
