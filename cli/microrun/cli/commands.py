@@ -31,7 +31,7 @@ COMMANDS = {
     "serve": Entry("serve:serve", "Encode patterns that other programs push, whatever they are written in.", SCANS),
     "replay": Entry("replay:replay", "Play a scan back as if it were being acquired.", SCANS),
     "demo": Entry("demo:demo", "Simulate a scan, encode it and draw its latent maps.", SCANS),
-    "maps": Entry("maps:maps", "Draw latent maps as PNG.", LATENTS),
+    "maps": Entry("maps:maps", "Draw latent maps.", LATENTS),
     "view": Entry("view:view", "Show a latents file in the browser, live while it grows.", LATENTS),
     "analyse": Entry(
         "analyse:analyse",
