@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import signal
 import urllib.request
 from pathlib import Path
 
 import pytest
-from command_line import Microrun, check_refused, hide_library
+from command_line import Microrun, check_refused, finish, hide_library, start
 from make_latents import SCANS, make_contents, make_origin, write_contents
 from small_scan import HEADER, SIG_SHAPE
 from write_up2 import make_patterns, write_up
@@ -54,6 +55,15 @@ def test_what_is_missing_is_said(
 ) -> None:
     hide_library(monkeypatch, library)
     check_refused(microrun("view", finished, "--port", 0), f"{library} is not installed", "view")
+
+
+def test_ctrl_c_ends_the_page_without_a_word(finished: Path) -> None:
+    process = start("view", finished, "--port", 0)
+    assert process.stdout is not None
+    assert "http://127.0.0.1" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    ran = finish(process)
+    assert (ran.code, ran.err) == (0, "")
 
 
 def test_a_run_with_a_page_says_its_address_and_ends_as_without(encode: Microrun, scan: Path, tmp_path: Path) -> None:

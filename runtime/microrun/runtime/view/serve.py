@@ -6,17 +6,22 @@ import asyncio
 import contextlib
 import ipaddress
 import secrets
+import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from microrun.runtime.errors import LatentsError, MicrorunError
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.view.desk import Desk
 from microrun.runtime.view.looking import Looker
 from microrun.runtime.view.site import Visitors, make_site
+
+if TYPE_CHECKING:
+    from uvicorn import Server
 
 PORT = 8180
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -118,9 +123,11 @@ def serve(request: ViewRequest, say_address: Callable[[str], None], is_over: Cal
                 make_site(desk, _visitors(request, port)), log_level="critical", access_log=False, server_header=False,
                 ws_max_size=MESSAGE_BYTES, ws_per_message_deflate=False, timeout_graceful_shutdown=1, lifespan="on",
             )  # fmt: skip
-            if not request.with_run:
-                say_address(address)
-            asyncio.run(_run(uvicorn.Server(config), listening, desk, request.with_run))
+            server = uvicorn.Server(config)
+            with _heeding_signals(server):
+                if not request.with_run:
+                    say_address(address)
+                asyncio.run(_run(server, listening, desk, request.with_run))
 
 
 def _visitors(request: ViewRequest, port: int) -> Visitors:
@@ -128,16 +135,28 @@ def _visitors(request: ViewRequest, port: int) -> Visitors:
     return Visitors(frozenset(f"{name}:{port}".lower() for name in names), request.token)
 
 
-async def _run(server: object, listening: socket.socket, desk: Desk, with_run: bool) -> None:
-    serving = asyncio.create_task(server.serve(sockets=[listening]))  # type: ignore[attr-defined]
+async def _run(server: Server, listening: socket.socket, desk: Desk, with_run: bool) -> None:
+    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment]
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
     idle_since = time.monotonic()
     while not serving.done():
         await asyncio.wait({serving}, timeout=1)
         if desk.pages or desk.follower.state == "live":
             idle_since = time.monotonic()
         if with_run and time.monotonic() - idle_since > LINGER_S:
-            server.should_exit = True  # type: ignore[attr-defined]
+            server.should_exit = True
     await serving
+
+
+@contextlib.contextmanager
+def _heeding_signals(server: Server) -> Iterator[None]:
+    """Let Ctrl-C end the server, and that is all: uvicorn's own way raises it again, as an error of the server."""
+    before = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def bind(request: ViewRequest) -> socket.socket:
