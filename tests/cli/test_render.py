@@ -38,7 +38,9 @@ def test_one_of_several_volumes_is_drawn(microrun: Microrun, tmp_path: Path) -> 
 
 
 def test_bad_input_is_one_line(microrun: Microrun, tmp_path: Path, labels: Path) -> None:
-    check_refused(microrun("render", labels, "--out", tmp_path / "a.gif"), "a.gif: expected a name that ends in .png or .svg")
+    check_refused(
+        microrun("render", labels, "--out", tmp_path / "a.gif"), "a.gif: expected a name that ends in .png or .svg"
+    )
     check_refused(microrun("render", tmp_path / "no.npy", "--out", tmp_path / "a.png"), "no such file")
     check_refused(microrun("render", labels, "--out", tmp_path / "a.png", "--voxel-um", 0), "more than 0")
     np.save(tmp_path / "empty.npy", np.full((3, 3, 3), np.nan))
