@@ -105,7 +105,7 @@ def _names() -> list[str]:
 
 
 def _file(name: str) -> Callable[[Request], Awaitable[Response]]:
-    content, kind = (PAGE / name).read_bytes(), f"{TYPES[Path(name).suffix]}; charset=utf-8"
+    content, kind = (PAGE / name).read_bytes(), TYPES[Path(name).suffix]
 
     async def answer(request: Request) -> Response:
         from starlette.responses import Response
