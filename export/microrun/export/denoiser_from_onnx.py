@@ -55,13 +55,14 @@ def read_denoiser(path: Path, config: UnetConfig) -> tuple[UNet, ModelSpec]:
         if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
     }
     assert spec.diffusion is not None
-    entering = entering_channels(config.out_channels, spec.diffusion.known_inputs)
-    config = replace(config, in_channels=entering)
+    channels = spec.diffusion.sample_shape[0]
+    entering = entering_channels(channels, spec.diffusion.known_inputs)
+    config = replace(config, in_channels=entering, out_channels=channels)
     unet = UNet(config)
     try:
         unet.load_state_dict(_name_weights(UNet(config), found))
     except (RuntimeError, KeyError, StopIteration) as error:
-        reason = (str(error) or "it has fewer").splitlines()[0]
+        reason = (str(error) or "it has fewer").splitlines()[-1].strip()
         raise SpecError(f"{path}: its weights are not those of this network ({reason})") from None
     return unet.eval(), spec
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,13 @@ from make_denoisers import a_unet
 
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.generation.overlaps import BLOCK
+from microrun.runtime.generation.tiling import tile_isotropic
 from microrun.runtime.spec import ModelSpec, Training
 from microrun.training.diffusion.batches import add_noise
 from microrun.training.diffusion.checkpoint import load_denoiser
 from microrun.training.diffusion.config import DiffusionConfig
 from microrun.training.diffusion.layers import show_known
-from microrun.training.diffusion.masks import NONE_SHARE, Masks, _tilings
+from microrun.training.diffusion.masks import NONE_SHARE, Masks, _kinds, known_voxels
 from microrun.training.diffusion.start import Start, widen
 from microrun.training.diffusion.trainer import DiffusionTrainer
 from microrun.training.diffusion.unet_config import UnetConfig, entering_channels
@@ -46,7 +49,7 @@ def trainer(volumes: list[SimulatedVolume], tmp_path: Path, monkeypatch: pytest.
 def painted_masks() -> set[bytes]:
     """What every block of every tiling finds, by painting the blocks one after the other."""
     found = set()
-    for tiling, known in _tilings():
+    for tiling, known in itertools.chain.from_iterable(_kinds()):
         room = [side + BLOCK * (not wrap) for side, wrap in zip(tiling.shape, tiling.wraps, strict=True)]
         drawn, inside = np.zeros(room, bool), np.zeros(room, bool)
         inside[tuple(map(slice, tiling.shape))] = True
@@ -68,6 +71,29 @@ def test_training_masks_are_what_blocks_find_while_a_volume_grows() -> None:
     assert len(drawn) > 40
     empty = float((~masks.any(axis=(1, 2, 3))).mean())
     assert abs(empty - NONE_SHARE) < 0.1
+
+
+def extents(masks: Iterable[np.ndarray]) -> set[int]:
+    """How far known voxels reach along any axis."""
+    axes = ((1, 2), (0, 2), (0, 1))
+    return {int(mask.any(axis=axis).sum()) for mask in masks if mask.any() for axis in axes}
+
+
+def test_blocks_that_stand_out_of_a_volume_find_masks_that_are_cut_at_its_face() -> None:
+    """As most volumes have some: of one of 64 voxels, known voxels end after 16."""
+    tiling = tile_isotropic((64, 64, 64))
+    assert 16 in extents(known_voxels(tiling, block, None) for block in np.flatnonzero(tiling.has_known))
+    assert len(extents(Masks(5).draw(range(400))) - {8, 16, 24, BLOCK}) >= 3
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_layers_at_both_faces_of_every_axis_are_trained_beside(axis: int) -> None:
+    ends = set()
+    for _, known in _kinds()[-1]:
+        assert known is not None
+        hidden = np.flatnonzero(known.all(axis=tuple({0, 1, 2} - {axis})))
+        ends |= {(len(hidden), int(hidden[0]))} if len(hidden) else set()
+    assert ends == {(1, 0), (1, 51), (1, 103), (16, 0), (16, 44), (16, 88)}
 
 
 def test_a_mask_is_a_function_of_seed_and_number() -> None:
@@ -107,8 +133,8 @@ def test_a_network_of_another_shape_is_refused() -> None:
 @torch.no_grad()
 def test_only_unknown_voxels_count_in_the_loss(trainer: DiffusionTrainer) -> None:
     drawn = trainer._tested
-    known = drawn.known.clone()
-    known[:, :16], known[:, 16:] = True, False
+    known = torch.zeros_like(drawn.known)
+    known[0, :16] = known[1, :, :24] = known[3, ..., 5:] = True
     noise = trainer._draw_noise((1, 0), len(known))
     unet = a_unet(SEEING)
     loss = trainer._loss(unet, drawn._replace(known=known), noise)
@@ -116,8 +142,17 @@ def test_only_unknown_voxels_count_in_the_loss(trainer: DiffusionTrainer) -> Non
     noised = add_noise(clean, noise, drawn.timestep, CONFIG.schedule)
     assert trainer._odds is not None
     odds = trainer._odds(unet(show_known(noised.x, clean, mask), drawn.timestep), noised.x, drawn.timestep)
-    expected = np.log1p(np.exp(-2.0 * (clean * odds)[:, :, 16:].double().numpy())).mean()
+    losses = np.log1p(np.exp(-2.0 * (clean * odds).double().numpy()))
+    expected = np.mean([each[:, ~hidden].mean() for each, hidden in zip(losses, known.numpy(), strict=True)])
     assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_held_out_loss_is_the_same_whatever_the_batch(
+    volumes: list[SimulatedVolume], tmp_path: Path, trainer: DiffusionTrainer
+) -> None:
+    other = DiffusionTrainer(dataclasses.replace(CONFIG, batch=3), volumes, tmp_path / "other", SOURCE)
+    other.average = trainer.average
+    assert other.evaluate() == pytest.approx(trainer.evaluate(), rel=1e-5)
 
 
 def test_a_run_from_a_model_without_known_inputs(

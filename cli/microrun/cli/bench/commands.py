@@ -213,7 +213,7 @@ def generate(
     from microrun.cli.bench.generate import contend, count_evaluations, measure_networks, open_peers
     from microrun.cli.bench.machine import machine_table
     from microrun.runtime.generation.effort import check_block
-    from microrun.runtime.generation.recipe import PRESETS
+    from microrun.runtime.generation.recipe import PRESETS, presets_of
 
     _check_out(out, overwrite)
     asks = models.parse_asks(device or ["auto"], precision or ["auto"], lanes, batch)
@@ -222,7 +222,9 @@ def generate(
         subjects, refused = _watch(models.open_models(measured, asks, open_denoiser, held), rename)
         for subject in subjects:
             check_block(subject.engine.spec)
-        volumes = count_evaluations(size, PRESETS, subjects[0].engine.diffusion.schedule)
+        diffusion = subjects[0].engine.diffusion
+        presets = {name: sampling for name, sampling in presets_of(diffusion).items() if name in PRESETS}
+        volumes = count_evaluations(size, presets, diffusion.schedule)
         peers, left_out = open_peers(subject.engine.info.device for subject in subjects)
         for warning in (*refused, *left_out):
             console.warning_line(warning)

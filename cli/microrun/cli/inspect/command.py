@@ -157,6 +157,8 @@ def _sample_rows(diffusion: Diffusion) -> dict[str, object]:
         "grains": f"{diffusion.n_colours} colours, {code}" if diffusion.n_colours else "values without colours",
         "schedule": f"{schedule.training_steps} timesteps to {end}, predicts {schedule.prediction}",
     }
+    if diffusion.known_inputs:
+        rows["known voxels"] = "the network sees them; it is drawn without RePaint"
     if diffusion.grain_voxels is not None:
         rows["grain size"] = f"{diffusion.grain_voxels:g} voxels across on average, by number"
     if diffusion.plane:

@@ -28,7 +28,7 @@ PRESETS: dict[str, Sampling] = {
     "default": Sampling(50, n_resample=2, plain_steps=5, known_lead=LEAD),
     "fast": Sampling(25, n_resample=2, plain_steps=2, known_lead=LEAD),
 }
-# RePaint as GrainPaint takes it: all timesteps, all but the last 25 drawn again 10 times, nothing ahead.
+# RePaint as GrainPaint takes it: all timesteps, 250 there, all but the last tenth drawn again 10 times, nothing ahead.
 REPAINT = Sampling(250, n_resample=11, plain_steps=25)
 # Of denoisers that see what is known: nothing is drawn again.
 KNOWN_PRESETS: dict[str, Sampling] = {"default": Sampling(50), "fast": Sampling(25)}
@@ -92,7 +92,10 @@ class Preset:
 
 def presets_of(diffusion: Diffusion) -> Mapping[str, Sampling]:
     """The presets of a denoiser, by name."""
-    return KNOWN_PRESETS if diffusion.known_inputs else {**PRESETS, "repaint": REPAINT}
+    if diffusion.known_inputs:
+        return KNOWN_PRESETS
+    every = diffusion.schedule.training_steps
+    return {**PRESETS, "repaint": replace(REPAINT, count=every, plain_steps=every // 10)}
 
 
 def fit_sampling(sampling: Sampling | Preset, spec: ModelSpec) -> Sampling:

@@ -176,7 +176,7 @@ class DenoiserTrainer(Trainer[ReportT]):
             losses = functional.mse_loss(told, noised.target, reduction="none")
         else:
             losses = functional.softplus(-2 * noised.target * told)
-        loss = losses[~mask.expand_as(losses)].mean() if self._config.unet.known_inputs else losses.mean()
+        loss = _mean_unknown(losses, mask) if self._config.unet.known_inputs else losses.mean()
         if teacher is None:
             return loss
         with torch.no_grad():
@@ -251,3 +251,9 @@ def unet_flops(config: UnetConfig, sides: tuple[int, ...]) -> int:
         x = torch.zeros(1, config.in_channels, *sides)
         UNet(config)(x, torch.zeros(1), *_condition(config, x)).sum().backward()
     return int(counter.get_total_flops())
+
+
+def _mean_unknown(losses: Tensor, known: Tensor) -> Tensor:
+    """Mean over samples of each one's mean over what is not known: the same however they are split into batches."""
+    unknown = (~known).float().flatten(1).sum(1) * losses.shape[1]
+    return ((losses * ~known).flatten(1).sum(1) / unknown).mean()

@@ -14,6 +14,7 @@ from microrun.runtime.generation.tiling import Region, Tiling, tile_anisotropic,
 NONE_SHARE = 0.2  # of the blocks find nothing known: those that a volume begins with
 STREAM = 1  # so that masks are drawn apart from blocks of the same number
 SIDE = 104  # of volumes whose blocks have all neighbours: four blocks along each axis
+UNEVEN = (88, 94, 101)  # beyond whose faces the last blocks stand out
 PERIODIC_SIDES = (48, 72, 80)  # two, three and four blocks around a period
 LAYERS = (1, 16)  # voxels of what is known from the start
 
@@ -22,8 +23,8 @@ class Masks:
     """Any number of masks; each is a function of the seed and its number.
 
     A share of `NONE_SHARE` is empty. The others are drawn from the blocks of all tilings that find known voxels, each
-    tiling as likely as the others: of a cube, of a ball, of periodic cubes, in the anisotropic order, and beside layers
-    that are known from the start.
+    kind as likely as the others: of a cube, of a ball, of volumes that blocks stand out of, of periodic cubes, in the
+    anisotropic order, and beside layers that are known from the start.
 
     Parameters
     ----------
@@ -42,8 +43,9 @@ class Masks:
         rng = np.random.default_rng((self._seed, index, STREAM))
         if rng.random() < NONE_SHARE:
             return np.zeros((BLOCK, BLOCK, BLOCK), bool)
-        tilings = _tilings()
-        tiling, known = tilings[rng.integers(len(tilings))]
+        kinds = _kinds()
+        kind = kinds[rng.integers(len(kinds))]
+        tiling, known = kind[rng.integers(len(kind))]
         return known_voxels(tiling, int(rng.choice(np.flatnonzero(tiling.has_known))), known)
 
 
@@ -66,21 +68,33 @@ def known_voxels(tiling: Tiling, block: int, known: Mask | None) -> Mask:
     return mask
 
 
+Prepared = tuple[Tiling, Mask | None]
+
+
 @cache
-def _tilings() -> tuple[tuple[Tiling, Mask | None], ...]:
-    """Tilings to draw blocks from, with what is known before the first block."""
+def _kinds() -> tuple[tuple[Prepared, ...], ...]:
+    """Tilings to draw blocks from, with what is known before the first block, by kinds."""
     cube = (SIDE, SIDE, SIDE)
-    places = np.indices(cube) - (SIDE - 1) / 2
-    ball = Region(part=np.square(places).sum(axis=0) < (SIDE / 2) ** 2)
-    plain = [tile_isotropic(cube), tile_isotropic(cube, ball), tile_anisotropic(cube)]
-    plain += [tile_isotropic((side, side, side), Region(wraps=(True, True, True))) for side in PERIODIC_SIDES]
-    beside = [(tile_isotropic(cube, Region(known=known)), known) for known in _layers()]
-    return (*((tiling, None) for tiling in plain), *beside)
+    ball = Region(part=np.square(np.indices(cube) - (SIDE - 1) / 2).sum(axis=0) < (SIDE / 2) ** 2)
+    periodic = [tile_isotropic((side, side, side), Region(wraps=(True, True, True))) for side in PERIODIC_SIDES]
+    plain = [
+        [tile_isotropic(cube)],
+        [tile_isotropic(cube, ball)],
+        [tile_anisotropic(cube)],
+        [tile_isotropic(UNEVEN), tile_anisotropic(UNEVEN)],
+        periodic,
+    ]
+    beside = tuple((tile_isotropic(cube, Region(known=known)), known) for known in _layers())
+    return (*(tuple((tiling, None) for tiling in kind) for kind in plain), beside)
 
 
 def _layers() -> list[Mask]:
-    """A thin and a thick layer, one in the middle of a cube, one at its face, along different axes."""
-    thin, thick = (np.zeros((SIDE, SIDE, SIDE), bool) for _ in LAYERS)
-    thin[:, SIDE // 2 : SIDE // 2 + LAYERS[0]] = True
-    thick[: LAYERS[1]] = True
-    return [thin, thick]
+    """Thin and thick layers across each axis, at either face of a cube and in its middle."""
+    layers = []
+    for axis in range(3):
+        for thickness in LAYERS:
+            for first in (0, (SIDE - thickness) // 2, SIDE - thickness):
+                known = np.zeros((SIDE, SIDE, SIDE), bool)
+                np.moveaxis(known, axis, 0)[first : first + thickness] = True
+                layers.append(known)
+    return layers

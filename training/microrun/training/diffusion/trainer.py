@@ -94,6 +94,12 @@ class DiffusionTrainer(DenoiserTrainer[DiffusionReport]):
     def _begin(self, start: Start) -> UNet:
         """A network of the weights of another, of the same samples."""
         start.check(self._diffusion)
+        mine, asked = start.diffusion.schedule, self.config.schedule
+        if mine != asked:
+            raise MicrorunError(
+                f"{start.path}: its schedule is {mine.training_steps} timesteps, of which it predicts {mine.prediction}; "
+                f"asked were {asked.training_steps} and {asked.prediction}; leave out --prediction, or begin elsewhere"
+            )
         return widen(start.unet, self.config.unet)
 
     def measure(self, means: list[float], rate: float) -> DiffusionReport:
