@@ -97,7 +97,7 @@ class DiffusionTrainer(DenoiserTrainer[DiffusionReport]):
         mine, asked = start.diffusion.schedule, self.config.schedule
         if mine != asked:
             raise MicrorunError(
-                f"{start.path}: its schedule is {mine.training_steps} timesteps, of which it predicts {mine.prediction}; "
+                f"{start.path}: its schedule has {mine.training_steps} timesteps, it predicts {mine.prediction}; "
                 f"asked were {asked.training_steps} and {asked.prediction}; leave out --prediction, or begin elsewhere"
             )
         return widen(start.unet, self.config.unet)
