@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import queue
 from collections.abc import Iterator
 from functools import cache
@@ -18,6 +19,7 @@ from microrun.cli import console, demo, plain_progress
 from microrun.cli.commands import COMMANDS, load_command
 from microrun.cli.feature_numbers import parse_features
 from microrun.cli.plain_progress import PlainProgress
+from microrun.cli.told import Told, to_data
 from microrun.runtime.errors import LatentsError
 
 
@@ -197,3 +199,21 @@ def test_features_are_numbers_and_ranges(text: str, numbers: list[int]) -> None:
 def test_other_features_are_refused(text: str) -> None:
     with pytest.raises(LatentsError, match="ranges that rise, such as 3-7,12; got"):
         parse_features(text)
+
+
+def test_a_log_never_ends_up_in_another_file(microrun: Microrun, volume: Path) -> None:
+    before = volume.read_bytes()
+    check_refused(microrun("inspect", volume, "--log", volume), "is not a log of microrun")
+    assert volume.read_bytes() == before
+
+
+def test_the_log_keeps_no_token(microrun: Microrun, tmp_path: Path) -> None:
+    log, token = tmp_path / "log.txt", "0123456789abcdef0123456789abcdef"
+    microrun("view", tmp_path / "none.h5", "--host", "example.invalid", "--token", token, "--log", log)
+    microrun("view", tmp_path / "none.h5", "--host", "example.invalid", f"--token={token}", "--log", log)
+    said = log.read_text(encoding="utf-8")
+    assert "--token …" in said and "--token=…" in said and token not in said
+
+
+def test_numbers_that_json_does_not_know_are_null() -> None:
+    assert to_data({"right": Told("nan", math.nan), "count": Told("3", 3)}) == {"right": None, "count": 3}

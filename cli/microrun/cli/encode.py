@@ -174,6 +174,7 @@ def _run_all(requests: list[EncodeRequest], engine: Engine, view: bool) -> None:
             if len(requests) == 1:
                 raise
             console.error_line(error)
+            console.say_origin(error)
             failed.append(error)
     if failed:
         console.error_line(f"{len(failed)} of {len(requests)} scans could not be encoded, as said above")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
 import time
 from pathlib import Path
 
 from rich.console import Console
 
-from microrun.runtime.errors import OutputError
+from microrun.runtime.errors import OutputError, RefusedOutputError
 
 WIDTH = 140
 FORM = "%(asctime)s %(levelname)-7s %(message)s"
+BEGINS = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")  # a line of a log
+SECRET = re.compile(r"(token[= ])\S+")  # of an address, or of an option
 
 
 class LogFile:
@@ -27,16 +30,20 @@ class LogFile:
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If it cannot be written, or is a file of something else.
     """
 
     def __init__(self, path: Path) -> None:
+        _check_is_log(path)
         try:
             self._handler = logging.FileHandler(path, encoding="utf-8")
         except OSError as error:
             raise OutputError(f"{path}: the log cannot be written ({error.strerror or error})") from None
         self._handler.setFormatter(logging.Formatter(FORM, "%Y-%m-%d %H:%M:%S"))
-        logging.getLogger().addHandler(self._handler)
+        root = logging.getLogger()
+        if not root.handlers and logging.lastResort:  # what is printed without a log is printed beside one, too
+            root.addHandler(logging.lastResort)
+        root.addHandler(self._handler)
         self._logger = logging.Logger("microrun")
         self._logger.addHandler(self._handler)
         self._started = time.monotonic()
@@ -59,7 +66,7 @@ class LogFile:
         console.print(*objects, **options)  # type: ignore[arg-type]
         for line in text.getvalue().splitlines():
             if line.strip():
-                self._logger.log(level, line.rstrip())
+                self._logger.log(level, SECRET.sub(r"\1…", line.rstrip()))
 
     def note_error(self, error: BaseException) -> None:
         """Write where an error came from.
@@ -80,5 +87,19 @@ class LogFile:
             Its exit code.
         """
         self.note(logging.INFO, f"exit code {code} after {time.monotonic() - self._started:.1f} s")
-        logging.getLogger().removeHandler(self._handler)
+        root = logging.getLogger()
+        root.removeHandler(self._handler)
+        if logging.lastResort:
+            root.removeHandler(logging.lastResort)
         self._handler.close()
+
+
+def _check_is_log(path: Path) -> None:
+    """Refuse to go on at the end of a scan, a model, or whatever else is no log."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(20)
+    except OSError:  # there is none yet; why it cannot be written is said where it is opened
+        return
+    if first and not BEGINS.match(first):
+        raise RefusedOutputError(f"{path}: is not a log of microrun; give another name to --log")

@@ -74,7 +74,7 @@ def probe(
         write_text(tables[0], "\n".join(_markdown(question, rows) for question, rows in table.items()))
         write_text(tables[1], _json(table))
     for question, rows in table.items():
-        console.out.print(f"\n{question}", style="bold")
+        console.results.print(f"\n{question}", style="bold")
         console.print_rows(("", *(f"{noise} noise" for noise in ELECTRONS)), _lines(rows))
     console.out.print()
     say_wrote(*tables)

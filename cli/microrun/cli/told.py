@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,5 +60,7 @@ def to_data(rows: Mapping[str, object]) -> dict[str, object]:
 
 def _plain(value: object) -> object:
     if isinstance(value, Told):
-        return value.data
-    return value if isinstance(value, int | float) else str(value)
+        value = value.data
+    elif not isinstance(value, int | float):
+        return str(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value

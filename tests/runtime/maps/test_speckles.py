@@ -53,6 +53,13 @@ def test_a_particle_of_two_unlike_points_stays_too() -> None:
     assert (segments.max(), absorbed) == (2, 0)
 
 
+def test_a_pore_between_grains_is_no_line_of_speckles() -> None:
+    values = np.zeros((12, 20))
+    values[:, 14:] = 9
+    values[:, 6:14] = np.random.default_rng(0).uniform(20, 1000, (12, 8))
+    assert absorb(values)[1] == 0
+
+
 def test_a_row_of_mixed_points_is_absorbed_from_its_ends() -> None:
     values = np.repeat([[0, 1, 2, 9]], 4, axis=0).astype(float)
     values[:, 1] += 0.01 * np.arange(4)

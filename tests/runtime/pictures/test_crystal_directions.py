@@ -70,7 +70,7 @@ def test_the_picture_holds_three_directions_a_key_and_what_is_missing(tmp_path: 
     ]
     said = [text.get_text() for text in figure.texts]
     assert said[0] == "scan.up2"
-    assert "3 of 48 points not measured" in said[1]
+    assert "3 of 48 points are not indexed" in said[1]
     assert "colour key, fcc: 77.1% of the points" in said
     assert "colour key, hcp: 16.7% of the points" in said
     for ending in ("png", "svg", "pdf"):

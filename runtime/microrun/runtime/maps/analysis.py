@@ -235,7 +235,7 @@ def split_distances(distances: Float64) -> float:
 
 
 def cluster_features(features: Features, valid: NDArray[np.bool_], count: int | None) -> NDArray[np.int64]:
-    """Group points by their latents alone, with k-means that learns from every n-th of more than 20,000 points.
+    """Group points by their latents alone, with k-means that learns from 20,000 points at random, or all.
 
     Parameters
     ----------
@@ -258,9 +258,8 @@ def cluster_features(features: Features, valid: NDArray[np.bool_], count: int | 
     total = int(valid.sum())
     if total < (count or 3):
         raise LatentsError(f"{count or 2} clusters of {total} points with latents; ask for fewer, or encode more")
-    every = max(1, total // CLUSTER_POINTS)
     chosen = np.zeros_like(valid)
-    chosen.flat[np.flatnonzero(valid)[::every]] = True
+    chosen.flat[np.flatnonzero(valid)[_some(total, CLUSTER_POINTS)]] = True
     learnt_from = np.concatenate(list(_values_at(features, chosen)))
     model = _fit(learnt_from, count or choose_count(learnt_from))
     found = np.concatenate([model.predict(values) for values in _values_at(features, valid)])
@@ -276,11 +275,11 @@ def choose_count(values: Float64) -> int:
     Parameters
     ----------
     values
-        (n, D) float64; of more than 1,000, every n-th is looked at.
+        (n, D) float64; of more than 1,000, so many at random are looked at.
     """
     from sklearn.metrics import silhouette_score
 
-    looked_at = values[:: -(-len(values) // SILHOUETTE_POINTS)]
+    looked_at = values[_some(len(values), SILHOUETTE_POINTS)]
     best, chosen = -1.0, 2
     for count in range(2, min(MOST_CLUSTERS, len(looked_at) - 1) + 1):
         labels = _fit(looked_at, count).labels_
@@ -288,6 +287,11 @@ def choose_count(values: Float64) -> int:
         if score > best:
             best, chosen = score, count
     return chosen
+
+
+def _some(count: int, most: int) -> NDArray[np.int64]:
+    """Numbers below a count, ascending: all, or so many at random. Every n-th would be those of a few columns."""
+    return np.sort(np.random.default_rng(CLUSTER_SEED).choice(count, min(count, most), replace=False))
 
 
 def _fit(values: Float64, count: int) -> Any:

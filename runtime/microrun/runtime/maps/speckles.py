@@ -1,6 +1,7 @@
 """Segments of a point or two that mixed patterns leave at boundaries: each goes to the neighbour that is most like it.
 
-A clump of small segments inside a grain may be a particle, and stays.
+A clump of small segments inside a grain may be a particle, and stays. So does one that is more than a line of points: it
+is a region of its own, such as a pore.
 """
 
 from __future__ import annotations
@@ -40,17 +41,12 @@ def absorb_speckles(segments: Numbers, slabs: Callable[[], Iterable[Slab]]) -> t
     before = int(segments.max(initial=-1)) + 1
     small = np.bincount(segments[segments >= 0], minlength=before) < LEAST_POINTS
     one, other, distance = _borders_of_small(segments.ravel(), small, slabs())
-    goes = small & _lie_between(one, other, small)
+    reached = (small & _lie_between(one, other, small))[one] & ~small[other]
+    mine, target, apart = one[reached], other[reached], distance[reached]
+    order = np.lexsort((target, apart, mine))
+    nearest = order[np.unique(mine[order], return_index=True)[1]]
     becomes = np.arange(before)
-    while True:
-        waiting = goes & (becomes == np.arange(before))
-        reached = waiting[one] & ~waiting[other] & ~small[becomes[other]]
-        if not reached.any():
-            break
-        mine, target, apart = one[reached], becomes[other[reached]], distance[reached]
-        order = np.lexsort((target, apart, mine))
-        chosen = order[np.unique(mine[order], return_index=True)[1]]
-        becomes[mine[chosen]] = target[chosen]
+    becomes[mine[nearest]] = target[nearest]
     kept = becomes == np.arange(before)
     labels = np.where(segments >= 0, becomes[np.maximum(segments, 0)], -1) if before else segments
     return _in_order(labels), int(before - kept.sum())
@@ -69,7 +65,7 @@ def _borders_of_small(labels: Numbers, small: NDArray[np.bool_], slabs: Iterable
 
 
 def _lie_between(one: Numbers, other: Numbers, small: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Of each segment, whether the clump of small ones that it is part of touches two large ones or more."""
+    """Of each segment, whether its clump of small ones touches two large ones or more, and each member one."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -77,8 +73,11 @@ def _lie_between(one: Numbers, other: Numbers, small: NDArray[np.bool_]) -> NDAr
     links = coo_array((np.ones(inside.sum()), (one[inside], other[inside])), shape=(len(small), len(small)))
     _, clump = connected_components(links, directed=False)
     touched = np.unique(np.stack([clump[one[~inside]], other[~inside]], axis=1), axis=0)[:, 0]
-    between: NDArray[np.bool_] = np.bincount(touched, minlength=len(small))[clump] >= 2
-    return between
+    inner = small.copy()  # members that touch small ones only
+    inner[one[~inside]] = False
+    deep = np.bincount(clump[inner], minlength=len(small)) > 0
+    between: NDArray[np.bool_] = (np.bincount(touched, minlength=len(small)) >= 2) & ~deep
+    return between[clump]
 
 
 def _in_order(labels: Numbers) -> Numbers:

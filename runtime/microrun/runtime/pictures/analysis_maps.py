@@ -16,6 +16,7 @@ from microrun.runtime.pictures.panels import (
     draw_values,
     make_panels,
     mark_point,
+    thin,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def _draw_clusters(axis: Axes, legend: Axes, latents: Latents, found: Analysis) 
     counts = np.bincount(clusters[clusters >= 0])
     table = np.array(colormaps[CLUSTER_COLOURS].colors)  # type: ignore[attr-defined]
     colours = table[np.arange(len(counts)) % len(table)]
-    image = np.where((clusters >= 0)[..., None], colours[np.maximum(clusters, 0)], np.nan)
+    drawn = thin(clusters)
+    image = np.where((drawn >= 0)[..., None], colours[np.maximum(drawn, 0)], np.nan)
     draw_image(axis, scan, image, f"{len(counts)} clusters of latents")
     shares = counts / counts.sum()
     patches = [

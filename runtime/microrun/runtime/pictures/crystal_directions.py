@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
 from microrun.runtime.maps.orientations import OrientedMap, colour_orientations, measure_pair_angles, point_group
+from microrun.runtime.pictures.panels import MOST_SIDE
 from microrun.runtime.scans.lattice import Pairs, neighbour_pairs
 from microrun.runtime.scans.scan import Scan
 
@@ -58,10 +59,13 @@ def draw_boundaries(axis: Axes, scan: Scan, found: OrientedMap) -> None:
     scan
         Geometry.
     found
-        Orientations and phases. Neighbours of two phases are apart; beside points without any there is no line.
+        Orientations and phases. Neighbours of two phases are apart; beside points without any there is no line, nor in
+        maps that have more points along a side than a panel has pixels.
     """
     from matplotlib.collections import LineCollection
 
+    if max(scan.nav_shape) > MOST_SIDE:  # lines would hide all that is between them
+        return
     pairs = neighbour_pairs(scan)
     phases = found.phase.ravel()[pairs]
     pairs = pairs[(phases >= 0).all(axis=1)]
@@ -112,7 +116,7 @@ def _draw_row(figure: Figure, found: OrientedMap, place: tuple[int, int], number
     angle = 120 if group.system in ("hexagonal", "trigonal") else 90  # lengths do not turn the poles of these families
     lattice = Structure(lattice=Lattice(1, 1, 1, 90, 90, angle))
     turned = Orientation(found.rotations.reshape(-1, 4)[chosen], symmetry=group)
-    colours = colour_orientations(found.rotations, inside, symmetry).reshape(-1, 3)[chosen]
+    colours = colour_orientations(turned.data, np.ones(len(chosen), bool), symmetry)
     for column, family in enumerate(_families(group.system)):
         axis: Any = figure.add_subplot(rows, 3, row * 3 + column + 1, projection="stereographic")
         poles = Miller(hkl=[family], phase=Phase(point_group=group, structure=lattice)).symmetrise(unique=True)

@@ -167,7 +167,7 @@ def draw_labels(axis: Axes, scan: Scan, labels: NDArray[np.integer[Any]], title:
         What stands above.
     """
     colours = np.random.default_rng(0).uniform(0.15, 0.95, (max(1, int(labels.max()) + 1), 3))
-    labels = _thin(labels)
+    labels = thin(labels)
     draw_image(axis, scan, np.where((labels >= 0)[..., None], colours[np.maximum(labels, 0)], np.nan), title)
 
 
@@ -211,11 +211,12 @@ def show(axis: Axes, scan: Scan, image: Float64, **style: Any) -> Any:
 
     height, width = _size_um(scan)
     place: dict[str, Any] = {"extent": (0, width, height, 0), "interpolation": "nearest"}
-    thinned = _thin(image)
+    thinned = thin(image)
     hexagonal = scan.grid == "hexagonal"
     shown = axis.imshow(_see_through(to_square_pixels(thinned, hexagonal, scan.first_shifted)), **place, **style)
-    if hexagonal:  # beside shifted rows there are no points that could have been measured
-        rows = to_square_pixels(np.zeros(thinned.shape[:2]), True, scan.first_shifted)
+    if hexagonal:  # beside rows there are no points that could have been measured
+        there = thin(np.where(scan.exists(), 0.0, np.nan))
+        rows = to_square_pixels(there, True, scan.first_shifted)
         white = np.ones((*rows.shape, 4))
         white[..., 3] = np.isnan(rows)
         axis.imshow(white, **place)
@@ -252,7 +253,7 @@ def _see_through(pixels: Float64) -> Float64:
     return np.concatenate([np.where(nothing, 1.0, pixels), ~nothing], axis=-1)
 
 
-def _thin(image: NDArray[Any]) -> NDArray[Any]:
+def thin(image: NDArray[Any]) -> NDArray[Any]:
     """Every n-th point of a large map: a copy of all for each panel would take more memory than latents."""
     # An odd step of rows, so that those of a hexagonal grid still lie to the left and to the right in turn.
     rows, cols = (max(1, side // MOST_SIDE) | 1 for side in image.shape[:2])

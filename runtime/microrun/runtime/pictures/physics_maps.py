@@ -87,8 +87,9 @@ def draw_physics(
     count = len(OF_PATTERNS) + (1 + LATENT_FEATURES) * (latents is not None)
     if keys:
         count += len(DIRECTIONS) + len(keys) + 1 + len(OF_ORIENTATIONS)
-    missing = maps.colours if maps.colours is not None else maps.image_quality
-    notes = [FRAME] * bool(keys) + [MEANING, count_missing(missing, scan)]
+    notes = [FRAME] * bool(keys) + [MEANING, count_missing(maps.image_quality, scan)]
+    if keys and found is not None and (without := scan.total - np.count_nonzero(found.valid)):
+        notes.append(f"{without:,} of {scan.total:,} points are not indexed (hatched where orientations are shown)")
     figure, axes = make_panels(scan, count, heading=heading, notes=list(filter(None, notes)))
     panels = iter(axes)
     if found is not None and keys:

@@ -175,10 +175,10 @@ def read_ang_grid(path: Path) -> AngGrid | None:
         header.entries["grid"]  # a key that is missing is said below
     except (KeyError, ValueError) as error:
         what = str(error).upper() if isinstance(error, KeyError) else error
-        raise ScanError(f"{path}: its header states no complete grid ({what}); give --grid and --step") from None
+        raise ScanError(f"{path}: its header states no complete grid ({what}); give --grid ROWSxCOLS") from None
     if abs(odd - even) > header.hexagonal:
         kind = "hexagonal" if header.hexagonal else "square"
-        raise ScanError(f"{path}: rows of {odd} and of {even} points make no {kind} grid; give --grid and --step")
+        raise ScanError(f"{path}: rows of {odd} and of {even} points make no {kind} grid; give --grid ROWSxCOLS")
     if not header.hexagonal:
         return AngGrid((rows, odd), steps, "square", True)
     first_shifted = find_shifted_rows(path, (odd, even), starts, steps[0])
