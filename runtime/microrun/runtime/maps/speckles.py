@@ -1,6 +1,6 @@
 """Segments of a point or two that mixed patterns leave at boundaries: each goes to the neighbour that is most like it.
 
-A clump of small segments inside a grain may be a particle, and stays. So does one that is more than a line of points: it
+A clump of small segments inside a grain may be a particle, and stays. So does one that is no line of points: it
 is a region of its own, such as a pore.
 """
 
@@ -76,8 +76,8 @@ def _lie_between(one: Numbers, other: Numbers, small: NDArray[np.bool_]) -> NDAr
     inner = small.copy()  # members that touch small ones only
     inner[one[~inside]] = False
     deep = np.bincount(clump[inner], minlength=len(small)) > 0
-    between: NDArray[np.bool_] = (np.bincount(touched, minlength=len(small)) >= 2) & ~deep
-    return between[clump]
+    between: NDArray[np.bool_] = ((np.bincount(touched, minlength=len(small)) >= 2) & ~deep)[clump]
+    return between
 
 
 def _in_order(labels: Numbers) -> Numbers:
