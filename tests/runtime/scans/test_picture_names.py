@@ -76,3 +76,21 @@ def test_other_pictures_and_hidden_files_are_no_part_of_the_scan(tmp_path: Path)
 def test_names_that_tell_nothing(tmp_path: Path, names: list[str], said: str) -> None:
     with pytest.raises(ScanError, match=said):
         named(tmp_path, *names)
+
+
+@pytest.mark.parametrize(
+    "positions",
+    [
+        ["x0.0y0.0", "x0.5y0.0", "x0.0y0.5", "x0.5y0.5"], ["Y 0,5 µm X 1,0 µm", "Y 0,5 µm X 1,5 µm"],
+        ["x0y0", "x0.5y0", "x1y0", "x2y0", "x3y0"], ["x-10y0", "x-5y0"], ["x_-1_y_2", "x_0_y_2", "x_1_y_2"],
+        ["y−2x0", "y−1x0"],
+    ],
+)  # fmt: skip
+def test_positions_that_are_no_whole_numbers_are_refused(tmp_path: Path, positions: list[str]) -> None:
+    with pytest.raises(ScanError, match=r"; decimal or negative positions are not understood: rename them by row and"):
+        named(tmp_path, *(f"{position}.tif" for position in positions))
+
+
+def test_decimals_that_are_the_same_in_all_names_tell_nothing(tmp_path: Path) -> None:
+    found = named(tmp_path, *(f"x{col}.50y{row}.0.tif" for row in range(2) for col in range(3)))
+    assert (found.nav_shape, found.numbers.tolist()) == ((2, 3), list(range(6)))

@@ -192,6 +192,42 @@ def test_the_ang_beside_the_folder_tells_grid_and_step(tmp_path: Path) -> None:
     assert state_geometry(source)[0].source == "Probe 1.5.ang"
 
 
+HEXAGONAL = """\
+# GRID: HexGrid
+# XSTEP: 0.25
+# YSTEP: 0.2
+# NCOLS_ODD: 4
+# NCOLS_EVEN: 3
+# NROWS: 3
+"""
+
+
+def test_pictures_named_by_row_and_column_lie_where_they_say_on_a_hexagonal_grid(tmp_path: Path) -> None:
+    (tmp_path / "a.ang").write_text(HEXAGONAL)
+    places = [(row, col) for row in range(3) for col in range(4 - row % 2)]
+    patterns = make_patterns(len(places), SIG_SHAPE)
+    folder = write_pictures(tmp_path / "a", patterns, lambda number: "r{}_c{}.png".format(*places[number]))
+    source = PictureSource(folder)
+    assert_array_equal(read_all(source), patterns)
+    assert np.stack(source.scan.locate(np.arange(len(places))), axis=1).tolist() == [list(place) for place in places]
+    Image.fromarray(patterns[0]).save(folder / "r1_c3.png")
+    with pytest.raises(ScanError, match=r"r1_c3\.png is the last of 4 columns, in a row that has 3 as a\.ang states"):
+        PictureSource(folder)
+
+
+def test_a_grid_that_is_given_keeps_the_hexagonal_one_of_the_ang(tmp_path: Path) -> None:
+    ang = tmp_path / "a.ang"
+    ang.write_text(HEXAGONAL)
+    folder = write_pictures(tmp_path / "a", make_patterns(11, SIG_SHAPE))
+    assert PictureSource(folder, (3, 4)).scan == PictureSource(folder).scan
+    assert (PictureSource(folder).scan.alternating, PictureSource(folder, (1, 11)).scan.grid) == (True, "square")
+    Image.fromarray(make_patterns(1, SIG_SHAPE)[0]).save(folder / counted(11))
+    with pytest.raises(ScanError, match=r"every other row one shorter as a\.ang states, has 11 .* makes 12: if a\.ang"):
+        PictureSource(folder, (3, 4))
+    ang.write_text("# GRID: HexGrid\n")
+    assert PictureSource(folder, (3, 4)).scan.grid == "square"
+
+
 def test_a_folder_that_vanishes_is_an_error(tmp_path: Path) -> None:
     source = PictureSource(write_pictures(tmp_path / "a", make_patterns(4, SIG_SHAPE)), (2, 2))
     shutil.rmtree(tmp_path / "a")

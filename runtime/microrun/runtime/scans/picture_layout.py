@@ -48,9 +48,9 @@ def lay_out(folder: Path, pictures: NamedPictures, grid: tuple[int, int] | None,
     Raises
     ------
     ScanError
-        If nothing states the grid, or it does not fit the numbers of the pictures.
+        If nothing states the grid, or it does not fit the places or numbers of the pictures.
     """
-    companion = read_ang_grid(find_companion(folder)) if grid is None else None
+    companion = _ask_companion(folder, grid)
     told = pictures.nav_shape
     if len(pictures.names) == 1 and companion is None:
         told = (1, 1)
@@ -72,6 +72,17 @@ def lay_out(folder: Path, pictures: NamedPictures, grid: tuple[int, int] | None,
     return _place(folder, pictures, scan)
 
 
+def _ask_companion(folder: Path, grid: tuple[int, int] | None) -> AngGrid | None:
+    """What the .ang file beside the folder states; where the user states the grid, it tells how its rows lie."""
+    try:
+        found = read_ang_grid(find_companion(folder))
+    except ScanError:
+        if grid is None:
+            raise
+        return None
+    return found if grid is None or (found and found.nav_shape == grid) else None
+
+
 def _place(folder: Path, pictures: NamedPictures, scan: Scan) -> Layout:
     """Number the patterns; of a scan that broke off, the end of the last row may be missing."""
     rows, cols = scan.nav_shape
@@ -82,16 +93,33 @@ def _place(folder: Path, pictures: NamedPictures, scan: Scan) -> Layout:
                 f"{folder}: a grid of {rows}×{cols} was asked for; its pictures are {pictures.understood}, which is "
                 f"{told[0]}×{told[1]}: leave out --grid"
             )
-        return Layout(scan, numbers)
+        return Layout(scan, _count_in_order(folder, pictures, scan))
     span, low, high = _span(numbers), int(numbers[0]), int(numbers[-1])
     if not scan.total - cols < span <= scan.total:
+        shorter, advice = "", f"{_list_grids(span, cols)} would fit"
+        if scan.alternating:
+            ang = find_companion(folder).name
+            shorter, advice = f", every other row one shorter as {ang} states,", f"if {ang} is of another scan, move it"
         raise ScanError(
-            f"{folder}: a grid of {rows}×{cols} has {scan.total:,} patterns; its pictures are {pictures.understood}, "
-            f"which makes {span:,}: {_list_grids(span, cols)} would fit"
+            f"{folder}: a grid of {rows}×{cols}{shorter} has {scan.total:,} patterns; its pictures are "
+            f"{pictures.understood}, which makes {span:,}: {advice}"
         )
     start = min(low, 1)  # cameras count from 1 or from 0, also where the first pictures are missing
     first = start if span < scan.total and high - start < scan.total else low
     return Layout(scan, numbers - first, first)
+
+
+def _count_in_order(folder: Path, pictures: NamedPictures, scan: Scan) -> Numbers:
+    """Numbers of the patterns whose row and column the names tell; shorter rows of a hexagonal grid shift the later."""
+    rows, cols = np.divmod(pictures.numbers, scan.nav_shape[1])
+    beside = np.flatnonzero(~scan.exists()[rows, cols])
+    if len(beside):
+        first, ang = beside[0], find_companion(folder).name
+        raise ScanError(
+            f"{folder}: {pictures.names[first]} is the last of {cols[first] + 1} columns, in a row that has "
+            f"{cols[first]} as {ang} states: rename the pictures, or if {ang} is of another scan, move it"
+        )
+    return scan.number(rows, cols)
 
 
 def _span(numbers: Numbers) -> int:

@@ -18,6 +18,7 @@ from microrun.runtime.files.kinds import PATTERN_PICTURES
 Numbers = NDArray[np.int64]
 DIGITS = re.compile(r"[0-9]{1,18}")
 LABEL = re.compile(r"([^\W\d_]+)[\W_]*$")  # the word before a number
+POSITION = re.compile(r"(?<![^\W\d_])([xy])[\W_]*?([-−]?)[0-9]+(?:[.,]([0-9]+))?")  # axis, sign, decimals
 ROWS = {"r", "row", "y", "line", "zeile"}
 COLS = {"c", "col", "column", "x", "spalte"}
 SPARSE = 10  # numbers for each picture, beyond which they count something else
@@ -95,6 +96,7 @@ def _is_picture(name: str) -> bool:
 def _choose_series(folder: Path, names: list[str]) -> tuple[list[str], list[str]]:
     """The names that differ in their numbers only, the most there are, and all others."""
     kinds = [DIGITS.sub("0", name.lower().replace(".tiff", ".tif")) for name in names]
+    _refuse_positions(folder, names, kinds)
     (most, count), *rest = Counter(kinds).most_common(2)
     if 2 * count <= len(names) and rest:
         first, second = (names[kinds.index(kind)] for kind in (most, rest[0][0]))
@@ -104,6 +106,25 @@ def _choose_series(folder: Path, names: list[str]) -> tuple[list[str], list[str]
         )
     chosen = [name for name, kind in zip(names, kinds, strict=True) if kind == most]
     return chosen, sorted(name for name, kind in zip(names, kinds, strict=True) if kind != most)
+
+
+def _refuse_positions(folder: Path, names: list[str], kinds: list[str]) -> None:
+    """Refuse x and y that are no whole numbers: of decimals one half would be lost, and negative ones be mirrored."""
+    found = {kind: POSITION.findall(kind) for kind in set(kinds)}
+    placed = {kind: fields for kind, fields in found.items() if {axis for axis, _, _ in fields} == {"x", "y"}}
+    if not any(sign or decimals for fields in placed.values() for _, sign, decimals in fields):
+        return
+    of_first: list[str] | None = None
+    for name, kind in zip(names, kinds, strict=True):
+        if kind not in placed:
+            continue
+        decimals = [tail for _, _, tail in POSITION.findall(name.lower())]  # the same in all names, they tell nothing
+        of_first = decimals if of_first is None else of_first
+        if decimals != of_first or any(sign for _, sign, _ in placed[kind]):
+            raise ScanError(
+                f"{folder}: its pictures are named by positions, such as {name}; decimal or negative positions are not "
+                "understood: rename them by row and column, such as r03_c012.tif, or in scan order, as scan0001.tif"
+            )
 
 
 def _find_order(folder: Path, names: list[str], values: Numbers, texts: list[str]) -> _Order:
