@@ -11,7 +11,7 @@ from pages import HOST, ORIGIN, TOKEN, Pages, serve_pages
 from starlette.websockets import WebSocketDisconnect
 
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.view.serve import ViewRequest, bind
+from microrun.runtime.view.serve import ViewRequest, _visitors, bind
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +67,12 @@ def test_a_page_of_another_site_gets_no_data(pages: Pages, origin: str | None) -
 
 @pytest.mark.parametrize("query", ["", "?token=", "?token=0123456789abcdeF", f"?tokens={TOKEN}"])
 def test_a_wrong_token_opens_nothing(guarded: Pages, query: str) -> None:
-    assert guarded.client.get(f"/{query}").status_code == 403
-    with pytest.raises(WebSocketDisconnect), guarded.client.websocket_connect(f"/data{query}", headers=ORIGIN):
-        pass
+    for path in ("/", "/%0A", "/data", "/data%0A", "/index.html", "/main.js%0A"):
+        assert guarded.client.get(path + query).status_code == 403
+    for path in ("/data", "/data%0A", "/main.js"):
+        with pytest.raises(WebSocketDisconnect), guarded.client.websocket_connect(path + query, headers=ORIGIN):
+            pass
+    assert guarded.client.get(f"/main.js{query}").status_code == 200  # which tells nothing of the scan
 
 
 def test_the_right_token_opens_it(guarded: Pages) -> None:
@@ -96,7 +99,24 @@ def test_other_machines_may_ask_with_a_token_only() -> None:
         ViewRequest(Path("a.h5"), host="0.0.0.0", token=TOKEN)
     with pytest.raises(MicrorunError, match="16 letters or digits"):
         ViewRequest(Path("a.h5"), token="short")
+    with pytest.raises(MicrorunError, match="one name or address"):
+        ViewRequest(Path("a.h5"), host="[::]", token=TOKEN)
     assert ViewRequest(Path("a.h5"), host="192.168.1.5", token=TOKEN).host == "192.168.1.5"
+
+
+def test_addresses_of_ipv6_stand_in_brackets_and_port_80_is_left_out() -> None:
+    for host in ("fe80::1", "[fe80::1]"):
+        request = ViewRequest(Path("a.h5"), host=host, token=TOKEN)
+        assert request.name == "[fe80::1]"
+        assert _visitors(request, 8181).hosts == {"[fe80::1]:8181"}
+        assert _visitors(request, 80).may_ask("[fe80::1]", "http://[fe80::1]")
+    assert ViewRequest(Path("a.h5"), host="::1").is_local
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".lab", "a..b"])
+def test_a_name_that_cannot_be_one_is_refused_in_a_line(host: str) -> None:
+    with pytest.raises(MicrorunError, match="no such name"):
+        bind(ViewRequest(Path("a.h5"), host=host, port=0, token=TOKEN))
 
 
 def test_a_port_that_is_taken_is_said_or_gone_round() -> None:

@@ -23,7 +23,7 @@ from microrun.runtime.view.site import Visitors, make_site
 if TYPE_CHECKING:
     from uvicorn import Server
 
-PORT = 8180
+PORT, HTTP_PORT = 8180, 80
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 MESSAGE_BYTES = 4096  # that a page may send at once
 LEAST_TOKEN = 16  # characters
@@ -49,7 +49,7 @@ class ViewRequest:
     token
         That the address must hold; needed where other machines may ask.
     with_run
-        True waits for the file, and ends with its run: a minute after that ended and no page was open.
+        True waits for the file, and ends with its run: a minute after that is over and no page was open.
 
     Raises
     ------
@@ -74,8 +74,14 @@ class ViewRequest:
             raise MicrorunError(
                 f"--host {self.host} lets other machines ask: give a token, such as --token {secrets.token_hex(16)}"
             )
-        if self.host in ("", "0.0.0.0", "::", "*"):
+        if self.name in ("", "0.0.0.0", "[::]", "*"):
             raise MicrorunError(f"--host must be one name or address of this machine; got {self.host!r}")
+
+    @property
+    def name(self) -> str:
+        """The host as addresses have it, IPv6 in brackets."""
+        bare = self.host.strip("[]")
+        return f"[{bare}]" if ":" in bare else bare
 
     @property
     def is_local(self) -> bool:
@@ -98,7 +104,7 @@ def serve(request: ViewRequest, say_address: Callable[[str], None], is_over: Cal
     say_address
         Called once with the address; it answers as soon as the file is there.
     is_over
-        Whether a file that is not there will never be.
+        Whether the run has ended: a file that is not there will never be.
 
     Raises
     ------
@@ -114,7 +120,7 @@ def serve(request: ViewRequest, say_address: Callable[[str], None], is_over: Cal
 
     with contextlib.closing(bind(request)) as listening, Looker(request.scan, request.decoder) as looker:
         port = listening.getsockname()[1]
-        address = f"http://{request.host}:{port}/" + (f"?token={request.token}" if request.token else "")
+        address = f"http://{request.name}:{port}/" + (f"?token={request.token}" if request.token else "")
         if request.with_run:
             say_address(address)
             wait_for(request.latents, is_over)
@@ -127,23 +133,26 @@ def serve(request: ViewRequest, say_address: Callable[[str], None], is_over: Cal
             with _heeding_signals(server):
                 if not request.with_run:
                     say_address(address)
-                asyncio.run(_run(server, listening, desk, request.with_run))
+                asyncio.run(_run(server, listening, desk, is_over if request.with_run else None))
 
 
 def _visitors(request: ViewRequest, port: int) -> Visitors:
-    names = {*LOOPBACK, request.host} if request.is_local else {request.host}
-    return Visitors(frozenset(f"{name}:{port}".lower() for name in names), request.token)
+    names = {*LOOPBACK, request.name} if request.is_local else {request.name}
+    hosts = {f"{name}:{port}".lower() for name in names}
+    if port == HTTP_PORT:  # browsers leave it out
+        hosts |= {name.lower() for name in names}
+    return Visitors(frozenset(hosts), request.token)
 
 
-async def _run(server: Server, listening: socket.socket, desk: Desk, with_run: bool) -> None:
+async def _run(server: Server, listening: socket.socket, desk: Desk, is_over: Callable[[], bool] | None) -> None:
     server.capture_signals = contextlib.nullcontext  # type: ignore[assignment]
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     idle_since = time.monotonic()
     while not serving.done():
         await asyncio.wait({serving}, timeout=1)
-        if desk.pages or desk.follower.state == "live":
+        if is_over is None or desk.pages or desk.follower.state == "live" or not is_over():
             idle_since = time.monotonic()
-        if with_run and time.monotonic() - idle_since > LINGER_S:
+        if time.monotonic() - idle_since > LINGER_S:
             server.should_exit = True
     await serving
 
@@ -171,7 +180,7 @@ def bind(request: ViewRequest) -> socket.socket:
     for port in wanted:
         try:
             return _bind(request.host.strip("[]"), port)
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):
             raise MicrorunError(f"--host {request.host}: no such name; give one of this machine's") from None
         except OSError as error:
             if port == wanted[-1]:

@@ -120,6 +120,7 @@ class _Guard:
 
     def __init__(self, app: ASGIApp, visitors: Visitors) -> None:
         self._app, self._visitors = app, visitors
+        self._open = {f"/{name}" for name in _names() if name != "index.html"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -129,7 +130,9 @@ class _Guard:
         host = headers.get(b"host", b"").decode("latin-1").lower()
         origin = headers.get(b"origin")
         may = self._visitors.may_ask(host, None if origin is None else origin.decode("latin-1").lower())
-        needs_token = scope["path"] in ("/", "/data")  # what else there is tells nothing of the scan
+        # Routes take addresses that look a little different, so that only the page's own files, which tell nothing of
+        # the scan, go without.
+        needs_token = scope["type"] == "websocket" or scope["path"] not in self._open
         if may and (not needs_token or self._visitors.knows(scope["query_string"])):
             await self._app(scope, receive, _with_headers(send, host) if scope["type"] == "http" else send)
         elif scope["type"] == "websocket":
