@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from make_latents import SCANS, make_contents, make_origin, write_contents, writ
 from numpy.testing import assert_allclose, assert_array_equal
 from pages import Page, Pages, serve_pages
 
+from microrun.runtime.errors import LatentsError
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.stored_maps import store_maps
 from microrun.runtime.latents.writer import LatentsWriter
 from microrun.runtime.maps.features import principal_colours
+from microrun.runtime.scans.part import Part
+from microrun.runtime.view import desk
 
 NONSENSE = [
     "", "{", "[]", "null", "7", '"x"', "{}", '{"show": 3}', '{"show": {"kind": "pca", "numbers": "x"}}',
@@ -99,6 +103,16 @@ def test_nonsense_is_refused_in_a_line_and_the_page_lives_on(pages: Pages) -> No
         assert page.listen("layer")["numbers"] == [0]
 
 
+@pytest.mark.parametrize("point", [[0, 3], [1, 1]])  # blank, and not measured
+def test_a_click_on_a_point_without_a_latent_leaves_what_is_shown(pages: Pages, point: list[int]) -> None:
+    with pages.open() as page:
+        page.fill()
+        page.ask(show={"kind": "distance", "numbers": point})
+        assert "no latent" in page.listen("refused")
+        page.ask(recolour=True)  # which shows everything anew
+        assert page.listen("layer")["kind"] == "pca"
+
+
 def test_bytes_are_nonsense_too(pages: Pages) -> None:
     with pages.open() as page:
         page.socket.send_bytes(struct.pack("<4I", 1, 2, 3, 4))
@@ -159,6 +173,8 @@ def test_colours_stay_while_a_map_grows_until_they_are_asked_for_anew(
             page.ask(recolour=True)
             anew = page.listen("layer")["limits"]
             assert anew != first["limits"]
+            scribe.tell("write", 36, 42)
+            wait_for(page, done=42)
             with pages.open() as other:  # whoever comes later sees the same
                 assert other.listen("layer")["limits"] == anew
 
@@ -186,6 +202,34 @@ def test_a_file_that_vanishes_and_comes_back_as_another(tmp_path: Path) -> None:
         assert "not a latents file" in wait_for(page, state="gone")["trouble"]
 
 
+def test_one_error_of_the_following_does_not_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, other = tmp_path / "a.latents.h5", tmp_path / "b.latents.h5"
+    write_features(path, np.random.default_rng(1).standard_normal((6, 7, 3)))
+    write_features(other, np.random.default_rng(2).standard_normal((4, 9, 3)))
+    errors = [OSError("the disk is away"), LatentsError("the file is half there")]
+
+    def list_stored(points: object) -> dict[str, str]:
+        if errors:
+            raise errors.pop()
+        return {}
+
+    with serve_pages(path) as pages, pages.open() as page:
+        page.fill()
+        monkeypatch.setattr(desk, "list_stored", list_stored)
+        shutil.move(other, path)
+        assert wait_for(page, state="gone")["trouble"] == "the file is half there"
+        assert page.listen("hello")["cols"] == 9
+        assert wait_for(page, state="finished")["done"] == 36
+    assert not errors
+
+
+def test_a_page_of_a_part_knows_where_it_lies_in_the_scan(tmp_path: Path) -> None:
+    scan, part = SCANS["square"], Part((20, 30), (2, 19), (5, 25), 3)
+    path = write_contents(tmp_path / "a.h5", replace(make_origin(scan), part=part), make_contents(scan))
+    with serve_pages(path) as pages, pages.open() as page:
+        assert page.listen("hello")["part"] == {"rows": [2, 19], "cols": [5, 25], "every": 3}
+
+
 def test_maps_stored_in_the_file_are_shown_beside(tmp_path: Path) -> None:
     path = write_features(tmp_path / "a.latents.h5", np.random.default_rng(0).standard_normal((5, 6, 4)))
     spread, segments = np.arange(30.0).reshape(5, 6), np.arange(30).reshape(5, 6)
@@ -193,6 +237,7 @@ def test_maps_stored_in_the_file_are_shown_beside(tmp_path: Path) -> None:
         assert page.listen("hello")["stored"] == {}
         store_maps(path, "analysis", {"spread": spread, "segments": segments, "order": np.arange(4)}, {})
         assert page.listen("hello")["stored"] == {"analysis/spread": "values", "analysis/segments": "labels"}
+        page.listen("layer")
         page.ask(show={"kind": "stored", "name": "analysis/spread"})
         assert_array_equal(page.fill()[..., 0], spread)
         page.ask(show={"kind": "stored", "name": "analysis/segments"})

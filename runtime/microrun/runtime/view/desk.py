@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from microrun.runtime.array_types import Float32
-from microrun.runtime.errors import LatentsError
+from microrun.runtime.errors import LatentsError, MicrorunError
 from microrun.runtime.files.closing import Closing
+from microrun.runtime.scans.part import Part
 from microrun.runtime.view.follower import Follower
 from microrun.runtime.view.growing_map import GrowingMap
 from microrun.runtime.view.layers import Layer, Shown, first_points, fit_basis, latent_of, list_stored
@@ -52,6 +53,7 @@ class Desk(Closing):
         self.follower, self.looker = Follower(path), looker
         self.version = self.epoch = 0
         self._waiting: set[asyncio.Event] = set()
+        self._limits: dict[tuple[int, Layer], list[tuple[float, float]]] = {}
         self._begin()
 
     @property
@@ -82,7 +84,11 @@ class Desk(Closing):
     async def watch(self) -> None:
         """Look after the file for ever."""
         while True:
-            if self.follower.is_due() and await asyncio.to_thread(self.poll):
+            try:
+                if self.follower.is_due() and await asyncio.to_thread(self.poll):
+                    self.wake()
+            except (MicrorunError, OSError) as error:
+                self.follower.fail(error)
                 self.wake()
             await asyncio.sleep(POLL_S)
 
@@ -119,6 +125,14 @@ class Desk(Closing):
                 raise LatentsError("there is no latent at this point yet")
         return Shown(layer, self.points, self.basis, origin)
 
+    def limits(self, shown: Shown, version: int) -> list[tuple[float, float]]:
+        """What colours of a layer end at, the same for all pages until axes are made anew."""
+        key = version, shown.layer
+        if key not in self._limits:
+            everything = shown.layer.kind in ("distance", "stored")
+            self._limits.setdefault(key, shown.limits(None if everything else self.first))
+        return self._limits[key]
+
     def look(self, row: int, col: int) -> Look:
         """Look at a point."""
         return self.looker.look(self.points, row, col)
@@ -126,11 +140,13 @@ class Desk(Closing):
     def describe(self) -> dict[str, Any]:
         """What a page must know of the file before it shows anything."""
         points, scan = self.points, self.points.scan
+        rows, cols = scan.nav_shape
+        part = points.latents.origin.part or Part(scan.nav_shape, (0, rows), (0, cols))
         return {
             "name": self.follower.path.name,
             "file": quote(str(self.follower.path)),
-            "rows": scan.nav_shape[0],
-            "cols": scan.nav_shape[1],
+            "rows": rows,
+            "cols": cols,
             "step": list(scan.step_um),
             "hexagonal": scan.grid == "hexagonal",
             "firstShifted": scan.first_shifted,
@@ -140,6 +156,7 @@ class Desk(Closing):
             "model": points.latents.origin.spec.name,
             "stored": self.stored,
             "total": scan.total,
+            "part": {"rows": list(part.rows), "cols": list(part.cols), "every": part.every},  # of the whole scan
         }
 
     def state(self) -> dict[str, Any]:
@@ -184,6 +201,7 @@ class Desk(Closing):
     def _count(self) -> None:
         self._next_at = max(LEAST_POINTS, 2 * self.basis.points)
         self.version += 1
+        self._limits = {}
 
     def _refine(self) -> None:
         """Make colours anew of twice as many points, until they are fixed."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from microrun.runtime.encoding.meter import Meter
-from microrun.runtime.errors import LatentsError
+from microrun.runtime.errors import LatentsError, MicrorunError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.latents.damage import check_superblock
 from microrun.runtime.latents.reader import open_latents
@@ -92,11 +92,15 @@ class Follower(Closing):
                 self._read(found.st_mtime_ns)
             self.trouble = ""
         except (OSError, LatentsError) as error:
-            trouble = str(error) if isinstance(error, LatentsError) else f"{self.path}: {error.strerror or error}"
-            changed, self.trouble = trouble != self.trouble, trouble
-            self._again_at = time.monotonic() + AGAIN_S
-            return changed
+            return self.fail(error)
         return True
+
+    def fail(self, error: OSError | MicrorunError) -> bool:
+        """Note why the file cannot be read now, which is tried again in a while; True if that is news."""
+        trouble = f"{self.path}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+        changed, self.trouble = trouble != self.trouble, trouble
+        self._again_at = time.monotonic() + AGAIN_S
+        return changed
 
     def _open(self, found: os.stat_result | None) -> GrowingMap:
         opened = GrowingMap(open_latents(self.path))

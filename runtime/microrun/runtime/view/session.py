@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microrun.runtime.array_types import Float32
-from microrun.runtime.errors import LatentsError
+from microrun.runtime.errors import LatentsError, MicrorunError
 from microrun.runtime.view.desk import Desk
 from microrun.runtime.view.layers import Layer, Shown, as_bytes
 from microrun.runtime.view.looking import Look
@@ -41,7 +41,6 @@ class Session:
         self._shown: Shown | None = None
         self._number = 0  # of what is shown: values of another are thrown away by the page
         self._version, self._epoch, self._told = -1, -1, 0
-        self._all = False  # limits of colours are of all points there are
         self._point: tuple[int, int] = (0, 0)
         self._asked_point = asyncio.Event()
         self._state: dict[str, Any] = {}
@@ -94,17 +93,25 @@ class Session:
         if not isinstance(asked, dict):
             raise LatentsError("messages must be objects")
         if "show" in asked:
-            self._layer = Layer.parse(asked["show"], self._desk.points, self._desk.stored)
-            self._shown, self._all = None, False
+            await self._choose(asked["show"])
         elif "point" in asked:
             self._point = self._parse_point(asked["point"])
             self._asked_point.set()
         elif asked.get("recolour") is True:
             await asyncio.to_thread(self._desk.recolour)
-            self._all = True
             self._desk.wake()
         else:
             raise LatentsError("there is nothing like that to ask for")
+
+    async def _choose(self, asked: object) -> None:
+        """Show another layer from now on, unless it cannot be shown."""
+        desk, points = self._desk, self._desk.points
+        layer = Layer.parse(asked, points, desk.stored)
+        if layer.kind == "distance":  # there may be no latent at the point
+            await asyncio.to_thread(desk.show, layer)
+        if desk.points is not points:
+            raise LatentsError("the file was replaced just now; ask again")
+        self._layer, self._shown = layer, None
 
     def _parse_point(self, point: object) -> tuple[int, int]:
         rows, cols = self._desk.points.shape
@@ -135,8 +142,7 @@ class Session:
         desk, layer = self._desk, self._layer
         self._version, self._number = desk.version, self._number + 1
         shown = await asyncio.to_thread(desk.show, layer)
-        everything = self._all or layer.kind in ("distance", "stored")
-        limits = await asyncio.to_thread(shown.limits, None if everything else desk.first)
+        limits = await asyncio.to_thread(desk.limits, shown, self._version)
         if self._layer is not layer:  # another was asked for meanwhile
             return
         self._told, self._shown = len(shown.points.log), shown
@@ -174,7 +180,7 @@ class Session:
                 self._asked_point.clear()
                 try:
                     await self._answer_point(*self._point)
-                except (LatentsError, IndexError) as error:  # such as of a file that is replaced now
+                except (MicrorunError, IndexError) as error:  # such as of a file that is replaced now
                     await self._send({"refused": str(error)})
 
     async def _answer_point(self, row: int, col: int) -> None:

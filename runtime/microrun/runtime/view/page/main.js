@@ -153,12 +153,20 @@ function say(text) {
 function point(cell) {
   cursor = cell;
   if (!cell) { $("place").textContent = "Point at the map."; return; }
-  const x = (cell[1] + view.shift(cell[0])) * view.sx, y = cell[0] * view.sy, unit = info.step[0] > 0 ? "µm" : "steps";
+  const {rows: [row0], cols: [col0], every} = info.part, unit = info.step[0] > 0 ? "µm" : "steps";
+  const x = onSample(cell[1] + view.shift(cell[0]), view.sx, col0), y = onSample(cell[0], view.sy, row0);
   const values = view.valueAt(cell), there = values[0] === Infinity ? "no information"
     : Number.isNaN(values[0]) ? "not measured yet" : values.map(value => value.toFixed(3)).join(", ");
-  $("place").textContent = `row ${cell[0]}, column ${cell[1]} · ${x.toFixed(2)}, ${y.toFixed(2)} ${unit} · ${there}`;
+  const whole = row0 || col0 || every > 1 ? ` (${row0 + cell[0] * every}, ${col0 + cell[1] * every} of the scan)` : "";
+  $("place").textContent = `row ${cell[0]}, column ${cell[1]}${whole} · ${x.toFixed(2)}, ${y.toFixed(2)} ${unit} · ${there}`;
   waiting = cell;
   askPoint();
+}
+
+// A place in the part of a scan that was encoded, from the scan's first point on: its step is known, or is one.
+function onSample(place, step, first) {
+  const {every} = info.part;
+  return info.step[0] > 0 ? (place + first / every) * step : (place * every + first) * step;
 }
 
 function askPoint() {
@@ -187,7 +195,9 @@ function setRegion(from, event) {
   const region = [...span(1, view.sy, info.rows), ...span(0, view.sx, info.cols)];
   if (region[0] >= region[1] || region[2] >= region[3]) return;
   view.marks.region = region;
-  $("region").textContent = `--region ${region[0]}:${region[1]},${region[2]}:${region[3]}`;
+  const {rows, cols, every} = info.part;
+  const spanOf = (a, b, [first, stop]) => `${first + a * every}:${Math.min(stop, first + b * every)}`;
+  $("region").textContent = `--region ${spanOf(region[0], region[1], rows)},${spanOf(region[2], region[3], cols)}`;
   view.redraw();
 }
 
