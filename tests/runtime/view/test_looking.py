@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from numpy.testing import assert_allclose
 from pages import serve_pages
 from write_up2 import Header, make_patterns, write_up
 
+from microrun.runtime.errors import ScanError
 from microrun.runtime.latents.origin import Origin
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.open import fingerprint, open_scan
 from microrun.runtime.view.growing_map import GrowingMap
-from microrun.runtime.view.looking import Looker, find_scan
+from microrun.runtime.view.looking import Look, Looker, find_scan
 
 NAV_SHAPE, SIDE = (6, 7), 60
 PATTERNS = make_patterns(42, (SIDE, SIDE))
@@ -81,6 +83,54 @@ def test_a_running_mean_that_is_not_written_yet_is_stood_in_for(tmp_path: Path) 
         assert_allclose(found, prepared(17, binned.mean(axis=0)), atol=1e-6)
 
 
+def test_blank_frames_are_no_part_of_what_stands_in_for_a_running_mean(tmp_path: Path) -> None:
+    path, origin, contents = write_pair(tmp_path)
+    path.unlink()
+    blanked = PATTERNS.copy()
+    blanked[:10] = 0  # the beam was off
+    write_up(tmp_path / "a.up2", blanked, Header(sig_shape=(SIDE, SIDE), nav_shape=NAV_SHAPE))
+    running = replace(origin, background="running", fingerprint="")
+    write_contents(path, running, replace(contents, background=np.zeros_like(contents.background)))
+    with GrowingMap(open_latents(path)) as points, Looker() as looker:
+        found = looker.look(points, 2, 3).pattern
+        preprocessor = Preprocessor(tiny_spec().preprocessing, (SIDE, SIDE))
+        binned = np.empty((points.done - 10, *preprocessor.input_shape), np.float32)
+        preprocessor.bin(PATTERNS[10 : points.done], binned)
+        assert found is not None
+        assert_allclose(found, prepared(17, binned.mean(axis=0)), atol=1e-6)
+
+
+def test_before_the_first_pattern_is_encoded_there_is_no_mean_to_subtract(tmp_path: Path) -> None:
+    path, origin, contents = write_pair(tmp_path)
+    path.unlink()
+    nothing = np.zeros_like(contents.background)
+    none = replace(contents, background=nothing, written=np.zeros_like(contents.written))
+    write_contents(path, replace(origin, background="running"), none)
+    with GrowingMap(open_latents(path)) as points, Looker() as looker:
+        found = looker.look(points, 2, 3)
+        assert found.pattern is not None
+        assert_allclose(found.pattern, prepared(17, nothing), atol=1e-6)
+        assert not found.seen
+
+
+def test_a_scan_that_cannot_be_read_does_not_end_the_answers(latents: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = [ScanError("the disk is away")]
+    look = Looker.look
+
+    def failing(*arguments: Any) -> Look:
+        if errors:
+            raise errors.pop()
+        return look(*arguments)
+
+    monkeypatch.setattr(Looker, "look", failing)
+    with serve_pages(latents) as pages, pages.open() as page:
+        page.fill()
+        page.ask(point=[2, 3])
+        assert page.listen("refused") == "the disk is away"
+        page.ask(point=[2, 4])
+        assert page.listen("point")["point"] == [2, 4]
+
+
 def test_what_is_missing_is_said(points: GrowingMap, tmp_path: Path) -> None:
     (tmp_path / "a.up2").unlink()
     with Looker() as looker:
@@ -113,6 +163,10 @@ def test_the_scan_beside_is_found_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "a.UP1").touch()
     assert find_scan(tmp_path / "a.latents.h5") == tmp_path / "a.UP1"
     assert find_scan(tmp_path / "c.latents.h5") is None
+    (tmp_path / "c.pat").touch()
+    assert find_scan(tmp_path / "c.latents.h5") == tmp_path / "c.pat"
+    (tmp_path / "my.pictures").mkdir()
+    assert find_scan(tmp_path / "my.pictures.latents.h5") == tmp_path / "my.pictures"
 
 
 def test_a_page_gets_pictures_of_the_point(latents: Path, tmp_path: Path) -> None:

@@ -17,19 +17,21 @@ from microrun.runtime.engines.engine import Engine, EngineRequest, Lane
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import LatentsError, MicrorunError, ScanError
 from microrun.runtime.files.closing import Closing
+from microrun.runtime.files.stems import stem_of
 from microrun.runtime.latents.reader import Latents
 from microrun.runtime.latents.same_scan import check_same_scan
-from microrun.runtime.patterns.background import BLOCK
+from microrun.runtime.patterns.background import BLOCK, RunningBackground
 from microrun.runtime.patterns.bands import band_correlation, smooth
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.open import ScanFile, fingerprint, open_scan
 from microrun.runtime.scans.part_source import PartSource
+from microrun.runtime.scans.pat_source import PAT
 from microrun.runtime.scans.up2 import PIXEL_TYPES, ScanWarning, count_patterns
 from microrun.runtime.scans.up_source import FileSource
 from microrun.runtime.view.growing_map import GrowingMap
 from microrun.runtime.view.layers import latent_of
 
-OTHER_ENDINGS = (".h5", ".hdf5", ".oh5", ".edaxh5", ".h5oina", ".ebsp", ".dat")
+OTHER_ENDINGS = (PAT, ".h5", ".hdf5", ".oh5", ".edaxh5", ".h5oina", ".ebsp", ".dat")
 AGAIN_S = 5.0  # after which a scan that could not be opened is tried again
 LATENTS_ENDING = ".latents"
 
@@ -157,7 +159,7 @@ class Looker(Closing):
             bad = latents.bad_pixels if origin.bad_pixels else None
             self._preprocessor = Preprocessor(how, origin.scan.sig_shape, bad, origin.warp)
             self._scan_note = ""
-        except (MicrorunError, ModuleNotFoundError) as error:
+        except (MicrorunError, OSError, ModuleNotFoundError) as error:
             self._source, self._scan_note = None, str(error)
 
     def _open_decoder(self, latents: Latents) -> None:
@@ -180,11 +182,11 @@ class Looker(Closing):
         raw = np.empty((1, *self._source.scan.sig_shape), self._source.scan.dtype)
         try:
             self._source.read_patterns(np.array([number]), raw)
+            background = self._background(points, self._source, self._preprocessor)
         except ScanError as error:
             self._source, self._scan_note, self._tried_at = None, str(error), time.monotonic()
             return None
         out = np.empty((1, *self._preprocessor.input_shape), np.float32)
-        background = self._background(points, self._source, self._preprocessor)
         self._preprocessor.prepare(raw, background, out, np.empty((1, 2), np.float32), np.empty(1, bool))
         prepared: Float32 = out[0]
         return prepared
@@ -195,12 +197,16 @@ class Looker(Closing):
         if points.latents.origin.background != "running" or stored.any():
             return stored
         count = min(BLOCK, points.done)
+        if not count:
+            return stored
         if self._first_mean is None or self._mean_of != count:
             raw = np.empty((count, *source.scan.sig_shape), source.scan.dtype)
             source.read_patterns(np.arange(count), raw)
             binned = np.empty((count, *preprocessor.input_shape), np.float32)
             preprocessor.bin(raw, binned)
-            self._first_mean, self._mean_of = binned.mean(axis=0), count
+            informative = ~preprocessor.find_blank(binned)  # as in the run
+            self._first_mean = RunningBackground(preprocessor.input_shape).update(binned, informative)
+            self._mean_of = count
         return self._first_mean
 
     def _decode(self, latents: Latents, latent: Float32) -> Float32 | None:
@@ -229,14 +235,14 @@ def find_scan(latents: Path) -> Path | None:
     """The scan that `microrun encode` made these latents of, by its name beside them; None if there is none."""
     stem = latents.stem.removesuffix(LATENTS_ENDING)
     try:
-        beside = [path for path in sorted(latents.parent.iterdir()) if path.stem == stem and path != latents]
+        beside = [path for path in sorted(latents.parent.iterdir()) if stem_of(path) == stem and path != latents]
     except OSError:
         return None
     for endings in (tuple(PIXEL_TYPES), OTHER_ENDINGS):
         for path in beside:
             if path.suffix.lower() in endings and path.is_file():
                 return path
-    return None
+    return next((path for path in beside if path.is_dir()), None)
 
 
 def open_scan_of(latents: Latents, path: Path) -> ScanFile:
