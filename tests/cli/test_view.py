@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import urllib.request
@@ -15,7 +16,7 @@ from write_up2 import make_patterns, write_up
 
 from microrun.runtime.latents import page
 from microrun.runtime.latents.reader import open_latents
-from microrun.runtime.view.serve import ViewRequest, bind
+from microrun.runtime.view.serve import ViewRequest, bind, serve
 
 
 @pytest.fixture
@@ -66,7 +67,11 @@ def test_ctrl_c_ends_the_page_without_a_word(finished: Path) -> None:
     assert (ran.code, ran.err) == (0, "")
 
 
-def test_a_run_with_a_page_says_its_address_and_ends_as_without(encode: Microrun, scan: Path, tmp_path: Path) -> None:
+def test_a_run_with_a_page_says_its_address_and_ends_as_without(
+    encode: Microrun, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise RuntimeError('a file of the folder where the command runs')")
+    monkeypatch.chdir(tmp_path)
     ran = encode(scan, "--view")
     assert (ran.code, ran.err) == (0, "")
     address = re.search(r"view +(http://127\.0\.0\.1:\d+/)", ran.out)
@@ -92,6 +97,40 @@ def end_pages() -> None:
         process = page._processes.pop()
         process.terminate()
         process.communicate()
+
+
+def test_a_run_that_keeps_the_old_latents_until_its_end_says_so(
+    encode: Microrun, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("microrun.cli.view.open_page", lambda *_: page.Page("http://127.0.0.1:8180/"))
+    assert encode(scan, "--view", "--overwrite").err == ""
+    said = encode(scan, "--view", "--overwrite").err.splitlines()
+    assert len(said) == 1
+    assert str(tmp_path / "scan.latents.h5") in said[0]
+    assert "shows the old latents until this run has ended" in said[0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script stands in for Python")
+def test_a_page_that_says_much_is_not_held_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\necho http://127.0.0.1:8180/\nhead -c 1000000 /dev/zero >&2\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(page.sys, "executable", str(script))
+    assert page.open_page(tmp_path / "a.latents.h5").address == "http://127.0.0.1:8180/"
+    assert page._processes[-1].wait(60) == 0
+    end_pages()
+
+
+def test_a_page_lingers_until_its_run_has_ended(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microrun.runtime.view.serve.LINGER_S", 0.5)
+    asked: list[bool] = []
+
+    def is_over() -> bool:
+        asked.append(len(asked) > 0)
+        return asked[-1]
+
+    serve(ViewRequest(finished, port=0, with_run=True), lambda _: None, is_over)
+    assert asked[:2] == [False, True]
 
 
 def test_a_run_without_a_page_goes_on(encode: Microrun, scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,7 +167,7 @@ def _run_all(requests: list[EncodeRequest], engine: Engine, view: bool) -> None:
     failed: list[MicrorunError] = []
     for request in requests:
         if view:
-            show_beside(request.out, request.scan)
+            show_beside(request)
         try:
             run(request, engine)
         except MicrorunError as error:

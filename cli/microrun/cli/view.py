@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
+from microrun.runtime.encoding.request import EncodeRequest
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.latents.page import open_page
 from microrun.runtime.latents.reader import open_latents
@@ -45,9 +46,13 @@ def view(
         serve(request, lambda address: console.out.print(f"view     {address} (Ctrl-C ends it)"))
 
 
-def show_beside(latents: Path, scan: Path) -> None:
+def show_beside(request: EncodeRequest) -> None:
     """Start the page of a run beside it; a run never fails for want of a page."""
     try:
-        console.out.print(f"view     {open_page(latents, scan)}")
+        console.out.print(f"view     {open_page(request.out, request.scan)}")
     except (LatentsError, OSError) as error:
         console.warning_line(f"no page is shown: {error}")
+        return
+    if request.overwrite and not request.follow and request.out.exists():
+        text = "the page shows the old latents until this run has ended, and the new ones from then on"
+        console.warning_line(f"{request.out}: {text}; --follow replaces them at once")

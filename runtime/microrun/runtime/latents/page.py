@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -47,7 +49,7 @@ class Viewed:
         -------
         Page
             A notebook shows it in place; elsewhere, open its ``address``. It is served on this machine alone, by a
-            process that ends a minute after the page was closed and the run has ended.
+            process that ends a minute after the page was closed and the run, and what called this, have ended.
 
         Raises
         ------
@@ -72,16 +74,24 @@ def open_page(latents: Path, scan: Path | None = None) -> Page:
     LatentsError
         If it cannot be served.
     """
-    words = [sys.executable, "-m", "microrun.runtime.view", str(latents.absolute())]
+    words = [sys.executable, "-P", "-m", "microrun.runtime.view", str(latents.absolute())]
     process = subprocess.Popen(
         words if scan is None else [*words, str(scan.absolute())],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,  # Ctrl-C of a run is not meant for the page
     )  # fmt: skip
     assert process.stdout is not None
+    assert process.stderr is not None
     address = process.stdout.readline().strip()
     if not address:
         _, error = process.communicate()
         raise LatentsError(first_line(error) if error else f"{latents}: its page ended before it began")
     _processes.append(process)
+    threading.Thread(target=_drain, args=(process.stderr.fileno(),), daemon=True).start()
     return Page(address)
+
+
+def _drain(pipe: int) -> None:
+    """Read what a page says to nobody: a pipe that is full would hold it up. Not by a file, which exiting waits for."""
+    while os.read(pipe, 1 << 16):
+        pass
