@@ -29,6 +29,7 @@ from write_up2 import write_up
 
 from microrun.runtime.encoding.encode_scan import EncodeRequest, encode_scan
 from microrun.runtime.errors import LatentsError, RefusedOutputError, ScanError
+from microrun.runtime.latents.stored_maps import store_maps
 from microrun.runtime.patterns.background import BLOCK
 from microrun.runtime.testing import ProjectionEngine
 
@@ -113,6 +114,26 @@ def test_a_finished_file_is_resumed_to_itself(scan: Path, tmp_path: Path) -> Non
             run(EncodeRequest(scan, path, background=background), engine())
         assert run(EncodeRequest(scan, out, background=background, resume=True), engine()).done == 0
         assert_same(out, whole)
+
+
+def test_a_finished_file_and_its_analysis_are_left_as_they_are(
+    tmp_path: Path, patterns: NDArray[Any], background_file: Path
+) -> None:
+    seen = patterns.copy()
+    seen[3], seen[9] = 0, 1000  # a blanked beam, and a constant frame: neither has come back
+    scan, out = write_up(tmp_path / "scan.up2", seen, HEADER), tmp_path / "out.h5"
+    request = EncodeRequest(scan, out, background=str(background_file))
+    run(request, engine())
+    store_maps(out, "analysis", {"grains": np.zeros((10, 16))}, {})
+    before = out.read_bytes(), out.stat().st_mtime_ns
+    with encode_scan(dataclasses.replace(request, resume=True), engine()) as running:
+        running.stop()
+        assert list(running) == [] and running.statistics.total == 0 and not running.discards
+    assert (out.read_bytes(), out.stat().st_mtime_ns) == before
+    write_up(scan, patterns, HEADER)  # now they have
+    run(dataclasses.replace(request, resume=True), engine())
+    run(dataclasses.replace(request, out=tmp_path / "whole.h5"), engine())
+    assert_same(out, tmp_path / "whole.h5")
 
 
 def test_resume_starts_a_file_that_is_not_there(scan: Path, tmp_path: Path) -> None:

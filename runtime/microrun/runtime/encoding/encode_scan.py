@@ -12,7 +12,7 @@ import numpy as np
 from microrun.runtime.array_types import Float32
 from microrun.runtime.encoding.choices import choose_background, make_preprocessor, open_source
 from microrun.runtime.encoding.familiarity import familiarity_of
-from microrun.runtime.encoding.meter import Statistics
+from microrun.runtime.encoding.meter import Meter, Statistics
 from microrun.runtime.encoding.request import EncodeRequest
 from microrun.runtime.encoding.stream import EncodeStream, encode
 from microrun.runtime.engines.engine import Engine
@@ -23,7 +23,7 @@ from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.familiarity import Familiarity
 from microrun.runtime.latents.origin import Background, Origin
 from microrun.runtime.latents.probes import hash_pattern, probe_numbers
-from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.latents.same_scan import check_same_scan
 from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter, Replace
 from microrun.runtime.patterns.background import BLOCK, LEAST, load_background, mean_background
@@ -45,8 +45,8 @@ class EncodeRun(Closing):
     source : FileSource, FollowingSource, PictureSource, PatSource, KikuchipySource or PartSource
         The scan, or the part of it that is encoded.
     familiarity : Familiarity or None
-        How well the model knows the scan, once all its patterns are encoded; a resumed run measures it again. None
-        where it cannot be measured.
+        How well the model knows the scan, once all its patterns are encoded; a resumed run measures it again, unless
+        nothing was left to do. None where it cannot be measured.
     """
 
     def __init__(
@@ -143,6 +143,26 @@ class EncodeRun(Closing):
             self._writer.keep_probe(int(place), hash_pattern(self.source, int(numbers[place])))
 
 
+class _FinishedRun(EncodeRun):
+    """A run that finds nothing to do: the latents file, with what was computed from it, is left as it is."""
+
+    discards = False
+
+    def __init__(self, source: ScanFile, preprocessor: Preprocessor, familiarity: Familiarity | None) -> None:
+        self.source, self._preprocessor, self.familiarity = source, preprocessor, familiarity
+        self._final = Meter(0).read(0)
+        self._records = self._encode()
+
+    def stop(self) -> None:
+        """End the run, which is at its end."""
+
+    def close(self) -> None:
+        """Free nothing: nothing is held."""
+
+    def _encode(self) -> Generator[Statistics, None, None]:
+        yield from ()
+
+
 def encode_scan(request: EncodeRequest, engine: Engine) -> EncodeRun:
     """Encode a scan file into a latents file.
 
@@ -174,13 +194,7 @@ def encode_scan(request: EncodeRequest, engine: Engine) -> EncodeRun:
     engine.spec.require("encoder", source=engine.info.path.name, task="encoding")
     source = open_source(request)
     preprocessor = make_preprocessor(request, whole_of(source), engine)
-    origin = _describe_origin(request, source, engine, preprocessor)
-    writer = _open_writer(request, origin, source, preprocessor)
-    try:
-        return EncodeRun(request, source, engine, preprocessor, writer)
-    except BaseException:
-        writer.close()
-        raise
+    return _begin(request, source, engine, preprocessor)
 
 
 def check_destination(request: EncodeRequest) -> None:
@@ -205,6 +219,24 @@ def check_destination(request: EncodeRequest) -> None:
     check_file(request.out, keep, endings=HDF5_ENDINGS, sources=[request.scan], advice=advice)
 
 
+def _begin(request: EncodeRequest, source: ScanFile, engine: Engine, preprocessor: Preprocessor) -> EncodeRun:
+    origin = _describe_origin(request, source, engine, preprocessor)
+    if request.resume and request.out.exists():
+        with open_latents(request.out) as old:
+            origin = _check_old(old, origin, request, source, preprocessor)
+            if _is_finished(old, origin, request, source, preprocessor):
+                return _FinishedRun(source, preprocessor, old.familiarity)
+        writer = LatentsWriter.resume(request.out, origin)
+    else:
+        background = _make_background(request, origin.background, source, preprocessor)
+        writer = LatentsWriter.create(request.out, origin, background, _choose_replacing(request))
+    try:
+        return EncodeRun(request, source, engine, preprocessor, writer)
+    except BaseException:
+        writer.close()
+        raise
+
+
 def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, preprocessor: Preprocessor) -> Origin:
     info, background, whole = engine.info, choose_background(request), whole_of(source)
     return Origin(
@@ -226,32 +258,45 @@ def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, p
     )
 
 
-def _open_writer(request: EncodeRequest, origin: Origin, source: ScanFile, preprocessor: Preprocessor) -> LatentsWriter:
-    if not (request.resume and request.out.exists()):
-        background = _make_background(request, origin.background, source, preprocessor)
-        return LatentsWriter.create(request.out, origin, background, _choose_replacing(request))
-    with open_latents(request.out) as old:
-        if old.origin.part == origin.part:  # else it is refused for that
-            check_same_scan(old, source)
-        origin = replace(origin, mean_of=old.origin.mean_of)
+def _check_old(
+    old: Latents, origin: Origin, request: EncodeRequest, source: ScanFile, preprocessor: Preprocessor
+) -> Origin:
+    """Refuse latents of another scan or background; the origin of those that go on."""
+    if old.origin.part == origin.part:  # else it is refused for that
+        check_same_scan(old, source)
+    origin = replace(origin, mean_of=old.origin.mean_of)
     there = whole_of(source).available
     if 0 < origin.mean_of < there:
         warnings.warn(
             f"{request.out}: keeps its background, the mean of {origin.mean_of:,} patterns; there are "
             f"{there:,} now: for their mean encode them all, to another --out",
             ScanWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-    if origin.background != "file" or request.background == "auto":
-        return LatentsWriter.resume(request.out, origin)
-    background = load_background(Path(request.background), preprocessor)
-    writer = LatentsWriter.resume(request.out, origin)
-    if (writer.background != background).any():
-        writer.close()
+    if origin.background != "file" or request.background == "auto" or old.origin.difference(origin):
+        return origin  # a difference is refused when the file is opened
+    if (old.background != load_background(Path(request.background), preprocessor)).any():
         raise LatentsError(
             f"{request.out}: cannot be resumed, it belongs to another background than {request.background}"
         )
-    return writer
+    return origin
+
+
+def _is_finished(
+    old: Latents, origin: Origin, request: EncodeRequest, source: ScanFile, preprocessor: Preprocessor
+) -> bool:
+    """Whether there is nothing to go on with: all is encoded, and what was blank still is."""
+    there = origin.scan.exists()
+    if request.follow or old.growing or old.origin.difference(origin) or not old.written[there].all():
+        return False
+    raw = np.empty((1, *source.scan.sig_shape), source.scan.dtype)
+    binned = np.empty((1, *preprocessor.input_shape), np.float32)
+    for number in np.flatnonzero(old.flags[there][: source.available]):
+        source.read_patterns(np.array([number]), raw)
+        preprocessor.bin(raw, binned)
+        if not preprocessor.find_blank(binned)[0]:
+            return False
+    return True
 
 
 def _choose_replacing(request: EncodeRequest) -> Replace:
