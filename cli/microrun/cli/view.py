@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
+from microrun.cli.scan_name import ScanNameOption
 from microrun.runtime.encoding.request import EncodeRequest
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.latents.page import open_page
@@ -23,6 +24,7 @@ def view(
     decoder: Annotated[
         str | None, typer.Option(help="The decoder's .onnx file; by default the built-in one of the encoder.")
     ] = None,
+    scan_name: ScanNameOption = None,
     port: Annotated[
         int | None, typer.Option(help="Where the page is served; by default 8180, or any port that is free.")
     ] = None,
@@ -40,7 +42,7 @@ def view(
 
     if scan is not None and not scan.exists():
         raise LatentsError(f"{scan}: no such file")
-    request = ViewRequest(latents, scan, decoder, host, port, token)
+    request = ViewRequest(latents, scan, decoder, host, port, token, scan_name=scan_name)
     open_latents(latents).close()  # whatever is wrong with it is said first
     with contextlib.suppress(KeyboardInterrupt):  # its ordinary end
         serve(request, lambda address: console.out.print(f"view     {address} (Ctrl-C ends it)"))
@@ -49,7 +51,7 @@ def view(
 def show_beside(request: EncodeRequest) -> None:
     """Start the page of a run beside it; a run never fails for want of a page."""
     try:
-        console.out.print(f"view     {open_page(request.out, request.scan)}")
+        console.out.print(f"view     {open_page(request.out, request.scan, request.scan_name)}")
     except (LatentsError, OSError) as error:
         console.warning_line(f"no page is shown: {error}")
         return

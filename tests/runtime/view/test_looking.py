@@ -13,6 +13,7 @@ from make_latents import Contents, make_contents, make_origin, write_contents
 from make_models import tiny_spec, write_decoder
 from numpy.testing import assert_allclose
 from pages import serve_pages
+from vendor_files import write_h5oina
 from write_up2 import Header, make_patterns, write_up
 
 from microrun.runtime.errors import ScanError
@@ -129,6 +130,23 @@ def test_a_scan_that_cannot_be_read_does_not_end_the_answers(latents: Path, monk
         assert page.listen("refused") == "the disk is away"
         page.ask(point=[2, 4])
         assert page.listen("point")["point"] == [2, 4]
+
+
+def test_one_of_two_scans_of_a_file_is_looked_at_by_its_name(tmp_path: Path) -> None:
+    pytest.importorskip("kikuchipy")
+    path, origin, contents = write_pair(tmp_path)
+    path.unlink()
+    (tmp_path / "a.up2").unlink()
+    two = write_h5oina(tmp_path / "a.h5oina", NAV_SHAPE, {"Area 1": PATTERNS[::-1], "Area 2": PATTERNS})
+    source = open_scan(two, scan_name="Area 2")
+    write_contents(path, replace(origin, scan=source.scan, fingerprint=fingerprint(source)), contents)
+    with GrowingMap(open_latents(path)) as points:
+        with Looker() as looker:
+            assert "'Area 1', 'Area 2'; say which with --scan-name" in looker.look(points, 2, 3).notes[0]
+        with Looker(scan_name="Area 1") as looker:
+            assert "is not the scan" in looker.look(points, 2, 3).notes[0]
+        with Looker(scan_name="Area 2") as looker:
+            assert_allclose(looker.look(points, 2, 3).pattern, prepared(17, contents.background), atol=1e-6)
 
 
 def test_what_is_missing_is_said(points: GrowingMap, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Viewed:
         return open_page(self.path)
 
 
-def open_page(latents: Path, scan: Path | None = None) -> Page:
+def open_page(latents: Path, scan: Path | None = None, scan_name: str | None = None) -> Page:
     """Start the process that serves the page.
 
     Parameters
@@ -68,6 +68,8 @@ def open_page(latents: Path, scan: Path | None = None) -> Page:
         A latents file that is there, or will be.
     scan
         Its scan; None for the one beside it.
+    scan_name
+        Which scan of an HDF5 file that holds several.
 
     Raises
     ------
@@ -75,9 +77,9 @@ def open_page(latents: Path, scan: Path | None = None) -> Page:
         If it cannot be served.
     """
     words = [sys.executable, "-P", "-m", "microrun.runtime.view", str(latents.absolute())]
+    words += ["" if scan is None else str(scan.absolute()), scan_name or ""]
     process = subprocess.Popen(
-        words if scan is None else [*words, str(scan.absolute())],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,  # Ctrl-C of a run is not meant for the page
     )  # fmt: skip
     assert process.stdout is not None
@@ -92,6 +94,6 @@ def open_page(latents: Path, scan: Path | None = None) -> Page:
 
 
 def _drain(pipe: int) -> None:
-    """Read what a page says to nobody: a pipe that is full would hold it up. Not by a file, which exiting waits for."""
+    """Read what a page says to nobody: a pipe that is full would hold it up."""
     while os.read(pipe, 1 << 16):
         pass

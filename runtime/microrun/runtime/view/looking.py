@@ -76,10 +76,12 @@ class Looker(Closing):
         The scan; None for the one beside the latents.
     decoder
         An .onnx file, or the name of a built-in model; None for the built-in one of the encoder.
+    scan_name
+        Which scan of an HDF5 file that holds several.
     """
 
-    def __init__(self, scan: Path | None = None, decoder: str | None = None) -> None:
-        self._asked_scan, self._asked_decoder = scan, decoder
+    def __init__(self, scan: Path | None = None, decoder: str | None = None, scan_name: str | None = None) -> None:
+        self._asked_scan, self._asked_decoder, self._scan_name = scan, decoder, scan_name
         self._using = threading.RLock()  # several pages look at once
         self._forget()
 
@@ -153,7 +155,7 @@ class Looker(Closing):
             self._scan_note = "no scan lies beside the latents; microrun view --scan takes it from elsewhere"
             return
         try:
-            self._source = open_scan_of(latents, path)
+            self._source = open_scan_of(latents, path, self._scan_name)
             origin = latents.origin
             how = replace(origin.spec.preprocessing, scale_background=origin.scale_background, inverted=origin.inverted)
             bad = latents.bad_pixels if origin.bad_pixels else None
@@ -245,7 +247,7 @@ def find_scan(latents: Path) -> Path | None:
     return next((path for path in beside if path.is_dir()), None)
 
 
-def open_scan_of(latents: Latents, path: Path) -> ScanFile:
+def open_scan_of(latents: Latents, path: Path, scan_name: str | None = None) -> ScanFile:
     """Open a scan, growing or not, if latents were made from it.
 
     Parameters
@@ -254,6 +256,8 @@ def open_scan_of(latents: Latents, path: Path) -> ScanFile:
         Open.
     path
         The scan.
+    scan_name
+        Which scan of an HDF5 file that holds several.
 
     Raises
     ------
@@ -265,7 +269,8 @@ def open_scan_of(latents: Latents, path: Path) -> ScanFile:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ScanWarning)  # that it is not complete is seen
         part = latents.origin.part
-        source = open_scan(path, part.whole if part else latents.origin.scan.nav_shape)
+        grid = part.whole if part else latents.origin.scan.nav_shape
+        source = open_scan(path, grid, scan_name=scan_name)
         source = PartSource(source, part) if part else source
     if latents.origin.fingerprint and fingerprint(source) != latents.origin.fingerprint:
         raise LatentsError(f"{path}: is not the scan that {latents.path} was made from")

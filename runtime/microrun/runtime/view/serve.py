@@ -21,6 +21,7 @@ from microrun.runtime.view.looking import Looker
 from microrun.runtime.view.site import Visitors, make_site
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
     from uvicorn import Server
 
 PORT, HTTP_PORT = 8180, 80
@@ -50,6 +51,8 @@ class ViewRequest:
         That the address must hold; needed where other machines may ask.
     with_run
         True waits for the file, and ends with its run: a minute after that is over and no page was open.
+    scan_name
+        Which scan of an HDF5 file that holds several.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class ViewRequest:
     port: int | None = None
     token: str = field(default="", repr=False)
     with_run: bool = False
+    scan_name: str | None = None
 
     def __post_init__(self) -> None:
         if self.port is not None and not 0 <= self.port < 1 << 16:
@@ -115,25 +119,32 @@ def serve(request: ViewRequest, say_address: Callable[[str], None], is_over: Cal
     ModuleNotFoundError
         If starlette, uvicorn or websockets are not installed.
     """
-    import uvicorn
+    import uvicorn  # noqa: F401
     import websockets  # noqa: F401  # else uvicorn starts without
 
-    with contextlib.closing(bind(request)) as listening, Looker(request.scan, request.decoder) as looker:
+    looking = Looker(request.scan, request.decoder, request.scan_name)
+    with contextlib.closing(bind(request)) as listening, looking as looker:
         port = listening.getsockname()[1]
         address = f"http://{request.name}:{port}/" + (f"?token={request.token}" if request.token else "")
         if request.with_run:
             say_address(address)
             wait_for(request.latents, is_over)
         with Desk(request.latents, looker) as desk:
-            config = uvicorn.Config(
-                make_site(desk, _visitors(request, port)), log_level="critical", access_log=False, server_header=False,
-                ws_max_size=MESSAGE_BYTES, ws_per_message_deflate=False, timeout_graceful_shutdown=1, lifespan="on",
-            )  # fmt: skip
-            server = uvicorn.Server(config)
+            server = _make_server(make_site(desk, _visitors(request, port)))
             with _heeding_signals(server):
                 if not request.with_run:
                     say_address(address)
                 asyncio.run(_run(server, listening, desk, is_over if request.with_run else None))
+
+
+def _make_server(site: Starlette) -> Server:
+    import uvicorn
+
+    config = uvicorn.Config(
+        site, log_level="critical", access_log=False, server_header=False, ws_max_size=MESSAGE_BYTES,
+        ws_per_message_deflate=False, timeout_graceful_shutdown=1, lifespan="on",
+    )  # fmt: skip
+    return uvicorn.Server(config)
 
 
 def _visitors(request: ViewRequest, port: int) -> Visitors:
