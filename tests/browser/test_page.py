@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 from browsers import Open, view
 from growing_latents import Scribe
-from make_latents import SCANS, write_features
-from make_models import write_decoder
+from make_latents import SCANS, make_contents, make_origin, write_contents, write_features
+from numpy.typing import NDArray
 from pages import TOKEN
+
+from microrun.runtime.scans.part import Part
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -23,14 +26,14 @@ PLACE = "([row, col]) => microrunView.toPixel(microrunView.centre([row, col]))"
 COLOUR = "([row, col]) => microrunView.colours[row * microrunView.info.cols + col]"
 ROWS, COLS = 6, 7
 HALVES = np.where(np.arange(ROWS)[:, None, None] < 3, [1.0, 2, 3, 4], [-4.0, 3, -2, 1]) * np.ones((ROWS, COLS, 1))
+NOISY = HALVES + np.random.default_rng(0).normal(0, 0.05, HALVES.shape)
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A finished map of two halves, that differ in all features."""
     folder = tmp_path_factory.mktemp("browser")
-    noise = np.random.default_rng(0).normal(0, 0.05, HALVES.shape)
-    with view(write_features(folder / "halves.latents.h5", HALVES + noise), "--port", 0) as (_, found):
+    with view(write_features(folder / "halves.latents.h5", NOISY), "--port", 0) as (_, found):
         yield found
 
 
@@ -104,9 +107,14 @@ def test_signed_features_have_the_middle_colour_at_zero(open_page: Open, address
     page.select_option("#kind", "rgb")
     wait_for_layer(page, "rgb")
     assert page.inner_text("#command").endswith("--features 0,1,2")
+    assert limits_of(page) == pytest.approx(np.percentile(NOISY[..., :3], (1, 99), axis=(0, 1)).T, rel=1e-4)
     page.fill("#high", "60")
     page.press("#high", "Enter")
-    assert page.evaluate("microrunView.layer.limits.length") == 3
+    assert limits_of(page) == pytest.approx(np.percentile(NOISY[..., :3], (1, 60), axis=(0, 1)).T, rel=1e-4)
+
+
+def limits_of(page: Page) -> NDArray[np.float64]:
+    return np.array(page.evaluate("microrunView.layer.limits"))
 
 
 def test_zoom_to_the_pixel_and_back(open_page: Open, address: str) -> None:
@@ -135,6 +143,22 @@ def test_a_dragged_rectangle_is_a_region(open_page: Open, address: str) -> None:
     page.mouse.move(*place(page, 4, 5))
     page.mouse.up()
     assert page.inner_text("#region") == "--region 1:5,2:6"
+
+
+def test_a_region_of_a_part_counts_in_the_whole_scan(open_page: Open, tmp_path: Path) -> None:
+    scan, part = SCANS["square"], Part((20, 30), (2, 19), (5, 25), 3)
+    path = write_contents(tmp_path / "a.latents.h5", replace(make_origin(scan), part=part), make_contents(scan))
+    with view(path, "--port", 0) as (_, address):
+        page = open_page(address)
+        page.mouse.move(*place(page, 4, 2))
+        assert page.inner_text("#place").startswith("row 4, column 2 (14, 11 of the scan) · 1.83, 1.17 µm")
+        page.click("#select")
+        for row, col, region in ((4, 5, "5:17,11:23"), (5, 6, "5:19,11:25")):
+            page.mouse.move(*place(page, 1, 2))
+            page.mouse.down()
+            page.mouse.move(*place(page, row, col))
+            page.mouse.up()
+            assert page.inner_text("#region") == f"--region {region}"
 
 
 def test_what_is_seen_is_saved(open_page: Open, address: str, tmp_path: Path) -> None:
@@ -178,15 +202,20 @@ def test_a_wrong_token_shows_nothing(open_page: Open, tmp_path: Path) -> None:
 
 def test_hexagons_are_hexagons(open_page: Open, tmp_path: Path) -> None:
     features = np.random.default_rng(1).standard_normal((6, 7, 3))
+    cells = [(row, col) for row in (0, 2, 3, 5) for col in (0, 3, 6)]
+    with view(write_features(tmp_path / "square.latents.h5", features), "--port", 0) as (_, address):
+        page = open_page(address)
+        squares = [pixel(page, *cell) for cell in cells]
     path = write_features(tmp_path / "a.latents.h5", features, SCANS["hexagonal"])
-    decoder = write_decoder(tmp_path / "tiny.onnx", 3)
-    with view(path, "--port", 0, "--decoder", decoder) as (_, address):
+    with view(path, "--port", 0) as (_, address):
         page = open_page(address)
         found: list[Any] = [page.evaluate("([u, v]) => microrunView.cellAt(u, v)", place) for place in POINTS_OF_CELL]
         assert found == [[2, 3]] * len(POINTS_OF_CELL)
-        x, y = page.evaluate(PLACE, [3, 3])  # an odd row, half a step to the right
+        x = page.evaluate(PLACE, [3, 3])[0]  # an odd row, half a step to the right
         assert x - page.evaluate(PLACE, [2, 3])[0] == pytest.approx(page.evaluate("microrunView.zoom / 2"))
-        assert page.evaluate(PIXEL, [x, y])[3] == 255
+        assert [pixel(page, *cell) for cell in cells] == squares  # each point has the colour of its own latent
+        corners = page.evaluate("places => places.map(place => microrunView.toPixel(place))", POINTS_OF_CELL)
+        assert [page.evaluate(PIXEL, corner) for corner in corners] == [pixel(page, 2, 3)] * len(corners)
 
 
 SIDE = 1 / np.sqrt(3)  # of a hexagon of width 1 about (3.5, 2.5 · 0.866)
