@@ -10,7 +10,8 @@ from command_line import Microrun, check_refused
 from files_in import names_in
 from make_models import write_decoder
 from numpy.testing import assert_allclose
-from small_scan import FLAT, NAV_SHAPE, encode_scan, write_scan
+from small_scan import FLAT, HEADER, NAV_SHAPE, encode_scan, write_scan
+from write_up2 import write_up
 
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.scans.source import Claim
@@ -92,11 +93,17 @@ def test_decode_does_not_overwrite_unasked(microrun: Microrun, latents: Path, de
     assert FileSource(out).scan.nav_shape == NAV_SHAPE
 
 
-def test_the_scan_itself_is_never_replaced(microrun: Microrun, latents: Path, decoder: Path, scan: Path) -> None:
-    before = scan.read_bytes()
+@pytest.mark.parametrize("blank", [False, True])
+def test_the_scan_itself_is_never_replaced(microrun: Microrun, decoder: Path, scan: Path, blank: bool) -> None:
+    patterns = read_all(scan)
+    patterns[0] *= not blank  # such a first pattern tells nothing of the scan
+    write_up(scan, patterns, HEADER)
+    latents, before = encode_scan(microrun, scan), scan.read_bytes()
     ran = microrun("decode", latents, "--engine", decoder, "--out", scan, "--overwrite")
     check_refused(ran, scan, "is the scan that was encoded")
     assert scan.read_bytes() == before
+    other = write_up(scan.with_name("other.up2"), patterns[::-1], HEADER)
+    assert microrun("decode", latents, "--engine", decoder, "--out", other, "--overwrite").code == 0
 
 
 def test_what_cannot_be_decoded(microrun: Microrun, latents: Path, decoder: Path, tmp_path: Path) -> None:

@@ -51,6 +51,18 @@ def test_what_a_damaged_or_missing_picture_gets(encode: Microrun, folder: Path) 
         assert opened.flags.ravel().nonzero()[0].tolist() == [4]
 
 
+def test_a_first_picture_that_is_back_is_encoded_by_resume(encode: Microrun, folder: Path) -> None:
+    (folder / counted(0)).unlink()
+    options = (*GRID, "--background", "none")
+    assert encode(folder, *options).code == 0
+    write_pictures(folder, make_patterns(15, SIG_SHAPE, seed=1))
+    check_refused(encode(folder, *options, "--resume"), "is of another scan than", "pattern 1 was another")
+    write_pictures(folder, make_patterns(15, SIG_SHAPE))
+    assert encode(folder, *options, "--resume").code == 0
+    with open_latents(folder.with_name("Probe 1.5 µm.latents.h5")) as opened:
+        assert not opened.flags.any()
+
+
 def test_rows_and_columns_in_names_need_no_grid(encode: Microrun, tmp_path: Path) -> None:
     patterns = make_patterns(15, SIG_SHAPE, "uint8")
     folder = write_pictures(tmp_path / "Körner", patterns, lambda n: f"Zeile {n // 5}, Spalte {n % 5}.bmp")

@@ -14,9 +14,10 @@ from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
 from microrun.runtime.encoding.decode import decode_latents, find_decoder
 from microrun.runtime.engines.engine import Device, EngineRequest, Precision
 from microrun.runtime.engines.open import open_engine
-from microrun.runtime.errors import RefusedOutputError, ScanError
+from microrun.runtime.errors import LatentsError, RefusedOutputError, ScanError
 from microrun.runtime.files.destination import check_file
 from microrun.runtime.latents.reader import Latents, open_latents
+from microrun.runtime.latents.same_scan import check_same_scan
 from microrun.runtime.scans.open import fingerprint
 from microrun.runtime.scans.up_source import FileSource
 
@@ -75,6 +76,13 @@ def _refuse_original(out: Path, latents: Latents) -> None:
     """The scan that latents were made from is never replaced."""
     if not out.exists():
         return
-    with contextlib.suppress(ScanError):  # whatever is no scan is not the original
-        if fingerprint(FileSource(out, latents.origin.scan.nav_shape)) == latents.origin.fingerprint:
+    with contextlib.suppress(ScanError, LatentsError):  # whatever is no scan, or another, is not the original
+        if _is_original(FileSource(out, latents.origin.scan.nav_shape), latents):
             raise RefusedOutputError(f"{out}: is the scan that was encoded; write to another place")
+
+
+def _is_original(scan: FileSource, latents: Latents) -> bool:
+    if latents.origin.fingerprint:
+        return fingerprint(scan) == latents.origin.fingerprint
+    check_same_scan(latents, scan)
+    return bool(latents.probes.any())

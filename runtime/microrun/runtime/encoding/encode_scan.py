@@ -29,7 +29,7 @@ from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter, Replace
 from microrun.runtime.patterns.background import BLOCK, LEAST, load_background, mean_background
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.following_source import FullRowsError
-from microrun.runtime.scans.open import ScanFile, fingerprint, whole_of
+from microrun.runtime.scans.open import ScanFile, telling_fingerprint, whole_of
 from microrun.runtime.scans.part_source import PartSource
 from microrun.runtime.scans.up2 import ScanWarning
 from microrun.runtime.scans.up_source import FileSource
@@ -241,7 +241,7 @@ def _describe_origin(request: EncodeRequest, source: ScanFile, engine: Engine, p
     info, background, whole = engine.info, choose_background(request), whole_of(source)
     return Origin(
         scan=source.scan,
-        fingerprint=fingerprint(source),
+        fingerprint=telling_fingerprint(source),
         spec=engine.spec,
         engine_sha256=info.sha256,
         engine=f"{info.library} on {info.device}",

@@ -27,7 +27,7 @@ class Origin:
     scan
         Geometry, of the part where it is one.
     fingerprint
-        Hash of the scan's first pattern; empty for a scan in memory.
+        Hash of the scan's first pattern; empty for one of a single value, and for a scan in memory.
     spec
         The encoder's.
     engine_sha256, engine, precision
@@ -116,7 +116,8 @@ class Origin:
             ("warp", "pattern centre (--pc)"),
         ):
             mine, theirs = getattr(self, name), getattr(other, name)
-            if mine != theirs:
+            untold = name == "fingerprint" and not (mine and theirs)  # then other patterns tell scans apart
+            if mine != theirs and not untold:
                 long = name in ("fingerprint", "engine_sha256", "bad_pixels", "scale_background", "inverted")
                 return what if long else f"{what}: {mine or 'none'} there, {theirs or 'none'} here"
         return None

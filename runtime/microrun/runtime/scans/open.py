@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 
+from microrun.runtime.array_types import Raw
 from microrun.runtime.errors import ScanError
 from microrun.runtime.scans.following_source import FollowingSource
 from microrun.runtime.scans.kikuchipy_source import KikuchipySource
@@ -34,11 +35,25 @@ def whole_of(source: ScanFile) -> ScanFile:
 
 def fingerprint(source: ScanFile) -> str:
     """Hash of a scan's first pattern, which tells scans apart; waits for it where the scan is growing."""
-    first = np.empty((1, *source.scan.sig_shape), source.scan.dtype)
+    return _hash(_first_pattern(source))
+
+
+def telling_fingerprint(source: ScanFile) -> str:
+    """`fingerprint`; empty for a pattern of one value, which tells nothing, and may be there later."""
+    first = _first_pattern(source)
+    return "" if first.min() == first.max() else _hash(first)
+
+
+def _first_pattern(source: ScanFile) -> Raw:
+    first: Raw = np.empty((1, *source.scan.sig_shape), source.scan.dtype)
     if isinstance(source, FollowingSource) and source.await_patterns(1) < 1:
         raise ScanError(f"{source.path}: no pattern arrived within {source.idle_timeout_s:g} s")
     source.read_patterns(np.zeros(1, np.int64), first)
-    return hashlib.sha256(first.tobytes()).hexdigest()
+    return first
+
+
+def _hash(pattern: Raw) -> str:
+    return hashlib.sha256(pattern.tobytes()).hexdigest()
 
 
 def state_geometry(source: ScanFile) -> list[StatedGeometry]:
