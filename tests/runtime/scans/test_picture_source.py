@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +147,28 @@ def test_many_damaged_pictures_are_counted(tmp_path: Path) -> None:
         source.stop()
     assert len(said) == 6
     assert "9 pictures were left out as blank frames, of which 5 were named" in str(said[-1].message)
+
+
+def test_ctrl_c_at_any_moment_stops_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal's handler runs in the thread that it interrupts, whatever that thread holds."""
+    source = PictureSource(write_pictures(tmp_path / "a", make_patterns(12, SIG_SHAPE)), (3, 4))
+
+    def interrupted() -> Iterator[int]:
+        for number in range(12):
+            source.stop()
+            yield number
+
+    source._reading.expect(interrupted())
+    (tmp_path / "a" / counted(4)).write_bytes(b"")
+    said: list[str] = []
+
+    def note(message: Warning | str, *others: object) -> None:
+        said.append(str(message))
+        source.stop()
+
+    monkeypatch.setattr(warnings, "showwarning", note)
+    source.read_patterns(np.array([4]), np.empty((1, *SIG_SHAPE), np.uint16))
+    assert len(said) == 1
 
 
 def test_grey_stored_as_colours_is_grey(tmp_path: Path) -> None:

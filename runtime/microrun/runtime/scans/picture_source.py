@@ -178,7 +178,7 @@ class _LeftOut:
         self._folder = folder
         self._known: set[str] = set()
         self._said = 0
-        self._saying = threading.Lock()
+        self._saying = threading.RLock()  # `say_count` may come from a signal handler, at any moment
 
     def say(self, name: str, reason: str) -> None:
         """Note a picture; it may be noted again."""

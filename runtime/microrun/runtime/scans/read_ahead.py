@@ -27,7 +27,7 @@ class ReadAhead:
         self._load = load
         self._pool = ThreadPoolExecutor(threads, "reading")
         self._ahead: dict[int, Future[Raw]] = {}
-        self._changing = threading.Lock()
+        self._changing = threading.RLock()  # `forget` may come from a signal handler, at any moment
 
     def expect(self, numbers: Iterable[int]) -> None:
         """Begin to read patterns; each is kept until it is read."""
@@ -49,6 +49,6 @@ class ReadAhead:
     def forget(self) -> None:
         """Drop what nobody has asked for."""
         with self._changing:
-            for future in self._ahead.values():
+            for future in list(self._ahead.values()):  # a signal may have them forgotten meanwhile
                 future.cancel()
             self._ahead.clear()
