@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from microrun.runtime.errors import MicrorunError, ScanError
 from microrun.runtime.files.closing import Closing
 
-RING_BYTES, MOST_SLOTS, LEAST_SLOTS = 128 << 20, 1024, 4
 PAGE, SLOT_HEAD = 4096, 64  # bytes: of a page, and in front of each pattern
+MOST_SLOTS, LEAST_SLOTS = 1024, 4
+RING_BYTES = LEAST_SLOTS * (PAGE + (32 << 20))  # four patterns of 4096×4096 pixels of 16 bits, each with its head
 RING_MAGIC = 0x474E4952_4E55524D  # reads "MRUNRING"
 WORD = 8
 HEAD, TAIL, DROPPED, OVER = (offset // WORD for offset in (64, 128, 192, 256))  # words of the first page
@@ -45,7 +46,7 @@ class Layout:
         """As many slots as 128 MB take, 1024 at most; ScanError where these are less than four."""
         slots = min(MOST_SLOTS, RING_BYTES // cls(pattern_bytes, 1).slot_bytes)
         if slots < LEAST_SLOTS:
-            most = RING_BYTES // LEAST_SLOTS
+            most = RING_BYTES // LEAST_SLOTS - SLOT_HEAD
             raise ScanError(f"a pattern pushed to the service may have {most:,} bytes at most; got {pattern_bytes:,}")
         return cls(pattern_bytes, slots)
 
