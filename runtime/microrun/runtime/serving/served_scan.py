@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from contextlib import ExitStack
@@ -26,6 +27,7 @@ from microrun.runtime.serving.ring_source import RingSource
 from microrun.runtime.serving.wire import Code, Hello, RefusedError, State, Status
 
 SUFFIX = ".latents.h5"
+RERUN = ", go on with --resume"  # a writer's advice; nobody can go on with a scan that was pushed
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 KEYWORDS: dict[str, Background] = {"running": "running", "none": None}
 
@@ -65,6 +67,7 @@ class ServedScan(Closing):
         preprocessor = Preprocessor(engine.spec.preprocessing, hello.scan.sig_shape)
         subtracted = _choose_background(background, preprocessor)
         self.path = _choose_path(folder, hello.name)
+        check_file(self.path)
         self.kept, self.error = KeptLatents(engine.spec.latent_size), ""
         self._ended = False
         with ExitStack() as undo:
@@ -111,7 +114,7 @@ class ServedScan(Closing):
             self._encode()
         except Exception as error:  # whatever it is, client and operator must hear of it, and the service goes on
             known = isinstance(error, MicrorunError)
-            self.error = str(error) if known else f"{type(error).__name__}: {first_line(error)}"
+            self.error = str(error).removesuffix(RERUN) if known else f"{type(error).__name__}: {first_line(error)}"
         finally:
             self.source.stop()
             self._ended = True
@@ -147,12 +150,12 @@ def _choose_path(folder: Path, name: str) -> Path:
         if not NAME.fullmatch(name):
             raise RefusedError(Code.ARGUMENT, "the name of a scan has letters, digits and ._- only, 63 at most")
         path = folder / (name + SUFFIX)
-        check_file(path)
+        if os.path.lexists(path):
+            raise RefusedError(Code.REFUSED, f"{path}: exists; give another name")
         return path
     number = 1
-    while (path := folder / f"scan-{number}{SUFFIX}").exists():
+    while os.path.lexists(path := folder / f"scan-{number}{SUFFIX}"):
         number += 1
-    check_file(path)
     return path
 
 
