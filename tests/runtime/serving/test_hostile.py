@@ -90,7 +90,7 @@ def test_a_wrong_token_is_refused(service: Running, tmp_path: Path) -> None:
     assert service.warnings().count("not this service's") == 2
 
 
-@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\0" * 400, os.urandom(400)])
+@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\0" * 400, bytes(range(55, 255)) * 2])
 def test_nonsense_is_refused(service: Running, said: bytes) -> None:
     with socket.create_connection(("127.0.0.1", service.service.address.port)) as connection:
         connection.sendall(said)
@@ -129,7 +129,7 @@ def test_a_name_that_leads_elsewhere_or_is_taken_is_refused(service: Running, tm
     for name in ("../a", "a/b", ".hidden", "a b"):
         assert refused(service, greeting(service, name=name)).code == Code.ARGUMENT
     (tmp_path / "there.latents.h5").write_text("mine")
-    assert "exists" in str(refused(service, greeting(service, name="there")))
+    assert str(refused(service, greeting(service, name="there"))).endswith("exists; give another name")
     assert (tmp_path / "there.latents.h5").read_text() == "mine"
 
 
@@ -272,7 +272,7 @@ def test_a_disk_that_fails_ends_the_scan_with_what_is_in_it(service: Running, mo
 
     def fail_at_3(writer: LatentsWriter, batch: EncodedBatch) -> None:
         if 3 in batch.indices:
-            raise OutputError(f"{writer.path}: cannot be written (no such device)")
+            raise writer._failed(OSError("no such device"))
         write(writer, batch)
 
     monkeypatch.setattr(LatentsWriter, "write", fail_at_3)
@@ -285,7 +285,7 @@ def test_a_disk_that_fails_ends_the_scan_with_what_is_in_it(service: Running, mo
         assert len(client.latents().indices) == 4
         with pytest.raises(RefusedError, match="cannot be written") as error:
             client.latents()
-        assert error.value.code == Code.FAILED
+        assert error.value.code == Code.FAILED and "--resume" not in str(error.value)  # which there is not
     check_kept(client.file, PATTERNS, 3)
     monkeypatch.undo()
 
@@ -297,7 +297,7 @@ def test_when_the_service_ends_scans_keep_what_they_have(tmp_path: Path) -> None
             client.push(pattern)
     assert "the service was ended" in service.warnings()
     check_kept(client.file, PATTERNS, 5)
-    with pytest.raises(MicrorunError):
+    with pytest.raises(RefusedError, match="the service was ended"):
         client.status()
     client.close()
     assert not (tmp_path / "serve.token").exists()

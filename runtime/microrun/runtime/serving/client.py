@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -34,7 +35,7 @@ from microrun.runtime.serving.wire import (
     read_refusal,
 )
 
-NAP_S, SHARE_S = 0.0002, 0.01
+NAP_S, SHARE_S, RING_SHARE_S = 0.0002, 0.01, 0.1
 MOST_BYTES = 1 << 20  # of an answer without latents
 
 
@@ -66,7 +67,7 @@ class Client(Closing):
 
     Notes
     -----
-    One thread may push while another asks for latents.
+    One thread may push, finish and ask for the status while another asks for latents.
     """
 
     def __init__(self, scan: Scan, name: str = "", token_file: Path | None = None, shared: bool = True) -> None:
@@ -78,10 +79,11 @@ class Client(Closing):
         self.scan, self._channel, self._asking = scan, Channel(connection), threading.Lock()
         self._memory: SharedMemory | None = None
         self._next = self._head = 0
+        self._looked = time.monotonic()
         try:
             body = self._ask(Kind.HELLO, Hello(address.token.encode(), scan, name, shared).pack())
             self.latent_size, _, slots, _, _, ring = WELCOME.unpack_from(body)
-            self.file = body[WELCOME.size :].decode()
+            self.file = os.fsdecode(body[WELCOME.size :])
             if name := ring.rstrip(b"\0").decode():
                 with contextlib.suppress(MicrorunError):  # as from within a container: then over TCP
                     self._memory = SharedMemory.open(Layout(scan.pattern_bytes, slots), name)
@@ -126,13 +128,12 @@ class Client(Closing):
         return self._put(self._memory, pixels, number, timeout_s)
 
     def latents(self, limit: int = 4096, timeout_s: float = 1.0) -> Answer:
-        """Latents that are there, after waiting at most so long for some; ``over`` where no more will come."""
-        if self._memory is not None:
-            return self._ask_latents(limit, timeout_s)
-        until = time.monotonic() + timeout_s
-        while True:  # in small steps, between which another thread may push over the same connection
+        """Latents that are there, after waiting so long for some, below 0 without end; ``over`` if none will come."""
+        until = time.monotonic() + timeout_s if timeout_s >= 0 else float("inf")
+        share_s = SHARE_S if self._memory is None else RING_SHARE_S
+        while True:  # in small steps, between which another thread may finish, or push over the same connection
             left = until - time.monotonic()
-            answer = self._ask_latents(limit, max(0.0, min(left, SHARE_S)))
+            answer = self._ask_latents(limit, max(0.0, min(left, share_s)))
             if len(answer.indices) or answer.over or left <= 0:
                 return answer
             time.sleep(NAP_S)
@@ -153,9 +154,8 @@ class Client(Closing):
             self._memory = None
 
     def _ask_latents(self, limit: int, timeout_s: float) -> Answer:
-        with self._asking:
-            self._channel.send(Kind.LATENTS, LATENTS.pack(limit, round(1000 * timeout_s)))
-            body = self._receive(RESULTS.size + limit * (8 + 4 * self.latent_size))
+        most_bytes = RESULTS.size + limit * (8 + 4 * self.latent_size)
+        body = self._ask(Kind.LATENTS, LATENTS.pack(limit, round(1000 * timeout_s)), most_bytes)
         count, over = RESULTS.unpack_from(body)
         indices = np.frombuffer(body, "<i8", count, RESULTS.size)
         latents = np.frombuffer(body, "<f4", count * self.latent_size, RESULTS.size + indices.nbytes)
@@ -163,36 +163,48 @@ class Client(Closing):
 
     def _put(self, memory: SharedMemory, pixels: Raw, number: int, timeout_s: float) -> bool:
         slots, began = memory.layout.slots, time.monotonic()
-        looked = began
-        while self._head - int(memory.words[TAIL]) >= slots:
-            now = time.monotonic()
-            if 0 <= timeout_s <= now - began:
+        self._check_service(WAIT_S)
+        while self._head - int(memory.words[TAIL]) >= slots and not memory.words[OVER]:
+            if 0 <= timeout_s <= time.monotonic() - began:
+                self._check_service(0)
                 memory.words[DROPPED] += 1
                 return False
-            if now - looked > WAIT_S:
-                self._channel.check()
-                looked = now
-            if memory.words[OVER]:
-                break
             time.sleep(NAP_S)
-        if memory.words[OVER]:
-            raise GoneError("the service has ended the scan; ask for latents to hear why")
+            self._check_service(WAIT_S)
+        _check_going_on(memory)
         slot = self._head % slots
         memory.pixels[slot] = pixels
         memory.numbers[slot] = number
         self._head += 1
         memory.words[HEAD] = self._head  # last: from now on the slot is the service's
+        if self._next < self.scan.total:  # the last pattern ends the scan; any other may have come too late
+            _check_going_on(memory)
         return True
 
-    def _ask(self, kind: Kind, body: bytes = b"") -> bytes:
-        with self._asking:
-            self._channel.send(kind, body)
-            return self._receive(MOST_BYTES)
+    def _check_service(self, every_s: float) -> None:
+        """Look now and then whether it is there: a ring stays as it is where a service was killed."""
+        now = time.monotonic()
+        if now - self._looked < every_s or not self._asking.acquire(blocking=False):
+            return  # another thread that asks will hear of it itself
+        try:
+            self._channel.check()
+        finally:
+            self._asking.release()
+        self._looked = now
 
-    def _receive(self, most_bytes: int) -> bytes:
-        while not self._channel.has_news(WAIT_S):
-            pass
-        kind, body = self._channel.receive(max(most_bytes, MOST_BYTES))
-        if kind == Kind.REFUSAL:
-            raise read_refusal(body)
-        return body
+    def _ask(self, kind: Kind, body: bytes = b"", most_bytes: int = MOST_BYTES) -> bytes:
+        with self._asking:
+            with contextlib.suppress(GoneError):  # before that it may have said why it hangs up, and that unasked
+                if not self._channel.has_news(0):
+                    self._channel.send(kind, body)
+                while not self._channel.has_news(WAIT_S):
+                    pass
+            kind_of_answer, answer = self._channel.receive(max(most_bytes, MOST_BYTES))
+        if kind_of_answer == Kind.REFUSAL:
+            raise read_refusal(answer)
+        return answer
+
+
+def _check_going_on(memory: SharedMemory) -> None:
+    if memory.words[OVER]:
+        raise GoneError("the service has ended the scan; ask for latents to hear why")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from microrun.runtime.engines.engine import Engine
-from microrun.runtime.errors import MicrorunError, ScanError
+from microrun.runtime.errors import MicrorunError, RefusedOutputError, ScanError, first_line
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.patterns.preprocess import Preprocessor
@@ -26,7 +27,7 @@ from microrun.runtime.serving.token_file import (
     forget_token_file,
     write_token_file,
 )
-from microrun.runtime.serving.wire import Channel, Hello
+from microrun.runtime.serving.wire import Channel, Code, GoneError, Hello, RefusedError
 
 MOST_CLIENTS = 16  # connections at once
 USUAL_SHAPE = (480, 480)  # of patterns: what is compiled before the first scan
@@ -53,7 +54,7 @@ class ServeRequest:
     Raises
     ------
     MicrorunError
-        If the port is none, or there is no such background.
+        If the port is none, there is no such background, or the token file is a folder.
     """
 
     folder: Path
@@ -67,6 +68,8 @@ class ServeRequest:
             raise MicrorunError(f"--port must be 0 to 65535; got {self.port}")
         if self.background not in KEYWORDS and not Path(self.background).is_file():
             raise ScanError(f"--background must be running, none or a file; there is no {self.background}")
+        if self.token_file is not None and (not self.token_file.name or self.token_file.is_dir()):
+            raise RefusedOutputError(f"--token-file: {self.token_file} is a folder; expected the name of a file")
         check_folder(self.folder)
 
 
@@ -114,20 +117,35 @@ class Service(Closing):
         """Answer clients until `close` is called, or Ctrl-C; scans that are going on then end with what they have."""
         _warm(self._engine)
         self._listening.settimeout(LOOK_S)  # on Windows, Ctrl-C is not seen within a wait
+        trouble = ""
         while not self._house.closing.is_set():
             try:
-                connection, _ = self._listening.accept()
+                self._let_in(Channel(self._listening.accept()[0]))
+                trouble = ""
             except TimeoutError:
                 continue
-            except OSError:  # closed
-                return
-            self._clients = [client for client in self._clients if client.is_alive()]
-            if len(self._clients) >= MOST_CLIENTS:
-                connection.close()
-                continue
-            client = threading.Thread(target=Session(Channel(connection), self._house).run, name="client", daemon=True)
-            self._clients.append(client)
-            client.start()
+            except (OSError, RuntimeError) as error:  # such as no more open files, or no more threads
+                if self._house.closing.is_set():
+                    return
+                if trouble != (trouble := first_line(error)):  # said once
+                    self._warn(f"clients cannot be let in for the moment ({trouble})")
+                self._house.closing.wait(LOOK_S)
+
+    def _let_in(self, channel: Channel) -> None:
+        self._clients = [client for client in self._clients if client.is_alive()]
+        if len(self._clients) >= MOST_CLIENTS:
+            refusal = RefusedError(Code.BUSY, f"{MOST_CLIENTS} connections are open, more cannot be; close one")
+            self._warn(f"a client was refused: {refusal}")
+            with contextlib.suppress(GoneError):
+                channel.refuse(refusal)
+            channel.close()
+            return
+        client = threading.Thread(target=Session(channel, self._house).run, name="client", daemon=True)
+        client.start()
+        self._clients.append(client)
+
+    def _warn(self, text: str) -> None:
+        self._house.say("warning", text)
 
     def close(self) -> None:
         """End all scans, and forget the token."""

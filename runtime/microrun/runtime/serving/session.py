@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import threading
 import time
@@ -14,8 +15,10 @@ from microrun.runtime.errors import MicrorunError, first_line
 from microrun.runtime.serving.served_scan import ServedScan
 from microrun.runtime.serving.wire import (
     CODE,
+    GREETING_S,
     HELLO,
     LATENTS,
+    MESSAGE_S,
     MOST_LATENTS,
     PUSH,
     RESULTS,
@@ -86,9 +89,11 @@ class Session:
             if not self._house.place.acquire(timeout=PATIENCE_S):
                 raise RefusedError(Code.BUSY, "another client's scan is being encoded; wait until it has ended")
             try:
-                self._serve(hello)
+                ended = self._serve(hello)
             finally:
                 self._house.place.release()
+            if ended:  # its next question finds the answer
+                self._channel.refuse(RefusedError(Code.GONE, f"the scan has ended: {ended}"))
         except RefusedError as error:
             self._tell(error)
         except GoneError:
@@ -104,7 +109,9 @@ class Session:
             self._channel.refuse(error)
 
     def _greet(self) -> Hello:
+        self._channel.allow(GREETING_S)  # who says nothing must not keep others out
         kind, body = self._channel.receive(HELLO.size)
+        self._channel.allow(MESSAGE_S)
         if kind != Kind.HELLO or len(body) != HELLO.size:
             raise RefusedError(
                 Code.PROTOCOL, f"expected a greeting of {HELLO.size} bytes; got {len(body)} of kind {kind}"
@@ -114,7 +121,8 @@ class Session:
             raise RefusedError(Code.TOKEN, "the token is not this service's: read it from the token file again")
         return Hello.unpack(body)
 
-    def _serve(self, hello: Hello) -> None:
+    def _serve(self, hello: Hello) -> str:
+        """Encode a scan; returns why the service ended it, nothing where its client is gone."""
         try:
             scan = self._house.open_scan(hello)
         except RefusedError:
@@ -128,12 +136,13 @@ class Session:
             self._describe(hello, scan)
             self._welcome(scan)
             self._pattern = bytearray(hello.scan.pattern_bytes)
-            reason = self._answer_all(scan)
+            return (reason := self._answer_all(scan))
         except RefusedError as error:
             reason = f"its client sent what cannot be ({error})"
             raise
         except GoneError as error:
             reason = f"its client is gone ({error})"
+            return ""
         finally:
             scan.end()
             self._report(scan, reason)
@@ -150,7 +159,7 @@ class Session:
         layout, name = memory.layout, memory.name.encode()
         ring_bytes = layout.total_bytes if name else 0
         body = WELCOME.pack(scan.kept.latent_size, 0, layout.slots, layout.slot_bytes, ring_bytes, name)
-        self._channel.send(Kind.HELLO, body, str(scan.path).encode())
+        self._channel.send(Kind.HELLO, body, os.fsencode(scan.path.absolute()))
 
     def _report(self, scan: ServedScan, reason: str) -> None:
         """Tell the operator how a scan ended."""
@@ -165,14 +174,12 @@ class Session:
 
     def _answer_all(self, scan: ServedScan) -> str:
         """Answer until the client goes; returns why, GoneError if it hangs up."""
-        heard, accepted = time.monotonic(), 0
+        signs = _Signs(scan)
         while not self._house.closing.is_set():
             if self._channel.has_news(WAIT_S):
                 self._answer(scan)
-                heard = time.monotonic()
-            if scan.source.available != accepted:
-                heard, accepted = time.monotonic(), scan.source.available
-            if time.monotonic() - heard > self._house.idle_timeout_s:
+                signs = _Signs(scan)
+            if signs.silent_s > self._house.idle_timeout_s:
                 return f"its client has said nothing for {self._house.idle_timeout_s:g} s"
         return "the service was ended"
 
@@ -207,7 +214,7 @@ class Session:
         if self._finished:
             self._channel.refuse(RefusedError(Code.ARGUMENT, "the scan was finished; no more patterns may come"))
             return
-        self._wait(scan.source.await_room, timeout_ms)
+        self._wait(scan, scan.source.await_room, timeout_ms)
         try:
             taken = scan.source.put(index, memoryview(self._pattern))
         except MicrorunError as error:
@@ -221,7 +228,7 @@ class Session:
     def _give_latents(self, scan: ServedScan, limit: int, timeout_ms: int) -> None:
         limit = min(limit, MOST_LATENTS)
         if limit:
-            self._wait(scan.kept.await_any, timeout_ms)
+            self._wait(scan, scan.kept.await_any, timeout_ms)
         answer = scan.kept.take(limit)
         if answer.over and scan.error and not len(answer.indices):
             self._channel.refuse(RefusedError(Code.FAILED, scan.error))
@@ -230,10 +237,29 @@ class Session:
         over = answer.over and not scan.error  # else the client shall ask once more, and hear of it
         self._channel.send(Kind.LATENTS, RESULTS.pack(len(answer.indices), over), indices, latents)
 
-    def _wait(self, ready: Callable[[float], bool], timeout_ms: int) -> None:
-        """Wait, below 0 without end, as long as the client and the service are there."""
+    def _wait(self, scan: ServedScan, ready: Callable[[float], bool], timeout_ms: int) -> None:
+        """Wait, below 0 without end, while client and service are there; but no longer than a client may be silent."""
         until = time.monotonic() + (timeout_ms / 1000 if timeout_ms >= 0 else float("inf"))
+        signs = _Signs(scan)
         while not ready(min(WAIT_S, max(0.0, until - time.monotonic()))):
             if time.monotonic() >= until or self._house.closing.is_set():
                 return
             self._channel.check()
+            if self._channel.has_news(0):  # behind which nobody could see that it hangs up
+                raise RefusedError(Code.PROTOCOL, "a question came before the last one was answered")
+            if signs.silent_s > self._house.idle_timeout_s:
+                return
+
+
+class _Signs:
+    """Signs of a client since its last question: patterns in the ring."""
+
+    def __init__(self, scan: ServedScan) -> None:
+        self._scan, self._accepted, self._at = scan, scan.source.available, time.monotonic()
+
+    @property
+    def silent_s(self) -> float:
+        """How long there were none."""
+        if self._scan.source.available != self._accepted:
+            self._accepted, self._at = self._scan.source.available, time.monotonic()
+        return time.monotonic() - self._at

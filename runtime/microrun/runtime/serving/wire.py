@@ -28,7 +28,7 @@ CODE = struct.Struct("<i")  # of a push; of a refusal, then its text
 WANTS_RING = 1  # a flag of the greeting
 MOST_LATENTS = 1 << 16  # of one answer
 WAIT_S = 0.25  # after which those who wait look whether the other side is still there
-MESSAGE_S = 10.0  # in which a message must be whole once it has begun
+MESSAGE_S, GREETING_S = 10.0, 1.0  # in which a message must be whole once it has begun; the greeting, from the first
 
 
 class Kind(IntEnum):
@@ -174,8 +174,13 @@ class Channel:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        connection.settimeout(MESSAGE_S)
+        self.allow(MESSAGE_S)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def allow(self, message_s: float) -> None:
+        """Set in how many seconds each message must be whole from now on."""
+        self._message_s = message_s
+        self._connection.settimeout(message_s)
 
     def close(self) -> None:
         """Hang up."""
@@ -183,6 +188,8 @@ class Channel:
 
     def has_news(self, timeout_s: float) -> bool:
         """Wait at most so long; True if a message has begun, or the other side is gone."""
+        if self._connection.fileno() < 0:
+            raise GoneError("the connection is closed")
         return bool(select.select([self._connection], [], [], timeout_s)[0])
 
     def check(self) -> None:
@@ -219,7 +226,7 @@ class Channel:
 
     def take_into(self, room: memoryview) -> None:
         """Receive until the room is full."""
-        deadline = time.monotonic() + MESSAGE_S
+        deadline = time.monotonic() + self._message_s
         while len(room):
             try:
                 count = self._connection.recv_into(room)

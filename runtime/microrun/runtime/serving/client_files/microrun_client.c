@@ -18,17 +18,17 @@ typedef int size_type; /* of what goes over a socket at once */
 typedef CRITICAL_SECTION lock_type;
 #define NO_SOCKET INVALID_SOCKET
 #define close_socket closesocket
-#define poll WSAPoll
 #define MSG_NOSIGNAL 0
+#define SOCK_CLOEXEC 0 /* see keep_to_this_process */
 #else
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 typedef int socket_type;
@@ -39,11 +39,15 @@ typedef pthread_mutex_t lock_type;
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
 #endif
+#ifndef SOCK_CLOEXEC
+#define SOCK_CLOEXEC 0
+#endif
 #endif
 
 enum { HELLO = 1, PUSH = 2, LATENTS = 3, STATUS = 4, FINISH = 5, REFUSAL = 255 };
 enum { HEAD = 64, TAIL = 128, DROPPED = 192, OVER = 256, PAGE = 4096, SLOT_HEAD = 64 }; /* bytes in the ring */
-enum { HEADER_BYTES = 16, HELLO_BYTES = 160, WELCOME_BYTES = 160, LOOK_MS = 250, SHARE_MS = 10, MOST_LATENTS = 1 << 16 };
+enum { HEADER_BYTES = 16, HELLO_BYTES = 160, WELCOME_BYTES = 160, MOST_LATENTS = 1 << 16, MOST_PATH = 1 << 16 };
+enum { LOOK_MS = 250, SHARE_MS = 10, RING_SHARE_MS = 100 };
 static const uint32_t MAGIC = 0x4E55524D;
 static const uint64_t RING_MAGIC = 0x474E49524E55524DULL;
 
@@ -53,6 +57,7 @@ struct mr_scan {
     uint8_t *ring;  /* NULL where patterns go over TCP */
     uint8_t *own;   /* the slot, where they do */
     uint64_t slots, slot_bytes, ring_bytes, pattern_bytes, head, next, total;
+    int64_t looked; /* when the pushing thread last found the service there */
     int32_t latent_size, slot_timeout_ms, has_slot;
     char message[512];
 };
@@ -75,9 +80,23 @@ static uint8_t *map_ring(const char *name, uint64_t bytes) {
     return at;
 }
 static void unmap_ring(uint8_t *at, uint64_t bytes) { (void)bytes, UnmapViewOfFile(at); }
+static void keep_to_this_process(socket_type socket) { SetHandleInformation((HANDLE)socket, HANDLE_FLAG_INHERIT, 0); }
+static int look(socket_type socket) { /* without waiting: 1 if bytes are there, 0 if not yet, -1 if there is nobody */
+    WSAPOLLFD one = {0};
+    char byte;
+    one.fd = socket, one.events = POLLIN;
+    if (WSAPoll(&one, 1, 0) <= 0) return 0;
+    return recv(socket, &byte, 1, MSG_PEEK) > 0 ? 1 : -1;
+}
+static int service_hung_up(mr_scan *scan) { /* not while another thread reads: it will hear of it itself */
+    if (!TryEnterCriticalSection(&scan->lock)) return 0;
+    int found = scan->socket == NO_SOCKET || look(scan->socket) < 0;
+    give_lock(&scan->lock);
+    return found;
+}
 #else
-static uint64_t load(uint8_t *at) { return __atomic_load_n((uint64_t *)(void *)at, __ATOMIC_ACQUIRE); }
-static void store(uint8_t *at, uint64_t value) { __atomic_store_n((uint64_t *)(void *)at, value, __ATOMIC_RELEASE); }
+static uint64_t load(uint8_t *at) { return __atomic_load_n((uint64_t *)(void *)at, __ATOMIC_SEQ_CST); }
+static void store(uint8_t *at, uint64_t value) { __atomic_store_n((uint64_t *)(void *)at, value, __ATOMIC_SEQ_CST); }
 static int64_t now_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -93,11 +112,21 @@ static void give_lock(lock_type *lock) { pthread_mutex_unlock(lock); }
 static void free_lock(lock_type *lock) { pthread_mutex_destroy(lock); }
 static uint8_t *map_ring(const char *name, uint64_t bytes) {
     int file = open(name, O_RDWR | O_CLOEXEC);
-    void *at = file < 0 ? MAP_FAILED : mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    struct stat found;
+    void *at = MAP_FAILED;
+    if (file >= 0 && !fstat(file, &found) && found.st_size >= 0 && (uint64_t)found.st_size >= bytes)
+        at = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (file >= 0) close(file);
     return at == MAP_FAILED ? NULL : at;
 }
 static void unmap_ring(uint8_t *at, uint64_t bytes) { munmap(at, (size_t)bytes); }
+static void keep_to_this_process(socket_type socket) { fcntl(socket, F_SETFD, FD_CLOEXEC); }
+static int look(socket_type socket) { /* without waiting: 1 if bytes are there, 0 if not yet, -1 if there is nobody */
+    char byte;
+    int got = (int)recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return got > 0 ? 1 : got < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+}
+static int service_hung_up(mr_scan *scan) { return scan->socket == NO_SOCKET || look(scan->socket) < 0; }
 #endif
 
 /* --- messages */
@@ -138,20 +167,26 @@ static int take_all(mr_scan *scan, void *to, uint64_t bytes) {
     return 1;
 }
 
+static int drop(mr_scan *scan, uint64_t bytes) {
+    for (uint8_t byte; bytes; bytes--)
+        if (!take_all(scan, &byte, 1)) return 0;
+    return 1;
+}
+
 /* Send a question, and take its answer up to the body, of whose bytes there must be least to most; gives how many. */
 static int32_t ask(mr_scan *scan, int kind, const uint8_t *body, uint64_t bytes, const void *more, uint64_t more_bytes,
                    uint64_t least, uint64_t most, uint64_t *got) {
     uint8_t header[HEADER_BYTES], text[sizeof scan->message + 4] = {0};
     put32(header, MAGIC), put32(header + 4, 1u | (uint32_t)kind << 16), put64(header + 8, bytes + more_bytes);
     if (scan->socket == NO_SOCKET) return gone(scan);
-    if (!send_all(scan, header, sizeof header) || !send_all(scan, body, bytes) || !send_all(scan, more, more_bytes) ||
-        !take_all(scan, header, sizeof header))
-        return gone(scan);
+    int sent = look(scan->socket) == 0 && send_all(scan, header, sizeof header) && send_all(scan, body, bytes) &&
+               send_all(scan, more, more_bytes);
+    if (!sent && look(scan->socket) <= 0) return gone(scan); /* else it has said unasked why it hangs up */
+    if (!take_all(scan, header, sizeof header)) return gone(scan);
     uint64_t size = get64(header + 8);
     if (get32(header) == MAGIC && get32(header + 4) >> 16 == REFUSAL && size >= 4) {
         uint64_t fits = size < sizeof text - 1 ? size : sizeof text - 1;
-        if (!take_all(scan, text, fits)) return gone(scan);
-        for (uint8_t rest; fits < size; fits++) if (!take_all(scan, &rest, 1)) return gone(scan);
+        if (!take_all(scan, text, fits) || !drop(scan, size - fits)) return gone(scan);
         int32_t code = (int32_t)get32(text);
         return fail(scan, code < 0 ? code : MR_PROTOCOL, (const char *)text + 4);
     }
@@ -194,7 +229,8 @@ static int32_t call(mr_scan *scan, int port) {
 #endif
     memset(&address, 0, sizeof address);
     address.sin_family = AF_INET, address.sin_port = htons((uint16_t)port), address.sin_addr.s_addr = htonl(0x7F000001);
-    scan->socket = socket(AF_INET, SOCK_STREAM, 0);
+    scan->socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (scan->socket != NO_SOCKET) keep_to_this_process(scan->socket);
     if (scan->socket == NO_SOCKET || connect(scan->socket, (struct sockaddr *)&address, sizeof address)) {
         snprintf(scan->message, sizeof scan->message, "no service answers on port %d; start microrun serve", port);
         return MR_CONNECT;
@@ -205,11 +241,12 @@ static int32_t call(mr_scan *scan, int port) {
 
 static int32_t greet(mr_scan *scan, const uint8_t *hello) {
     uint8_t welcome[WELCOME_BYTES + sizeof scan->message];
-    uint64_t got = 0, slot;
-    int32_t code = ask(scan, HELLO, hello, HELLO_BYTES, NULL, 0, WELCOME_BYTES, sizeof welcome - 1, &got);
+    uint64_t got = 0, fits, slot;
+    int32_t code = ask(scan, HELLO, hello, HELLO_BYTES, NULL, 0, WELCOME_BYTES, WELCOME_BYTES + MOST_PATH, &got);
     if (code) return code;
-    if (!take_all(scan, welcome, got)) return gone(scan);
-    welcome[got] = 0;
+    fits = got < sizeof welcome - 1 ? got : sizeof welcome - 1; /* of a long path, the beginning */
+    if (!take_all(scan, welcome, fits) || !drop(scan, got - fits)) return gone(scan);
+    welcome[fits] = 0, scan->looked = now_ms();
     scan->latent_size = (int32_t)get32(welcome), scan->slots = get64(welcome + 8);
     scan->slot_bytes = get64(welcome + 16), scan->ring_bytes = get64(welcome + 24);
     slot = scan->slot_bytes;
@@ -252,26 +289,32 @@ int32_t mr_open(const char *token_file, const char *name, int32_t rows, int32_t 
 
 /* --- patterns */
 
-static int service_hung_up(mr_scan *scan) {
-    struct pollfd one = {0};
-    char byte;
-    one.fd = scan->socket, one.events = POLLIN;
-    return scan->socket == NO_SOCKET || (poll(&one, 1, 0) > 0 && recv(scan->socket, &byte, 1, MSG_PEEK) <= 0);
+static int32_t ended(mr_scan *scan) {
+    return fail(scan, MR_GONE, "the service has ended the scan; mr_latents says why");
+}
+
+/* Whether the service is there, looked at now and then: a ring stays as it is where a service was killed. */
+static int32_t check_service(mr_scan *scan) {
+    int64_t now = now_ms();
+    if (now - scan->looked < LOOK_MS) return 0;
+    if (service_hung_up(scan)) return gone(scan);
+    scan->looked = now;
+    return 0;
 }
 
 static int32_t await_room(mr_scan *scan, int32_t timeout_ms) {
-    int64_t began = now_ms(), looked = began, now;
-    while (!load(scan->ring + OVER) && scan->head - load(scan->ring + TAIL) >= scan->slots) {
-        now = now_ms();
-        if (timeout_ms >= 0 && now - began >= timeout_ms) {
+    int64_t began = now_ms();
+    int32_t code = check_service(scan);
+    while (!code && !load(scan->ring + OVER) && scan->head - load(scan->ring + TAIL) >= scan->slots) {
+        if (timeout_ms >= 0 && now_ms() - began >= timeout_ms) {
+            if (service_hung_up(scan)) return gone(scan);
             store(scan->ring + DROPPED, load(scan->ring + DROPPED) + 1);
             return fail(scan, MR_FULL, "there was no room in time; the pattern is dropped");
         }
-        if (now - looked > LOOK_MS && service_hung_up(scan)) return gone(scan);
-        if (now - looked > LOOK_MS) looked = now;
         nap();
+        code = check_service(scan);
     }
-    return load(scan->ring + OVER) ? fail(scan, MR_GONE, "the service has ended the scan; mr_latents says why") : 0;
+    return code || !load(scan->ring + OVER) ? code : ended(scan);
 }
 
 static int32_t check_index(mr_scan *scan, uint64_t index) {
@@ -297,7 +340,8 @@ static int32_t hand_over(mr_scan *scan, uint64_t index) {
     put64(next_slot(scan), index);
     scan->next = index + 1;
     store(scan->ring + HEAD, ++scan->head); /* last: from now on the slot is the service's */
-    return 0;
+    /* the last pattern ends the scan; any other may have come too late */
+    return scan->next < scan->total && load(scan->ring + OVER) ? ended(scan) : 0;
 }
 
 void *mr_slot(mr_scan *scan, int32_t timeout_ms) {
@@ -313,7 +357,7 @@ int32_t mr_commit(mr_scan *scan, uint64_t index) {
     if (!scan->has_slot) return fail(scan, MR_ARGUMENT, "mr_commit must follow mr_slot");
     if ((code = check_index(scan, index))) return code;
     scan->has_slot = 0;
-    if (scan->ring) return hand_over(scan, index);
+    if (scan->ring) return load(scan->ring + OVER) ? ended(scan) : hand_over(scan, index);
     scan->next = index + 1;
     return send_pattern(scan, index, scan->own, scan->slot_timeout_ms);
 }
@@ -321,6 +365,7 @@ int32_t mr_commit(mr_scan *scan, uint64_t index) {
 int32_t mr_push(mr_scan *scan, uint64_t index, const void *pattern, int32_t timeout_ms) {
     int32_t code;
     if (!scan) return MR_ARGUMENT;
+    scan->has_slot = 0; /* what is pushed lies where the slot was */
     if (!pattern || (!scan->ring && !scan->own)) return fail(scan, MR_ARGUMENT, "there is no pattern, or no scan");
     if ((code = check_index(scan, index))) return code;
     if (!scan->ring) {
@@ -358,14 +403,14 @@ static int32_t ask_latents(mr_scan *scan, uint64_t *indices, float *latents, int
 
 int32_t mr_latents(mr_scan *scan, uint64_t *indices, float *latents, int32_t limit, int32_t timeout_ms) {
     int64_t left, began = now_ms();
-    int32_t count;
+    int32_t count, share;
     if (!scan) return MR_ARGUMENT;
     if (!indices || !latents || limit < 1) return fail(scan, MR_ARGUMENT, "there is no room for latents");
     if (limit > MOST_LATENTS) limit = MOST_LATENTS;
-    if (scan->ring) return ask_latents(scan, indices, latents, limit, timeout_ms);
-    do { /* in small steps, between which another thread may push over the same connection */
-        left = timeout_ms < 0 ? SHARE_MS : timeout_ms - (now_ms() - began);
-        count = ask_latents(scan, indices, latents, limit, left > SHARE_MS ? SHARE_MS : left > 0 ? (int32_t)left : 0);
+    share = scan->ring ? RING_SHARE_MS : SHARE_MS;
+    do { /* in small steps, between which another thread may finish, or push over the same connection */
+        left = timeout_ms < 0 ? share : timeout_ms - (now_ms() - began);
+        count = ask_latents(scan, indices, latents, limit, left > share ? share : left > 0 ? (int32_t)left : 0);
         if (!count) nap();
     } while (!count && left > 0);
     return count;

@@ -6,7 +6,8 @@
    or compile microrun_client.c with your program.
 
    Calls return 0 or more, or a negative code from below; mr_message then says in one line what was wrong.
-   One thread may push while another asks for latents. All else of one scan: one thread at a time. */
+   One thread may push, finish and ask for the status while another asks for latents; mr_message then is of the call
+   that was last. All else of one scan: one thread at a time. */
 #ifndef MICRORUN_CLIENT_H
 #define MICRORUN_CLIENT_H
 #include <stdint.h>
@@ -34,7 +35,7 @@ enum {
     MR_PROTOCOL = -6, /* service and client do not understand each other */
     MR_BUSY = -7,     /* another client's scan is being encoded */
     MR_REFUSED = -8,  /* the model cannot take such patterns, or the file cannot be written */
-    MR_FAILED = -9,   /* the scan has failed; what was encoded is in its file */
+    MR_FAILED = -9,   /* the scan has failed; what was written is in its file */
     MR_END = -10      /* all latents were given, no more will come */
 };
 
