@@ -83,6 +83,8 @@ def test_what_cannot_be_served_is_refused_in_one_line(serve: Microrun, microrun:
     decoder = write_decoder(tmp_path / "tiny.decoder.onnx")
     check_refused(microrun("serve", "--engine", decoder, "--device", "cpu", "--folder", tmp_path), "decoder")
     check_refused(microrun("serve", "--engine", tmp_path / "none.onnx"), "none.onnx")
+    for folder in (tmp_path, "."):
+        check_refused(microrun("serve", "--engine", tmp_path / "none.onnx", "--token-file", folder), "--token-file")
     assert not (tmp_path / "serve.token").exists()
 
 
