@@ -17,6 +17,8 @@ from microrun.runtime.errors import ScanError
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.serving import kept_latents
+from microrun.runtime.serving.ring_source import RingSource
+from microrun.runtime.serving.shared_memory import TAIL
 from microrun.runtime.serving.wire import State
 from microrun.runtime.testing import ProjectionEngine
 
@@ -63,12 +65,23 @@ def test_without_waiting_every_drop_is_counted(tmp_path: Path, shared: bool) -> 
 
 
 @SHARED
-def test_a_push_waits_for_room(tmp_path: Path, shared: bool) -> None:
-    engine, patterns = GatedEngine(), some_patterns()
+def test_a_push_waits_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
+    engine, patterns, waited, await_room = GatedEngine(), some_patterns(), threading.Event(), RingSource.await_room
+
+    def await_and_tell(source: RingSource, timeout_s: float) -> bool:
+        if not (found := await_room(source, timeout_s)):
+            waited.set()
+        return found
+
+    def is_full() -> bool:
+        memory = client._memory
+        return waited.is_set() if memory is None else client._head - int(memory.words[TAIL]) == memory.layout.slots
+
+    monkeypatch.setattr(RingSource, "await_room", await_and_tell)
     with running(tmp_path, engine) as service, service.client(shared=shared) as client:
         pushing = threading.Thread(target=lambda: [client.push(pattern) for pattern in patterns], daemon=True)
         pushing.start()
-        wait_until(lambda: client.status().accepted >= 4 if shared else service.service is not None)
+        wait_until(is_full)
         assert pushing.is_alive()
         engine.gate.set()
         found = take_all(client)
