@@ -34,7 +34,10 @@ def serve(
     ] = 0,
     token_file: Annotated[
         Path | None,
-        typer.Option(help="File that lets clients in, which only you can read; by default one in your home folder."),
+        typer.Option(
+            help="File that lets clients in, which only you can read; by default one in your home folder. Elsewhere, "
+            "on Windows, the permissions of its folder decide who can read it."
+        ),
     ] = None,
     idle_timeout: Annotated[
         float, typer.Option(min=0, help="Seconds without a sign of a client that end its scan.")

@@ -38,7 +38,7 @@ static class Microrun
     [DllImport(Library, CallingConvention = C)]
     static extern IntPtr mr_message(IntPtr scan);
 
-    public static string Message(IntPtr scan) { return Marshal.PtrToStringAnsi(mr_message(scan)); }
+    public static string Message(IntPtr scan) { return Marshal.PtrToStringUTF8(mr_message(scan)); }
 }
 
 static class Program

@@ -1,9 +1,11 @@
-"""Encode raw patterns by `microrun serve` over TCP alone: for any Python, without microrun, NumPy or a library.
+"""Encode raw patterns by `microrun serve` over TCP alone: for Python 3.8 and later, without any library.
 
     python example.py PATTERNS ROWS COLS HEIGHT WIDTH LATENTS [TOKEN_FILE]
 
 PATTERNS holds ROWS x COLS patterns of 16 bits a pixel, LATENTS gets a record for each latent: its number, 8 bytes, and
-its values. The messages are those of the page "serve" of microrun's documentation; other languages send the same.
+its values. The service keeps the newest 64 MB of latents: of a larger scan, ask for some between the pushes.
+
+The messages are those of the page "serve" of microrun's documentation; other languages send the same.
 """
 
 from __future__ import annotations
