@@ -9,6 +9,9 @@ from pathlib import Path
 
 from microrun.runtime.files.closing import Closing
 
+QUIET_S = 30.0  # without a change after which a writer counts as gone, where the system does not tell
+LOCKS = Path("/proc/locks")
+
 
 class FileLock(Closing):
     """Hold an exclusive lock on a file beside the one that is written.
@@ -62,6 +65,26 @@ class FileLock(Closing):
             return os.path.samestat(os.fstat(self._handle), self._path.stat())
         except FileNotFoundError:
             return False
+
+
+def has_writer(path: Path, quiet_s: float) -> bool:
+    """Whether a process holds the lock of a file. Taking it to find out could turn that process away.
+
+    Parameters
+    ----------
+    path
+        The file that is written.
+    quiet_s
+        For how long it has not changed, which tells where the system does not say who holds which locks.
+    """
+    try:
+        lock = path.with_name(path.name + ".lock").stat()
+    except OSError:
+        return False
+    if sys.platform == "linux" and LOCKS.is_file():
+        held = [line.split() for line in LOCKS.read_text().splitlines() if "FLOCK" in line]
+        return any(part.endswith(f":{lock.st_ino}") for words in held for part in words)
+    return quiet_s < QUIET_S
 
 
 def _lock(handle: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Literal
@@ -11,16 +10,15 @@ from typing import Literal
 from microrun.runtime.encoding.meter import Meter
 from microrun.runtime.errors import LatentsError, MicrorunError
 from microrun.runtime.files.closing import Closing
+from microrun.runtime.files.lock import has_writer
 from microrun.runtime.latents.damage import check_superblock
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.view.growing_map import GrowingMap
 
 State = Literal["live", "finished", "interrupted", "gone"]
 SWEEP_S = 5.0  # after which all of a file that changed is looked at, not only where it grows
-QUIET_S = 30.0  # without a change after which a writer counts as gone, where the system does not tell
 RACY_NS = 20_000_000
 AGAIN_S = 0.5  # after which a file that could not be read is tried again
-LOCKS = Path("/proc/locks")
 
 
 class Follower(Closing):
@@ -134,17 +132,8 @@ class Follower(Closing):
             self._meter.count(self.map.done - before, 0, time.perf_counter(), 0)
 
     def _has_writer(self) -> bool:
-        """Whether a process holds the lock beside the file. Taking it to find out could turn that process away."""
+        """Whether a process writes the file, asked once a second."""
         if time.monotonic() - self._asked_at > 1.0:
-            self._asked_at, self._answer = time.monotonic(), self._ask_for_writer()
+            self._asked_at = time.monotonic()
+            self._answer = has_writer(self.path, self._asked_at - self._changed_at)
         return self._answer
-
-    def _ask_for_writer(self) -> bool:
-        try:
-            lock = self.path.with_name(self.path.name + ".lock").stat()
-        except OSError:
-            return False
-        if sys.platform == "linux" and LOCKS.is_file():
-            held = [line.split() for line in LOCKS.read_text().splitlines() if "FLOCK" in line]
-            return any(part.endswith(f":{lock.st_ino}") for words in held for part in words)
-        return time.monotonic() - self._changed_at < QUIET_S
