@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from command_line import Microrun, check_refused
 from make_latents import SCANS, make_contents, make_origin
 
+from microrun.runtime.files.lock import FileLock
 from microrun.runtime.latents.writer import LatentsWriter
 
 
@@ -69,3 +71,30 @@ def test_ctrl_c_ends_watching(
     check_refused(microrun("maps", moments[0], "--pca", "--watch"), "0.pca.png: exists; replace it with --overwrite")
     ran = microrun("maps", moments[2], "--pca", "--watch")  # it is finished
     assert (ran.code, "drawn" in ran.out) == (0, False)
+
+
+def test_blank_patterns_at_the_start_are_waited_out(
+    microrun: Microrun, moments: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "scan.latents.h5"
+    origin, contents = make_origin(SCANS["square"]), make_contents(SCANS["square"])
+    blank = contents.batch(np.arange(10))
+    with LatentsWriter.create(tmp_path / "blank.h5", origin, contents.background) as writer:
+        writer.write(replace(blank, flags=np.ones_like(blank.flags)))
+        writer.flush()
+        shutil.copy(tmp_path / "blank.h5", path)
+    in_turn(monkeypatch, lambda: moments[2].replace(path))
+    ran = microrun("maps", path, "--pca", "--watch")
+    assert (ran.code, ran.err) == (0, "")
+    assert [line for line in ran.out.splitlines() if line.startswith("drawn")] == ["drawn    42 of 42 patterns"]
+
+
+def test_watching_a_killed_run_ends(microrun: Microrun, moments: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microrun.cli.maps.QUIET_S", 0.0)
+    with FileLock(moments[0]):  # its run lives, however long it has been waiting
+        in_turn(monkeypatch, lambda: None, lambda: None, interrupt)
+        assert microrun("maps", moments[0], "--pca", "--watch").err == ""
+    in_turn(monkeypatch, lambda: None)
+    ran = microrun("maps", moments[0], "--pca", "--watch", "--overwrite")
+    assert (ran.code, "drawn 10 of 42 patterns" in ran.said) == (0, True)
+    assert ran.err == f"warning: {moments[0]}: nobody writes it any more; go on with its run by encode --resume\n"

@@ -14,6 +14,7 @@ from microrun.cli.feature_numbers import parse_features
 from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.destination import check_folder, made_folder
+from microrun.runtime.files.lock import QUIET_S, has_writer
 from microrun.runtime.files.stems import stem_of
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.pictures import latent_maps as draw
@@ -80,12 +81,18 @@ def _draw_all(latents: Path, paths: Mapping[str, Path], features: str | None, dp
 
 def _watch(latents: Path, paths: Mapping[str, Path], features: str | None, dpi: int) -> bool:
     """Draw whenever there is more, until the run ends or Ctrl-C; returns whether there will be more."""
-    drawn, growing, pause_s = 0, True, WATCH_S
+    drawn, seen, growing, pause_s, grew_at = 0, 0, True, WATCH_S, time.monotonic()
     try:
         while growing:
+            quiet_s = time.monotonic() - grew_at  # a writer on another machine is not known: wait before it is gone
+            gone = quiet_s >= QUIET_S and not has_writer(latents, quiet_s)
             with open_latents(latents) as opened:
-                there, total, growing = int(opened.written.sum()), opened.origin.scan.total, opened.growing
-            if there != drawn or not growing:
+                written, total, growing = opened.written, opened.origin.scan.total, opened.growing
+                telling = bool((written & ~opened.flags).any())
+            there = int(written.sum())
+            if there != seen:
+                seen, grew_at, gone = there, time.monotonic(), False
+            if (there != drawn and telling) or not growing:
                 started = time.monotonic()
                 growing = _draw_all(latents, paths, features, dpi)
                 pause_s = max(WATCH_S, SHARE * (time.monotonic() - started))
@@ -93,6 +100,9 @@ def _watch(latents: Path, paths: Mapping[str, Path], features: str | None, dpi: 
                     say_wrote(*paths.values())
                 drawn = there
                 console.out.print(f"drawn    {there:,} of {total:,} patterns")
+            if growing and gone:
+                console.warning_line(f"{latents}: nobody writes it any more; go on with its run by encode --resume")
+                break
             if growing:
                 time.sleep(pause_s)
     except KeyboardInterrupt:  # the usual way to end it
