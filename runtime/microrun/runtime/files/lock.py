@@ -82,7 +82,7 @@ def has_writer(path: Path, quiet_s: float) -> bool:
     except OSError:
         return False
     if sys.platform == "linux" and LOCKS.is_file():
-        held = [line.split() for line in LOCKS.read_text().splitlines() if "FLOCK" in line]
+        held = [line.split() for line in LOCKS.read_text(encoding="ascii").splitlines() if "FLOCK" in line]
         return any(part.endswith(f":{lock.st_ino}") for words in held for part in words)
     return quiet_s < QUIET_S
 
