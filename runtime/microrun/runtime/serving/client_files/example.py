@@ -53,7 +53,7 @@ def ask(connection: socket.socket, kind: int, body: bytes = b"") -> bytes:
 
 def main(patterns: str, rows: str, cols: str, height: str, width: str, latents: str, token_file: str = "") -> None:
     """Push all patterns, then write all latents."""
-    _, _, port, token = (Path(token_file) if token_file else usual_token_file()).read_text().split()
+    _, _, port, token = (Path(token_file) if token_file else usual_token_file()).read_text("utf-8").split()
     connection = socket.create_connection(("127.0.0.1", int(port)))
     shape = (int(rows), int(cols), int(height), int(width))
     no_ring, step_um, name = 0, 1.0, b""
