@@ -38,18 +38,24 @@ def test_scans_are_encoded_as_by_encode_until_ctrl_c(
     folder, found = tmp_path / "served", list[np.ndarray]()
 
     def push() -> None:
-        wait_until((tmp_path / "serve.token").exists)
-        with Client(Scan(NAV_SHAPE, SIG_SHAPE), "mine", tmp_path / "serve.token") as client:
-            for pattern in read_patterns(scan):
-                client.push(pattern)
-            client.finish()
-            found.extend(take_all(client).latents)
-        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            wait_until((tmp_path / "serve.token").exists)
+            with Client(Scan(NAV_SHAPE, SIG_SHAPE), "mine", tmp_path / "serve.token") as client:
+                for pattern in read_patterns(scan):
+                    client.push(pattern)
+                client.finish()
+                found.extend(take_all(client).latents)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
 
     pushing = threading.Thread(target=push, daemon=True)
-    pushing.start()
-    ran = serve("--folder", folder)
-    pushing.join()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background ignores it
+    try:
+        pushing.start()
+        ran = serve("--folder", folder)
+        pushing.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (ran.code, ran.err) == (0, "")
     for said in ("serve port", "scan mine.latents.h5: 3×5 map of 60×60 uint16", "encoded mine.latents.h5: 15 patterns"):
         assert said in ran.said

@@ -51,7 +51,7 @@ def test_an_archive_of_arrays_is_no_array(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.npy", b"")
-    with pytest.raises(VolumeError, match=r"is no \.npy file of numbers"):
+    with pytest.raises(VolumeError, match=r"is not a \.npy file of numbers"):
         map_array(path)
 
 

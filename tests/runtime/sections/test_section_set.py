@@ -146,7 +146,7 @@ def _set_attribute(name: str, value: object) -> Callable[[h5py.File], None]:
         (_put("across", 1), "damaged"),
         (_claim_much, "claims 10,485,760,000 bytes and has 0 on disk"),
         (_set_attribute("details", "{"), "damaged"),
-        (_set_attribute("details", "[1]"), "no JSON object"),
+        (_set_attribute("details", "[1]"), "not a JSON object"),
         (_set_attribute("step_um", "two"), "damaged"),
         (lambda file: file["across"].attrs.__delitem__("origin"), "damaged"),
         (
