@@ -90,7 +90,7 @@ def test_the_volume_itself_is_never_replaced(microrun: Microrun, volume: Path, v
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "value scale"),
+        ([], "--value-scale"),
         ([*SCALE, "--eps", 2], "below 2"),
         ([*SCALE, "--min-samples", 0], "min_samples"),
         (["--components", 7], "6 or 26"),

@@ -282,6 +282,11 @@ def test_features_that_do_not_exist(path: Path, numbers: list[int]) -> None:
     assert str(path) in str(error.value)
 
 
+def test_of_many_features_that_do_not_exist_three_are_named(path: Path) -> None:
+    with open_latents(path) as latents, pytest.raises(LatentsError, match=r"0 to 6; got 7, 8, 9 and 21 more$"):
+        draw_features(latents, range(3, 31))
+
+
 @pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS.keys())
 def test_nothing_to_draw_yet(tmp_path: Path, draw: Callable[[Latents], Any]) -> None:
     path = write_latents(tmp_path / "new.h5", Scan(SHAPE, (8, 8)), np.zeros((720, SIZE)), written=0)

@@ -207,7 +207,7 @@ def test_a_volume_without_values_is_refused_and_leaves_nothing(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "needs a value scale"),
+        ({}, "needs --value-scale"),
         ({"value_scale": 1.0, "eps": 2.5}, "below 2"),
         ({"value_scale": -1.0}, "positive number"),
         ({"components": 18}, "6 or 26"),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32, Float64
 from microrun.runtime.errors import LatentsError
+from microrun.runtime.latents.feature_numbers import check_features
 from microrun.runtime.latents.reader import Latents
 
 PIECE_BYTES = 1 << 24  # of latents that are in memory at a time, unless a single row has more
@@ -72,12 +73,8 @@ class ChosenFeatures:
     """
 
     def __init__(self, latents: Latents, numbers: Sequence[int] | None = None) -> None:
-        size = latents.origin.spec.latent_size
-        chosen = range(size) if numbers is None else numbers
-        if not chosen or not all(0 <= number < size for number in chosen):
-            raise LatentsError(
-                f"{latents.path}: features are 0 to {size - 1}; got {', '.join(map(str, chosen)) or 'none'}"
-            )
+        chosen = range(latents.origin.spec.latent_size) if numbers is None else numbers
+        check_features(latents, chosen)
         self.latents, self.origin, self.scan = latents, latents.origin, latents.origin.scan
         self.numbers = sorted(set(chosen))
         if not any(latents.read("written", rows).any() for rows in self.row_slices()):

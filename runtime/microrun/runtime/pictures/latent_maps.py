@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from microrun.runtime.array_types import Float64
-from microrun.runtime.errors import LatentsError
+from microrun.runtime.latents.feature_numbers import check_features
 from microrun.runtime.latents.reader import Latents
 from microrun.runtime.maps.features import (
     OVERVIEW_FEATURES,
@@ -59,12 +59,8 @@ def draw_features(latents: Latents, numbers: Sequence[int]) -> Figure:
     >>> with open_latents("scan.latents.h5") as latents:
     ...     save_figure(draw_features(latents, [3, 17]), "maps.png")
     """
+    check_features(latents, numbers)
     features = StoredFeatures(latents)
-    size = features.shape[2]
-    if not numbers or not all(0 <= number < size for number in numbers):
-        raise LatentsError(
-            f"{latents.path}: features are 0 to {size - 1}; got {', '.join(map(str, numbers)) or 'none'}"
-        )
     return _draw_ranked(latents, features, numbers, with_colours=False)
 
 

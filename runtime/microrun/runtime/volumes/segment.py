@@ -95,7 +95,10 @@ class SegmentOptions:
             if self.components:
                 return component_rule(self.components)
             if self.value_scale is None:
-                raise ValueError("DBSCAN needs a value scale: how many voxels a difference of 1 in value counts")
+                raise ValueError(
+                    "DBSCAN needs --value-scale: how many voxels a difference of 1 in value counts; labels need "
+                    "--components 6 instead"
+                )
             return dbscan_rule(self.eps, self.min_samples, self.value_scale)
         except ValueError as error:
             raise VolumeError(str(error)) from None
