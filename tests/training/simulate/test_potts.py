@@ -107,6 +107,16 @@ def test_grains_of_a_build_are_columns_along_the_build_direction() -> None:
     assert 1 - like_z < 0.5 * min(1 - like_y, 1 - like_x)
 
 
+def test_a_volume_from_inside_a_build_is_the_middle_of_a_larger_one() -> None:
+    inside = replace(SMALL_BUILD, inside=True)
+    *_, whole = build_potts(replace(SMALL_BUILD, shape=inside.simulated), 2)
+    *_, spins = build_potts(inside, 2)
+    assert spins.shape == SMALL_BUILD.shape
+    assert_array_equal(spins, whole[inside.window])
+    low, high = inside.window[0].start, inside.simulated[0] - inside.window[0].stop
+    assert low > SMALL_POOL.depth and high > SMALL_POOL.depth  # neither substrate nor what was melted once
+
+
 def test_tracks_and_layers_alternate() -> None:
     path = np.array(SMALL_BUILD.path())
     assert_array_equal(np.unique(path[:, 0]), [2, 4, 6, 7])

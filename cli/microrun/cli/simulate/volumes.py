@@ -47,6 +47,9 @@ def am(
     pool: Annotated[str, typer.Option(help="The melt pool's LENGTHxWIDTHxDEPTH in voxels.")] = "40x24x14",
     mobile_zone: Annotated[int, typer.Option(min=1, help="Voxels around the pool in which grains grow.")] = 20,
     temperature: Temperature = 0.0,
+    inside: Annotated[
+        bool, typer.Option("--inside", help="Cut out of a larger build: no substrate, last layers or faces.")
+    ] = False,
     seed: Seed = 0,
     count: Count = 1,
     overwrite: OverwriteOption = False,
@@ -55,7 +58,8 @@ def am(
     from microrun.training.simulate.potts import Build, MeltPool
 
     melt_pool = MeltPool(*_parse_pool(pool), mobile_zone)
-    _simulate(out, Build((size, size, size), melt_pool, advance, hatch, layer, temperature), seed, count, overwrite)
+    build = Build((size, size, size), melt_pool, advance, hatch, layer, temperature, inside)
+    _simulate(out, build, seed, count, overwrite)
 
 
 def _parse_pool(text: str) -> tuple[int, int, int]:

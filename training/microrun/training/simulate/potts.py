@@ -138,6 +138,8 @@ class Build:
         Voxels from track to track, and from layer to layer.
     temperature
         As for `Growth`.
+    inside
+        Whether the volume is cut out of a larger build: without its substrate, last layers and faces.
 
     Raises
     ------
@@ -155,9 +157,11 @@ class Build:
     hatch: int = 12
     layer: int = 6
     temperature: float = 0.0
+    inside: bool = False
 
     def __post_init__(self) -> None:
         _check_shape(self.shape)
+        _check_shape(self.simulated)
         _check_temperature(self.temperature)
         if min(self.speed, self.hatch, self.layer) < 1:
             raise MicrorunError(f"speed, hatch and layer are at least 1, not {self.speed}, {self.hatch}, {self.layer}")
@@ -176,15 +180,27 @@ class Build:
         """Number of sweeps."""
         return len(self.path())
 
+    @property
+    def window(self) -> tuple[slice, slice, slice]:
+        """Where the volume lies in what is simulated."""
+        low = (2 * self.pool.depth, self.hatch, self.pool.mobile_zone) if self.inside else (0, 0, 0)
+        return tuple(slice(first, first + side) for first, side in zip(low, self.shape, strict=True))  # type: ignore[return-value]
+
+    @property
+    def simulated(self) -> Shape:
+        """Voxels along z, y, x that are simulated."""
+        high = (self.pool.depth + self.layer, self.hatch, self.pool.mobile_zone) if self.inside else (0, 0, 0)
+        return tuple(axis.stop + more for axis, more in zip(self.window, high, strict=True))  # type: ignore[return-value]
+
     def path(self) -> list[Shape]:
         """List the pool's centres, one a sweep: voxels of height so far, y and x."""
-        margin = self.pool.length // 2 + self.pool.mobile_zone
-        forth = list(range(-margin, self.shape[2] + margin, self.speed))
-        rows = list(range(self.hatch // 2, self.shape[1] + self.hatch // 2, self.hatch))
+        margin, (depth, rows, cols) = self.pool.length // 2 + self.pool.mobile_zone, self.simulated
+        forth = list(range(-margin, cols + margin, self.speed))
+        tracks = list(range(self.hatch // 2, rows + self.hatch // 2, self.hatch))
         path = []
-        for number, top in enumerate(range(self.layer, self.shape[0] + self.layer, self.layer)):
-            for track, row in enumerate(rows[::-1] if number % 2 else rows):
-                path += [(min(top, self.shape[0]), row, x) for x in (forth[::-1] if track % 2 else forth)]
+        for number, top in enumerate(range(self.layer, depth + self.layer, self.layer)):
+            for track, row in enumerate(tracks[::-1] if number % 2 else tracks):
+                path += [(min(top, depth), row, x) for x in (forth[::-1] if track % 2 else forth)]
         return path
 
 
@@ -234,14 +250,14 @@ def build_potts(build: Build, seed: int, threads: int | None = None) -> Iterator
     (Z, Y, X) int32
         Spins after each sweep: the same array, changed every time.
     """
-    spins = np.arange(np.prod(build.shape), dtype=np.int32).reshape(build.shape)
+    spins = np.arange(np.prod(build.simulated), dtype=np.int32).reshape(build.simulated)
     mobility = build.pool.mobility()
     reach = np.array([mobility.shape[0], mobility.shape[1] // 2, mobility.shape[2] // 2], np.int64)
     with Workers(threads) as workers:
         sweeps = PoolSweeps(seed, chances(build.temperature), workers)
         for number, centre in enumerate(build.path()):
             sweeps.run(number, mobility, centre - reach, spins[: centre[0]])  # what lies above is not there yet
-            yield spins
+            yield spins[build.window]
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def label_volume(spins: Spins, process: Growth | Build) -> SimulatedVolume:
         What made them.
     """
     grain_ids = np.empty(spins.shape, np.int32)
-    label_grains(spins, process.periodic, grain_ids)
+    label_grains(np.ascontiguousarray(spins), process.periodic, grain_ids)
     return SimulatedVolume(grain_ids, process.kind, process.periodic)
 
 
