@@ -14,7 +14,7 @@ from torch import nn
 
 from microrun.export.graph import save_model
 from microrun.export.step_graph import trace_step
-from microrun.runtime.conditions import Condition
+from microrun.runtime.conditions import GRAIN_VOXELS, Condition
 from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Diffusion, ModelSpec
@@ -69,25 +69,30 @@ def write_denoiser(path: Path, spec: ModelSpec | None = None) -> Path:
 
 
 @cache
-def block_graph(channels: int, known_inputs: bool = False) -> ModelProto:
+def block_graph(channels: int, known_inputs: bool = False, told: int = 0) -> ModelProto:
     """Step of samples whose sides are those of a block, milliseconds each."""
-    return traced(a_unet(block_unet(channels, known_inputs)), (BLOCK, BLOCK, BLOCK), SCHEDULE, "f32")
+    return traced(a_unet(block_unet(channels, known_inputs, told)), (BLOCK, BLOCK, BLOCK), SCHEDULE, "f32")
 
 
-def block_unet(channels: int, known_inputs: bool) -> UnetConfig:
+def block_unet(channels: int, known_inputs: bool, told: int = 0) -> UnetConfig:
     """Its network."""
     entering = entering_channels(channels, known_inputs)
-    return UnetConfig(3, (8, 8), entering, channels, blocks=1, head_size=4, groups=4, patch=4)
+    return UnetConfig(3, (8, 8), entering, channels, blocks=1, head_size=4, groups=4, patch=4, condition_size=told)
 
 
 def write_block_denoiser(
-    path: Path, coloured: bool = True, grain_voxels: float | None = None, known_inputs: bool = False
+    path: Path,
+    coloured: bool = True,
+    grain_voxels: float | None = None,
+    known_inputs: bool = False,
+    sizes: tuple[float, float] | None = None,
 ) -> Path:
-    """Write a denoiser that draws blocks: in 16 colours as bits, or of values."""
+    """Write a denoiser that draws blocks: in 16 colours as bits, or of values; of grains of any of these sizes."""
     channels, n_colours = (COLOUR_CHANNELS, 1 << COLOUR_CHANNELS) if coloured else (1, 0)
     shape = (channels, BLOCK, BLOCK, BLOCK)
-    diffusion = Diffusion(shape, SCHEDULE, n_colours, grain_voxels=grain_voxels, known_inputs=known_inputs)
-    save_model(block_graph(channels, known_inputs), ModelSpec("tiny-blocks", "denoiser", diffusion=diffusion), path)
+    told = () if sizes is None else (Condition(GRAIN_VOXELS, *sizes),)
+    diffusion = Diffusion(shape, SCHEDULE, n_colours, told, grain_voxels=grain_voxels, known_inputs=known_inputs)
+    save_model(block_graph(channels, known_inputs, len(told)), ModelSpec("tiny-blocks", "denoiser", diffusion=diffusion), path)
     return path
 
 

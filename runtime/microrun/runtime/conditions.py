@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from microrun.runtime.errors import SpecError
 
+GRAIN_VOXELS = "grain_voxels"  # name of the condition that is the mean diameter of a volume's grains, in voxels
+
 
 @dataclass(frozen=True)
 class Condition:

@@ -101,6 +101,21 @@ def test_a_model_is_trained_further_with_known_inputs(train: Microrun, tmp_path:
     check_refused(train("--from", "vae32", *asked, tmp_path / "none"), "vae32", "denoiser")
 
 
+def test_a_model_is_told_how_large_grains_are(train: Microrun, data: Path, tmp_path: Path) -> None:
+    out, later = tmp_path / "run", tmp_path / "later.h5"
+    finish(write_volumes(later, Growth((32, 32, 32), 20), 0, 2))
+    ran = train(later, "--size-input", "--steps", 1, "--batch", 1, "--folder", out)
+    assert ran.code == 0 and ran.err == "", ran
+    settings = json.loads((out / "config.json").read_text())
+    assert settings["held_out"] == 2
+    unet, spec = load_denoiser(out / "checkpoint.safetensors")
+    assert unet.config.condition_size == 1 and spec.diffusion is not None
+    (size,) = spec.diffusion.conditions
+    assert size.name == "grain_voxels" and size.low < (spec.diffusion.grain_voxels or 0) < size.high
+    ran = train(later, "--resume", "--folder", out)  # the run knows that it is told
+    assert ran.code == 0 and "nothing to do" in ran.said, ran
+
+
 def test_bad_input_is_refused_in_one_line(train: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
     check_refused(train("--prediction", "x0", "--folder", out), "prediction must be one of eps, v, bits; got 'x0'")

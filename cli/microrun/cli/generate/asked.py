@@ -13,7 +13,7 @@ from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.npy import map_array
 from microrun.runtime.generation.given import GivenGrains, number_given
-from microrun.runtime.generation.scale import check_grains_fit, scale_to_grains
+from microrun.runtime.generation.scale import check_grains_fit, scale_to_grains, tell_size
 from microrun.runtime.volumes.parts import load_part
 from microrun.runtime.volumes.volume import Shape, open_volume
 
@@ -39,32 +39,46 @@ class Asked(NamedTuple):
 
 
 class Scale:
-    """Edge of a voxel, by itself or by the mean diameter of grains.
+    """Edge of a voxel, by itself or by the mean diameter of grains; both for a denoiser that is told their size.
 
     Parameters
     ----------
     engine
         Whose grains these are.
     voxel_um, mean_grain_um
-        One of both in µm, or neither.
+        In µm.
 
     Attributes
     ----------
     voxel_um : float or None
         Edge of a voxel, None where nothing is asked for.
+    grain_voxels : float or None
+        Mean diameter of the grains, where that is to be another than the denoiser's usual one.
     """
 
     def __init__(self, engine: str, voxel_um: float | None, mean_grain_um: float | None) -> None:
-        if voxel_um is not None and mean_grain_um is not None:
-            raise VolumeError("--voxel-um and --mean-grain-um are two ways to say how large a voxel is; take one")
+        self.grain_voxels: float | None = None
         self.voxel_um, self._spec = voxel_um, None if mean_grain_um is None else read_model_spec(find_model(engine))
-        if mean_grain_um is not None and self._spec is not None:
-            self.voxel_um = scale_to_grains(self._spec, mean_grain_um)
+        if mean_grain_um is None or self._spec is None:
+            return
+        native_um = scale_to_grains(self._spec, mean_grain_um)
+        if voxel_um is None:
+            self.voxel_um = native_um
+            return
+        if not 0 < voxel_um < math.inf:
+            raise VolumeError(f"the edge of a voxel is more than 0 µm; got {voxel_um:g}")
+        if not self._spec.diffusion or not self._spec.diffusion.conditions:
+            raise VolumeError(
+                f"{self._spec.name} draws grains of one size, so that --mean-grain-um says how large a voxel is "
+                f"({native_um:.3g} µm); leave --voxel-um out"
+            )
+        self.grain_voxels = mean_grain_um / voxel_um
+        tell_size(self._spec, self.grain_voxels)  # refuses
 
     def check(self, shape: Shape) -> None:
         """Refuse a volume in which grains of the asked size have no place."""
         if self._spec is not None:
-            check_grains_fit(self._spec, shape)
+            check_grains_fit(self._spec, shape, self.grain_voxels)
 
     def in_voxels(self, size: str | None, size_um: str | None) -> str | None:
         """A size in voxels as it is written: as given, or what is nearest to one in µm."""

@@ -54,9 +54,10 @@ def generate(
         Path | None, typer.Option(help="Grains to continue, .npy or .h5: integers (z, y, x), -1 where unknown.")
     ] = None,
     mean_grain_um: Annotated[
-        float | None, typer.Option(help="Mean diameter of the grains in µm, which sets how large a voxel is.")
+        float | None,
+        typer.Option(help="Mean diameter of the grains in µm; without --voxel-um it sets how large a voxel is."),
     ] = None,
-    voxel_um: Annotated[float | None, typer.Option(help="Edge of a voxel in µm, instead.")] = None,
+    voxel_um: Annotated[float | None, typer.Option(help="Edge of a voxel in µm.")] = None,
     size_um: Annotated[str | None, typer.Option(help="--size in µm.")] = None,
     min_voxels: Annotated[int, typer.Option(min=0, help="Smaller grains join a neighbour.")] = MIN_VOXELS,
     relax: Annotated[
@@ -79,8 +80,8 @@ def generate(
     scale = Scale(engine, voxel_um, mean_grain_um)
     shape, mask, given = read_asked(Sizes(size, size_um, stl, part, known), scale)
     request = GenerateRequest(
-        shape, seed, order, Preset(preset, timesteps, resample), periodic, out=out, part=mask, known=given,
-        min_voxels=min_voxels, relax=relax, voxel_um=scale.voxel_um,
+        shape, seed, order, Preset(preset, timesteps, resample), periodic, scale.grain_voxels, out=out, part=mask,
+        known=given, min_voxels=min_voxels, relax=relax, voxel_um=scale.voxel_um,
     )  # fmt: skip
     _ = request.tiling  # refuses what cannot be tiled before anything is opened
     if dask is not None:

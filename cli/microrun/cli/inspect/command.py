@@ -15,6 +15,7 @@ from microrun.cli.inspect.sections import section_rows
 from microrun.cli.inspect.volumes import array_rows, volume_rows
 from microrun.cli.model_words import describe_deviation, describe_metrics
 from microrun.cli.told import Told, size_of, to_data
+from microrun.runtime.conditions import GRAIN_VOXELS
 from microrun.runtime.engines.catalogue import PLAN_SUFFIX, find_model
 from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.errors import LatentsError, MicrorunError, ScanError
@@ -160,10 +161,13 @@ def _sample_rows(diffusion: Diffusion) -> dict[str, object]:
     if diffusion.known_inputs:
         rows["known voxels"] = "the network sees them; it is drawn without RePaint"
     if diffusion.grain_voxels is not None:
-        rows["grain size"] = f"{diffusion.grain_voxels:g} voxels across on average, by number"
+        sizes = [
+            f"; from {one.low:g} to {one.high:g} if asked" for one in diffusion.conditions if one.name == GRAIN_VOXELS
+        ]
+        rows["grain size"] = f"{diffusion.grain_voxels:g} voxels across on average, by number" + "".join(sizes)
     if diffusion.plane:
         rows["sections"] = f"{diffusion.plane} the tracks, cells of {diffusion.step_um:g} µm"
-    if diffusion.conditions:
+    if diffusion.plane and diffusion.conditions:
         rows["condition"] = ", ".join(f"{one.name} {one.low:g} to {one.high:g}" for one in diffusion.conditions)
     return rows
 

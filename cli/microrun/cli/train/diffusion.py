@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from microrun.training.diffusion.start import Start
     from microrun.training.diffusion.trainer import DiffusionTrainer
     from microrun.training.loop.distributed import Processes
+    from microrun.training.simulate.volumes import SimulatedVolume
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Request:
     settings: dict[str, Any]
     start: Path | None
     hours: float
+    size_input: bool
 
 
 def diffusion(
@@ -62,6 +64,14 @@ def diffusion(
             "--known-inputs", help="It sees what is known of a block, and grows without RePaint.", show_default=False
         ),
     ] = None,
+    size_input: Annotated[
+        bool | None,
+        typer.Option(
+            "--size-input",
+            help="It is told the mean diameter of the grains: give volumes grown for several times, a file for each.",
+            show_default=False,
+        ),
+    ] = None,
     start: Annotated[
         Path | None, typer.Option("--from", help="Run, checkpoint, .onnx file or built-in model to begin from.")
     ] = None,
@@ -72,15 +82,16 @@ def diffusion(
 ) -> None:
     """Train a denoiser that grows grains in blocks of 32³ voxels.
 
-    The last volume is held out. Leaves checkpoint.safetensors, metrics.csv
+    The last volume is held out; with --size-input, the last of each file.
+    Leaves checkpoint.safetensors, metrics.csv
     and loss.png in the run's folder. The state is saved with every report,
     and --resume goes on from there: on a CPU exactly, on a card up to rounding.
 
     With --hours and without --steps, the speed is measured first, and as
     many steps are taken as fit.
 
-    With --from a model is trained further; with --known-inputs, too, one
-    that had none gets them, and begins as what it was.
+    With --from a model is trained further; with --known-inputs or
+    --size-input, too, one that had none gets them, and begins as what it was.
 
     Several GPUs: torchrun --nproc-per-node 2 -m microrun.cli.main train diffusion …
     """
@@ -97,7 +108,7 @@ def diffusion(
     settings = {name: value for name, value in asked.items() if value is not None}
     check_run(folder, hours, resume)
     with joined(folder) as processes:
-        _run(Request(data, folder, settings, start, hours), processes)
+        _run(Request(data, folder, settings, start, hours, bool(size_input)), processes)
 
 
 def _schedule(prediction: str) -> Schedule:
@@ -113,15 +124,19 @@ def _run(request: Request, processes: Processes) -> None:
     from microrun.training.simulate.volumes import read_volumes
 
     folder, first = request.folder, None if request.start is None else _read_start(request.start)
+    files = [read_volumes(path) for path in request.data]
+    volumes, settings = [volume for file in files for volume in file], request.settings
     started = (folder / "state.pt").exists()
     base = DiffusionConfig.load(folder / "config.json") if started else DiffusionConfig()
     try:
         if first is not None:
             base = replace(base, **({"begun_from": first.origin} if started else _brought(first)))
-        config = _configure(base, request.settings)
+        if request.size_input or base.grain_voxels is not None:
+            volumes, held = _hold_out(files)
+            settings = {**settings, "held_out": held, "grain_voxels": base.grain_voxels or _window(volumes)}
+        config = _configure(base, settings)
     except ValueError as error:
         raise MicrorunError(str(error)) from None
-    volumes = [volume for path in request.data for volume in read_volumes(path)]
     source = Training(data=", ".join(path.name for path in request.data), licence="that of the volumes")
 
     def make(chosen: DiffusionConfig) -> DiffusionTrainer:
@@ -129,8 +144,25 @@ def _run(request: Request, processes: Processes) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     with only_run(folder) if processes.leads else contextlib.nullcontext():
-        trainer = start_denoiser(config, folder, make, request.hours, "steps" not in request.settings)
+        trainer = start_denoiser(config, folder, make, request.hours, "steps" not in settings)
         train_denoiser(trainer, config.batch, request.hours, "block")
+
+
+def _hold_out(files: list[list[SimulatedVolume]]) -> tuple[list[SimulatedVolume], int]:
+    """All volumes, those that are held out at the end, one of each file, and their number."""
+    if min(map(len, files)) < 2:
+        raise MicrorunError("--size-input holds the last volume of each file out; give files of 2 volumes or more")
+    return [volume for file in files for volume in file[:-1]] + [file[-1] for file in files], len(files)
+
+
+def _window(volumes: list[SimulatedVolume]) -> tuple[float, float]:
+    """Mean diameters of the grains of volumes, in voxels, from the least to the largest, a little wider."""
+    from microrun.training.simulate.volumes import mean_grain_voxels
+
+    sizes = [size for volume in volumes if (size := mean_grain_voxels([volume])) is not None]
+    if len(sizes) < len(volumes):
+        raise MicrorunError("--size-input needs volumes with grains that no face cuts; simulate larger ones")
+    return math.floor(10 * min(sizes)) / 10, math.ceil(10 * max(sizes)) / 10
 
 
 def _read_start(path: Path) -> Start:
@@ -154,7 +186,8 @@ def _configure(base: DiffusionConfig, settings: dict[str, Any]) -> DiffusionConf
     labels, colours = settings.get("labels", base.labels), settings.get("n_colours", base.n_colours)
     channels = BlockSettings(labels=labels, n_colours=colours).channels
     entering = entering_channels(channels, settings.get("known_inputs", base.known_inputs))
-    unet = replace(base.unet, in_channels=entering, out_channels=channels)
+    told = int(settings.get("grain_voxels", base.grain_voxels) is not None)
+    unet = replace(base.unet, in_channels=entering, out_channels=channels, condition_size=told)
     schedule = base.schedule if labels == "bits" or base.schedule.prediction != "bits" else _schedule("v")
     return replace(base, **{"unet": unet, "schedule": schedule, **settings})
 
@@ -170,4 +203,5 @@ def _brought(start: Start) -> dict[str, Any]:
         "unet": start.unet.config, "schedule": diffusion.schedule, "n_colours": diffusion.n_colours,
         "labels": "bits" if diffusion.sample_shape[0] > 1 else "colours", "side": diffusion.sides[0],
         "known_inputs": diffusion.known_inputs, "learning_rate": FINE_TUNING_RATE, "begun_from": start.origin,
+        "grain_voxels": next(((size.low, size.high) for size in diffusion.conditions), None),
     }  # fmt: skip

@@ -14,6 +14,7 @@ from microrun.runtime.files.closing import Closing
 from microrun.runtime.generation.block_folder import BlockFolder
 from microrun.runtime.generation.block_steps import kinds_of_blocks, tabulate_kinds
 from microrun.runtime.generation.crew import Crew, Drawing
+from microrun.runtime.generation.scale import tell_size
 
 
 class BlockMaker(Closing):
@@ -31,6 +32,7 @@ class BlockMaker(Closing):
         self._denoiser, self.folder = denoiser, folder
         self._steps = tabulate_kinds(denoiser.diffusion, folder.blueprint.sampling)
         self._kinds = kinds_of_blocks(folder.tiling)
+        self._condition = tell_size(denoiser.spec, folder.blueprint.grain_voxels)
         self._waiting: queue.PriorityQueue[tuple[int, int, Future[None] | None]] = queue.PriorityQueue()
         self._tickets = itertools.count()  # so that futures are never compared
         self._failure: Exception | None = None  # the first; with it all threads end
@@ -89,7 +91,7 @@ class BlockMaker(Closing):
                 break
             futures.add(future)
             steps = self._steps[self._kinds[number]]  # those that find known voxels take more
-            crew.begin(Drawing(future, number, steps), *self.folder.known(number))
+            crew.begin(Drawing(future, number, steps), *self.folder.known(number), self._condition)
         return self._failure is None
 
     def _put(self, number: int, future: Future[None] | None) -> None:

@@ -28,7 +28,7 @@ class Blueprint(VolumeRecipe):
 
     Parameters
     ----------
-    shape, seed, order, periodic
+    shape, seed, order, periodic, grain_voxels
         As of `VolumeRecipe`.
     sampling
         How each block is drawn.

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from microrun.runtime.conditions import GRAIN_VOXELS
 from microrun.runtime.engines.denoiser import Denoiser, StepLane
 from microrun.runtime.errors import EngineError
 from microrun.runtime.generation.block_folder import BlockFolder
@@ -67,11 +68,13 @@ def check_block(spec: ModelSpec) -> Diffusion:
     assert diffusion is not None
     if diffusion.n_colours > MOST_COLOURS:
         raise EngineError(f"{spec.name}: a volume holds at most {MOST_COLOURS} colours; got {diffusion.n_colours}")
-    is_block = diffusion.sides == (BLOCK, BLOCK, BLOCK) and not diffusion.conditions
+    told = [condition.name for condition in diffusion.conditions]
+    is_block = diffusion.sides == (BLOCK, BLOCK, BLOCK) and told in ([], [GRAIN_VOXELS])
     if not is_block or (not diffusion.n_colours and diffusion.sample_shape[0] != 1):
+        drawn = "sections" if diffusion.plane else f"{diffusion.sample_shape}" + (f" by {told}" if told else "")
         raise EngineError(
-            f"{spec.name}: volumes grow from blocks of {BLOCK}³ voxels in one channel, or in colours, without a "
-            f"condition; this denoiser draws {'sections' if diffusion.plane else diffusion.sample_shape}"
+            f"{spec.name}: volumes grow from blocks of {BLOCK}³ voxels in one channel, or in colours, told nothing "
+            f"but the size of their grains; this denoiser draws {drawn}"
         )
     return diffusion
 
@@ -82,6 +85,8 @@ def measure_speed(denoiser: Denoiser, seconds: float = 2.0) -> float:
     noise = np.random.default_rng(0).standard_normal((batch, *shape), np.float32)
     timesteps = np.full(batch, denoiser.diffusion.schedule.training_steps // 2, np.int32)
     coefficients = np.tile(np.array(EVEN_STEP, np.float32), (batch, 1))
+    count = len(denoiser.diffusion.conditions)
+    condition = np.zeros(count, np.float32) if count else None
 
     def run(lane: StepLane, seconds: float) -> int:
         started, steps = time.perf_counter(), 0
@@ -94,7 +99,7 @@ def measure_speed(denoiser: Denoiser, seconds: float = 2.0) -> float:
     lanes = [denoiser.lane() for _ in range(denoiser.info.lanes)]
     for lane in lanes:
         for slot in range(batch):
-            lane.load(slot, noise[slot], noise[slot], np.zeros(shape, bool))
+            lane.load(slot, noise[slot], noise[slot], np.zeros(shape, bool), condition)
         run(lane, 0)
     started = time.perf_counter()
     with ThreadPoolExecutor(len(lanes)) as pool:

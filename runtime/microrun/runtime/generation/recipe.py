@@ -127,11 +127,13 @@ class VolumeRecipe:
         How each block is drawn; by default the denoiser's preset.
     periodic
         Axes along which the volume goes on at its opposite face, as `parse_axes` reads them: "zyx", "yx", "" for none.
+    grain_voxels
+        Mean diameter of the grains in voxels, of a denoiser that is told it; None for what it usually draws.
 
     Raises
     ------
     VolumeError
-        If shape, order, seed or periodic axes make no sense.
+        If shape, order, seed, periodic axes or the size of grains make no sense.
     """
 
     shape: Shape
@@ -139,9 +141,12 @@ class VolumeRecipe:
     order: Order = "isotropic"
     sampling: Sampling | Preset = Preset()
     periodic: str = ""
+    grain_voxels: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", _as_shape(self.shape))
+        if self.grain_voxels is not None and not 0 < self.grain_voxels < math.inf:
+            raise VolumeError(f"the mean diameter of grains is more than 0 voxels; got {self.grain_voxels:g}")
         if self.order not in TILINGS:
             raise VolumeError(f"order must be one of {', '.join(TILINGS)}; got {self.order!r}")
         if not 0 <= self.seed < 1 << 64:

@@ -19,6 +19,7 @@ from microrun.runtime.generation.blueprint import Blueprint
 from microrun.runtime.generation.effort import check_block, evaluations_per_block
 from microrun.runtime.generation.given import GivenGrains, colour_given, number_given, paint_given
 from microrun.runtime.generation.recipe import VolumeRecipe, fit_sampling
+from microrun.runtime.generation.scale import tell_size
 from microrun.runtime.generation.tiling import Tiling
 from microrun.runtime.spec import ModelSpec
 from microrun.runtime.volumes.axes import wraps_of
@@ -38,7 +39,7 @@ class GenerateRequest(VolumeRecipe):
 
     Parameters
     ----------
-    shape, seed, order, sampling, periodic
+    shape, seed, order, sampling, periodic, grain_voxels
         As of `VolumeRecipe`.
     out
         The .npy or .h5 file to make, a path or text; blocks lie beside it in OUT.blocks until it is done.
@@ -116,13 +117,15 @@ class GenerateRequest(VolumeRecipe):
         Raises
         ------
         EngineError
-            If the denoiser draws no blocks, no colours where that takes some, or not in the way that is asked for.
+            If the denoiser draws no blocks, no colours where that takes some, grains of another size, or not in the way
+            that is asked for.
         VolumeError
             If the folder is that of another volume, its part is damaged, or the volume cannot be tiled.
         MicrorunError
             If so many timesteps do not fit the denoiser's schedule.
         """
         diffusion, sampling = check_block(spec), fit_sampling(self.sampling, spec)
+        tell_size(spec, self.grain_voxels)  # refuses, as the next
         evaluations_per_block(diffusion.schedule, sampling)  # refuses before there is a folder
         if (self.given or self.periodic) and not diffusion.n_colours:
             raise EngineError(

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from microrun.kernels.colouring import colour_grains, label_grains
 from microrun.runtime.colour_codes import colour_codes
+from microrun.runtime.conditions import Condition
 from microrun.runtime.errors import MicrorunError
-from microrun.training.simulate.volumes import SimulatedVolume
+from microrun.training.simulate.volumes import SimulatedVolume, mean_grain_voxels
 
 Grains = NDArray[np.int32]
 Float32 = NDArray[np.float32]
@@ -79,20 +80,30 @@ class Blocks:
         To cut from; all are equally likely.
     settings
         What blocks to make.
+    size
+        Window of the mean diameter of the volumes' grains, where a block is conditioned on that of its volume.
 
     Raises
     ------
     MicrorunError
-        If there is no volume, one is smaller than a block, or one has too many grains for float16.
+        If there is no volume, one is smaller than a block, has too many grains for float16, or grains of a size
+        outside the window.
     """
 
-    def __init__(self, volumes: Sequence[SimulatedVolume], settings: BlockSettings = BlockSettings()) -> None:
+    def __init__(
+        self,
+        volumes: Sequence[SimulatedVolume],
+        settings: BlockSettings = BlockSettings(),
+        size: Condition | None = None,
+    ) -> None:
         if not volumes:
             raise MicrorunError("blocks need at least one volume to be cut from")
         for volume in volumes:
             _check_volume(volume, settings)
         self._volumes = tuple(volumes)
         self.settings = settings
+        told = [[]] * len(volumes) if size is None else [[_scaled_size(volume, size)] for volume in volumes]
+        self._conditions = np.array(told, np.float32).reshape(len(volumes), -1)
 
     def block(self, index: int) -> Drawn:
         """Draw a block.
@@ -107,8 +118,8 @@ class Blocks:
         (side, side, side)
             uint8 colours from 0, which `codes` turns into values, or GrainPaint's labels, float32 within [−1, 1].
         """
-        rng = np.random.default_rng((self.settings.seed, index))
-        volume = self._volumes[rng.integers(len(self._volumes))]
+        rng, number = self._choose(index)
+        volume = self._volumes[number]
         grains = turn(cut(volume, self.settings.side, rng), volume.kind, rng)
         if self.settings.labels == "ids":
             return scale_ids(grains)
@@ -120,8 +131,14 @@ class Blocks:
         return self.settings.seed
 
     def draw(self, indices: Sequence[int]) -> tuple[Drawn, Float32]:
-        """Draw the blocks of these numbers, (n, side, side, side), which are conditioned on nothing, (n, 0)."""
-        return np.stack([self.block(index) for index in indices]), np.empty((len(indices), 0), np.float32)
+        """Draw the blocks of these numbers, (n, side, side, side), and the size of their grains: (n, 1), or (n, 0)."""
+        numbers = [self._choose(index)[1] for index in indices]
+        return np.stack([self.block(index) for index in indices]), self._conditions[numbers]
+
+    def _choose(self, index: int) -> tuple[np.random.Generator, int]:
+        """The number of a block's volume, and what draws all else of the block."""
+        rng = np.random.default_rng((self.settings.seed, index))
+        return rng, int(rng.integers(len(self._volumes)))
 
     @property
     def codes(self) -> Float32 | None:
@@ -225,6 +242,16 @@ def scale_ids(grain_ids: Grains) -> Float32:
     largest = np.abs(centred).max()
     scaled: Float32 = centred / largest if largest > 0 else centred
     return scaled
+
+
+def _scaled_size(volume: SimulatedVolume, size: Condition) -> float:
+    mean = mean_grain_voxels([volume])
+    if mean is None or not size.low <= mean <= size.high:
+        raise MicrorunError(
+            f"grains of a volume are {'cut by its faces' if mean is None else f'{mean:g} voxels'} on average, outside "
+            f"of {size.low:g} to {size.high:g}, which the network is told; train on others, or begin anew"
+        )
+    return size.scale(mean)
 
 
 def _check_volume(volume: SimulatedVolume, settings: BlockSettings) -> None:

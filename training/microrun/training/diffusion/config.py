@@ -6,6 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+from microrun.runtime.conditions import GRAIN_VOXELS, Condition
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.schedule import Schedule
@@ -65,6 +66,9 @@ class DiffusionConfig(DenoiserConfig):
         Volumes, the last ones, that are never trained on.
     known_inputs
         Whether the network sees which voxels are known, and their values, as blocks find them while a volume grows.
+    grain_voxels
+        Window of the mean diameters, in voxels, of which a block is told that of its volume; None for a network that
+        is not told how large its grains are.
     begun_from
         What the first weights are of, for a reader; empty for new ones.
     unet
@@ -90,6 +94,7 @@ class DiffusionConfig(DenoiserConfig):
     n_colours: int = 128
     held_out: int = 1
     known_inputs: bool = False
+    grain_voxels: tuple[float, float] | None = None
     begun_from: str = ""
     unet: UnetConfig = GRAIN_UNET
     schedule: Schedule = GRAIN_SCHEDULE
@@ -106,11 +111,12 @@ class DiffusionConfig(DenoiserConfig):
             raise ValueError(f"bits are predicted of labels that are bits, not {self.labels}; take another prediction")
         if self.known_inputs and self.side != BLOCK:
             raise ValueError(f"known inputs are those of blocks of {BLOCK} voxels a side, not {self.side}")
-        unet, entering = self.unet, entering_channels(channels, self.known_inputs)
-        if (unet.dims, unet.in_channels, unet.out_channels, unet.condition_size) != (3, entering, channels, 0):
+        unet, entering, told = self.unet, entering_channels(channels, self.known_inputs), len(self.conditions)
+        if (unet.dims, unet.in_channels, unet.out_channels, unet.condition_size) != (3, entering, channels, told):
             known = f", {entering} of them in, as known inputs take" if self.known_inputs else ""
+            sized = ", which is told the size of its grains" if told else ""
             raise ValueError(
-                f"{self.n_colours} {self.labels} need a network of 3 dimensions and {channels} channels{known}"
+                f"{self.n_colours} {self.labels} need a network of 3 dimensions and {channels} channels{known}{sized}"
             )
         unet.check_sides(self.sides)
 
@@ -118,6 +124,11 @@ class DiffusionConfig(DenoiserConfig):
     def sides(self) -> tuple[int, int, int]:
         """Voxels of a block along z, y, x."""
         return (self.side, self.side, self.side)
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What a block is conditioned on."""
+        return () if self.grain_voxels is None else (Condition(GRAIN_VOXELS, *self.grain_voxels),)
 
     def blocks(self, seed: int) -> BlockSettings:
         """What blocks to make.
@@ -133,4 +144,5 @@ class DiffusionConfig(DenoiserConfig):
     def from_dict(cls, values: dict[str, Any]) -> DiffusionConfig:
         """Make the settings from values of JSON."""
         unet, schedule = UnetConfig.from_dict(values["unet"]), Schedule.from_dict(values["schedule"])
-        return cls(**{**values, "unet": unet, "schedule": schedule})
+        window = values.get("grain_voxels")
+        return cls(**{**values, "unet": unet, "schedule": schedule, "grain_voxels": window and tuple(window)})

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.hashes import hash_file
@@ -90,25 +91,30 @@ def read_start(path: Path) -> Start:
 
 
 def widen(unet: UNet, config: UnetConfig) -> UNet:
-    """Give a network inputs for what is known; as long as their weights are zeros it computes what it did.
+    """Give a network inputs for what is known, or a condition; while new weights are zeros it computes what it did.
 
     Parameters
     ----------
     unet
         Stays as it is.
     config
-        Of the new network: that of the old one, or with as many more channels in as known inputs take.
+        Of the new network: that of the old one, or with as many more channels in as known inputs take, or a condition
+        where there was none.
 
     Raises
     ------
     MicrorunError
         If it is the shape of another network.
     """
-    if config not in (unet.config, replace(unet.config, in_channels=config.in_channels)) or (
-        config.in_channels < unet.config.in_channels
-    ):
-        raise MicrorunError(f"a network of the shape {unet.config} cannot become one of {config}")
+    old = unet.config
+    fits = config.in_channels >= old.in_channels and old.condition_size in (0, config.condition_size)
+    if not fits or config != replace(old, in_channels=config.in_channels, condition_size=config.condition_size):
+        raise MicrorunError(f"a network of the shape {old} cannot become one of {config}")
     made, weights = UNet(config), unet.state_dict()
+    if made.condition is not None and not old.condition_size:
+        for parameter in made.condition[-1].parameters():
+            nn.init.zeros_(parameter)
+        weights |= {f"condition.{name}": value for name, value in made.condition.state_dict().items()}
     for name, wanted in made.state_dict().items():
         missing = wanted.shape[1] - weights[name].shape[1] if wanted.dim() > 1 else 0
         if missing:  # the stem's, and those of a last layer that sees the input: what is new comes last in both

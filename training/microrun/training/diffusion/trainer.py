@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,9 +82,12 @@ class DiffusionTrainer(DenoiserTrainer[DiffusionReport]):
                 f"{len(volumes)} volumes are too few: {config.held_out} are held out, and more are needed to train on; "
                 f"simulate more"
             )
-        self.config, self.source, self.grain_voxels = config, source, mean_grain_voxels(volumes)
+        self.config, self.source, self.grain_voxels = config, source, _usual_size(config, volumes)
         trained, tested = volumes[: -config.held_out], volumes[-config.held_out :]
-        drawn, tested_on = Blocks(trained, config.blocks(config.seed)), Blocks(tested, config.blocks(config.seed + 1))
+        (size,) = config.conditions or (None,)
+        drawn, tested_on = (
+            Blocks(part, config.blocks(config.seed + number), size) for number, part in enumerate((trained, tested))
+        )
         data = Data(drawn, tested_on, identify(volumes), source)
         network = None if start is None else self._begin(start)
         super().__init__(config, data, folder, processes, network)
@@ -128,6 +132,15 @@ class DiffusionTrainer(DenoiserTrainer[DiffusionReport]):
             (config.unet.out_channels, *config.sides),
             config.schedule,
             0 if config.labels == "ids" else config.n_colours,
+            config.conditions,
             grain_voxels=self.grain_voxels,
             known_inputs=config.known_inputs,
         )
+
+
+def _usual_size(config: DiffusionConfig, volumes: Sequence[SimulatedVolume]) -> float | None:
+    """Mean diameter of the grains that a network draws where none is asked for, in voxels."""
+    if config.grain_voxels is None:
+        return mean_grain_voxels(volumes)
+    found = [size for volume in volumes if (size := mean_grain_voxels([volume])) is not None]
+    return round(statistics.median_low(found), 3)
