@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 from microrun.cli import console
 from microrun.cli.maps import name_picture
 from microrun.cli.outputs import OverwriteOption, quoted, say_next, say_wrote
+from microrun.cli.region import RegionOption, asked_region
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.destination import check_folder, made_folder
-from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.latents.reader import Latents, open_latents
+from microrun.runtime.latents.region import LatentsRegion, take_region
 from microrun.runtime.latents.stored_maps import store_maps
 from microrun.runtime.maps.analysis import Analysis, AnalysisRequest, analyse_latents
 from microrun.runtime.pictures.analysis_maps import draw_analysis
 from microrun.runtime.pictures.figure_file import save_figure
 
 GROUP = "analysis"
+Setting = float | int | str | list[int]
 BEST = 8
 
 
@@ -39,22 +42,37 @@ def analyse(
             help="Number of clusters, learnt from about 20,000 points; by default that with the best silhouettes."
         ),
     ] = None,
+    region: RegionOption = None,
     folder: Annotated[Path | None, typer.Option(help="Folder for the picture; by default that of the latents.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Find what latents show: ranked features, spread between neighbours, segments, clusters.
 
     The maps are stored in the latents file, in its group "analysis" and in place of earlier ones, and drawn as PNG.
+
+    With --region only that part is analysed, and the maps hold nothing elsewhere. Its rows and columns are those of
+    the scan, also where the latents are of a part of it.
     """
-    request = AnalysisRequest(threshold, clusters, _parse_point(pick) if pick else None)
-    picture = name_picture(latents, folder, "analysis")
+    picked, picture = _parse_point(pick) if pick else None, name_picture(latents, folder, "analysis")
     with console.step("analysing"), open_latents(latents) as opened:
         check_folder(picture.parent, [picture.name], overwrite)
-        found = analyse_latents(opened, request)
-        figure = draw_analysis(opened, found, request)
+        part = take_region(opened, asked_region(region))
+        request = AnalysisRequest(threshold, clusters, picked and _within(part, picked))
+        found = analyse_latents(part, request)
+        figure = draw_analysis(part, found, request)
+    settings: dict[str, Setting] = {"threshold": found.threshold, "clusters": int(found.clusters.max()) + 1}
+    settings |= {"pick": list(picked)} if picked else {}
+    settings |= {"region": str(part.origin.part)} if isinstance(part, LatentsRegion) else {}
     with made_folder(picture.parent):
-        store_maps(latents, GROUP, _stored_maps(found), _stored_settings(found, request))
+        store_maps(latents, GROUP, _stored_maps(found, part), settings)
         save_figure(figure, picture)
+    _say(found, latents, clusters)
+    say_wrote(picture)
+    order = np.argsort(found.structure, kind="stable")[:BEST]
+    say_next("maps", latents, "--features", ",".join(map(str, order)))
+
+
+def _say(found: Analysis, latents: Path, clusters: int | None) -> None:
     order = np.argsort(found.structure, kind="stable")[:BEST]
     best = ", ".join(f"{number} ({found.structure[number]:.2f})" for number in order)
     console.out.print(f"features   {best} (Geary's C: 0 structure, 1 noise)")
@@ -68,34 +86,32 @@ def analyse(
         f"clusters   {int(found.clusters.max()) + 1}{'' if clusters else ', the best silhouettes of 2 to 20'}"
     )
     console.out.print(f"stored in  {quoted(latents)}, group {GROUP}")
-    say_wrote(picture)
-    say_next("maps", latents, "--features", ",".join(map(str, order)))
 
 
-def _stored_maps(found: Analysis) -> dict[str, NDArray[Any]]:
-    maps: dict[str, NDArray[Any]] = {
-        "structure": found.structure,
-        "feature_order": np.argsort(found.structure, kind="stable"),
-        "principal_colours": np.stack(
-            [np.rint(255 * np.nan_to_num(row, nan=1.0)).astype(np.uint8) for row in found.colours]
-        ),
-        "latent_spread": found.spread.astype(np.float32),
-        "segments": found.segments.astype(np.int32),
-        "clusters": found.clusters.astype(np.int32),
+def _stored_maps(found: Analysis, latents: Latents) -> dict[str, NDArray[Any]]:
+    """What is stored, on the map of the whole file."""
+    colours = [np.rint(255 * np.nan_to_num(row, nan=1.0)).astype(np.uint8) for row in found.colours]
+    maps: dict[str, tuple[NDArray[Any], float]] = {  # and what stands for nothing
+        "principal_colours": (np.stack(colours), 255),
+        "latent_spread": (found.spread.astype(np.float32), np.nan),
+        "segments": (found.segments.astype(np.int32), -1),
+        "clusters": (found.clusters.astype(np.int32), -1),
     }
     if found.distance is not None:
-        maps["latent_distance"] = found.distance.astype(np.float32)
-    return maps
+        maps["latent_distance"] = found.distance.astype(np.float32), np.nan
+    spread = latents.spread if isinstance(latents, LatentsRegion) else lambda image, _: image
+    order = {"structure": found.structure, "feature_order": np.argsort(found.structure, kind="stable")}
+    return order | {name: spread(*image) for name, image in maps.items()}
 
 
-def _stored_settings(found: Analysis, request: AnalysisRequest) -> dict[str, float | int | str | list[int]]:
-    settings: dict[str, float | int | str | list[int]] = {
-        "threshold": found.threshold,
-        "clusters": int(found.clusters.max()) + 1,
-    }
-    if request.pick:
-        settings["pick"] = list(request.pick)
-    return settings
+def _within(latents: Latents, point: tuple[int, int]) -> tuple[int, int]:
+    """A point of the file's map, in the region of it that is analysed."""
+    if not isinstance(latents, LatentsRegion):
+        return point
+    (top, below), (left, right) = latents.window.rows, latents.window.cols
+    if not (top <= point[0] < below and left <= point[1] < right):
+        raise LatentsError(f"{latents.path}: the point {point[0]},{point[1]} is not in the region that is analysed")
+    return point[0] - top, point[1] - left
 
 
 def _parse_point(text: str) -> tuple[int, int]:

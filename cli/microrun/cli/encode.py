@@ -14,6 +14,7 @@ from microrun.cli import console
 from microrun.cli.interrupts import SIGNALS, is_first
 from microrun.cli.outputs import OverwriteOption, command_line, quoted, say_next, say_wrote
 from microrun.cli.pattern_centre import parse_centre
+from microrun.cli.region import RegionOption, asked_region
 from microrun.cli.scan_name import ScanNameOption
 from microrun.cli.view import show_beside
 from microrun.runtime.encoding.encode_scan import EncodeRun, check_destination, encode_scan
@@ -28,7 +29,6 @@ from microrun.runtime.files.shared_reading import warn_if_remote
 from microrun.runtime.files.stems import stem_of
 from microrun.runtime.scans.following_source import FollowingSource
 from microrun.runtime.scans.open import ScanFile, whole_of
-from microrun.runtime.scans.part import parse_region
 from microrun.runtime.scans.part_source import PartSource
 from microrun.runtime.scans.picture_source import PictureSource
 from microrun.runtime.scans.scan import parse_grid
@@ -55,9 +55,7 @@ def encode(
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS; by default as the file states.")] = None,
     step: Annotated[float | None, typer.Option(help="Step in µm; by default as the file states.")] = None,
     scan_name: ScanNameOption = None,
-    region: Annotated[
-        str | None, typer.Option(help="Rows and columns to encode, ROW0:ROW1,COL0:COL1 from 0; by default all.")
-    ] = None,
+    region: RegionOption = None,
     every: Annotated[
         int | None, typer.Option(min=1, help="Every so many of the rows and columns, for a quick look; by default all.")
     ] = None,
@@ -126,7 +124,7 @@ def encode(
         pattern_centre=None if pc is None else parse_centre(pc),
         invert=invert,
         overwrite=overwrite,
-        region=None if region is None else parse_region(region),
+        region=asked_region(region),
         every=every,
     )
     requests = [replace(asked, scan=one, out=latents) for one, latents in zip(scans, outs, strict=True)]

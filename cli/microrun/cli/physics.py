@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,11 +24,12 @@ from microrun.cli.pattern_centre import (
     TiltOption,
     find_geometry,
 )
+from microrun.cli.region import RegionOption, asked_region
 from microrun.cli.scan_name import ScanNameOption
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.destination import check_folder, made_folder
-from microrun.runtime.latents.reader import open_latents
-from microrun.runtime.latents.same_scan import check_same_scan
+from microrun.runtime.latents.reader import Latents, open_latents
+from microrun.runtime.latents.region import match_source
 from microrun.runtime.maps.conventional import PhysicsMaps, map_orientations, map_patterns
 from microrun.runtime.maps.indexing import Geometry, Indexer
 from microrun.runtime.maps.orientation_file import load_orientations
@@ -37,7 +39,8 @@ from microrun.runtime.maps.structures import check_phase
 from microrun.runtime.pictures.crystal_directions import draw_poles
 from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.physics_maps import draw_physics
-from microrun.runtime.scans.open import ScanFile, open_scan
+from microrun.runtime.scans.open import ScanFile, open_scan, take_part, whole_of
+from microrun.runtime.scans.part_source import PartSource
 from microrun.runtime.scans.scan import parse_grid
 from microrun.runtime.spec import Preprocessing
 
@@ -56,6 +59,7 @@ def physics(
     elevation: ElevationOption = None,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS; by default as the file states.")] = None,
     scan_name: ScanNameOption = None,
+    region: RegionOption = None,
     folder: Annotated[
         Path | None, typer.Option(help="Folder for picture and data; by default that of the scan.")
     ] = None,
@@ -66,7 +70,8 @@ def physics(
     Image quality, sharpness and mean intensity of the patterns; and of orientations, from a file or indexed
     here, inverse pole figure colours, KAM and GROD. The maps are kept in SCAN.physics.h5.
     """
-    source = open_scan(scan, parse_grid(grid) if grid else None, scan_name=scan_name)
+    whole = open_scan(scan, parse_grid(grid) if grid else None, scan_name=scan_name)
+    source = take_part(whole, asked_region(region))
     picture = name_picture(scan, folder, "physics")
     store = picture.with_suffix(".h5")
     poles = name_picture(scan, folder, "poles")
@@ -77,23 +82,28 @@ def physics(
         _refuse_geometry({"--pc": pc, "--tilt": tilt, "--elevation": elevation})
     if latents:
         with open_latents(latents) as opened:
-            check_same_scan(opened, source)
+            match_source(opened, source)
     known = _load_known(orientations, source, phase) if orientations else None
     request = GeometryRequest(pc, phase, tilt, elevation)
-    geometry = find_geometry(source, background, request) if index and not known else None
+    geometry = find_geometry(whole, background, request) if index and not known else None
     maps = _map_scan(source, known, background, geometry)
     found = known or _found_here(maps, geometry)
-    heading = f"{scan.name} · {_say_orientations(orientations, geometry)}"
-    with console.step("drawing"), open_latents(latents) if latents else contextlib.nullcontext() as opened:
+    part = f" · {source.part}" if isinstance(source, PartSource) else ""
+    heading = f"{scan.name}{part} · {_say_orientations(orientations, geometry)}"
+    with console.step("drawing"), _open(latents, source) if latents else contextlib.nullcontext() as opened:
         figures = {picture: draw_physics(source.scan, maps, opened, found, heading)}
     if found is not None and found.valid.any():
         figures[poles] = draw_poles(found, heading)
     with made_folder(store.parent):
-        write_physics(store, source.scan, maps, _describe(orientations, known, geometry))
+        write_physics(store, source.scan, maps, _describe(source, orientations, known, geometry))
         for path, figure in figures.items():
             save_figure(figure, path)
     say_wrote(store, *figures)
     say_next("inspect", store)
+
+
+def _open(latents: Path, source: ScanFile) -> Latents:
+    return match_source(open_latents(latents), source)
 
 
 def _refuse_geometry(given: Mapping[str, object]) -> None:
@@ -103,7 +113,10 @@ def _refuse_geometry(given: Mapping[str, object]) -> None:
 
 
 def _load_known(path: Path, source: ScanFile, phase: str | None) -> OrientedMap:
-    known = load_orientations(path, source.scan, phase)
+    known = load_orientations(path, whole_of(source).scan, phase)
+    if isinstance(source, PartSource):
+        take = source.part.take
+        known = replace(known, rotations=take(known.rotations), phase=take(known.phase))
     groups = (f"phase {number} as {point_group(symmetry).name}" for number, symmetry in known.symmetries.items())
     count = np.count_nonzero(known.valid)
     share = count / source.scan.total
@@ -129,12 +142,15 @@ def _say_orientations(path: Path | None, geometry: Geometry | None) -> str:
     return f"indexed as {geometry.phase}, pattern centre {centre}"
 
 
-def _describe(path: Path | None, known: OrientedMap | None, geometry: Geometry | None) -> dict[str, object]:
+def _describe(
+    source: ScanFile, path: Path | None, known: OrientedMap | None, geometry: Geometry | None
+) -> dict[str, object]:
     """What the maps were made with."""
+    about: dict[str, object] = {"part": asdict(source.part)} if isinstance(source, PartSource) else {}
     if path and known:
         symmetries = {str(number): symmetry for number, symmetry in known.symmetries.items()}
-        return {"orientations": {"file": path.name, "symmetries": symmetries}}
-    return {"geometry": geometry.to_dict()} if geometry else {}
+        return about | {"orientations": {"file": path.name, "symmetries": symmetries}}
+    return about | ({"geometry": geometry.to_dict()} if geometry else {})
 
 
 def _map_scan(source: ScanFile, known: OrientedMap | None, background: str, geometry: Geometry | None) -> PhysicsMaps:

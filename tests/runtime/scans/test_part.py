@@ -68,14 +68,14 @@ def test_a_part_has_the_points_of_the_whole(
 def test_what_is_no_part_is_refused() -> None:
     for region in (((3, 3), (0, 9)), ((0, 8), (0, 9)), ((0, 7), (9, None)), ((5, 2), (0, 1))):
         with pytest.raises(ScanError, match=r"a region of a map with \d (rows|columns) lies within 0:\d; got"):
-            choose_part(SQUARE, region, None)
+            choose_part(SQUARE.nav_shape, region, None)
     with pytest.raises(ScanError, match="every 1st point or fewer are taken; got every 0"):
-        choose_part(SQUARE, None, 0)
+        choose_part(SQUARE.nav_shape, None, 0)
     with pytest.raises(ScanError, match="of a hexagonal grid every point is taken: leave out --every"):
         Part((7, 9), (0, 7), (0, 9), 2).cut(HEXAGONAL)
     with pytest.raises(ScanError, match="the last column of a hexagonal grid is not a grid of its own"):
         Part((7, 9), (0, 7), (8, 9)).cut(replace(HEXAGONAL, alternating=True))
-    assert choose_part(SQUARE, ((0, None), (0, 9)), 1) is None
+    assert choose_part(SQUARE.nav_shape, ((0, None), (0, 9)), 1) is None
 
 
 def test_a_part_of_a_file_is_read(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_part_of_a_file_is_read(tmp_path: Path) -> None:
     scan = write_up(tmp_path / "a.up2", patterns, Header(nav_shape=(7, 9), step_um=(0.5, 1.5)), cut=40 * 9 * 2)
     with pytest.warns(UserWarning, match="holds 45 of the 63"):
         whole = FileSource(scan)
-    part = choose_part(whole.scan, ((2, None), (1, 8)), 2)
+    part = choose_part(whole.scan.nav_shape, ((2, None), (1, 8)), 2)
     assert part is not None
     assert str(part) == "rows 2:7 and columns 1:8 of 7×9, one of 2 along each"
     source = PartSource(whole, part)

@@ -15,7 +15,6 @@ from microrun.cli.train.matched import simulated
 from microrun.cli.train.request import Request
 from microrun.cli.train.runs import DRAW_S, Clock, only_run
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.scans.open import open_scan
 
 if TYPE_CHECKING:
     from microrun.runtime.spec import ModelSpec
@@ -93,11 +92,11 @@ def _twins(request: Request, config: DistilConfig, spec: ModelSpec, processes: P
         return
     if config.matched is not None:
         raise MicrorunError("--distil learns from scans or from simulations: leave out one of them")
-    sources = [open_scan(scan, request.grid, scan_name=request.scan_name) for scan in request.scans]
+    sources = request.open_scans()
     with processes.first_alone(), console.progress_bar("preparing") as bar:
         job = prepare_scans(sources, NEW, request.folder / "prepared.npy", config.selection)
         data = console.watch(job, bar)
-    yield ScanTwins(data, config.batch, config.seed, ", ".join(scan.name for scan in request.scans))
+    yield ScanTwins(data, config.batch, config.seed, request.data)
 
 
 def _warn_of_phases(simulator: CameraSimulator, spec: ModelSpec) -> None:

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from microrun.cli.region import asked_region
+from microrun.runtime.errors import MicrorunError
+from microrun.runtime.scans.open import ScanFile, open_scan, take_part
+
 
 @dataclass(frozen=True)
 class Request:
@@ -22,10 +26,17 @@ class Request:
         Those of its settings that were given.
     grid, scan_name
         As `open_scan` takes them.
+    region
+        Rows and columns to take of each scan, as `parse_region` takes them; None for all.
     start
         What to fine-tune, or None.
     hours
         That it may take.
+
+    Raises
+    ------
+    MicrorunError
+        If there is a region without a scan, or it is none.
     """
 
     scans: list[Path]
@@ -33,8 +44,23 @@ class Request:
     settings: dict[str, Any]
     grid: tuple[int, int] | None
     scan_name: str | None
+    region: str | None
     start: Path | None
     hours: float
+
+    def __post_init__(self) -> None:
+        if asked_region(self.region) is not None and not self.scans:
+            raise MicrorunError("--region takes a part of a scan: name one, or leave it out")
+
+    def open_scans(self) -> list[ScanFile]:
+        """The scans, or the region of each; ScanError if one cannot be opened, or lacks the region."""
+        region = asked_region(self.region)
+        return [take_part(open_scan(scan, self.grid, scan_name=self.scan_name), region) for scan in self.scans]
+
+    @property
+    def data(self) -> str:
+        """Names of the scans, as models state what they were trained with."""
+        return ", ".join(" ".join(filter(None, (scan.name, self.region))) for scan in self.scans)
 
     @property
     def state(self) -> Path:

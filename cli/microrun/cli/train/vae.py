@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from microrun.cli import console
+from microrun.cli.region import RegionOption
 from microrun.cli.scan_name import ScanNameOption
 from microrun.cli.train.diffusion import diffusion
 from microrun.cli.train.distil import distil as teach
@@ -23,7 +24,6 @@ from microrun.cli.train.request import Request
 from microrun.cli.train.runs import DRAW_S, Clock, check_run, joined, only_run
 from microrun.cli.train.sections import sections
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.scans.open import open_scan
 from microrun.runtime.scans.scan import parse_grid
 from microrun.runtime.spec import EncoderNetwork, Preprocessing, Training
 
@@ -92,6 +92,7 @@ def vae(
     patterns_per_scan: PatternsPerScan = None,
     grid: Grid = None,
     scan_name: ScanNameOption = None,
+    region: RegionOption = None,
     seed: Seed = None,
     start: Start = None,
     distil: Teacher = None,
@@ -136,7 +137,8 @@ def vae(
         "student": student,
     }
     settings = {name: value for name, value in asked.items() if value is not None}
-    request = Request(scans or [], folder, settings, parse_grid(grid) if grid else None, scan_name, start, hours)
+    where = parse_grid(grid) if grid else None
+    request = Request(scans or [], folder, settings, where, scan_name, region, start, hours)
     check_run(folder, hours, resume)
     with joined(folder) as processes:
         if distil is not None:
@@ -171,7 +173,7 @@ def _learn_from_scans(
     from microrun.training.vae.mixed import count_simulated
 
     folder, (config, preprocessing) = request.folder, asked
-    sources = [open_scan(scan, request.grid, scan_name=request.scan_name) for scan in request.scans]
+    sources = request.open_scans()
     record = describe_data(sources, preprocessing, config.selection)
     config = replace(config, matched=complete(config.matched, sources[0]))
     size = count_simulated(config.batch)
@@ -242,7 +244,7 @@ def _make_trainer(
 
     parts = ["the scans"] * bool(request.scans) + ["the master patterns"] * bool(stream)
     licence = f"that of {' and '.join([*parts, *['the first weights'] * bool(config.fine_tuned_from)])}"
-    source = Training(data=", ".join(scan.name for scan in request.scans), licence=licence)
+    source = Training(data=request.data, licence=licence)
     return VaeTrainer(config, data, request.folder, source, model, processes, stream)
 
 

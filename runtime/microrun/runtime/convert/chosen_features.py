@@ -96,6 +96,11 @@ class ChosenFeatures:
         x, y = ("µm" if step else "steps" for step in self.scan.step_um)
         return x, y
 
+    def place(self, x: Float64, y: Float64) -> tuple[Float64, Float64]:
+        """Positions on the map to positions on the sample, which differ where the map is a part of a scan."""
+        part = self.origin.part
+        return part.place(x, y, self.scan.step_um) if part else (x, y)
+
     @property
     def rows_at_once(self) -> int:
         """Number of rows that are read at once: a power of two, so that smaller chunks fit, or all."""

@@ -75,19 +75,21 @@ def write_hspy(features: ChosenFeatures, path: Path) -> None:
 
 
 def _navigation_axes(features: ChosenFeatures) -> list[dict[str, Any]]:
-    steps, sizes = reversed(features.scan.step_um), features.scan.nav_shape
+    step_x, step_y = features.scan.step_um
+    x, y = features.place(np.array([0.0, step_x or 1.0]), np.array([0.0, step_y or 1.0]))
+    axes = zip("yx", (step_y, step_x), (y.tolist(), x.tolist()), features.scan.nav_shape, strict=True)
     return [
         {
             "_type": "UniformDataAxis",
             "name": name,
             "units": "µm" if step else None,
-            "scale": step or 1.0,
-            "offset": 0.0,
+            "scale": second - first,
+            "offset": first,
             "size": size,
             "navigate": True,
             "is_binned": False,
         }
-        for name, step, size in zip("yx", steps, sizes, strict=True)
+        for name, step, (first, second), size in axes
     ]
 
 

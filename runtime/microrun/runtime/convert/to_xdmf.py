@@ -15,7 +15,6 @@ import numpy as np
 from microrun.runtime.convert.chosen_features import ChosenFeatures
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.disk import check_room
-from microrun.runtime.scans.scan import Scan
 
 POINTS, CELLS, FLAG = "points", "cells", "flag"
 
@@ -52,37 +51,40 @@ def write_xdmf(features: ChosenFeatures, path: Path) -> None:
     # A corner takes 24 bytes, a cell at most 32, a flag 1, a scalar 4.
     check_room(heavy_part(path), 24 * (rows + 1) * (cols + 1) + (33 + 4 * count) * rows * cols)
     with h5py.File(heavy_part(path), "w") as file:
-        (_write_quadrilaterals if square else _write_points)(file, features.scan)
+        (_write_quadrilaterals if square else _write_points)(file, features)
         _write_scalars(file, features)
         light = _describe_mesh(file, heavy_part(path).name, square)
     ElementTree.indent(light)
     light.write(path, encoding="utf-8", xml_declaration=True)
 
 
-def _write_quadrilaterals(file: h5py.File, scan: Scan) -> None:
-    rows, cols = scan.nav_shape
-    step_x, step_y = (step or 1.0 for step in scan.step_um)
+def _write_quadrilaterals(file: h5py.File, features: ChosenFeatures) -> None:
+    rows, cols = features.scan.nav_shape
+    step_x, step_y = (step or 1.0 for step in features.scan.step_um)
     corners = cols + 1  # in a row
     points = file.create_dataset(POINTS, ((rows + 1) * corners, 3), "f8")
     cells = file.create_dataset(CELLS, (rows * cols, 4), "i8")
     line = np.zeros((corners, 3))
-    line[:, 0] = (np.arange(corners) - 0.5) * step_x
+    edges = (np.arange(side, dtype=np.float64) - 0.5 for side in (corners, rows + 1))
+    x, y = features.place(*(edge * step for edge, step in zip(edges, (step_x, step_y), strict=True)))
+    line[:, 0] = x
     first = np.arange(cols, dtype=np.int64)
     around = np.column_stack([first, first + 1, first + 1 + corners, first + corners])
     for row in range(rows + 1):
-        line[:, 1] = (row - 0.5) * step_y
+        line[:, 1] = y[row]
         points[row * corners : (row + 1) * corners] = line
     for row in range(rows):
         cells[row * cols : (row + 1) * cols] = around + row * corners
 
 
-def _write_points(file: h5py.File, scan: Scan) -> None:
+def _write_points(file: h5py.File, features: ChosenFeatures) -> None:
+    scan = features.scan
     points = file.create_dataset(POINTS, (scan.total, 3), "f8")
     cells = file.create_dataset(CELLS, (scan.total, 1), "i8")
     done = 0
     for row in range(scan.nav_shape[0]):
         count = scan.nav_shape[1] - (scan.alternating and scan.is_shifted(row))
-        x, y = (positions[:count] for positions in scan.row_positions_um(row))
+        x, y = (positions[:count] for positions in features.place(*scan.row_positions_um(row)))
         points[done : done + count] = np.column_stack([x, y, np.zeros(count)])
         cells[done : done + count, 0] = np.arange(done, done + count)
         done += count

@@ -18,10 +18,8 @@ from microrun.runtime.patterns.pattern_centre import crop_centre
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.patterns.warp import Warp
 from microrun.runtime.scans.following_source import FollowingSource
-from microrun.runtime.scans.open import ScanFile, open_scan, state_geometry
-from microrun.runtime.scans.part import Part, choose_part
+from microrun.runtime.scans.open import ScanFile, open_scan, state_geometry, take_part
 from microrun.runtime.scans.part_source import PartSource
-from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.up2 import ScanWarning
 from microrun.runtime.spec import Preprocessing
 
@@ -48,18 +46,11 @@ def open_source(request: EncodeRequest) -> ScanFile:
             raise ScanError(f"{request.scan}: is a folder; only .up1 and .up2 files are followed: leave out --follow")
         return FollowingSource(request.scan, request.grid, request.step_um, idle_timeout_s=request.idle_timeout_s)
     whole = open_scan(request.scan, request.grid, request.step_um, request.scan_name)
-    part = _choose_part(request, whole.scan)
-    return whole if part is None else PartSource(whole, part)
-
-
-def _choose_part(request: EncodeRequest, scan: Scan) -> Part | None:
     if request.region is None and request.every is None and request.resume and request.out.exists():
         with open_latents(request.out) as latents:
-            return latents.origin.part
-    try:
-        return choose_part(scan, request.region, request.every)
-    except ScanError as error:
-        raise ScanError(f"{request.scan}: {error}") from None
+            part = latents.origin.part
+        return whole if part is None else PartSource(whole, part)
+    return take_part(whole, request.region, request.every)
 
 
 def make_preprocessor(request: EncodeRequest, source: ScanFile, engine: Engine) -> Preprocessor:

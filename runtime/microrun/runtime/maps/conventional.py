@@ -23,6 +23,7 @@ from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.prepared import PreparedBatch, prepare_patterns
 from microrun.runtime.progress import Job, Progress
 from microrun.runtime.scans.lattice import connect, neighbour_pairs
+from microrun.runtime.scans.open import whole_of
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.source import IndexedSource
 from microrun.runtime.spec import Preprocessing
@@ -67,7 +68,7 @@ def map_patterns(source: IndexedSource, background: str = "auto", indexer: Index
     Parameters
     ----------
     source
-        The scan.
+        The scan, or a part of it: background and bad pixels are those of the whole.
     background
         "auto", "none" or a file, as `static_background` takes it.
     indexer
@@ -95,8 +96,9 @@ def map_patterns(source: IndexedSource, background: str = "auto", indexer: Index
     ((3, 3), True)
     """
     scan = source.scan
-    preprocessor = preprocessor_for(source, Preprocessing())
-    image = static_background(background, source, preprocessor)
+    whole = whole_of(source)  # so that maps of a part are those of the whole
+    preprocessor = preprocessor_for(whole, Preprocessing())
+    image = static_background(background, whole, preprocessor)
     measures, rotations, indexed = [], [], []
     done = 0
     for batch in prepare_patterns(source, preprocessor, image, np.arange(source.available)):

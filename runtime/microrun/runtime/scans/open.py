@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -12,9 +12,11 @@ from microrun.runtime.array_types import Raw
 from microrun.runtime.errors import ScanError
 from microrun.runtime.scans.following_source import FollowingSource
 from microrun.runtime.scans.kikuchipy_source import KikuchipySource
+from microrun.runtime.scans.part import Region, choose_part
 from microrun.runtime.scans.part_source import PartSource
 from microrun.runtime.scans.pat_source import PAT, PatSource
 from microrun.runtime.scans.picture_source import PictureSource
+from microrun.runtime.scans.source import IndexedSource
 from microrun.runtime.scans.stated import StatedGeometry, state_beside
 from microrun.runtime.scans.up2 import PIXEL_TYPES
 from microrun.runtime.scans.up_source import FileSource
@@ -22,7 +24,10 @@ from microrun.runtime.scans.up_source import FileSource
 ScanFile = FileSource | KikuchipySource | PatSource | PictureSource | PartSource
 
 
-def whole_of(source: ScanFile) -> ScanFile:
+AnySource = TypeVar("AnySource", bound=IndexedSource)
+
+
+def whole_of(source: AnySource) -> AnySource:
     """The scan that a source is a part of, or the source itself.
 
     Parameters
@@ -30,7 +35,31 @@ def whole_of(source: ScanFile) -> ScanFile:
     source
         A scan, or a part of one.
     """
-    return cast(ScanFile, source.whole) if isinstance(source, PartSource) else source
+    return cast(AnySource, source.whole) if isinstance(source, PartSource) else source
+
+
+def take_part(source: ScanFile, region: Region | None, every: int | None = None) -> ScanFile:
+    """The part of a finished scan that is asked for, or the scan itself.
+
+    Parameters
+    ----------
+    source
+        The whole.
+    region
+        Rows and columns, from `parse_region`; None for all.
+    every
+        Only each so many of them; None for all.
+
+    Raises
+    ------
+    ScanError
+        If the part lies beside the scan, is no grid, or none of its patterns was recorded.
+    """
+    try:
+        part = choose_part(source.scan.nav_shape, region, every)
+    except ScanError as error:
+        raise ScanError(f"{source.path}: {error}") from None
+    return source if part is None else PartSource(source, part)
 
 
 def fingerprint(source: ScanFile) -> str:

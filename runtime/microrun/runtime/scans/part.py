@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +104,10 @@ class Part:
             first_shifted=scan.is_shifted(self.rows[0]),
         )  # fmt: skip
 
+    def take(self, image: NDArray[Any]) -> NDArray[Any]:
+        """What a map of the whole, (rows, cols, …), holds of the part."""
+        return image[self.rows[0] : self.rows[1] : self.every, self.cols[0] : self.cols[1] : self.every]
+
     def number(self, scan: Scan, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers of patterns in the whole scan, which ascend as those in the part do.
 
@@ -138,13 +143,19 @@ class Part:
         return x * scale_x + self.cols[0] * unit_x, y * scale_y + self.rows[0] * unit_y
 
 
-def choose_part(scan: Scan, region: Region | None, every: int | None) -> Part | None:
+def all_of(nav_shape: tuple[int, int]) -> Part:
+    """All points of a map with so many rows and columns."""
+    rows, cols = nav_shape
+    return Part(nav_shape, (0, rows), (0, cols))
+
+
+def choose_part(nav_shape: tuple[int, int], region: Region | None, every: int | None) -> Part | None:
     """What is asked for of a scan; None for all of it.
 
     Parameters
     ----------
-    scan
-        The whole.
+    nav_shape
+        (rows, cols) of the whole.
     region
         From `parse_region`; None for all rows and columns.
     every
@@ -157,7 +168,7 @@ def choose_part(scan: Scan, region: Region | None, every: int | None) -> Part | 
     """
     rows, cols = (
         (first, count if stop is None else stop)
-        for (first, stop), count in zip(region or WHOLE, scan.nav_shape, strict=True)
+        for (first, stop), count in zip(region or WHOLE, nav_shape, strict=True)
     )
-    part = Part(scan.nav_shape, rows, cols, 1 if every is None else every)
-    return None if part.every == 1 and part.nav_shape == scan.nav_shape else part
+    part = Part(nav_shape, rows, cols, 1 if every is None else every)
+    return None if part.every == 1 and part.nav_shape == nav_shape else part

@@ -21,6 +21,7 @@ from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.informative import say_left_out
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.progress import Job, Progress
+from microrun.runtime.scans.open import whole_of
 from microrun.runtime.scans.source import IndexedSource
 from microrun.runtime.spec import Preprocessing
 from microrun.training.vae.cache import make_cache, open_cache
@@ -247,12 +248,14 @@ def _describe_preprocessing(preprocessing: Preprocessing) -> dict[str, Any]:
 def _fingerprint(scan: IndexedSource) -> dict[str, Any]:
     numbers = np.unique(np.linspace(0, scan.available - 1, _FINGERPRINTS).round().astype(np.int64))
     raw = _read(scan, numbers, np.empty((len(numbers), *scan.scan.sig_shape), scan.scan.dtype))
-    return {
+    values = {
         "patterns": scan.available,
         "sig_shape": scan.scan.sig_shape,
         "dtype": scan.scan.dtype,
         "sha256": hashlib.sha256(raw.tobytes()).hexdigest(),
     }
+    whole = whole_of(scan)
+    return values if whole is scan else {**values, "part_of": _fingerprint(whole)}  # whose background it has
 
 
 def _prepare_all(
@@ -276,8 +279,9 @@ def _prepare(
     scan: IndexedSource, numbers: NDArray[np.int64], preprocessing: Preprocessing
 ) -> Iterator[tuple[int, Float32, NDArray[np.bool_]]]:
     """Prepare a scan's patterns: yield the first's place, some patterns, and which are without information."""
-    preprocessor = preprocessor_for(scan, preprocessing)
-    background = mean_background(scan, preprocessor)
+    whole = whole_of(scan)  # a part is prepared as in a run over all of it
+    preprocessor = preprocessor_for(whole, preprocessing)
+    background = mean_background(whole, preprocessor)
     raw = np.empty((_CHUNK, *scan.scan.sig_shape), scan.scan.dtype)
     prepared = np.empty((_CHUNK, *preprocessor.input_shape), np.float32)
     ranges, flags = np.empty((_CHUNK, 2), np.float32), np.empty(_CHUNK, bool)
