@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import h5py
 import numpy as np
 import pytest
+from compiled_once import exchange
 from hypothesis import settings
 from made_once import keep_in
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from microrun.runtime.scans.up_source import FileSource
 
 DATA = Path(__file__).parent / "data"
+COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "numba"
 
 # No test is large enough for several threads of PyTorch, which are slow where others use the cores, too.
 os.environ["OMP_NUM_THREADS"] = "1"  # until a benchmark takes all
@@ -33,7 +35,7 @@ gc.set_threshold(100_000, 20, 10)
 
 # Processes that compile orix's gufuncs into one cache at once leave it broken: who loads it dies (numba#10128).
 if WORKER := os.environ.get("PYTEST_XDIST_WORKER"):
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "numba" / WORKER)
+    os.environ["NUMBA_CACHE_DIR"] = str(COMPILED / WORKER)
 
 # A busy machine must not fail a test, and a run leaves nothing in the working tree.
 settings.register_profile("microrun", deadline=None, max_examples=60, database=None, print_blob=True)
@@ -51,6 +53,14 @@ def made_for_all(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Workers share what takes long to make: each has a folder of its own in one of the run."""
     folder = tmp_path_factory.getbasetemp()
     keep_in(folder.parent if WORKER else folder)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_for_all() -> Iterator[None]:
+    """Workers share what they compile, which for indexing alone takes a minute in a new environment."""
+    yield
+    if WORKER:
+        exchange(COMPILED / WORKER, COMPILED / "shared")
 
 
 @pytest.fixture(autouse=True)
