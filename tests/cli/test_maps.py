@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib.image
+import numpy as np
 import pytest
 from command_line import Microrun, check_refused
 
@@ -40,6 +42,14 @@ def test_maps_are_written_in_the_format_asked_for(microrun: Microrun, latents: P
     assert f"wrote {latents.parent / 'scan.overview.svg'}" in ran.said
     assert (latents.parent / "scan.overview.svg").read_text("utf-8").startswith("<?xml")
     check_refused(microrun("maps", latents, "--format", "gif"), "--format must be png, svg, pdf, jpg; got 'gif'")
+
+
+def test_features_are_drawn_in_the_colours_asked_for(microrun: Microrun, latents: Path) -> None:
+    assert microrun("maps", latents, "--montage", "--cmap", "gray").code == 0
+    image = matplotlib.image.imread(latents.parent / "scan.montage.png")[..., :3]
+    assert np.ptp(image, axis=-1).max() < 0.01
+    ran = microrun("maps", latents, "--cmap", "rdbu", "--overwrite")
+    check_refused(ran, "--cmap must be the name of a colour map of matplotlib; got 'rdbu'; did you mean RdBu")
 
 
 @pytest.mark.parametrize("features", ["8", "-1", "0,99", "a", "1,,2", "1.5"])

@@ -11,14 +11,16 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.feature_numbers import parse_features
-from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
+from microrun.cli.outputs import CmapOption, OverwriteOption, say_next, say_wrote
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.files.lock import QUIET_S, has_writer
 from microrun.runtime.files.stems import stem_of
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.pictures import latent_maps as draw
+from microrun.runtime.pictures.colour_maps import check_cmap
 from microrun.runtime.pictures.figure_file import DPI, FORMATS, save_figure
+from microrun.runtime.pictures.panels import SIGNED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,6 +39,7 @@ def maps(
     folder: Annotated[Path | None, typer.Option(help="Folder of the pictures; by default that of LATENTS.")] = None,
     picture_format: Annotated[str, typer.Option("--format", help="png, svg, pdf or jpg.")] = "png",
     dpi: Annotated[int, typer.Option(help="Pixels per inch; a panel is 3.2 inches wide.", min=10, max=1200)] = DPI,
+    cmap: CmapOption = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Draw anew when a growing file has grown, until its run ends, or Ctrl-C.")
     ] = False,
@@ -49,6 +52,7 @@ def maps(
     """
     if picture_format not in FORMATS:
         raise MicrorunError(f"--format must be {', '.join(FORMATS)}; got {picture_format!r}")
+    colours = SIGNED if cmap is None else check_cmap(cmap)
     wanted = {"features": features is not None, "montage": montage, "pca": pca}
     paths = {
         name: name_picture(latents, folder, name).with_suffix(f".{picture_format}")
@@ -60,26 +64,26 @@ def maps(
         growing = opened.growing
     with made_folder(place):
         if watch and growing:
-            growing = _watch(latents, paths, features, dpi)
+            growing = _watch(latents, paths, features, colours, dpi)
         else:
             with console.step("drawing"):
-                growing = _draw_all(latents, paths, features, dpi)
+                growing = _draw_all(latents, paths, features, colours, dpi)
             say_wrote(*paths.values())
     if not growing:  # else there is nothing to analyse yet
         say_next("analyse", latents)
 
 
-def _draw_all(latents: Path, paths: Mapping[str, Path], features: str | None, dpi: int) -> bool:
+def _draw_all(latents: Path, paths: Mapping[str, Path], features: str | None, cmap: str, dpi: int) -> bool:
     """Draw what is there; returns whether there will be more."""
     with open_latents(latents) as opened:
-        figures = {name: _draw(opened, name, features) for name in paths}
+        figures = {name: _draw(opened, name, features, cmap) for name in paths}
         growing = opened.growing
     for name, figure in figures.items():
         save_figure(figure, paths[name], dpi)
     return growing
 
 
-def _watch(latents: Path, paths: Mapping[str, Path], features: str | None, dpi: int) -> bool:
+def _watch(latents: Path, paths: Mapping[str, Path], features: str | None, cmap: str, dpi: int) -> bool:
     """Draw whenever there is more, until the run ends or Ctrl-C; returns whether there will be more."""
     drawn, seen, growing, pause_s, grew_at = 0, 0, True, WATCH_S, time.monotonic()
     try:
@@ -94,7 +98,7 @@ def _watch(latents: Path, paths: Mapping[str, Path], features: str | None, dpi: 
                 seen, grew_at, gone = there, time.monotonic(), False
             if (there != drawn and telling) or not growing:
                 started = time.monotonic()
-                growing = _draw_all(latents, paths, features, dpi)
+                growing = _draw_all(latents, paths, features, cmap, dpi)
                 pause_s = max(WATCH_S, SHARE * (time.monotonic() - started))
                 if not drawn:
                     say_wrote(*paths.values())
@@ -125,8 +129,9 @@ def name_picture(source: Path, folder: Path | None, name: str) -> Path:
     return (folder or source.parent) / f"{stem_of(source).removesuffix('.latents')}.{name}.png"
 
 
-def _draw(latents: Latents, name: str, features: str | None) -> Figure:
+def _draw(latents: Latents, name: str, features: str | None, cmap: str) -> Figure:
     if features is not None and name == "features":
-        return draw.draw_features(latents, list(dict.fromkeys(parse_features(features))))
-    drawers = {"montage": draw.draw_montage, "pca": draw.draw_principal_colours, "overview": draw.draw_overview}
-    return drawers[name](latents)
+        return draw.draw_features(latents, list(dict.fromkeys(parse_features(features))), cmap)
+    if name == "pca":
+        return draw.draw_principal_colours(latents)
+    return draw.draw_montage(latents, cmap) if name == "montage" else draw.draw_overview(latents, cmap)

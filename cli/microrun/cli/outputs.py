@@ -12,6 +12,9 @@ import typer
 from microrun.cli import console
 
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there; without it that is kept.")]
+CmapOption = Annotated[
+    str | None, typer.Option(help="Colours of values, by matplotlib's name, such as viridis, gray or RdBu_r.")
+]
 TROUBLE = frozenset(" \t&()[]{}^=;!'+,`~%$@")  # of the shells of Windows
 
 

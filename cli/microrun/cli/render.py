@@ -8,11 +8,15 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
-from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
+from microrun.cli.outputs import CmapOption, OverwriteOption, say_next, say_wrote
+from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.destination import check_file
-from microrun.runtime.pictures.drawing import read_drawing
+from microrun.runtime.pictures.colour_maps import check_cmap
+from microrun.runtime.pictures.drawing import name_axes, read_drawing
 from microrun.runtime.pictures.figure_file import ENDINGS
+from microrun.runtime.pictures.grain_colours import GrainColours, colour_by_orientation
 from microrun.runtime.pictures.volume_view import render as render_drawing
+from microrun.runtime.volumes.orientations import read_orientations
 from microrun.runtime.volumes.volume import open_volume
 
 
@@ -24,6 +28,13 @@ def render(
         float | None,
         typer.Option(help="Edge of a voxel in µm; by default as the file states, or lengths count voxels."),
     ] = None,
+    ipf: Annotated[
+        str | None,
+        typer.Option(
+            help="Colour grains by the crystal direction along x, y or z; microrun orient gives them orientations."
+        ),
+    ] = None,
+    cmap: CmapOption = None,
     dataset: Annotated[str | None, typer.Option(help="Data set of a .h5 volume; by default the only 3D one.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -33,7 +44,22 @@ def render(
     outside (negative labels, NaN) is a part.
     """
     check_file(out, overwrite, endings=ENDINGS, sources=[volume])
+    colours = None if cmap is None else check_cmap(cmap)
     with open_volume(volume, dataset) as opened, console.step("drawing"):
-        render_drawing(read_drawing(opened, opened.voxel_um if voxel_um is None else voxel_um), out, slices)
+        drawing = read_drawing(
+            opened,
+            opened.voxel_um if voxel_um is None else voxel_um,
+            name_axes(volume),
+            None if ipf is None else _colour_grains(volume, opened.name, ipf),
+            colours,
+        )
+        render_drawing(drawing, out, slices)
     say_wrote(out)
     say_next("grains", volume, *(["--dataset", dataset] if dataset else []))
+
+
+def _colour_grains(volume: Path, name: str, direction: str) -> GrainColours:
+    orientations = read_orientations(volume, name)
+    if orientations is None:
+        raise VolumeError(f"{volume}: has no orientations; microrun orient gives its grains some")
+    return colour_by_orientation(orientations, direction)

@@ -12,10 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.errors import VolumeError
-from microrun.runtime.pictures.painting import Image, colour_grains, shade_values
+from microrun.runtime.files.hdf5 import open_hdf5
+from microrun.runtime.json_text import UNREADABLE
+from microrun.runtime.pictures.grain_colours import GrainColours
+from microrun.runtime.pictures.painting import VALUES, Image, colour_grains, shade_values
 from microrun.runtime.volumes.volume import SLAB_BYTES, Volume
 
 LARGEST_SIDE = 256  # voxels that are drawn along the longest side
+AXES = ("z", "y", "x")
+PART_FORMAT = "microrun part 1"
+PRINTED = ("z, build", "y", "x, scan")
 PART_SHARE = 0.25  # of the voxels are outside, or more: a part. Fewer are noise between grains
 
 
@@ -35,6 +41,12 @@ class Drawing:
         Voxels from one that is drawn to the next.
     voxel_um
         Edge of a voxel in µm, None if it is not known.
+    axes
+        Names of the first, middle and last axis.
+    grain_colours
+        Colours of grains by their orientations; None for one of its own for each.
+    cmap
+        matplotlib's name of the colours of values.
     """
 
     name: str
@@ -42,6 +54,9 @@ class Drawing:
     values: NDArray[Any]
     stride: int = 1
     voxel_um: float | None = None
+    axes: tuple[str, str, str] = AXES
+    grain_colours: GrainColours | None = None
+    cmap: str = VALUES
 
     @property
     def of_grains(self) -> bool:
@@ -62,14 +77,22 @@ class Drawing:
 
     def colour(self, values: NDArray[Any]) -> Image:
         """Colours of some of its voxels."""
-        return colour_grains(values) if self.of_grains else shade_values(values, *self.limits)
+        if not self.of_grains:
+            return shade_values(values, *self.limits, self.cmap)
+        return colour_grains(values) if self.grain_colours is None else self.grain_colours.colour(values)
 
     def length_text(self, voxels: float) -> str:
         """Length for people."""
         return f"{voxels:.4g} voxels" if self.voxel_um is None else f"{voxels * self.voxel_um:.4g} µm"
 
 
-def read_drawing(volume: Volume, voxel_um: float | None = None) -> Drawing:
+def read_drawing(
+    volume: Volume,
+    voxel_um: float | None = None,
+    axes: tuple[str, str, str] = AXES,
+    grain_colours: GrainColours | None = None,
+    cmap: str | None = None,
+) -> Drawing:
     """Read as many voxels as are drawn; whole numbers are grains, and others values.
 
     Parameters
@@ -78,6 +101,12 @@ def read_drawing(volume: Volume, voxel_um: float | None = None) -> Drawing:
         One of any size.
     voxel_um
         Edge of a voxel in µm, None if it is not known.
+    axes
+        Names of the first, middle and last axis, from `name_axes`.
+    grain_colours
+        From `colour_by_orientation`; without them each grain has a colour of its own.
+    cmap
+        matplotlib's name of the colours of values; None for `VALUES`.
 
     Returns
     -------
@@ -86,7 +115,8 @@ def read_drawing(volume: Volume, voxel_um: float | None = None) -> Drawing:
     Raises
     ------
     VolumeError
-        If it cannot be read, there is nothing to draw, or the edge is no length.
+        If it cannot be read, there is nothing to draw, the edge is no length, or colours are asked for that do not fit:
+        a colour map for grains, orientations for values.
     """
     if voxel_um is not None and not 0 < voxel_um < math.inf:
         raise VolumeError(f"the edge of a voxel is more than 0 µm; got {voxel_um:g}")
@@ -97,7 +127,34 @@ def read_drawing(volume: Volume, voxel_um: float | None = None) -> Drawing:
     values = _as_grains_or_values(np.concatenate([slab[::stride, ::stride, ::stride].copy() for slab in slabs]))
     if not ((values >= 0) if values.dtype.kind == "i" else np.isfinite(values)).any():
         raise VolumeError(f"{volume.name}: there is nothing to draw: no voxel has a grain or a value")
-    return Drawing(Path(volume.name).name, volume.shape, values, stride, voxel_um)
+    of_grains = values.dtype.kind == "i"
+    if of_grains and cmap is not None:
+        raise VolumeError(f"{volume.name}: holds grains; --cmap colours values, --ipf grains")
+    if not of_grains and grain_colours is not None:
+        raise VolumeError(f"{volume.name}: holds values; --ipf colours grains, --cmap values")
+    return Drawing(Path(volume.name).name, volume.shape, values, stride, voxel_um, axes, grain_colours, cmap or VALUES)
+
+
+def name_axes(path: Path) -> tuple[str, str, str]:
+    """Names of a volume's axes: of printed ones, simulated here, they say what is built and scanned along them.
+
+    Parameters
+    ----------
+    path
+        The volume's file.
+
+    Returns
+    -------
+    Of the first, middle and last axis.
+    """
+    if path.suffix.lower() == ".npy":
+        return AXES
+    try:
+        with open_hdf5(path) as file:
+            printed = file.attrs.get("format") == PART_FORMAT or file.attrs.get("kind") == "am"
+    except (OSError, *UNREADABLE, RuntimeError):  # what is damaged there is none of the picture
+        return AXES
+    return PRINTED if printed else AXES
 
 
 def _as_grains_or_values(values: NDArray[Any]) -> NDArray[Any]:

@@ -18,6 +18,7 @@ from microrun.runtime.maps.features import (
     principal_colours,
 )
 from microrun.runtime.maps.stored_features import StoredFeatures
+from microrun.runtime.pictures.colour_maps import is_diverging
 from microrun.runtime.pictures.panels import (
     PANEL_INCHES,
     SIGNED,
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
 
 NUMBERED = "Above each map: the number of the feature, and its C."
 RANKED = "Features stand in the order of Geary's C, which is 0 for a map of smooth regions and 1 for noise."
-STRETCHED = "Colours reach from the 1st to the 99th percentile of a map, with 0 in the middle where it has both signs."
+STRETCHED = "Colours reach from the 1st to the 99th percentile of a map{centred}."
+CENTRED = ", with 0 in the middle where it has both signs"
 
 
-def draw_features(latents: Latents, numbers: Sequence[int]) -> Figure:
+def draw_features(latents: Latents, numbers: Sequence[int], cmap: str = SIGNED) -> Figure:
     """Draw chosen features, each with its colour bar.
 
     Parameters
@@ -47,6 +49,8 @@ def draw_features(latents: Latents, numbers: Sequence[int]) -> Figure:
         Finished or growing.
     numbers
         Those of the features, from 0.
+    cmap
+        matplotlib's name of the colours of features; diverging ones have 0 in their middle.
 
     Raises
     ------
@@ -61,16 +65,18 @@ def draw_features(latents: Latents, numbers: Sequence[int]) -> Figure:
     """
     check_features(latents, numbers)
     features = StoredFeatures(latents)
-    return _draw_ranked(latents, features, numbers, with_colours=False)
+    return _draw_ranked(latents, features, numbers, with_colours=False, cmap=cmap)
 
 
-def draw_overview(latents: Latents) -> Figure:
+def draw_overview(latents: Latents, cmap: str = SIGNED) -> Figure:
     """Draw the principal components as colours, beside the features with the most spatial structure.
 
     Parameters
     ----------
     latents
         Finished or growing.
+    cmap
+        matplotlib's name of the colours of features; diverging ones have 0 in their middle.
 
     Raises
     ------
@@ -85,7 +91,7 @@ def draw_overview(latents: Latents) -> Figure:
     """
     features = StoredFeatures(latents)
     best = np.argsort(measure_structure(features, latents.origin.scan), kind="stable")[:OVERVIEW_FEATURES].tolist()
-    return _draw_ranked(latents, features, best, with_colours=True)
+    return _draw_ranked(latents, features, best, with_colours=True, cmap=cmap)
 
 
 def draw_principal_colours(latents: Latents) -> Figure:
@@ -115,13 +121,15 @@ def draw_principal_colours(latents: Latents) -> Figure:
     return figure
 
 
-def draw_montage(latents: Latents) -> Figure:
+def draw_montage(latents: Latents, cmap: str = SIGNED) -> Figure:
     """Draw all features, small, the most structured first.
 
     Parameters
     ----------
     latents
         Finished or growing.
+    cmap
+        matplotlib's name of the colours of features; diverging ones have 0 in their middle.
 
     Raises
     ------
@@ -137,10 +145,11 @@ def draw_montage(latents: Latents) -> Figure:
     scan, features = latents.origin.scan, StoredFeatures(latents)
     structure = measure_structure(features, scan)
     order = np.argsort(structure, kind="stable").tolist()
-    figure, axes = make_panels(scan, len(order), PANEL_INCHES / 2, describe(latents), [NUMBERED, RANKED, STRETCHED])
+    notes = [NUMBERED, RANKED, _stretched(cmap)]
+    figure, axes = make_panels(scan, len(order), PANEL_INCHES / 2, describe(latents), notes)
     for axis, number, image in zip(axes, order, features.maps(order), strict=True):
-        low, high = find_limits(image, signed=True)
-        show(axis, scan, image, cmap=SIGNED, vmin=low, vmax=high)
+        low, high = find_limits(image, signed=is_diverging(cmap))
+        show(axis, scan, image, cmap=cmap, vmin=low, vmax=high)
         axis.set_title(f"{number} · C {structure[number]:.2f}", fontsize=7, pad=2)
     return figure
 
@@ -160,7 +169,7 @@ def colour_components(features: StoredFeatures) -> tuple[Float64, str]:
     return principal_colours(features, moments), title
 
 
-def draw_feature(figure: Figure, axis: Axes, latents: Latents, image: Float64, title: str) -> None:
+def draw_feature(figure: Figure, axis: Axes, latents: Latents, image: Float64, title: str, cmap: str = SIGNED) -> None:
     """Draw the map of a feature, which has both signs.
 
     Parameters
@@ -173,22 +182,30 @@ def draw_feature(figure: Figure, axis: Axes, latents: Latents, image: Float64, t
         (rows, cols) float64, NaN where missing.
     title
         What stands above.
+    cmap
+        matplotlib's name of the colours.
     """
-    draw_values(figure, axis, latents.origin.scan, image, title, SIGNED)
+    draw_values(figure, axis, latents.origin.scan, image, title, cmap)
 
 
-def _draw_ranked(latents: Latents, features: StoredFeatures, numbers: Sequence[int], with_colours: bool) -> Figure:
+def _stretched(cmap: str) -> str:
+    return STRETCHED.format(centred=CENTRED if is_diverging(cmap) else "")
+
+
+def _draw_ranked(
+    latents: Latents, features: StoredFeatures, numbers: Sequence[int], with_colours: bool, cmap: str
+) -> Figure:
     scan = latents.origin.scan
     structure = measure_structure(features, scan)
     rank = np.argsort(np.argsort(structure, kind="stable"))
     colours, title = colour_components(features) if with_colours else (None, "")
     missing = count_missing(next(features.maps(numbers[:1])), scan)
-    notes = [RANKED, STRETCHED, *filter(None, [missing])]
+    notes = [RANKED, _stretched(cmap), *filter(None, [missing])]
     figure, axes = make_panels(scan, len(numbers) + with_colours, heading=describe(latents), notes=notes)
     panels = iter(axes)
     if colours is not None:
         draw_image(next(panels), scan, colours, title)
     for number, image in zip(numbers, features.maps(numbers), strict=True):
         said = f"feature {number} · rank {rank[number] + 1} of {len(rank)} · C {structure[number]:.2f}"
-        draw_feature(figure, next(panels), latents, image, said)
+        draw_feature(figure, next(panels), latents, image, said, cmap)
     return figure

@@ -14,6 +14,7 @@ SAMPLES = 3  # along each side of a pixel
 BRIGHTNESS = {NO_FACE: 1.0, TOP: 1.0, RIGHT: 0.84, LEFT: 0.68}
 LINE = 0.3  # brightness of lines
 NOISE = 0.45  # grey of voxels that have neither grain nor value
+VALUES = "viridis"  # colours of values
 COLOURS = 1024
 STRIDES = np.array([0.6180339887, 0.7548776662, 0.5698402910])  # whose multiples fill the unit interval evenly
 # From OKLab to the cones' answers, and from their cubes to linear sRGB (Ottosson 2020).
@@ -62,8 +63,8 @@ def colour_grains(grains: NDArray[np.int32]) -> Image:
     return np.where((grains >= 0)[..., None], make_palette()[at], np.float32(NOISE))
 
 
-def shade_values(values: NDArray[np.float32], low: float, high: float) -> Image:
-    """Colours of values between two bounds, by viridis.
+def shade_values(values: NDArray[np.float32], low: float, high: float, cmap: str = VALUES) -> Image:
+    """Colours of values between two bounds.
 
     Parameters
     ----------
@@ -71,6 +72,8 @@ def shade_values(values: NDArray[np.float32], low: float, high: float) -> Image:
         (…) float32, NaN where there is none.
     low, high
         Values that the first and the last colour stand for; beyond them the colour is the same.
+    cmap
+        matplotlib's name of the colours.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def shade_values(values: NDArray[np.float32], low: float, high: float) -> Image:
     """
     from matplotlib import colormaps
 
-    table = colormaps["viridis"](np.arange(256))[:, :3].astype(np.float32)
+    table = colormaps[cmap](np.arange(256))[:, :3].astype(np.float32)
     known = ~np.isnan(values)
     shares = (np.where(known, values, low) - low) / max(high - low, 1e-30)
     at = np.clip(shares * 255, 0, 255).round().astype(np.uint8)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
+from microrun.runtime.pictures.colour_maps import is_diverging
 from microrun.runtime.scans.lattice import to_square_pixels
 from microrun.runtime.scans.scan import Scan
 
@@ -102,11 +103,11 @@ def draw_values(
     title
         What stands above.
     cmap
-        matplotlib's name of the colours; `SIGNED` puts 0 in their middle where the map has both signs.
+        matplotlib's name of the colours; diverging ones have 0 in their middle where the map has both signs.
     unit
         Of the numbers, beside the bar.
     """
-    low, high = find_limits(image, signed=cmap == SIGNED)
+    low, high = find_limits(image, signed=is_diverging(cmap))
     shown = show(axis, scan, image, cmap=cmap, vmin=low, vmax=high)
     place, wide = axis.get_position(), figure.get_size_inches()[0]
     beside = (place.x1 + BAR_GAP / wide, place.y0, BAR_WIDTH / wide, place.height)

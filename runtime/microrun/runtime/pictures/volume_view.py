@@ -12,7 +12,7 @@ from microrun.runtime.errors import OutputError
 from microrun.runtime.pictures.drawing import Drawing
 from microrun.runtime.pictures.figure_file import ENDINGS, save_figure
 from microrun.runtime.pictures.isometric import NO_FACE, TOP, frame_of, look_at, project, sample_view
-from microrun.runtime.pictures.painting import SAMPLES, Image, paint, shade_values
+from microrun.runtime.pictures.painting import SAMPLES, Image, paint
 from microrun.runtime.pictures.panels import nice_length
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ SLOPE = 1.5  # voxels around over which the steps of a part become a slope
 DPI = 150  # of `save_figure`
 VIEW_PIXELS = 1100  # the longer side of the view
 ROW_PIXELS = 1000  # all three slices in a row
-MARGIN, TITLE, FOOT, BAR = 24, 34, 86, 20  # pixels; a bar of colours makes the foot higher
+MARGIN, TITLE, FOOT, BAR, KEY = 24, 34, 64, 24, 160  # pixels; a bar or a key of colours makes the foot higher
 LETTER = 9  # pixels of a caption's letter
 BAR_PIXELS = 120  # the longest scale bar
 LABEL_ROOM = 56  # pixels around the view, for the lengths of its edges
@@ -169,7 +169,7 @@ class _Sheet:
         from matplotlib.figure import Figure
 
         self.width = max(width, 2 * MARGIN + LETTER * len(_describe(drawing)))
-        self.height = height + FOOT + (0 if drawing.of_grains else BAR)
+        self.height = height + _foot(drawing)
         self.figure = Figure((self.width / DPI, self.height / DPI))
 
     def place(self, box: tuple[float, float, float, float]) -> Axes:
@@ -200,7 +200,7 @@ def _label_edges(axis: Axes, drawing: Drawing, room: float) -> None:
         line = ends + np.multiply(outward, 0.25 * room)
         axis.plot(*line.T, color=PALE, lw=0.8, solid_capstyle="butt")
         across, up = ends.mean(axis=0) + np.multiply(outward, 0.6 * room)
-        text = f"{'zyx'[number]}  {drawing.length_text(drawing.shape[number])}"
+        text = f"{drawing.axes[number]}  {drawing.length_text(drawing.shape[number])}"
         axis.text(across, up, text, rotation=turn, ha="center", va="center", fontsize=8, color=INK)
 
 
@@ -219,19 +219,30 @@ def _write_foot(sheet: _Sheet, drawing: Drawing, zoom: float, left: int) -> None
     voxel = 1.0 if drawing.voxel_um is None else drawing.voxel_um
     length = nice_length(BAR_PIXELS / zoom * drawing.stride * voxel)
     pixels = length / voxel / drawing.stride * zoom
-    bar = sheet.place((left, sheet.height - FOOT, sheet.width - left, FOOT))
-    bar.set(xlim=(0, sheet.width - left), ylim=(0, FOOT))
-    bar.plot([0, pixels], [62, 62], color=INK, lw=3, solid_capstyle="butt")
-    bar.text(pixels + 8, 62, drawing.length_text(length / voxel), va="center_baseline", fontsize=8, color=INK)
+    top = sheet.height - _foot(drawing)
+    bar = sheet.place((left, top, sheet.width - left, FOOT))
+    bar.set(xlim=(0, sheet.width - left), ylim=(FOOT, 0))
+    bar.plot([0, pixels], [22, 22], color=INK, lw=3, solid_capstyle="butt")
+    bar.text(pixels + 8, 22, drawing.length_text(length / voxel), va="center_baseline", fontsize=8, color=INK)
     sheet.figure.text(MARGIN / sheet.width, 20 / sheet.height, _describe(drawing), fontsize=8, color=INK)
+    beside = MARGIN if left > MARGIN else sheet.width // 2
     if not drawing.of_grains:
-        _draw_colour_bar(sheet, drawing, MARGIN if left > MARGIN else sheet.width // 2)
+        _draw_colour_bar(sheet, drawing, (beside, top + 22))
+    elif drawing.grain_colours is not None:
+        drawing.grain_colours.draw_key(sheet.figure, sheet.place((beside, top + 6, 200, KEY)))
 
 
-def _draw_colour_bar(sheet: _Sheet, drawing: Drawing, left: int) -> None:
+def _foot(drawing: Drawing) -> int:
+    """Height of the foot in pixels."""
+    if not drawing.of_grains:
+        return FOOT + BAR
+    return FOOT if drawing.grain_colours is None else FOOT + KEY - 20
+
+
+def _draw_colour_bar(sheet: _Sheet, drawing: Drawing, corner: tuple[int, int]) -> None:
     low, high = drawing.limits
-    box = sheet.place((left, sheet.height - 68, 200, 12))
-    box.imshow(shade_values(np.linspace(low, high, 200, dtype=np.float32)[None], low, high), aspect="auto")
+    box = sheet.place((*corner, 200, 12))
+    box.imshow(drawing.colour(np.linspace(low, high, 200, dtype=np.float32)[None]), aspect="auto")
     for at, value, side in ((0, low, "left"), (1, high, "right")):
         box.text(at, 1.4, f"{value:.3g}", transform=box.transAxes, ha=side, fontsize=7, color=INK)
 
