@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from onnx import numpy_helper
 from torch import Tensor, nn
 
+from microrun.export.levels import read_weights
 from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.errors import SpecError
 from microrun.runtime.spec import ModelSpec
@@ -33,7 +33,7 @@ def read_denoiser(path: Path, config: UnetConfig) -> tuple[UNet, ModelSpec]:
     path
         The .onnx file.
     config
-        Shape of the network, which the file does not state; whether it has known inputs the spec says.
+        Shape of the network, which the file does not state; whether it has known inputs or conditions the spec says.
 
     Returns
     -------
@@ -49,15 +49,13 @@ def read_denoiser(path: Path, config: UnetConfig) -> tuple[UNet, ModelSpec]:
     """
     spec = read_model_spec(path)
     spec.require("denoiser", source=path, task="reading a U-Net")
-    found = {
-        tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
-        for tensor in onnx.load_model(path).graph.initializer
-        if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
-    }
+    weights = read_weights(onnx.load_model(path))
+    found = {name: torch.from_numpy(array.astype(np.float32)) for name, array in weights.items()}
     assert spec.diffusion is not None
     channels = spec.diffusion.sample_shape[0]
     entering = entering_channels(channels, spec.diffusion.known_inputs)
-    config = replace(config, in_channels=entering, out_channels=channels)
+    told = len(spec.diffusion.conditions)
+    config = replace(config, in_channels=entering, out_channels=channels, condition_size=told)
     unet = UNet(config)
     try:
         unet.load_state_dict(_name_weights(UNet(config), found))
