@@ -138,7 +138,7 @@ def choose_rows(request: QuantiseRequest) -> tuple[Rows, Rows]:
         return Rows(calibrate, 0, half), _limit(Rows(calibrate, half, rows))
     held_out = Rows(request.held_out, 0, _count_rows(request.held_out))
     if rows < 1:
-        raise ScanError(f"{calibrate.path}: holds no whole row of the map to calibrate on")
+        raise ScanError(f"{calibrate.path}: contains no whole row of the map to calibrate on")
     if held_out.last < LEAST_ROWS:
         raise ScanError(f"{held_out.source.path}: a map to judge by has {LEAST_ROWS} whole rows; got {held_out.last}")
     if held_out.source.path.samefile(calibrate.path):

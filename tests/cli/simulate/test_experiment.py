@@ -83,6 +83,6 @@ def test_a_table_of_one_s_own_is_not_replaced(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / name).write_text("file,power_w,speed_m_s\nmine.ang,150,0.9\n")
     ran = run_here(capsys, "simulate", "experiment", tmp_path, "--maps", 1)
     assert ran.code == 1
-    assert f"{name}: is no table of an emulated experiment" in " ".join(ran.err.split())
+    assert f"{name}: is not a table of an emulated experiment" in " ".join(ran.err.split())
     assert [path.name for path in tmp_path.iterdir()] == [name]  # nothing was simulated
     assert "mine.ang" in (tmp_path / name).read_text()

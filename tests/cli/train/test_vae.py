@@ -111,7 +111,7 @@ def test_hours_alone_set_the_epochs(train: Microrun, tmp_path: Path) -> None:
     ran = train(*SMALL, "--hours", 1e-9, "--folder", tmp_path / "other")
     assert ran.code == 0 and "stopped at step 1 of 10; go on with --resume" in ran.said and "fit into" not in ran.said
     check_refused(train("--hours", 0, "--folder", tmp_path / "third"), "--hours", "positive")
-    check_refused(train("--resume", "--folder", tmp_path / "third"), tmp_path / "third", "holds no run")
+    check_refused(train("--resume", "--folder", tmp_path / "third"), tmp_path / "third", "contains no run")
     assert not (tmp_path / "third").exists()
 
 

@@ -236,7 +236,7 @@ def test_what_a_format_cannot_count_is_refused(
 @pytest.mark.parametrize("to", SOLVERS)
 def test_what_solvers_cannot_use_is_one_line(tmp_path: Path, to: VolumeFormat) -> None:
     out = name_files(tmp_path / "v.h5", to)[0]
-    for labels, said in ((np.zeros((2, 2, 2), int), "no orientations"), (np.full((2, 2, 2), -1), "holds no grains")):
+    for labels, said in ((np.zeros((2, 2, 2), int), "no orientations"), (np.full((2, 2, 2), -1), "contains no grains")):
         with pytest.raises(VolumeError) as error:
             convert_volume(GrainVolume(Volume(labels, "l")), to, out)
         one_line(error, "l: ", said)

@@ -112,7 +112,7 @@ def lose_ports(model: Any) -> None:
         (lose_values, "a tensor of sides .* holds other values"),
         (lose_ports, "it has no inputs"),
         (double_a_port, "two of its inputs and outputs have one name"),
-        (lambda model: model.ClearField("graph"), "it holds no graph"),
+        (lambda model: model.ClearField("graph"), "it contains no graph"),
     ],
 )
 def test_a_model_that_crashes_libraries_is_refused_in_one_line(

@@ -148,5 +148,5 @@ def test_a_symmetry_that_nobody_states_is_assumed_aloud(tmp_path: Path) -> None:
 def test_a_symmetry_that_is_none_is_refused(tmp_path: Path) -> None:
     path = write_ang(tmp_path / "scan.ang", (4, 5))
     path.write_text(path.read_text().replace("Symmetry          43", "Symmetry          99"))
-    with pytest.raises(ScanError, match="phase 1: symmetry '99' is no point group"):
+    with pytest.raises(ScanError, match="phase 1: symmetry '99' is not a point group"):
         read_orientations(path)

@@ -84,8 +84,8 @@ def test_single_points_are_no_map(tmp_path: Path) -> None:
         ({"version": 1 << 30}, "is not a .pat file"),
         ({"sides": (1 << 31, 1 << 31)}, "it states version 1 and patterns of 2147483648×2147483648"),
         ({"sides": (0, 6)}, "patterns of 6×0"),
-        ({"sides": (16000, 16000)}, "holds no whole pattern; its header promises 12"),
-        ({"patterns": PATTERNS[:0]}, "holds no whole pattern"),
+        ({"sides": (16000, 16000)}, "contains no whole pattern; its header promises 12"),
+        ({"patterns": PATTERNS[:0]}, "contains no whole pattern"),
     ],
 )
 def test_damaged_pat_files_are_refused_in_one_line(tmp_path: Path, changes: dict[str, Any], said: str) -> None:

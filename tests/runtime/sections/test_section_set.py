@@ -65,7 +65,7 @@ def test_take_gives_sections_in_order(sections: SectionSet) -> None:
 def test_a_plane_that_is_not_held_is_named(tmp_path: Path, sections: SectionSet) -> None:
     path = tmp_path / "one.h5"
     write_sections(path, [sections])
-    with pytest.raises(SectionsError, match=r"one.h5: holds no sections along the tracks, only: across"):
+    with pytest.raises(SectionsError, match=r"one.h5: contains no sections along the tracks, only: across"):
         read_sections(path, "along")
 
 

@@ -102,7 +102,7 @@ def test_a_vector_is_turned_onto_its_opposite() -> None:
         ("fibre:1111@z:5", "hcp", "u + v + t = 0"),
         ("fibre:101@z:5", "6/mmm", "give --phase hcp:C/A"),
         ("fibre:001@z:5", "mmm", "cubic or hexagonal"),
-        ("uniform", "gold", "--phase: symmetry 'gold' is no point group"),
+        ("uniform", "gold", "--phase: symmetry 'gold' is not a point group"),
         ("random", None, "a texture is uniform, fibre:001@z:15"),
         ("map.png", None, "or a file of .ang"),
     ],

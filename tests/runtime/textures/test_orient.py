@@ -168,7 +168,7 @@ def test_the_boundary_of_a_map_has_the_angle_between_its_grains(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("grains", "options", "kind", "said"),
     [
-        (np.full((2, 2, 2), -1), {}, VolumeError, "holds no grains"),
+        (np.full((2, 2, 2), -1), {}, VolumeError, "contains no grains"),
         (np.full((2, 2, 2), 0.5), {}, VolumeError, "labels are whole numbers"),
         (np.zeros((2, 2)), {}, VolumeError, "three dimensions"),
         (np.zeros((2, 2, 2)), {"texture": "nothing"}, TextureError, "a texture is uniform"),

@@ -52,7 +52,7 @@ def check_run(folder: Path, hours: float, resume: bool) -> None:
     if started and not resume:
         raise MicrorunError(f"{folder}: holds a run; go on with --resume, or choose another --folder")
     if resume and not started:
-        raise MicrorunError(f"{folder}: holds no run to go on with; leave out --resume, or name it as --folder")
+        raise MicrorunError(f"{folder}: contains no run to continue; leave out --resume, or name it as --folder")
 
 
 @contextlib.contextmanager

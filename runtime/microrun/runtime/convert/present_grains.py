@@ -87,7 +87,7 @@ def find_present(volume: GrainVolume, what: str, most_voxels: int) -> PresentGra
     counts = volume.count_voxels()
     numbers = np.flatnonzero(counts)
     if not len(numbers):
-        raise VolumeError(f"{volume.labels.name}: holds no grains: no label is 0 or more")
+        raise VolumeError(f"{volume.labels.name}: contains no grains: no label is 0 or more")
     euler = volume.find_euler(counts)[numbers]
     assert volume.orientations is not None
     return PresentGrains(numbers, counts[numbers], total - int(counts.sum()), euler, volume.orientations)

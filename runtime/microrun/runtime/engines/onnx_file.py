@@ -86,7 +86,7 @@ def _find_problem(content: mmap.mmap) -> str | None:
         for entry in model[METADATA]:
             _texts([part for fields in _parse(_message(entry)).values() for part in fields])
         if len(model[GRAPH]) != 1:
-            raise ValueError("it holds no graph")
+            raise ValueError("it contains no graph")
         _check_graph(_message(model[GRAPH][0]), 0)
     except ValueError as error:  # UnicodeDecodeError is one
         return str(error)

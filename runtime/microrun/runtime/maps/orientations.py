@@ -227,4 +227,4 @@ def point_group(symmetry: str) -> Any:
     try:
         return Phase(point_group=symmetry).point_group.laue
     except ValueError:
-        raise ScanError(f"symmetry {symmetry!r} is no point group") from None
+        raise ScanError(f"symmetry {symmetry!r} is not a point group") from None

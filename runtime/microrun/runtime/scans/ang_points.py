@@ -84,7 +84,7 @@ def _load(path: Path) -> Float64:
     except ValueError as error:
         raise ScanError(f"{path}: expected columns {COLUMNS} in every line ({first_line(error)})") from None
     if not len(table):
-        raise ScanError(f"{path}: holds no points")
+        raise ScanError(f"{path}: contains no points")
     if not np.isfinite(table).all():
         raise ScanError(f"{path}: not all of its numbers are finite")
     return table

@@ -64,7 +64,7 @@ def choose_scan(path: Path, asked: str | None) -> str | None:
     """
     names = scan_names(path)
     if asked is not None and asked not in names:
-        raise ScanError(f"{path}: holds no scan named {asked!r}; it holds {_list(names) or 'one without a name'}")
+        raise ScanError(f"{path}: contains no scan named {asked!r}; it holds {_list(names) or 'one without a name'}")
     if asked is None and len(names) > 1 and not _are_one(path, names):
         raise ScanError(f"{path}: holds {len(names)} scans, {_list(names)}; say which with --scan-name")
     return asked or (names[0] if names else None)

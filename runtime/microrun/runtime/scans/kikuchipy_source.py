@@ -90,7 +90,7 @@ class KikuchipySource(FinishedSource):
         """Patterns that are there: kikuchipy makes up for those that are missing by zeros."""
         stored = min(count_stored(self.path, name, scan.sig_shape), scan.total)
         if stored == 0:
-            raise ScanError(f"{self.path}: holds no pattern; its header promises {scan.total}")
+            raise ScanError(f"{self.path}: contains no pattern; its header promises {scan.total}")
         if stored < scan.total:
             text = f"{self.path}: holds {stored} of the {scan.total} patterns that it promises"
             warnings.warn(text, ScanWarning, stacklevel=3)

@@ -132,7 +132,7 @@ def _count(path: Path, file: Any) -> int:
     pattern_bytes = 2 * int(file.patternH) * int(file.patternW) + PLACE_BYTES
     count = (path.stat().st_size - file.filePos) // pattern_bytes
     if count < 1:
-        raise ScanError(f"{path}: holds no whole pattern; its header promises {int(file.nPatterns):,}")
+        raise ScanError(f"{path}: contains no whole pattern; its header promises {int(file.nPatterns):,}")
     return int(min(count, int(file.nPatterns)))
 
 

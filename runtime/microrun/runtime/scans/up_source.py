@@ -107,7 +107,7 @@ class FileSource(FinishedSource):
         check_finished(self.path, self.header, scan, count, self._grid_asked)
         total = scan.total
         if count == 0:
-            raise ScanError(f"{self.path}: holds no whole pattern; its header promises {total}")
+            raise ScanError(f"{self.path}: contains no whole pattern; its header promises {total}")
         if count > total:
             text = f"{self.path}: {count - total} patterns after the {total} of the scan are ignored"
             warnings.warn(text, ScanWarning, stacklevel=3)

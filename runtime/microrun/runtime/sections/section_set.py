@@ -157,13 +157,13 @@ def read_sections(path: Path, plane: Plane = "across") -> SectionSet:
     Raises
     ------
     SectionsError
-        If it is no such file, damaged, or holds no sections of this plane.
+        If it is no such file, damaged, or contains no sections of this plane.
     """
     with _opened(path) as file:
         try:
             if plane not in file:
                 held = ", ".join(name for name in PLANES if name in file) or "none"
-                raise SectionsError(f"holds no sections {plane} the tracks, only: {held}; choose with --plane")
+                raise SectionsError(f"contains no sections {plane} the tracks, only: {held}; choose with --plane")
             return _read_group(file[plane], plane)
         except SectionsError as error:
             raise SectionsError(f"{path}: {error}") from None
@@ -182,7 +182,7 @@ def held_planes(path: Path) -> tuple[Plane, ...]:
     with _opened(path) as file:
         held = tuple(plane for plane in PLANES if plane in file)
     if not held:
-        raise SectionsError(f"{path}: holds no sections, neither across nor along")
+        raise SectionsError(f"{path}: contains no sections, neither across nor along")
     return held
 
 

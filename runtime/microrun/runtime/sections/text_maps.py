@@ -107,7 +107,7 @@ def _load(path: Path, lines: Iterator[str], columns: tuple[int, ...], names: str
     except ValueError as error:
         raise SectionsError(f"{path}: expected columns {names} in every line ({first_line(error)})") from None
     if not len(table):
-        raise SectionsError(f"{path}: holds no points")
+        raise SectionsError(f"{path}: contains no points")
     if not np.isfinite(table).all():
         raise SectionsError(f"{path}: not all of its numbers are finite")
     return table

@@ -134,7 +134,7 @@ def orient(request: OrientRequest) -> Generator[Progress, None, Oriented]:
         counts = volume.count_voxels()
         present = np.flatnonzero(counts)
         if not len(present):
-            raise VolumeError(f"{labels.name}: holds no grains: no label is 0 or more")
+            raise VolumeError(f"{labels.name}: contains no grains: no label is 0 or more")
         generator = np.random.default_rng(request.seed)
         drawn = texture.draw(len(present), generator)
         if reference is not None:

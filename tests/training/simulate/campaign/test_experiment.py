@@ -147,10 +147,10 @@ def test_a_table_of_ours_may_be_replaced_and_no_other(made: Path, tmp_path: Path
     other = tmp_path / "labels.csv"
     for text in ("", "file,power_w,speed_m_s\nmine.ang,150,0.9\n", path.read_text().replace("across_001", "mine")):
         other.write_text(text)
-        with pytest.raises(OutputError, match=r"labels.csv: is no table of .* rename it"):
+        with pytest.raises(OutputError, match=r"labels.csv: is not a table of .* rename it"):
             check_table(other, SMALL, CASES)
     for settings, cases in ((dataclasses.replace(SMALL, maps=3), CASES), (SMALL, CASES[:1])):
-        with pytest.raises(OutputError, match="is no table"):
+        with pytest.raises(OutputError, match="is not a table"):
             check_table(path, settings, cases)
-    with pytest.raises(OutputError, match="is no table"):
+    with pytest.raises(OutputError, match="is not a table"):
         check_table(tmp_path, SMALL, CASES)

@@ -149,7 +149,7 @@ def test_events_that_make_no_sense_are_refused(tmp_path, apply, words, suffix):
         ("", "the first line names the columns x,y,z,tm,tl,cr"),
         ("1,2,3,4,5,6\n", "got '1,2,3,4,5,6'"),
         ("x,y,z,tm,tl\n1,2,3,4,5\n", "got 'x,y,z,tm,tl'"),
-        (TITLES + "\n", "holds no melting event"),
+        (TITLES + "\n", "contains no melting event"),
         (TITLES + "\n1,2,3,4,5\n", "lines of 6 numbers"),
         (TITLES + "\n1,2,3\n4,5,6\n", "lines of 6 numbers; got 3"),
         (TITLES + "\n1,2,3,4,5,six\n", "lines of 6 numbers"),
@@ -168,7 +168,7 @@ def test_catemp_that_is_truncated_empty_or_not_there(tmp_path):
     path.write_bytes(make_rows().astype("<f8").tobytes()[:-8])
     refused(path, "is truncated", "48")
     path.write_bytes(b"")
-    refused(path, "holds no melting event")
+    refused(path, "contains no melting event")
 
 
 def test_track_of_a_pool_is_written_with_its_times(tmp_path):

@@ -102,7 +102,7 @@ def read_cases(path: Path) -> list[Case]:
             f"got {', '.join(titles)}"
         )
     if not rows:
-        raise MicrorunError(f"{path}: holds no case; expected lines below the titles {','.join(COLUMNS)}")
+        raise MicrorunError(f"{path}: contains no case; expected lines below the titles {','.join(COLUMNS)}")
     for line, row in rows:
         if None in row or None in row.values():  # the keys and values of what is too much, and of what is missing
             raise MicrorunError(
@@ -112,6 +112,6 @@ def read_cases(path: Path) -> list[Case]:
     try:
         return [Case(number, *(float(row[column]) for column in COLUMNS)) for number, (_, row) in enumerate(rows)]
     except ValueError as error:
-        raise MicrorunError(f"{path}: a power or a speed is no number ({error})") from None
+        raise MicrorunError(f"{path}: a power or a speed is not a number ({error})") from None
     except MicrorunError as error:
         raise MicrorunError(f"{path}: {error}") from None

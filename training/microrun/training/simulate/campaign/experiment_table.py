@@ -65,7 +65,7 @@ def check_table(path: Path, experiment: Experiment, cases: Sequence[Case]) -> No
     named = {line.split("/")[0] for line in text.splitlines()}
     if text != _tabulate(experiment, [case for case in cases if case.name in named]):
         raise OutputError(
-            f"{path}: is no table of an emulated experiment with these settings, and would be replaced; "
+            f"{path}: is not a table of an emulated experiment with these settings, and would be replaced; "
             "rename it, or choose another folder"
         )
 

@@ -78,7 +78,7 @@ def read_sht(path: Path) -> SphericalMaster:
     with _cut_short(path):
         coefficients = _unpack(reader, path)
     if not np.isfinite(coefficients).all():
-        raise ScanError(f"{path}: is damaged: coefficients that are no numbers; get it again")
+        raise ScanError(f"{path}: is damaged: coefficients that are not numbers; get it again")
     return SphericalMaster(*described, coefficients)
 
 

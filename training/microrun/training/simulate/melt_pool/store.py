@@ -74,7 +74,7 @@ def read_pool(path: Path) -> MovingField:
     try:
         with open_hdf5(path) as file:
             if file.attrs.get("format") != FORMAT:
-                raise MicrorunError(f"{path}: holds no melt pool of `microrun simulate meltpool`")
+                raise MicrorunError(f"{path}: contains no melt pool of `microrun simulate meltpool`")
             return _read(file)
     except (OSError, *UNREADABLE, RuntimeError) as error:
         raise MicrorunError(f"{path}: cannot be read as a melt pool ({error})") from None
@@ -97,7 +97,7 @@ def _read(file: h5py.File) -> MovingField:
         raise ValueError(f"fields are {', '.join(get_args(FieldKind))}, not {kind!r}")
     temperature = data[()]
     if not np.isfinite(temperature).all():
-        raise ValueError(f"{(~np.isfinite(temperature)).sum()} of its temperatures are no numbers")
+        raise ValueError(f"{(~np.isfinite(temperature)).sum()} of its temperatures are not numbers")
     step_um, laser_um = float(file.attrs["step_um"]), float(file.attrs["laser_um"])
     if not 0 < step_um < math.inf or not 0 <= laser_um <= step_um * data.shape[2]:
         raise ValueError(f"steps of {step_um:g} µm and a laser at {laser_um:g} µm do not fit")

@@ -62,7 +62,7 @@ def read_exaca(path: Path, process: Process, material: Material) -> tuple[Histor
     """
     rows = _read_binary(path) if path.suffix.lower() == ".catemp" else _read_text(path)
     if not len(rows):
-        raise MicrorunError(f"{path}: holds no melting event")
+        raise MicrorunError(f"{path}: contains no melting event")
     _check_values(path, rows)
     unique = np.unique(rows, axis=0)
     notes = [] if len(unique) == len(rows) else [f"lines that stood there twice, left out: {len(rows) - len(unique):,}"]
@@ -88,7 +88,7 @@ def _read_binary(path: Path) -> Float64:
         size = path.stat().st_size
         if size % EVENT_BYTES:
             raise MicrorunError(
-                f"{path}: is truncated, or no .catemp: {size:,} bytes are no multiple of the {EVENT_BYTES} of an event"
+                f"{path}: is truncated, or not a .catemp: {size:,} bytes are not a multiple of the {EVENT_BYTES} of an event"
             )
         return np.fromfile(path, "<f8").reshape(-1, len(COLUMNS)).astype(np.float64, copy=False)
     except OSError as error:
@@ -123,7 +123,7 @@ def _read_text(path: Path) -> Float64:
 def _check_values(path: Path, rows: Float64) -> None:
     bad = ~np.isfinite(rows).all(axis=1)
     if bad.any():
-        raise MicrorunError(f"{path}: {bad.sum():,} of {len(rows):,} events hold what is no number, the first is event "
+        raise MicrorunError(f"{path}: {bad.sum():,} of {len(rows):,} events contain values that are not numbers, the first is event "
                             f"{bad.argmax() + 1:,}")  # fmt: skip
     for problem, wrong in (
         ("cools by 0 K/s or less from its liquidus on (cr)", rows[:, 5] <= 0),

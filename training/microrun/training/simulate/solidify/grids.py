@@ -186,7 +186,7 @@ def _mirror(grid: Grid, high: bool) -> Grid:
 
 def _check_values(path: Path, grid: Grid, material: Material) -> None:
     if not all(np.isfinite(np.asarray(places)).all() for places in (*grid.axes, *grid.faces)):
-        raise MicrorunError(f"{path}: its origin and spacing are no numbers, or none that a field has")
+        raise MicrorunError(f"{path}: its origin or its spacing is not a number, or not one that a field can have")
     bad = int((~np.isfinite(grid.values)).sum())
     if bad:
         raise MicrorunError(f"{path}: {bad:,} of {grid.values.size:,} temperatures are missing or no numbers; cut them "
