@@ -88,7 +88,7 @@ def _read_binary(path: Path) -> Float64:
         size = path.stat().st_size
         if size % EVENT_BYTES:
             raise MicrorunError(
-                f"{path}: is truncated, or not a .catemp: {size:,} bytes are not a multiple of the {EVENT_BYTES} of an event"
+                f"{path}: is truncated, or not a .catemp: {size:,} bytes, where an event has {EVENT_BYTES}"
             )
         return np.fromfile(path, "<f8").reshape(-1, len(COLUMNS)).astype(np.float64, copy=False)
     except OSError as error:
@@ -123,8 +123,10 @@ def _read_text(path: Path) -> Float64:
 def _check_values(path: Path, rows: Float64) -> None:
     bad = ~np.isfinite(rows).all(axis=1)
     if bad.any():
-        raise MicrorunError(f"{path}: {bad.sum():,} of {len(rows):,} events contain values that are not numbers, the first is event "
-                            f"{bad.argmax() + 1:,}")  # fmt: skip
+        raise MicrorunError(
+            f"{path}: {bad.sum():,} of {len(rows):,} events contain values that are not numbers, the first is event "
+            f"{bad.argmax() + 1:,}"
+        )
     for problem, wrong in (
         ("cools by 0 K/s or less from its liquidus on (cr)", rows[:, 5] <= 0),
         ("solidifies before it melts (tl below tm)", rows[:, 4] < rows[:, 3]),
