@@ -109,6 +109,19 @@ def test_grains_of_two_sizes_of_voxels_are_compared_in_micrometres(microrun: Mic
     assert "warning: lengths count voxels" in ran.err and "grain volume, voxels" in ran.said
 
 
+def test_how_columns_and_rows_of_printed_metal_stand_is_shown(microrun: Microrun, volume: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "printed.h5", "w") as file:
+        file.attrs["kind"] = "am"
+        file["volume_0000"] = np.indices((16, 16, 16))[1:].transpose(1, 2, 3, 0) // 4 @ [4, 1]
+    ran = microrun("grains", tmp_path / "printed.h5", "--reference", volume)
+    assert ran.code == 0 and "rows every 4 voxels along y" in ran.said and "elongation along z" in ran.said
+    assert "## Rows and columns" in (tmp_path / "printed.grains.md").read_text()
+    own, theirs = json.loads((tmp_path / "printed.grains.json").read_text())["standing"]
+    assert own["rows"]["across"] == pytest.approx(1) and theirs["rows"]["across"] < 0.9
+    assert own["elongation"] is None and own["inclination_deg"] == pytest.approx(0, abs=1)  # no boundary along z
+    assert "rows every" not in microrun("grains", volume, "--folder", tmp_path / "plain").said
+
+
 def test_tiny_grains_join_others_in_all_files(microrun: Microrun, volume: Path, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "truth.h5", "w") as file:
         file["grain_id"] = VORONOI

@@ -28,6 +28,7 @@ from microrun.runtime.volumes.tables import (
     to_json,
     to_markdown,
     to_rows,
+    to_standing_rows,
     to_verdict_lines,
     to_voxel_rows,
 )
@@ -60,6 +61,9 @@ def grains(
     by_stage: Annotated[
         bool, typer.Option("--by-stage", help="Sizes by the stage of the blocks, also if no file says that it has any.")
     ] = False,
+    printed: Annotated[
+        bool, typer.Option("--printed", help="Rows and columns of printed metal, also if no file says that it is.")
+    ] = False,
     folder: Annotated[Path | None, typer.Option(help="Folder to write to; by default that of the volume.")] = None,
     as_json: JsonOption = False,
     overwrite: OverwriteOption = False,
@@ -82,9 +86,9 @@ def grains(
     check_folder(place, [f"{name}.{ending}" for ending in WRITTEN], overwrite)
     sources = [(volume, dataset), *map(_split_source, reference or ())]
     with console.step("measuring"):
-        files = [measure_file(*sources[0], min_voxels, _paint_stages, by_stage)]
-        by_stage = files[0].stages is not None
-        files += [measure_file(*source, min_voxels, _paint_stages, by_stage) for source in sources[1:]]
+        files = [measure_file(*sources[0], min_voxels, _paint_stages, by_stage, printed)]
+        by_stage, printed = files[0].stages is not None, bool(files[0].printed)
+        files += [measure_file(*source, min_voxels, _paint_stages, by_stage, printed) for source in sources[1:]]
         files, in_um, said = settle_units(files, voxel_um)
         judgement = judge(Side(files[:1]), Side(files[1:]) if reference else None)
     for warning in [*([said] if said else []), *warn_of(judgement)]:
@@ -149,6 +153,9 @@ def _print(judgement: Judgement, in_um: bool) -> None:
             console.results.print(line)
     console.results.print("\nVoxels, before grains were absorbed here")
     console.print_rows(*to_voxel_rows(judgement))
+    if judgement.standing:
+        console.results.print("\nRows and columns of printed metal, built along z in tracks along x")
+        console.print_rows(*to_standing_rows(judgement))
     console.results.print("\nAll grains, cut ones too")
     console.print_rows(*to_rows(judgement.every, in_um))
     console.results.print(

@@ -27,6 +27,7 @@ MOST_SIDE, MOST_VALUES, MOST_COLOURS = 1 << 14, 1 << 28, 1 << 16  # of any model
 Kind = Literal["encoder", "decoder", "denoiser"]
 WeightPrecision = Literal["f32", "f16", "int8"]
 EncoderNetwork = Literal["published", "fast"]
+Process = Literal["", "potts", "am"]
 Plane = Literal["", "across", "along"]
 
 
@@ -99,6 +100,9 @@ class Diffusion:
         voxels or more that no face cuts; None where that is not stated.
     known_inputs
         Whether the network itself sees which values are known, at each step: then it needs no RePaint.
+    process, hatch_voxels
+        Of volumes: how those grew that it learned from, "potts" by grain growth or "am" behind a melt pool, empty
+        where that is not stated; and of "am" the distance of the tracks in voxels, 0 if it is not known.
     """
 
     sample_shape: tuple[int, ...]
@@ -111,6 +115,8 @@ class Diffusion:
     palette: tuple[tuple[float, ...], ...] = ()
     grain_voxels: float | None = None
     known_inputs: bool = False
+    process: Process = ""
+    hatch_voxels: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.sample_shape) not in (3, 4) or not all(isinstance(n, int) and n > 0 for n in self.sample_shape):
@@ -121,6 +127,11 @@ class Diffusion:
             raise SpecError(f"n_colours must be 0 to {MOST_COLOURS:,}; got {self.n_colours!r}")
         if self.plane not in get_args(Plane):
             raise SpecError(f"plane must be across, along or empty; got {self.plane!r}")
+        if self.process not in get_args(Process) or not 0 <= self.hatch_voxels < MOST_SIDE:
+            raise SpecError(
+                f"process must be potts, am or empty, hatch_voxels 0 to {MOST_SIDE}; got {self.process!r} and "
+                f"{self.hatch_voxels!r}"
+            )
         if self.grain_voxels is not None and not 0 < self.grain_voxels < MOST_SIDE:
             raise SpecError(f"grain_voxels must be above 0 and below {MOST_SIDE}; got {self.grain_voxels!r}")
         if self.n_colours:

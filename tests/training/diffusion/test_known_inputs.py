@@ -6,14 +6,17 @@ import dataclasses
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from make_denoisers import a_unet
 
-from microrun.runtime.errors import MicrorunError
+from microrun.runtime.errors import EngineError, MicrorunError
 from microrun.runtime.generation.overlaps import BLOCK
+from microrun.runtime.generation.recipe import Order, usual_order
+from microrun.runtime.generation.scale import scale_to_grains
 from microrun.runtime.generation.tiling import tile_isotropic
 from microrun.runtime.spec import ModelSpec, Training
 from microrun.training.diffusion.batches import add_noise
@@ -22,7 +25,7 @@ from microrun.training.diffusion.config import DiffusionConfig
 from microrun.training.diffusion.layers import show_known
 from microrun.training.diffusion.masks import NONE_SHARE, Masks, _kinds, known_voxels
 from microrun.training.diffusion.start import Start, widen
-from microrun.training.diffusion.trainer import DiffusionTrainer
+from microrun.training.diffusion.trainer import DiffusionReport, DiffusionTrainer
 from microrun.training.diffusion.unet_config import UnetConfig, entering_channels
 from microrun.training.simulate.volumes import SimulatedVolume
 
@@ -40,16 +43,30 @@ def volumes() -> list[SimulatedVolume]:
     return [SimulatedVolume(layers, "potts", True)] * 2
 
 
+def test_printed_volumes_are_grown_from_their_centre_and_learned_so(tmp_path: Path) -> None:
+    """As `generate` grows them by default, in rows that are one hatch apart."""
+    grains = np.arange(4**3, dtype=np.int32).reshape(4, 4, 4).repeat(8, 0).repeat(8, 1).repeat(8, 2)
+    trainer = DiffusionTrainer(CONFIG, [SimulatedVolume(grains, "am", False, 8)] * 2, tmp_path, SOURCE)
+    spec = trainer.describe(DiffusionReport(0, 1, 0.0, 0.0, 0.0, 0.0))
+    assert spec.diffusion is not None and usual_order(spec) == "anisotropic"
+    assert (spec.diffusion.process, spec.diffusion.hatch_voxels, spec.diffusion.grain_voxels) == ("am", 8, None)
+    assert spec == ModelSpec.from_json(spec.to_json(), "here")
+    (known,) = trainer._batches[0].known[:1]
+    assert known.numpy().tobytes() in painted_masks("anisotropic")
+    with pytest.raises(EngineError, match=r"rows 8 voxels apart.* give --voxel-um instead"):
+        scale_to_grains(spec, 10.0)
+
+
 @pytest.fixture
 def trainer(volumes: list[SimulatedVolume], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DiffusionTrainer:
     monkeypatch.setattr("microrun.training.diffusion.denoiser_trainer.TESTED", 4)
     return DiffusionTrainer(CONFIG, volumes, tmp_path, SOURCE)
 
 
-def painted_masks() -> set[bytes]:
+def painted_masks(order: Order) -> set[bytes]:
     """What every block of every tiling finds, by painting the blocks one after the other."""
     found = set()
-    for tiling, known in itertools.chain.from_iterable(_kinds()):
+    for tiling, known in itertools.chain.from_iterable(_kinds(order)):
         room = [side + BLOCK * (not wrap) for side, wrap in zip(tiling.shape, tiling.wraps, strict=True)]
         drawn, inside = np.zeros(room, bool), np.zeros(room, bool)
         inside[tuple(map(slice, tiling.shape))] = True
@@ -62,10 +79,11 @@ def painted_masks() -> set[bytes]:
     return found
 
 
-def test_training_masks_are_what_blocks_find_while_a_volume_grows() -> None:
-    masks = Masks(5).draw(range(200))
+@pytest.mark.parametrize("order", get_args(Order))
+def test_training_masks_are_what_blocks_find_while_a_volume_grows(order: Order) -> None:
+    masks = Masks(5, order).draw(range(200))
     assert masks.shape == (200, BLOCK, BLOCK, BLOCK) and masks.dtype == bool
-    painted = painted_masks()
+    painted = painted_masks(order)
     drawn = {mask.tobytes() for mask in masks}
     assert not drawn - painted
     assert len(drawn) > 40
@@ -89,7 +107,7 @@ def test_blocks_that_stand_out_of_a_volume_find_masks_that_are_cut_at_its_face()
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_layers_at_both_faces_of_every_axis_are_trained_beside(axis: int) -> None:
     ends = set()
-    for _, known in _kinds()[-1]:
+    for _, known in _kinds("isotropic")[-1]:
         assert known is not None
         hidden = np.flatnonzero(known.all(axis=tuple({0, 1, 2} - {axis})))
         ends |= {(len(hidden), int(hidden[0]))} if len(hidden) else set()

@@ -10,9 +10,10 @@ from microrun.cli import console
 from microrun.runtime.array_types import Mask
 from microrun.runtime.engines.catalogue import find_model
 from microrun.runtime.engines.open import read_model_spec
-from microrun.runtime.errors import VolumeError
+from microrun.runtime.errors import MicrorunError, VolumeError
 from microrun.runtime.files.npy import map_array
 from microrun.runtime.generation.given import GivenGrains, number_given
+from microrun.runtime.generation.recipe import Order, usual_order
 from microrun.runtime.generation.scale import check_grains_fit, scale_to_grains, tell_size
 from microrun.runtime.volumes.parts import load_part
 from microrun.runtime.volumes.volume import Shape, open_volume
@@ -96,6 +97,14 @@ class Scale:
         if len(voxels) not in (1, 3) or min(voxels) < 1:
             raise VolumeError(f"--size-um is one number or ZxYxX in µm, a voxel or more, such as 200; got {size_um!r}")
         return "x".join(map(str, voxels))
+
+
+def find_usual_order(engine: str) -> Order:
+    """Order of the blocks that suits an engine; that of most if it is not to be read, which opening it says."""
+    try:
+        return usual_order(read_model_spec(find_model(engine)))
+    except MicrorunError:  # perhaps Dask's workers have it
+        return "isotropic"
 
 
 def parse_size(text: str) -> Shape:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
-from microrun.cli.generate.asked import SIZE, Scale, Sizes, read_asked
+from microrun.cli.generate.asked import SIZE, Scale, Sizes, find_usual_order, read_asked
 from microrun.cli.generate.growth import print_estimate, show_growth
 from microrun.runtime.engines.engine import Device, EngineRequest, Precision
 from microrun.runtime.engines.open import open_denoiser
@@ -46,7 +46,10 @@ def generate(
     ] = None,
     stl: Annotated[Path | None, typer.Option(help="Grow a part of this shape.")] = None,
     part: Annotated[Path | None, typer.Option(help="The same by a .npy mask of `microrun voxelize`.")] = None,
-    order: Annotated[Order, typer.Option(help="Of the blocks: from everywhere, or from the centre.")] = "isotropic",
+    order: Annotated[
+        Order | None,
+        typer.Option(help="Of the blocks: from everywhere, or from the centre; by default as suits the engine."),
+    ] = None,
     periodic: Annotated[
         str, typer.Option(help="Axes along which opposite faces fit: z,y,x, some of them, or all.")
     ] = "",
@@ -80,8 +83,9 @@ def generate(
     scale = Scale(engine, voxel_um, mean_grain_um)
     shape, mask, given = read_asked(Sizes(size, size_um, stl, part, known), scale)
     request = GenerateRequest(
-        shape, seed, order, Preset(preset, timesteps, resample), periodic, scale.grain_voxels, out=out, part=mask,
-        known=given, min_voxels=min_voxels, relax=relax, voxel_um=scale.voxel_um,
+        shape, seed, order or find_usual_order(engine), Preset(preset, timesteps, resample), periodic,
+        scale.grain_voxels, out=out, part=mask, known=given, min_voxels=min_voxels, relax=relax,
+        voxel_um=scale.voxel_um,
     )  # fmt: skip
     _ = request.tiling  # refuses what cannot be tiled before anything is opened
     if dask is not None:

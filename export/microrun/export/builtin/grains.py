@@ -67,11 +67,11 @@ def train(folder: Path, volumes: Path) -> Path:
     trainer = DiffusionTrainer(CONFIG, simulated, run, source)
     trainer.resume()
     for report in trainer.run(trainer.report_every):
-        _print_report(report)
+        print_report(report)
     return run / "checkpoint.safetensors"
 
 
-def ship(checkpoint: Path, folder: Path, metrics: Mapping[str, float]) -> Path:
+def ship(checkpoint: Path, folder: Path, metrics: Mapping[str, float], name: str = NAME) -> Path:
     """Write what ships, in half precision.
 
     Parameters
@@ -79,9 +79,11 @@ def ship(checkpoint: Path, folder: Path, metrics: Mapping[str, float]) -> Path:
     checkpoint
         That training left.
     folder
-        Gets grains.safetensors and grains.onnx.
+        Gets a .safetensors and an .onnx file.
     metrics
         What was measured of the volumes that it draws, added to what training measured.
+    name
+        Of the model and its files.
 
     Returns
     -------
@@ -89,10 +91,10 @@ def ship(checkpoint: Path, folder: Path, metrics: Mapping[str, float]) -> Path:
         The .onnx file.
     """
     unet, spec = load_denoiser(checkpoint)
-    path = folder / f"{NAME}.safetensors"
+    path = folder / f"{name}.safetensors"
     training = replace(spec.training, metrics={**spec.training.metrics, **metrics})
-    weights = {name: tensor.half() for name, tensor in unet.state_dict().items()}
-    save_denoiser(path, weights, unet.config, replace(spec, name=NAME, training=training))
+    weights = {key: tensor.half() for key, tensor in unet.state_dict().items()}
+    save_denoiser(path, weights, unet.config, replace(spec, name=name, training=training))
     exported = export_denoiser(path, path.with_suffix(".onnx"), "f16").path
     print(f"wrote {path} and {exported}", flush=True)
     return exported
@@ -126,7 +128,8 @@ def _print_volume(now: Progress) -> None:
         print(now.phase, flush=True)
 
 
-def _print_report(report: DiffusionReport) -> None:
+def print_report(report: DiffusionReport) -> None:
+    """Say where training stands, in a line."""
     print(
         f"step {report.step}/{report.steps}  loss {report.loss:.4f}  held out {report.held_out_loss:.4f}  "
         f"{report.blocks_per_s:.1f} blocks/s",

@@ -123,6 +123,8 @@ def write_grains(folder: BlockFolder, request: GenerateRequest) -> Summary:
         values, met = continue_given(values, request.given, given_colours, wraps_of(request.periodic), path)
         given = Given(FIRST_GIVEN, request.given.mask)
     about: dict[str, str | float] = {"blueprint": folder.blueprint.to_json()}
+    if folder.diffusion.process:
+        about["kind"] = folder.diffusion.process
     if request.voxel_um is not None:
         about["voxel_um"] = request.voxel_um
     volume = Volume(values, str(folder.path), positive=colours)

@@ -15,13 +15,16 @@ from microrun.runtime.errors import EngineError, VolumeError
 from microrun.runtime.generation.overlaps import BLOCK
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.generation.tiling import Region, Tiling, check_periodic, tile_anisotropic, tile_isotropic
-from microrun.runtime.spec import Diffusion, ModelSpec
+from microrun.runtime.spec import Diffusion, ModelSpec, Process
 from microrun.runtime.volumes.axes import parse_axes, wraps_of
 from microrun.runtime.volumes.volume import LARGEST, Shape
 
 Order = Literal["isotropic", "anisotropic"]
 PresetName = Literal["default", "fast", "repaint"]
 TILINGS = {"isotropic": tile_isotropic, "anisotropic": tile_anisotropic}
+# By the process that a denoiser has learned from. Rows of printed grains go on from block to block only if every block
+# has a neighbour: the isotropic order begins with blocks apart, whose rows do not meet.
+USUAL_ORDERS: dict[Process, Order] = {"": "isotropic", "potts": "isotropic", "am": "anisotropic"}
 # How far known voxels are ahead, measured: with less, borders of blocks show; with more, sizes of grains suffer.
 LEAD = 0.16
 PRESETS: dict[str, Sampling] = {
@@ -90,6 +93,11 @@ class Preset:
         return chosen if self.resample is None else replace(chosen, n_resample=self.resample + 1)
 
 
+def usual_order(spec: ModelSpec) -> Order:
+    """Order of the blocks that suits a denoiser."""
+    return "isotropic" if spec.diffusion is None else USUAL_ORDERS[spec.diffusion.process]
+
+
 def presets_of(diffusion: Diffusion) -> Mapping[str, Sampling]:
     """The presets of a denoiser, by name."""
     if diffusion.known_inputs:
@@ -122,7 +130,7 @@ class VolumeRecipe:
     seed
         The same seed and engine give the same volume.
     order
-        Of the blocks.
+        Of the blocks; `usual_order` says which suits a denoiser.
     sampling
         How each block is drawn; by default the denoiser's preset.
     periodic

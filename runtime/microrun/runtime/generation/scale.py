@@ -90,6 +90,12 @@ def check_grains_fit(spec: ModelSpec, shape: Shape, grain_voxels: float | None =
 
 def _usual(spec: ModelSpec) -> float:
     usual = None if spec.diffusion is None else spec.diffusion.grain_voxels
+    if usual is None and spec.diffusion is not None and spec.diffusion.hatch_voxels:
+        hatch = f"{spec.diffusion.hatch_voxels:g}"
+        raise EngineError(
+            f"{spec.name}: draws columns of printed metal in rows {hatch} voxels apart, which are not scaled by a mean "
+            f"size; give --voxel-um instead, the distance of the tracks in µm / {hatch}"
+        )
     if usual is None:
         raise EngineError(f"{spec.name}: does not state how large its grains are; give --voxel-um instead")
     return usual

@@ -7,6 +7,7 @@ import functools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from microrun.runtime.array_types import Float64
 from microrun.runtime.volumes.compare import HEADLINE, Comparison, collect_measures, compare_measures
 from microrun.runtime.volumes.measure import Grains
 from microrun.runtime.volumes.measured import MeasuredFile
+from microrun.runtime.volumes.printed import Printed, Standing, join_printed
 from microrun.runtime.volumes.tally import SPECK_VOXELS, StageSizes, Tally, add_up
 
 MANY_SPECKS = 0.01  # of the grains
@@ -51,6 +53,11 @@ class Side:
         """Sizes by stage of all volumes; None where some have none."""
         return add_up(file.stages for file in self.files)
 
+    @property
+    def printed(self) -> list[Printed]:
+        """Rows and columns of each volume; empty unless they were measured in all files."""
+        return [one for file in self.files for one in file.printed] if all(file.printed for file in self.files) else []
+
     def summarise(self) -> list[dict[str, object]]:
         """For each file its name and what it holds."""
         return [{"file": file.source, "voxel_um": file.voxel_um, **_count(file)} for file in self.files]
@@ -84,6 +91,17 @@ class Judgement:
     def sides(self) -> list[Side]:
         """The volume, and the reference if there is one."""
         return [self.own] + ([] if self.reference is None else [self.reference])
+
+    @property
+    def standing(self) -> list[Standing]:
+        """How the grains of each side stand, of printed metal: rows at the distance of the reference's; else empty."""
+        measured = [side.printed for side in self.sides]
+        if not all(measured):
+            return []
+        if len(measured) == 1:
+            return [join_printed(measured[0])]
+        theirs = join_printed(measured[1])
+        return [join_printed(measured[0], theirs.rows.period), theirs]
 
 
 def judge(own: Side, reference: Side | None) -> Judgement:
@@ -167,8 +185,9 @@ def to_facts(judgement: Judgement, in_um: bool) -> dict[str, object]:
     -------
     dict of str to object
         ``file`` and ``reference`` with what they hold, ``interior`` and ``measures`` (of all grains), lists, and
-        ``verdicts`` by measure. What is not known is null.
+        ``verdicts`` by measure. What is not known is null. Of printed metal ``standing``, a list for each side.
     """
+    standing = [_finite(dataclasses.asdict(one)) for one in judgement.standing]
     return {
         **judgement.own.summarise()[0],
         "in_um": in_um,
@@ -176,7 +195,17 @@ def to_facts(judgement: Judgement, in_um: bool) -> dict[str, object]:
         "verdicts": judgement.verdicts,
         "interior": [_to_dict(row) for row in judgement.interior],
         "measures": [_to_dict(row) for row in judgement.every],
+        **({"standing": standing} if standing else {}),
     }
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for numbers that JSON lacks."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, tuple):
+        return [_finite(one) for one in value]
+    return value if np.isfinite(value) else None
 
 
 def _to_dict(row: Comparison) -> dict[str, object]:

@@ -42,6 +42,8 @@ class LabelledVolume:
         Smaller grains had joined others before it was written, as the file says; 0 if it says nothing.
     remarks
         What was guessed, a sentence each.
+    kind
+        What it is of, as the file says: "potts" or "am", printed metal; empty if it says nothing.
     """
 
     name: str
@@ -50,6 +52,7 @@ class LabelledVolume:
     order: str = ""
     absorbed_voxels: int = 0
     remarks: tuple[str, ...] = ()
+    kind: str = ""
 
 
 def read_labels(path: Path, dataset: str | None = None) -> Iterator[LabelledVolume]:
@@ -140,7 +143,7 @@ def _choose(file: h5py.File, dataset: str | None) -> list[str]:
             )
         return [wanted]
     if not found:
-        raise VolumeError("holds no data set of three dimensions")
+        raise VolumeError("contains no data set of three dimensions")
     whole = [name for name, item in found.items() if item.dtype.kind in "iu"]
     return [LABELS] if LABELS in found else sorted(whole or found)
 
@@ -152,9 +155,10 @@ def _describe(file: h5py.File, name: str) -> LabelledVolume:
         raise VolumeError(f"{stated.name}: expected integer labels (z, y, x); got {stated.dtype} {stated.shape}")
     options, blueprint = (_decode(data.attrs.get(kind)) for kind in ("options", "blueprint"))
     labels, absorbed = data[()], int(options.get("min_voxels", 0))
+    kind = str(data.attrs.get("kind", file.attrs.get("kind", "")))
     if stated.periodic:
-        return LabelledVolume(name, _cut(stated.name, labels), stated.voxel_um, absorbed_voxels=absorbed)
-    return LabelledVolume(name, labels, stated.voxel_um, str(blueprint.get("order", "")), absorbed)
+        return LabelledVolume(name, _cut(stated.name, labels), stated.voxel_um, absorbed_voxels=absorbed, kind=kind)
+    return LabelledVolume(name, labels, stated.voxel_um, str(blueprint.get("order", "")), absorbed, kind=kind)
 
 
 def _decode(attribute: Any) -> dict[str, Any]:

@@ -59,6 +59,8 @@ class Grains:
     touches_boundary
         (n,) bool, True for grains that may be cut: by the volume's faces, or beside voxels of no grain, as outside a
         part.
+    inclination_deg
+        (n,) float64, angle between z and the longest axis of the ellipsoid, 0 to 90; without meaning of round grains.
     """
 
     grain_id: NDArray[np.integer[Any]]
@@ -70,6 +72,7 @@ class Grains:
     surface_um2: Float64
     sphericity: Float64
     touches_boundary: Mask
+    inclination_deg: Float64
 
     @property
     def diameter_um(self) -> Float64:
@@ -174,7 +177,7 @@ def number_grains(labels: NDArray[Any]) -> tuple[NDArray[Any], Labels]:
     if labels.ndim != 3 or labels.dtype.kind not in "iu":
         raise VolumeError(f"expected a volume of integer labels (z, y, x); got {labels.dtype} {labels.shape}")
     if not labels.size or labels.max() < 0:
-        raise VolumeError("holds no grains: no label is 0 or more")
+        raise VolumeError("contains no grains: no label is 0 or more")
     if labels.max() < min(labels.size, 2**31) and labels.min() >= -(2**31):
         return np.arange(int(labels.max()) + 1), np.ascontiguousarray(labels, np.int32)
     numbers, numbered = np.unique(labels, return_inverse=True)
@@ -194,7 +197,8 @@ def _derive(
         [middle[:, i] * middle[:, j] for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))], axis=1
     )
     covariances = (sums[:, SECOND] / count[:, None] - products)[:, MATRIX] + CUBE_VARIANCE * np.eye(3)
-    variances = np.maximum(np.linalg.eigvalsh(covariances)[:, ::-1], CUBE_VARIANCE)
+    ascending, axes = np.linalg.eigh(covariances)
+    variances = np.maximum(ascending[:, ::-1], CUBE_VARIANCE)
     distances = cKDTree(middle).query(middle, k=2)[0][:, 1]
     return Grains(
         grain_id=numbers,
@@ -206,4 +210,5 @@ def _derive(
         surface_um2=sums[:, FACES].astype(np.float64),
         sphericity=np.cbrt(36 * np.pi * count**2) / area,
         touches_boundary=sums[:, BOUNDARY] > 0,
+        inclination_deg=np.degrees(np.arccos(np.minimum(np.abs(axes[:, 0, -1]), 1))),
     )

@@ -15,10 +15,12 @@ from microrun.runtime.errors import VolumeError
 from microrun.runtime.volumes.cleaning import absorb_grains
 from microrun.runtime.volumes.label_files import LabelledVolume, read_labels
 from microrun.runtime.volumes.measure import Grains, measure_grains, number_grains
+from microrun.runtime.volumes.printed import Printed, measure_printed
 from microrun.runtime.volumes.tally import StageSizes, Tally, add_up, split_pieces, sum_by_stage, tally_voxels
 from microrun.runtime.volumes.volume import Shape
 
 STAGED = "isotropic"  # the order of blocks that has stages
+PRINTED = "am"  # what a file says of volumes of printed metal
 PaintStages = Callable[[Shape], NDArray[np.uint8]]
 
 
@@ -42,6 +44,8 @@ class MeasuredFile:
         Grains below this size had joined others before they were measured.
     remarks
         What was guessed, a sentence each.
+    printed
+        Rows and columns of each volume in voxels, if it is of printed metal.
     """
 
     source: str
@@ -51,6 +55,7 @@ class MeasuredFile:
     voxel_um: float | None
     absorbed_voxels: int
     remarks: tuple[str, ...]
+    printed: tuple[Printed, ...] = ()
 
     def scale(self, voxel_um: float) -> MeasuredFile:
         """The same with an edge of a voxel, of grains whose lengths count voxels."""
@@ -64,6 +69,7 @@ def measure_file(
     min_voxels: int = 0,
     paint_stages: PaintStages | None = None,
     by_stage: bool = False,
+    printed: bool = False,
 ) -> MeasuredFile:
     """Measure all volumes of a file; lengths count voxels.
 
@@ -78,6 +84,8 @@ def measure_file(
         Gives the stage of the tiling that each voxel of a shape belongs to; VolumeError if it cannot be tiled.
     by_stage
         Whether to sum up sizes by stage even if the file does not say that it was grown in stages.
+    printed
+        Whether to measure rows and columns even if the file does not say that it is of printed metal.
 
     Returns
     -------
@@ -94,6 +102,7 @@ def measure_file(
     tallies: list[Tally] = []
     stages: list[StageSizes | None] = []
     about: list[LabelledVolume] = []
+    standing: list[Printed] = []
     edge_um: float | None = None
     for volume in read_labels(path, dataset):
         about.append(replace(volume, labels=np.empty((0, 0, 0), np.int32)))  # which need not be kept
@@ -103,12 +112,14 @@ def measure_file(
         except VolumeError as error:
             raise VolumeError(f"{source}: {error}") from None
         tallies.append(tally)
+        if printed or volume.kind == PRINTED:
+            standing.append(measure_printed(labels, measured[volume.name]))
         staged = paint_stages is not None and (by_stage or volume.order == STAGED)
         stages.append(_sum_stages(labels, paint_stages) if staged and paint_stages is not None else None)
     return MeasuredFile(
         source, measured, functools.reduce(operator.add, tallies), add_up(stages),
         edge_um, max(min_voxels, *(volume.absorbed_voxels for volume in about)),
-        tuple(dict.fromkeys(said for volume in about for said in volume.remarks)),
+        tuple(dict.fromkeys(said for volume in about for said in volume.remarks)), tuple(standing),
     )  # fmt: skip
 
 

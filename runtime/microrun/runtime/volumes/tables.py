@@ -133,6 +133,42 @@ def to_voxel_rows(judgement: Judgement) -> tuple[list[str], list[list[str]]]:
     return ["", "volume", "reference"][: 1 + len(sides)], cells
 
 
+def to_standing_rows(judgement: Judgement) -> tuple[list[str], list[list[str]]]:
+    """Table of rows and columns of printed metal, of texts.
+
+    Parameters
+    ----------
+    judgement
+        What was compared.
+
+    Returns
+    -------
+    headings, cells
+        A column for the volume, one for the reference, if there is one, and one of what chance gives; no cells where
+        rows and columns were not measured.
+    """
+    sides = judgement.standing
+    if not sides:
+        return [], []
+    period = _to_text(sides[-1].rows.period)
+    lines: list[tuple[str, list[float], str]] = [
+        (f"mean intercept along {axis}, voxels", [one.intercepts[number] for one in sides], "")
+        for number, axis in enumerate(("z", "y", "x"))
+    ]
+    lines += [
+        ("elongation along z", [one.elongation for one in sides], "1"),
+        ("longest axis from z, median, degrees", [one.inclination_deg for one in sides], "60"),
+        (f"rows every {period} voxels along y", [one.rows.across for one in sides], _to_text(sides[0].rows.by_chance)),
+        (f"rows every {period} voxels along x", [one.rows.along for one in sides], ""),
+    ]
+    cells = [[name, *map(_to_text, numbers), chance] for name, numbers, chance in lines]
+    return ["", *("volume", "reference")[: len(sides)], "chance"], cells
+
+
+def _to_text(number: float) -> str:
+    return f"{number:.3g}" if np.isfinite(number) else "–"
+
+
 def _to_ratio(number: float) -> str:
     return f"{number:.2f}" if np.isfinite(number) else "–"
 
@@ -168,6 +204,8 @@ def to_markdown(judgement: Judgement, in_um: bool) -> str:
         text.append(_to_table(*to_rows(judgement.interior, in_um)))
     text.append("\n".join(f"- {line}" for line in to_verdict_lines(judgement, in_um)))
     text += ["## Voxels", _to_table(*to_voxel_rows(judgement))]
+    if judgement.standing:
+        text += ["## Rows and columns", _to_table(*to_standing_rows(judgement))]
     text += ["## All grains, cut ones too", _to_table(*to_rows(judgement.every, in_um))]
     return "\n\n".join(part for part in text if part) + "\n"
 

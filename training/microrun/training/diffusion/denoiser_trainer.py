@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from microrun.runtime.cores import count_cores
 from microrun.runtime.errors import MicrorunError
+from microrun.runtime.generation.recipe import Order
 from microrun.runtime.spec import ModelSpec, Training
 from microrun.training.diffusion.batches import Batches, Drawn, Noised, Samples, add_noise
 from microrun.training.diffusion.bits import BitOdds
@@ -46,12 +47,15 @@ class Data:
         Hash of both.
     source
         What the data is, for the spec.
+    order
+        Of blocks in volumes that are grown from such samples, for what a network with known inputs finds known.
     """
 
     trained: Samples
     tested: Samples
     identity: str
     source: Training
+    order: Order = "isotropic"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +116,10 @@ class DenoiserTrainer(Trainer[ReportT]):
         self.flops = unet_flops(config.unet, config.sides)
         self._rows = processes.rows(config.batch)
         timesteps = config.schedule.training_steps
-        masks = [Masks(samples.seed) if config.unet.known_inputs else None for samples in (data.trained, data.tested)]
+        masks = [
+            Masks(samples.seed, data.order) if config.unet.known_inputs else None
+            for samples in (data.trained, data.tested)
+        ]
         self._batches = Batches(data.trained, timesteps, config.batch, self._rows, masks[0])
         self._tested = Batches(data.tested, timesteps, TESTED, masks=masks[1])[0]
         codes = data.trained.codes
@@ -195,12 +202,17 @@ class DenoiserTrainer(Trainer[ReportT]):
             return drawn[:, None]
         return functional.embedding(drawn.int(), self._codes).movedim(-1, 1).contiguous()
 
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """What is tested and saved: the averaged weights."""
+        return self.average.weights
+
     @torch.inference_mode()
     def evaluate(self) -> float:
         """Loss of the averaged weights on held-out samples, of the data alone."""
         with torch.device("meta"):
             unet = UNet(self._config.unet)
-        unet.load_state_dict(self.average.weights, assign=True)
+        unet.load_state_dict(self.weights, assign=True)
         noise = self._draw_noise((1, 0), TESTED)
         total = torch.zeros((), device=self.processes.device)
         for first in range(0, TESTED, self._config.batch):
@@ -211,7 +223,7 @@ class DenoiserTrainer(Trainer[ReportT]):
 
     def save(self, path: Path, report: ReportT) -> None:
         """Write the averaged weights with their spec."""
-        save_denoiser(path, self.average.weights, self._config.unet, self.describe(report))
+        save_denoiser(path, self.weights, self._config.unet, self.describe(report))
 
 
 def distance(told: Tensor, learned: Tensor, is_bits: bool) -> Tensor:

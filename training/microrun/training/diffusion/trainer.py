@@ -6,11 +6,13 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.spec import Diffusion, ModelSpec, Training
+from microrun.runtime.generation.recipe import USUAL_ORDERS
+from microrun.runtime.spec import Diffusion, ModelSpec, Process, Training
 from microrun.training.diffusion.blocks import Blocks
 from microrun.training.diffusion.config import DiffusionConfig
 from microrun.training.diffusion.denoiser_trainer import Data, DenoiserTrainer
@@ -83,12 +85,14 @@ class DiffusionTrainer(DenoiserTrainer[DiffusionReport]):
                 f"simulate more"
             )
         self.config, self.source, self.grain_voxels = config, source, _usual_size(config, volumes)
+        grown = {(volume.kind, volume.hatch) for volume in volumes}
+        self._process, self._hatch = cast("tuple[Process, int]", grown.pop() if len(grown) == 1 else ("", 0))
         trained, tested = volumes[: -config.held_out], volumes[-config.held_out :]
         (size,) = config.conditions or (None,)
         drawn, tested_on = (
             Blocks(part, config.blocks(config.seed + number), size) for number, part in enumerate((trained, tested))
         )
-        data = Data(drawn, tested_on, identify(volumes), source)
+        data = Data(drawn, tested_on, identify(volumes), source, USUAL_ORDERS[self._process])
         network = None if start is None else self._begin(start)
         super().__init__(config, data, folder, processes, network)
         if processes.device.type == "cpu" and config.side <= 2 * config.unet.reduction:
@@ -135,11 +139,15 @@ class DiffusionTrainer(DenoiserTrainer[DiffusionReport]):
             config.conditions,
             grain_voxels=self.grain_voxels,
             known_inputs=config.known_inputs,
+            process=self._process,
+            hatch_voxels=self._hatch,
         )
 
 
 def _usual_size(config: DiffusionConfig, volumes: Sequence[SimulatedVolume]) -> float | None:
     """Mean diameter of the grains that a network draws where none is asked for, in voxels."""
+    if all(volume.kind == "am" for volume in volumes):
+        return None  # columns are cut by faces, and whole grains are the smallest ones: the hatch is what they scale by
     if config.grain_voxels is None:
         return mean_grain_voxels(volumes)
     found = [size for volume in volumes if (size := mean_grain_voxels([volume])) is not None]

@@ -190,7 +190,7 @@ class Build:
     def simulated(self) -> Shape:
         """Voxels along z, y, x that are simulated."""
         high = (self.pool.depth + self.layer, self.hatch, self.pool.mobile_zone) if self.inside else (0, 0, 0)
-        return tuple(axis.stop + more for axis, more in zip(self.window, high, strict=True))  # type: ignore[return-value]
+        return tuple(axis.stop + more for axis, more in zip(self.window, high, strict=True))
 
     def path(self) -> list[Shape]:
         """List the pool's centres, one a sweep: voxels of height so far, y and x."""

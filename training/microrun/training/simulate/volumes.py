@@ -27,7 +27,7 @@ from microrun.kernels.colouring import label_grains
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.hdf5 import open_hdf5, reason_of
 from microrun.runtime.files.output import written_beside
-from microrun.runtime.json_text import UNREADABLE
+from microrun.runtime.json_text import UNREADABLE, parse_object
 from microrun.runtime.progress import Job, Progress
 from microrun.training.simulate.potts import Build, Growth, Spins, build_potts, grow_potts
 
@@ -48,11 +48,14 @@ class SimulatedVolume:
         "potts" or "am".
     periodic
         Whether opposite faces touch.
+    hatch
+        Of "am", voxels from track to track; 0 if that is not known.
     """
 
     grain_ids: NDArray[np.int32]
     kind: str
     periodic: bool
+    hatch: int = 0
 
 
 def write_volumes(
@@ -114,7 +117,7 @@ def label_volume(spins: Spins, process: Growth | Build) -> SimulatedVolume:
     """
     grain_ids = np.empty(spins.shape, np.int32)
     label_grains(np.ascontiguousarray(spins), process.periodic, grain_ids)
-    return SimulatedVolume(grain_ids, process.kind, process.periodic)
+    return SimulatedVolume(grain_ids, process.kind, process.periodic, getattr(process, "hatch", 0))
 
 
 def read_volumes(path: Path) -> list[SimulatedVolume]:
@@ -134,8 +137,11 @@ def read_volumes(path: Path) -> list[SimulatedVolume]:
         with open_hdf5(path) as file:
             if file.attrs.get("format") != FORMAT:
                 raise MicrorunError(f"{path}: holds no volumes of `microrun simulate potts` or `am`")
-            kind = file.attrs["kind"]
-            return [SimulatedVolume(file[name][()], kind, bool(file[name].attrs["periodic"])) for name in sorted(file)]
+            kind, hatch = file.attrs["kind"], int(parse_object(file.attrs["process"]).get("hatch", 0))
+            return [
+                SimulatedVolume(file[name][()], kind, bool(file[name].attrs["periodic"]), hatch)
+                for name in sorted(file)
+            ]
     except (OSError, *UNREADABLE, RuntimeError) as error:
         raise MicrorunError(f"{path}: cannot be read as a file of simulated volumes ({error})") from None
 

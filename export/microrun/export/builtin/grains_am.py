@@ -1,0 +1,97 @@
+"""Make the built-in denoiser of printed metal: simulate volumes behind a melt pool, train, export.
+
+    python -m microrun.export.builtin.grains_am FOLDER
+
+takes two hours on two cores, of which training takes one; it may be interrupted and started again, and leaves
+``grains-am.onnx`` and ``grains-am.safetensors`` in FOLDER. It begins as the built-in denoiser of grain growth, whose
+colours and boundaries it goes on with, gets inputs for what is known, and weights of few levels: 3.5 million of them
+are to take 2 MB of a wheel. The one that ships began as that denoiser, too, after 6,400 blocks of grain growth with
+such inputs.
+
+**The process.** A column is about as wide as the tracks are apart, so that three or four stand across a block of 32
+voxels: tracks 10 voxels apart, layers of 4, a pool of 24×14×9 voxels. Columns stand in rows, one hatch apart. Volumes
+come from inside a build (`Build.inside`), and rows lie anywhere in a block.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from microrun.export.builtin.grains import LICENCE, print_report
+from microrun.export.builtin.grains import ship as ship_plain
+from microrun.export.denoiser_from_onnx import read_denoiser
+from microrun.export.levels import compact
+from microrun.runtime.engines.catalogue import find_model
+from microrun.runtime.spec import Training
+from microrun.training.diffusion.config import DiffusionConfig
+from microrun.training.diffusion.levels import LevelTrainer
+from microrun.training.diffusion.start import Start
+from microrun.training.diffusion.unet_config import GRAIN_UNET, entering_channels
+from microrun.training.simulate.potts import Build, MeltPool
+from microrun.training.simulate.volumes import read_volumes, write_volumes
+
+NAME = "grains-am"
+BUILD = Build((64, 64, 80), MeltPool(length=24, width=14, depth=9, mobile_zone=8), hatch=10, layer=4, inside=True)
+VOLUMES = 10
+FIRST_SEED = 100
+UNET = replace(GRAIN_UNET, in_channels=entering_channels(GRAIN_UNET.out_channels, known_inputs=True))
+CONFIG = DiffusionConfig(
+    batch=4, learning_rate=5e-4, rate_warmup=20, decay=0.6, steps=1_600, seed=21, known_inputs=True, unet=UNET
+)
+START = "grains"
+
+
+def simulate(folder: Path) -> Path:
+    """Simulate the volumes, all in one file; it is kept if it exists."""
+    path = folder / "am.h5"
+    if not path.exists():
+        for now in write_volumes(path, BUILD, FIRST_SEED, VOLUMES):
+            if now.done % BUILD.steps == 0:
+                print(now.phase, flush=True)
+    return path
+
+
+def describe_data(first_seed: int, last_seed: int) -> str:
+    """Say what is learned from, for the model's spec."""
+    pool = BUILD.pool
+    return (
+        f"{last_seed - first_seed + 1} volumes of {'×'.join(map(str, BUILD.shape))} voxels from inside a build: a melt "
+        f"pool of {pool.length}×{pool.width}×{pool.depth} voxels, {pool.mobile_zone} around it, tracks {BUILD.hatch} "
+        f"and layers {BUILD.layer} voxels apart (microrun simulate am --inside, seeds {first_seed} to {last_seed}), in "
+        f"{CONFIG.n_colours} colours as {CONFIG.labels}"
+    )
+
+
+def train(folder: Path, volumes: Path) -> Path:
+    """Train in FOLDER/run; goes on where it was interrupted. Returns the checkpoint."""
+    run = folder / "run"
+    run.mkdir(exist_ok=True)
+    file = find_model(START)
+    start = Start(file, *read_denoiser(file, GRAIN_UNET))
+    source = Training(data=describe_data(FIRST_SEED, FIRST_SEED + VOLUMES - CONFIG.held_out - 1), licence=LICENCE)
+    config = replace(CONFIG, begun_from=start.origin)
+    trainer = LevelTrainer(config, read_volumes(volumes), run, source, start=start)
+    trainer.resume()
+    for report in trainer.run(trainer.report_every):
+        print_report(report)
+    return run / "checkpoint.safetensors"
+
+
+def ship(checkpoint: Path, folder: Path, metrics: Mapping[str, float]) -> Path:
+    """Write what ships, weights as levels; parameters and result as of the other denoiser's."""
+    exported = ship_plain(checkpoint, folder, metrics, NAME)
+    compact(exported)
+    return exported
+
+
+def main(folder: Path) -> None:
+    """Run all of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ship(train(folder, simulate(folder)), folder, {})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
