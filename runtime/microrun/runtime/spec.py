@@ -17,6 +17,7 @@ from microrun.runtime.conditions import Condition
 from microrun.runtime.domain import Domain
 from microrun.runtime.errors import SpecError
 from microrun.runtime.json_text import UNREADABLE, check_fields, parse_object
+from microrun.runtime.known_latents import KnownLatents
 from microrun.runtime.quantisation import Quantisation
 from microrun.runtime.schedule import Schedule
 
@@ -215,6 +216,8 @@ class ModelSpec:
     domain, network
         Of an encoder and its decoder: which patterns they know, None where that is not stated; and the network,
         "published" (Calvat et al.) or "fast" (a fifth of its operations).
+    known
+        Of an encoder: where latents of patterns lie that it knows; None where that is not stated.
     """
 
     name: str
@@ -228,6 +231,7 @@ class ModelSpec:
     diffusion: Diffusion | None = None
     domain: Domain | None = None
     network: EncoderNetwork = "published"
+    known: KnownLatents | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in (("kind", Kind), ("network", EncoderNetwork), ("precision", WeightPrecision)):
@@ -240,6 +244,8 @@ class ModelSpec:
         if max(self.latent_size, *self.preprocessing.input_shape) > MOST_SIDE:
             sizes = f"{self.latent_size} and {self.preprocessing.input_shape}"
             raise SpecError(f"latent_size and input_shape must be at most {MOST_SIDE:,}; got {sizes}")
+        if self.known and self.known.size != self.latent_size:
+            raise SpecError(f"known latents must have {self.latent_size} features; got {self.known.size}")
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -278,7 +284,7 @@ class ModelSpec:
 
     def belongs_to(self, encoder: ModelSpec) -> bool:
         """Whether this is the decoder that was exported with an encoder, in any precision, and whatever they cost."""
-        apart = ("kind", "precision", "parity_error", "quantisation", "domain")  # older latents state no domain
+        apart = ("kind", "precision", "parity_error", "quantisation", "domain", "known")  # older latents lack the last
         mine, theirs = ({**vars(spec), **dict.fromkeys(apart)} for spec in (self, encoder))
         return self.kind == "decoder" and mine == theirs
 
@@ -321,7 +327,8 @@ class ModelSpec:
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
-    "quantisation": lambda values: Quantisation(**values), "diffusion": Diffusion.from_dict, "domain": Domain.from_dict
+    "quantisation": lambda values: Quantisation(**values), "diffusion": Diffusion.from_dict,
+    "domain": Domain.from_dict, "known": KnownLatents.from_dict,
 }  # fmt: skip
 
 

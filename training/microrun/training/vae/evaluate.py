@@ -27,7 +27,19 @@ def reconstruct(model: VAE, patterns: Tensor) -> Tensor:
     -------
     (n, 1, H, W)
     """
-    return torch.cat([model.decoder(model.encoder(piece)[0]) for piece in torch.split(patterns, _BATCH)])
+    return decode(model, encode(model, patterns))
+
+
+@torch.no_grad()
+def encode(model: VAE, patterns: Tensor) -> Tensor:
+    """Mean of the latents, (n, D), of (n, 1, H, W) prepared patterns."""
+    return torch.cat([model.encoder(piece)[0] for piece in torch.split(patterns, _BATCH)])
+
+
+@torch.no_grad()
+def decode(model: VAE, latents: Tensor) -> Tensor:
+    """Patterns, (n, 1, H, W), of (n, D) latents."""
+    return torch.cat([model.decoder(piece) for piece in torch.split(latents, _BATCH)])
 
 
 def reconstruction_r2(patterns: Tensor, reconstructed: Tensor, pixel_keep: NDArray[np.bool_]) -> float:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from microrun.runtime.encoding.familiarity import reached_bands
+from microrun.runtime.known_latents import KnownLatents
 from microrun.runtime.spec import EncoderNetwork, ModelSpec, Training
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.loop.trainer import REPORT_STEPS, Report, Trainer, count_steps
@@ -21,7 +22,7 @@ from microrun.training.vae.checkpoint import save_checkpoint
 from microrun.training.vae.config import VaeConfig
 from microrun.training.vae.contrastive import Network, Projection, nt_xent
 from microrun.training.vae.data import Prepared, check_simulations_fit
-from microrun.training.vae.evaluate import reconstruct, reconstruction_r2
+from microrun.training.vae.evaluate import decode, encode, reconstruction_r2
 from microrun.training.vae.losses import kl_divergence, kl_share, masked_l2
 from microrun.training.vae.mixed import MixedBatches, SimulatedBatches
 from microrun.training.vae.network import VAE
@@ -110,6 +111,7 @@ class VaeTrainer(Trainer[VaeReport]):
         self._pixels = float(self.batches.keep.sum())
         self._tested = data.held_out[:: -(-len(data.held_out) // TESTED)]
         self._reconstructed: tuple[int, Tensor, Tensor] | None = None
+        self._known: KnownLatents | None = None  # of the same weights
 
     @property
     def identity(self) -> str:
@@ -149,7 +151,9 @@ class VaeTrainer(Trainer[VaeReport]):
             model.load_state_dict(self.average.weights, assign=True)
             patterns = self.batches.take(self._tested)
             with self.autocast():
-                self._reconstructed = (self.step, patterns, reconstruct(model.eval(), patterns).float())
+                latents = encode(model.eval(), patterns)
+                self._reconstructed = (self.step, patterns, decode(model, latents).float())
+            self._known = KnownLatents.of(latents.float().cpu().numpy())
         return self._reconstructed[1:]
 
     def evaluate(self) -> float:
@@ -196,6 +200,7 @@ class VaeTrainer(Trainer[VaeReport]):
             training=training,
             domain=domain_of(simulator) if simulator and (matched.pattern_centre or not self.data.count) else None,
             network=self._encoder,
+            known=self._known,
         )
 
 
