@@ -144,3 +144,49 @@ def running_backgrounds(binned: Image, informative: NDArray[np.bool_] | None = N
         before = np.arange(count) < (n // BLOCK * BLOCK if n >= end else end)
         backgrounds[n] = binned[good & before].astype(np.float64).mean(axis=0)
     return backgrounds
+
+
+def measure_pattern(binned: Image, background: Image, keep: NDArray[np.bool_]) -> tuple[Float, Float]:
+    """Mean, contrast, nothing, sharpness and correlation with the background of every second line.
+
+    Returns
+    -------
+    expected, error : (5,) float64
+        Infinite errors are of what float32 cannot tell from rounding.
+    """
+    used = np.zeros_like(keep)
+    used[::2] = keep[::2]
+    expected, error = np.full(5, np.nan), np.full(5, np.inf)
+    error[0] = 1e-5 * max(np.abs(binned).max(), 1)
+    if not used.any():
+        return expected, error
+    b, g = binned.astype(np.float64), background.astype(np.float64)
+    expected[0] = abs(b[used].mean())
+    (variance, together), (_, behind) = np.cov(b[used], g[used], bias=True)
+    spread, spread_behind = (np.ptp(image) for image in (b, g))
+    if behind > 1e-2 * spread_behind**2 and variance > 1e-2 * spread**2:
+        expected[4], error[4] = together / np.sqrt(variance * behind), 1e-2
+        share = together / behind
+    elif not g.any():
+        share = 0.0
+    else:
+        return expected, error
+    rest = b - share * g
+    near, far, furthest = (_mean_square_difference(rest, used, apart) for apart in (2, 4, 8))
+    size = (np.abs(b).max() + abs(share) * np.abs(g).max()) ** 2
+    signal = variance - share * together - near / 2
+    if signal > 1e-2 * size and expected[0] > 1e-2 * np.abs(b).max():
+        expected[1], error[1] = np.sqrt(signal) / expected[0], 1e-2
+    if furthest - far > 1e-2 * size:
+        expected[3], error[3] = (far - near) / (furthest - far), 1e-2
+    return expected, error
+
+
+def _mean_square_difference(image: Float, used: NDArray[np.bool_], apart: int) -> float:
+    """Of pixels of a row, whose eighth neighbour to the right is used, too."""
+    squares = [
+        (image[row, col + apart] - image[row, col]) ** 2
+        for row, col in zip(*np.nonzero(used), strict=True)
+        if col + 8 < used.shape[1] and used[row, col + 8]
+    ]
+    return float(np.mean(squares)) if squares else 0.0

@@ -8,6 +8,7 @@ import numpy as np
 
 from microrun.kernels.binning import bin_area, bin_whole
 from microrun.kernels.compiling import fast_kernel
+from microrun.kernels.measuring import SATURATED, measure_pattern, saturated_share
 
 
 @fast_kernel
@@ -151,7 +152,7 @@ def rescale_patterns(
 @fast_kernel
 def prepare_whole(
     patterns: Any, factor: int, background: Any, keep: Any, scale_background: bool, out: Any, value_ranges: Any,
-    flags: Any,
+    flags: Any, measuring: Any = None,
 ) -> None:  # fmt: skip
     """Prepare raw patterns whose binning factor is a whole number.
 
@@ -169,10 +170,16 @@ def prepare_whole(
         (n, 2) float32.
     flags
         (n,) bool.
+    measuring
+        Spans of the mask, lines of raw patterns and where measures go, as `microrun.kernels.measuring` has them; None
+        measures nothing.
     """
     binned = np.empty(background.shape, np.float32)
     for n in range(patterns.shape[0]):
         bin_whole(patterns[n], factor, binned)
+        if measuring is not None:
+            measure_pattern(binned, background, measuring[0], measuring[2][n])
+            measuring[2][n, SATURATED] = saturated_share(patterns[n], measuring[1])
         flags[n] = rescale_pattern(binned, background, keep, scale_background, out[n], value_ranges[n])
 
 
@@ -189,6 +196,7 @@ def prepare_area(
     out: Any,
     value_ranges: Any,
     flags: Any,
+    measuring: Any = None,
 ) -> None:
     """Prepare raw patterns of any shape, or part of them, by exact area weights; `fill_uncovered` ends it.
 
@@ -198,11 +206,14 @@ def prepare_area(
         (n, h, w) uint8 or uint16.
     row_first, row_weights, col_first, col_weights
         Weights from `area_weights`, for (h, H) and (w, W).
-    background, keep, scale_background, out, value_ranges, flags
+    background, keep, scale_background, out, value_ranges, flags, measuring
         As for `prepare_whole`.
     """
     binned = np.empty(background.shape, np.float32)
     for n in range(patterns.shape[0]):
         bin_area(patterns[n], row_first, row_weights, col_first, col_weights, binned)
+        if measuring is not None:
+            measure_pattern(binned, background, measuring[0], measuring[2][n])
+            measuring[2][n, SATURATED] = saturated_share(patterns[n], measuring[1])
         flags[n] = rescale_pattern(binned, background, keep, scale_background, out[n], value_ranges[n])
     fill_uncovered(keep, out)

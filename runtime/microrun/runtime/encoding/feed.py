@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from microrun.kernels.measuring import MEASURES
 from microrun.runtime.array_types import Float32, Raw
 from microrun.runtime.engines.engine import Lane
 from microrun.runtime.errors import ScanError
@@ -30,14 +31,15 @@ class Buffers:
         (chunk, rows, cols) of the scan's pixel type.
     prepared
         (batch, H, W) float32: the lane's own inputs, so that nothing is copied between preprocessing and engine.
-    ranges, flags
-        (batch, 2) float32 and (batch,) bool.
+    ranges, flags, measures
+        (batch, 2) float32, (batch,) bool and (batch, 5) float32.
     """
 
     raw: Raw
     prepared: Float32
     ranges: Float32
     flags: NDArray[np.bool_]
+    measures: Float32
 
     @classmethod
     def for_lane(cls, scan: Scan, lane: Lane) -> Buffers:
@@ -45,7 +47,8 @@ class Buffers:
         batch = len(lane.inputs)
         chunk = min(batch, max(1, CHUNK_BYTES // scan.pattern_bytes))
         raw = np.empty((chunk, *scan.sig_shape), scan.dtype)
-        return cls(raw, lane.inputs[:, 0], np.empty((batch, 2), np.float32), np.empty(batch, bool))
+        ranges, flags = np.empty((batch, 2), np.float32), np.empty(batch, bool)
+        return cls(raw, lane.inputs[:, 0], ranges, flags, np.empty((batch, MEASURES), np.float32))
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,17 @@ class Claimed(Taken):
 
 @dataclass(frozen=True)
 class Binned(Taken):
-    """A batch that was read and binned already: ``binned`` is (n, H, W) float32."""
+    """A batch that was read and binned already: ``binned`` is (n, H, W) float32.
+
+    Of ``measures``, (n, 5) float32, the saturation is known, which binned patterns do not show.
+    """
 
     binned: Float32 = field(repr=False)
+    measures: Float32 = field(repr=False)
 
     def part(self, part: slice | NDArray[np.bool_]) -> Binned:
         """Some of its patterns."""
-        return replace(self, indices=self.indices[part], binned=self.binned[part])
+        return replace(self, indices=self.indices[part], binned=self.binned[part], measures=self.measures[part])
 
 
 TakenT = TypeVar("TakenT", bound=Taken)
@@ -158,9 +165,8 @@ class StaticFeed(Feed[Claimed]):
             part = slice(first, min(first + chunk, n))
             raw = buffers.raw[: part.stop - first]
             self._source.read(taken.claim, first, raw)
-            self._preprocessor.prepare(
-                raw, taken.background, buffers.prepared[part], buffers.ranges[part], buffers.flags[part]
-            )
+            prepared, ranges, flags = buffers.prepared[part], buffers.ranges[part], buffers.flags[part]
+            self._preprocessor.prepare(raw, taken.background, prepared, ranges, flags, buffers.measures[part])
 
 
 class RunningFeed(Feed[Binned]):
@@ -200,6 +206,8 @@ class RunningFeed(Feed[Binned]):
     def prepare(self, taken: Binned, buffers: Buffers) -> None:
         """Prepare the rest of a batch."""
         n = len(taken.indices)
+        buffers.measures[:n] = taken.measures
+        self._preprocessor.measure(taken.binned, taken.background, buffers.measures[:n])
         self._preprocessor.rescale(
             taken.binned, taken.background, buffers.prepared[:n], buffers.ranges[:n], buffers.flags[:n]
         )
@@ -213,23 +221,25 @@ class RunningFeed(Feed[Binned]):
                 break
         if not blocks:
             return None
-        indices, binned = ([getattr(block, name) for block in blocks] for name in ("indices", "binned"))
-        return Binned(np.concatenate(indices), self.background, np.concatenate(binned))
+        names = ("indices", "binned", "measures")
+        indices, binned, measures = (np.concatenate([getattr(block, name) for block in blocks]) for name in names)
+        return Binned(indices, self.background, binned, measures)
 
     def _read_block(self) -> Binned | None:
         """Wait for a whole block, or what is left of the scan."""
-        indices: list[NDArray[np.int64]] = []
-        binned: list[Float32] = []
+        parts: list[tuple[NDArray[np.int64], Float32, Float32]] = []
         count = 0
         while count < BLOCK and (claim := self._claim(BLOCK - count)) is not None:
-            indices.append(claim.indices)
-            binned.append(self._bin(claim))
+            parts.append((claim.indices, *self._bin(claim)))
             count += len(claim)
-        return self._add(np.concatenate(indices), np.concatenate(binned)) if indices else None
+        if not parts:
+            return None
+        indices, binned, measures = zip(*parts, strict=True)
+        return self._add(np.concatenate(indices), np.concatenate(binned), np.concatenate(measures))
 
     def _next(self, limit: int) -> Binned | None:
         claim = self._claim(min(limit, self._running.room))
-        return None if claim is None else self._add(claim.indices, self._bin(claim))
+        return None if claim is None else self._add(claim.indices, *self._bin(claim))
 
     def _claim(self, limit: int) -> Claim | None:
         claim = self._source.claim(limit)
@@ -237,13 +247,15 @@ class RunningFeed(Feed[Binned]):
             self._again.extend(claim.indices.tolist())
         return claim
 
-    def _add(self, indices: NDArray[np.int64], binned: Float32) -> Binned:
+    def _add(self, indices: NDArray[np.int64], binned: Float32, measures: Float32) -> Binned:
         self.background = self._running.update(binned, ~self._preprocessor.find_blank(binned))
-        return Binned(indices, self.background, binned)
+        return Binned(indices, self.background, binned, measures)
 
-    def _bin(self, claim: Claim) -> Float32:
+    def _bin(self, claim: Claim) -> tuple[Float32, Float32]:
         binned = np.empty((len(claim), *self._preprocessor.input_shape), np.float32)
+        measures = np.empty((len(claim), MEASURES), np.float32)
         for first in range(len(claim)):
             self._source.read(claim, first, self._raw)
             self._preprocessor.bin(self._raw, binned[first : first + 1])
-        return binned
+            self._preprocessor.find_saturated(self._raw, measures[first : first + 1])
+        return binned, measures

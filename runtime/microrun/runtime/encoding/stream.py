@@ -17,7 +17,7 @@ from microrun.runtime.engines.engine import Engine, Lane
 from microrun.runtime.engines.lanes import OrderedPool
 from microrun.runtime.errors import ScanError
 from microrun.runtime.files.closing import Closing
-from microrun.runtime.latents.batch import EncodedBatch
+from microrun.runtime.latents.batch import EncodedBatch, is_sampled
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.source import Source
 
@@ -118,8 +118,14 @@ class EncodeStream(Closing):
         taken = timed.content
         self._feed.prepare(taken, buffers)
         n = len(taken.indices)
-        latents = lane.compute(n).copy()
-        encoded = EncodedBatch(taken.indices, latents, buffers.ranges[:n].copy(), buffers.flags[:n].copy())
+        encoded = EncodedBatch(
+            indices=taken.indices,
+            latents=lane.compute(n).copy(),
+            ranges=buffers.ranges[:n].copy(),
+            flags=buffers.flags[:n].copy(),
+            measures=buffers.measures[:n].copy(),
+            sampled=buffers.prepared[:n][is_sampled(taken.indices)],
+        )
         return _Timed(encoded, timed.taken_at)
 
 

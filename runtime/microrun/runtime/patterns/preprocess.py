@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 from microrun.kernels.binning import bin_area, bin_whole
 from microrun.kernels.intensity import prepare_area, prepare_whole, rescale_patterns
 from microrun.kernels.masking import circular_keep
+from microrun.kernels.measuring import MEASURES, find_saturated, find_spans, measure_patterns
 from microrun.runtime.array_types import Float32, Raw
 from microrun.runtime.errors import ScanError
 from microrun.runtime.patterns.pixel_filling import PixelFilling, PixelsT
-from microrun.runtime.patterns.warp import Warp, Window, resample
+from microrun.runtime.patterns.warp import Axes, Warp, Window, resample
 from microrun.runtime.spec import Preprocessing
 
 ALL = 0.999  # of a pixel's area, but for rounding
 LEAST_COVERED = 1 / 3  # of the mask: of less, bands that tell orientations are missing
+LINES = 4  # of the rows after binning, each so many's first line is looked at for saturated pixels
 
 
 class Preprocessor:
@@ -87,6 +89,8 @@ class Preprocessor:
         _check_covered(self.pixel_keep.sum() / mask.sum(), warp)
         uncovered = (mask & ~self.pixel_keep).astype(np.float32)
         self._how = self.pixel_keep - uncovered, preprocessing.scale_background
+        self._spans = find_spans(self.pixel_keep)
+        self._lines = _choose_lines(self._spans, self._axes)
 
     def bin(self, patterns: Raw, out: Float32) -> None:
         """Crop and bin patterns only.
@@ -123,8 +127,9 @@ class Preprocessor:
         return out
 
     def prepare(
-        self, patterns: Raw, background: Float32, out: Float32, ranges: Float32, flags: NDArray[np.bool_]
-    ) -> None:
+        self, patterns: Raw, background: Float32, out: Float32, ranges: Float32, flags: NDArray[np.bool_],
+        measures: Float32 | None = None,
+    ) -> None:  # fmt: skip
         """Prepare raw patterns in one pass.
 
         Parameters
@@ -140,16 +145,29 @@ class Preprocessor:
             each pattern, in a pattern brought to its brightness.
         flags
             (n,) bool: True for patterns without information, whose output is 0.
+        measures
+            (n, 5) float32: mean and so on, by the places in `microrun.kernels.measuring`; None if nobody asks.
         """
+        measures = np.empty((len(patterns), MEASURES), np.float32) if measures is None else measures
         if self.preprocessing.inverted:
             self.bin(patterns, out)
+            self.find_saturated(patterns, measures)
+            self.measure(out, background, measures)
             self.rescale(out, background, out, ranges, flags)
             return
-        cropped = self._fill(patterns)[self._crop]
+        cropped, measuring = self._fill(patterns)[self._crop], (self._spans, self._lines, measures)
         if self._factor:
-            prepare_whole(cropped, self._factor, background, *self._how, out, ranges, flags)
+            prepare_whole(cropped, self._factor, background, *self._how, out, ranges, flags, measuring)
         else:
-            prepare_area(cropped, *self._axes, background, *self._how, out, ranges, flags)
+            prepare_area(cropped, *self._axes, background, *self._how, out, ranges, flags, measuring)
+
+    def measure(self, binned: Float32, background: Float32, measures: Float32) -> None:
+        """Measure what `prepare` does, but for saturation, of (n, H, W) patterns that `bin` made."""
+        measure_patterns(binned, background, self._spans, measures)
+
+    def find_saturated(self, patterns: Raw, measures: Float32) -> None:
+        """Measure the saturation of (n, rows, cols) raw patterns."""
+        find_saturated(self._fill(patterns)[self._crop], self._lines, measures)
 
     def rescale(
         self, binned: Float32, background: Float32, out: Float32, ranges: Float32, flags: NDArray[np.bool_]
@@ -195,7 +213,18 @@ class Preprocessor:
         ranges, flags = np.empty((len(patterns), 2), np.float32), np.empty(len(patterns), bool)
         self.prepare(patterns, background, out, ranges, flags)
         self.bin(patterns, out)
+        measures = np.empty((len(patterns), MEASURES), np.float32)
+        self.find_saturated(patterns, measures)
+        self.measure(out, background, measures)
         self.rescale(out, background, out, ranges, flags)
+
+
+def _choose_lines(spans: NDArray[np.int64], axes: Axes) -> NDArray[np.int64]:
+    """Raw pixels that are looked at for saturation: row, first column and one after the last, (n, 3)."""
+    row_first, col_first = axes[0], axes[2]
+    used = np.flatnonzero(spans[:, 0] < spans[:, 1])[::LINES]
+    starts, stops = col_first[spans[used, 0]], col_first[spans[used, 1] - 1] + 1
+    return np.ascontiguousarray(np.stack([row_first[used], starts, stops], axis=1))
 
 
 def _check_size(sig_shape: tuple[int, int], out_side: int) -> None:

@@ -1,0 +1,182 @@
+"""What is measured of every pattern beside its latent: brightness, contrast, saturation, sharpness, background."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.kernels.compiling import fast_kernel
+
+MEAN, CONTRAST, SATURATED, SHARPNESS, BACKGROUND = range(5)
+MEASURES = 5
+NEAR, FAR, FURTHEST = 2, 4, 8  # pixels apart; beyond the first even patterns that were enlarged twice share no noise
+EVERY = 2  # lines that are looked at
+NO_VARIANCE = 1e-9  # of the square of the mean: rounding
+
+
+def find_spans(keep: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """First and one after the last pixel of each row inside a mask, which has no holes: (H, 2) int64; 0, 0 for none."""
+    first, last = keep.argmax(axis=1), keep.shape[1] - keep[:, ::-1].argmax(axis=1)
+    used = np.asarray(keep.any(axis=1))
+    spans: NDArray[np.int64] = np.where(used[:, None], np.stack([first, last], axis=1), 0)
+    return spans
+
+
+@fast_kernel
+def saturated_share(pattern: Any, lines: Any) -> np.float32:
+    """Share of the pixels that have the largest grey level that there is: many only where the camera is saturated.
+
+    Parameters
+    ----------
+    pattern
+        (h, w) uint8 or uint16.
+    lines
+        (n, 3) int64: row, first column and one after the last, of the pixels that are looked at.
+    """
+    largest = pattern[0, 0] - pattern[0, 0]  # 0 of its type
+    for n in range(lines.shape[0]):
+        row = pattern[lines[n, 0], lines[n, 1] : lines[n, 2]]
+        for x in range(len(row)):
+            largest = max(largest, row[x])
+    found: Any = 0
+    looked_at = 0
+    for n in range(lines.shape[0]):
+        row = pattern[lines[n, 0], lines[n, 1] : lines[n, 2]]
+        count = np.int32(0)
+        for x in range(len(row)):
+            count += np.int32(1) if row[x] == largest else np.int32(0)
+        found += count
+        looked_at += len(row)
+    return np.float32(found / max(1, looked_at))
+
+
+@fast_kernel
+def fit_background(binned: Any, background: Any, spans: Any, moments: Any) -> None:
+    """Mean of a pattern, its variance and that of the background, and their covariance, inside the mask.
+
+    Parameters
+    ----------
+    binned, background
+        (H, W) float32.
+    spans
+        From `find_spans`.
+    moments
+        (4,) float64, as named above.
+    """
+    middle = binned.shape[0] // 2
+    level, below = binned[middle, middle], background[middle, middle]  # or else squares lose what tells
+    total: Any = 0.0
+    square: Any = 0.0
+    under: Any = 0.0
+    count, under_square, product = 0, 0.0, 0.0
+    for i in range(0, binned.shape[0], EVERY):
+        row, under_row = binned[i, spans[i, 0] : spans[i, 1]], background[i, spans[i, 0] : spans[i, 1]]
+        b, bb, g, gg, bg = np.float32(0), np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        for j in range(len(row)):
+            value, behind = row[j] - level, under_row[j] - below
+            b += value
+            bb += value * value
+            g += behind
+            gg += behind * behind
+            bg += value * behind
+        count += len(row)
+        total, square, under = total + b, square + bb, under + g
+        under_square, product = under_square + gg, product + bg
+    pixels = max(1, count)
+    mean, mean_under = total / pixels, under / pixels
+    moments[0] = level + mean if count else np.nan
+    moments[1] = square / pixels - mean * mean
+    moments[2] = under_square / pixels - mean_under * mean_under
+    moments[3] = product / pixels - mean * mean_under
+
+
+@fast_kernel
+def structure(binned: Any, background: Any, share: Any, spans: Any, differences: Any) -> None:
+    """Mean squares of the differences of pixels that lie `NEAR`, `FAR` and `FURTHEST` apart in a row.
+
+    Parameters
+    ----------
+    binned, background
+        (H, W) float32.
+    share
+        float32: how many times the background is taken away.
+    spans
+        From `find_spans`.
+    differences
+        (3,) float64; 0 where the mask is too narrow.
+    """
+    near: Any = 0.0
+    far: Any = 0.0
+    furthest: Any = 0.0
+    count = 0
+    line = np.empty(binned.shape[1], np.float32)
+    for i in range(0, binned.shape[0], EVERY):
+        row, under_row = binned[i, spans[i, 0] : spans[i, 1]], background[i, spans[i, 0] : spans[i, 1]]
+        pixels = max(0, len(row) - FURTHEST)
+        for j in range(len(row)):
+            line[j] = row[j] - share * under_row[j]
+        a, b, c = np.float32(0), np.float32(0), np.float32(0)
+        for j in range(pixels):
+            one, two, three = line[j + NEAR] - line[j], line[j + FAR] - line[j], line[j + FURTHEST] - line[j]
+            a += one * one
+            b += two * two
+            c += three * three
+        near, far, furthest, count = near + a, far + b, furthest + c, count + pixels
+    pairs = max(1, count)
+    differences[0], differences[1], differences[2] = near / pairs, far / pairs, furthest / pairs
+
+
+@fast_kernel
+def measure_pattern(binned: Any, background: Any, spans: Any, measures: Any) -> None:
+    """Measure a binned pattern.
+
+    Parameters
+    ----------
+    binned, background
+        (H, W) float32; a background of one value is none.
+    spans
+        From `find_spans`.
+    measures
+        (5,) float32, of which four are set: `MEAN`, the mean inside the mask, without its sign. `CONTRAST`, the
+        standard deviation over the mean of what is neither background nor noise. `SHARPNESS`, how much of the rise of
+        squared differences from 2 to 8 pixels' distance comes before 4, against what comes after. `BACKGROUND`,
+        Pearson's correlation with the background. NaN where a number means nothing.
+
+    Notes
+    -----
+    Noise adds the same to squared differences at all distances, so that it cancels in contrast and sharpness.
+    """
+    moments, apart = np.empty(4, np.float64), np.empty(3, np.float64)
+    fit_background(binned, background, spans, moments)
+    mean, variance, behind, together = moments[0], moments[1], moments[2], moments[3]
+    measures[MEAN] = abs(mean)
+    measures[CONTRAST] = measures[SHARPNESS] = measures[BACKGROUND] = np.nan
+    if not (variance > NO_VARIANCE * mean * mean and variance < np.inf):
+        return
+    share = 0.0
+    level = background[background.shape[0] // 2, background.shape[1] // 2]
+    if behind > NO_VARIANCE * level * level and behind < np.inf:
+        share = together / behind
+        measures[BACKGROUND] = together / np.sqrt(variance * behind)
+    structure(binned, background, np.float32(share), spans, apart)
+    signal = variance - share * together - apart[0] / 2
+    if mean != 0:
+        measures[CONTRAST] = np.sqrt(max(signal, 0.0)) / abs(mean)
+    if apart[2] - apart[1] > NO_VARIANCE * mean * mean:
+        measures[SHARPNESS] = (apart[1] - apart[0]) / (apart[2] - apart[1])
+
+
+@fast_kernel
+def measure_patterns(binned: Any, background: Any, spans: Any, measures: Any) -> None:
+    """Apply `measure_pattern` to each of (n, H, W) binned patterns; ``measures`` is (n, 5) float32."""
+    for n in range(binned.shape[0]):
+        measure_pattern(binned[n], background, spans, measures[n])
+
+
+@fast_kernel
+def find_saturated(patterns: Any, lines: Any, measures: Any) -> None:
+    """Set `SATURATED` of ``measures``, (n, 5) float32, for (n, h, w) raw patterns, by `saturated_share`."""
+    for n in range(patterns.shape[0]):
+        measures[n, SATURATED] = saturated_share(patterns[n], lines)
