@@ -64,8 +64,9 @@ def test_all_commands_are_listed() -> None:
 
     places = {entry.place.partition(":")[0].partition(".")[0] for entry in COMMANDS.values()}
     helpers = {
-        "app", "commands", "console", "everywhere", "feature_numbers", "interrupts", "log_file", "main", "memory",
-        "model_words", "outputs", "pattern_centre", "plain_progress", "region", "scan_name", "streams", "told",
+        "alarms", "app", "commands", "console", "everywhere", "feature_numbers", "interrupts", "log_file", "main",
+        "memory", "model_words", "outputs", "pattern_centre", "plain_progress", "region", "scan_name", "streams",
+        "told",
     }  # fmt: skip
     assert places | helpers == {module.name for module in pkgutil.iter_modules(microrun.cli.__path__)}
 

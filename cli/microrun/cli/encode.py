@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from microrun.cli import console
+from microrun.cli.alarms import Alarms
 from microrun.cli.interrupts import SIGNALS, is_first
 from microrun.cli.outputs import OverwriteOption, command_line, quoted, say_next, say_wrote
 from microrun.cli.pattern_centre import parse_centre
@@ -190,12 +191,16 @@ def run(request: EncodeRequest, engine: Engine) -> None:
     with console.progress_bar(title) as bar, _Interrupt() as interrupt, encode_scan(request, engine) as running:
         interrupt.run = running
         console.out.print(f"scan     {running.source.path.name}: {_describe(running.source)}")
+        said = Alarms()
         for now in running:
             bar(now.done, now.total, f"{now.rate:,.0f}/s" + (f"  behind by {now.lag:,}" if request.follow else ""))
+            said.say_new(running.alarms)
+        said.say_new(running.alarms)  # of the last block, which may be short
     if running.discards:
         console.error_line(f"interrupted; {request.out} is as it was before")
         raise typer.Exit(130)
     _print_summary(request, running.statistics)
+    said.say_all(running.alarms)
     if running.familiarity and not running.familiarity.known:
         _warn_unknown(running, request, engine)
     if interrupt.stopped and not request.follow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from microrun.runtime.engines.catalogue import PLAN_SUFFIX, find_model
 from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.errors import LatentsError, MicrorunError, ScanError
 from microrun.runtime.files.kinds import FOLDER, PICTURE_FOLDER, find_kind, is_hdf5
-from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.scans.ang import find_companion
 from microrun.runtime.scans.h5ebsd import scan_names
 from microrun.runtime.scans.open import open_scan
@@ -239,8 +240,18 @@ def _latents_rows(path: Path) -> dict[str, object]:
             "bad pixels": f"{len(origin.bad_pixels):,} of {scan.sig_shape[0] * scan.sig_shape[1]:,}, filled",
             "engine": f"{origin.engine} in {origin.precision}, SHA-256 {origin.engine_sha256[:16]}…",
             **({"bands given back": str(latents.familiarity)} if latents.familiarity else {}),
+            **_watched_rows(latents),
             "size": size_of(path),
         }
+
+
+def _watched_rows(latents: Latents) -> dict[str, object]:
+    """How the run went that wrote the file; nothing of older ones."""
+    alarms = latents.alarms
+    if alarms is None:
+        return {}
+    words = [alarm.text + ("" if alarm.end is None else f" (over at pattern {alarm.end:,})") for alarm in alarms]
+    return {"alarms": Told("; ".join(words) or "none", [asdict(alarm) for alarm in alarms])}
 
 
 def _map(nav_shape: tuple[int, int], size: int, kind: str) -> Told:

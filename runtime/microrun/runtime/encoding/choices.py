@@ -12,6 +12,7 @@ from microrun.runtime.engines.engine import Engine
 from microrun.runtime.errors import ScanError, SpecError
 from microrun.runtime.latents.origin import Background
 from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.latents.writer import Replace
 from microrun.runtime.patterns.background import BLOCK
 from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.pattern_centre import crop_centre
@@ -80,6 +81,13 @@ def choose_background(request: EncodeRequest) -> Background:
         with open_latents(request.out) as latents:
             return latents.origin.background
     return "running" if request.follow else "mean"
+
+
+def choose_replacing(request: EncodeRequest) -> Replace:
+    """What becomes of a latents file that is there."""
+    if not request.overwrite:
+        return "never"
+    return "now" if request.follow else "whole"
 
 
 def _choose_scaling(request: EncodeRequest, preprocessing: Preprocessing) -> bool:

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from microrun.runtime.array_types import Float32
-from microrun.runtime.encoding.choices import choose_background, make_preprocessor, open_source
+from microrun.runtime.encoding.choices import choose_background, choose_replacing, make_preprocessor, open_source
 from microrun.runtime.encoding.familiarity import familiarity_of
 from microrun.runtime.encoding.meter import Meter, Statistics
 from microrun.runtime.encoding.request import EncodeRequest
 from microrun.runtime.encoding.stream import EncodeStream, encode
+from microrun.runtime.encoding.watching import RunWatch
 from microrun.runtime.engines.engine import Engine
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.closing import Closing
@@ -25,7 +26,8 @@ from microrun.runtime.latents.origin import Background, Origin
 from microrun.runtime.latents.probes import hash_pattern, probe_numbers
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.latents.same_scan import check_same_scan
-from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter, Replace
+from microrun.runtime.latents.watched import Alarm
+from microrun.runtime.latents.writer import LatentsWriter
 from microrun.runtime.patterns.background import BLOCK, LEAST, load_background, mean_background
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.following_source import FullRowsError
@@ -56,6 +58,7 @@ class EncodeRun(Closing):
         self._request, self.source = request, source
         self._engine, self._preprocessor, self._writer = engine, preprocessor, writer
         self._stream = _open_stream(source, engine, preprocessor, writer)
+        self._watch = RunWatch(writer, engine, preprocessor, source)
         self._records = self._encode()
         self._final: Statistics | None = None
         self.familiarity: Familiarity | None = None
@@ -65,6 +68,11 @@ class EncodeRun(Closing):
     def statistics(self) -> Statistics:
         """Where the run stands now, or stood when it ended."""
         return self._final or self._stream.statistics
+
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """What changed so far while the scan was acquired, or what the model does not know."""
+        return self._watch.alarms
 
     @property
     def inverted(self) -> bool:
@@ -94,7 +102,7 @@ class EncodeRun(Closing):
         return next(self._records)
 
     def _encode(self) -> Generator[Statistics, None, None]:
-        with self._writer:
+        with self._writer, self._watch:
             try:
                 yield from self._encode_all()
             except FullRowsError as error:
@@ -112,9 +120,9 @@ class EncodeRun(Closing):
                 for batch in stream:
                     writer.write(batch)
                     self._keep_probes(batch)
+                    self._watch.take(batch, stream.statistics)
                     yield stream.statistics
-                    if not stream.ready(FLUSH_S):
-                        writer.flush()
+                    self._watch.await_next(stream)
             finally:  # also where it is left
                 stream.close()
                 self._final = stream.statistics
@@ -135,6 +143,7 @@ class EncodeRun(Closing):
         self._writer.restart(source.scan)
         self.source, self._final = source, None
         self._stream = _open_stream(source, self._engine, self._preprocessor, self._writer)
+        self._watch.restart(source)
 
     def _keep_probes(self, batch: EncodedBatch) -> None:
         """Hash those patterns of a batch that tell the scan from others."""
@@ -147,6 +156,7 @@ class _FinishedRun(EncodeRun):
     """A run that finds nothing to do: the latents file, with what was computed from it, is left as it is."""
 
     discards = False
+    alarms = ()
 
     def __init__(self, source: ScanFile, preprocessor: Preprocessor, familiarity: Familiarity | None) -> None:
         self.source, self._preprocessor, self.familiarity = source, preprocessor, familiarity
@@ -229,7 +239,7 @@ def _begin(request: EncodeRequest, source: ScanFile, engine: Engine, preprocesso
         writer = LatentsWriter.resume(request.out, origin)
     else:
         background = _make_background(request, origin.background, source, preprocessor)
-        writer = LatentsWriter.create(request.out, origin, background, _choose_replacing(request))
+        writer = LatentsWriter.create(request.out, origin, background, choose_replacing(request))
     try:
         return EncodeRun(request, source, engine, preprocessor, writer)
     except BaseException:
@@ -297,12 +307,6 @@ def _is_finished(
         if not preprocessor.find_blank(binned)[0]:
             return False
     return True
-
-
-def _choose_replacing(request: EncodeRequest) -> Replace:
-    if not request.overwrite:
-        return "never"
-    return "now" if request.follow else "whole"
 
 
 def _make_background(request: EncodeRequest, kind: Background, source: ScanFile, preprocessor: Preprocessor) -> Float32:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float32, Float64
 from microrun.runtime.engines.catalogue import decoder_beside
-from microrun.runtime.engines.engine import Device, Engine
+from microrun.runtime.engines.engine import Device, Engine, EngineRequest
 from microrun.runtime.engines.lanes import run_all
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import MicrorunError
@@ -52,7 +52,7 @@ def familiarity_of(
         None where there is no decoder that opens, or nothing can be told: of fewer than 8 patterns, or of noise.
     """
     try:
-        decoder = _open_decoder(engine)
+        decoder = open_decoder(engine)
         if decoder is None:
             return None
         with decoder:
@@ -166,12 +166,12 @@ def measure_reliability(patterns: Float32, pixel_keep: NDArray[np.bool_], cell_p
     return reliability
 
 
-def _open_decoder(engine: Engine) -> Engine | None:
+def open_decoder(engine: Engine, request: EngineRequest = EngineRequest()) -> Engine | None:
     """The decoder that lies beside the encoder, where the encoder runs; None if there is none, or another's."""
     path = decoder_beside(engine.info.path)
     if not path.is_file():
         return None
-    decoder = open_engine(path, cast(Device, engine.info.device))
+    decoder = open_engine(path, cast(Device, engine.info.device), request)
     if decoder.spec.belongs_to(engine.spec):
         return decoder
     decoder.close()

@@ -12,6 +12,7 @@ from microrun.runtime.array_types import Float32
 from microrun.runtime.files.disk import check_room
 from microrun.runtime.latents.origin import FORMAT, Origin
 from microrun.runtime.latents.probes import HASH_BYTES, probe_numbers
+from microrun.runtime.latents.watched import make_watched
 
 CHUNK_BYTES = 1 << 18
 
@@ -71,3 +72,4 @@ def make_arrays(file: h5py.File, origin: Origin, background: Float32) -> None:
     unknown = np.zeros((len(probe_numbers(origin.scan.total)), HASH_BYTES), np.uint8)
     file.create_dataset("probes", data=unknown)
     file.create_dataset("familiarity", data=np.full(3, np.nan))  # an attribute cannot be added while others read
+    make_watched(file, origin.scan.total)

@@ -13,6 +13,7 @@ from microrun.runtime.files.kinds import HDF5_SIGNATURE, check_kind
 from microrun.runtime.json_text import UNREADABLE, check_fields
 from microrun.runtime.latents.origin import FORMAT, Origin
 from microrun.runtime.latents.probes import HASH_BYTES, probe_numbers
+from microrun.runtime.latents.watched import TYPES, watched_shapes
 from microrun.runtime.spec import ModelSpec
 
 SUPERBLOCK = struct.Struct("<8sB2xB16xQ")  # signature, version, marks, end of the file
@@ -91,10 +92,13 @@ def _check_arrays(path: Path, file: h5py.File, origin: Origin) -> None:
         expected["probes"] = (len(probe_numbers(origin.scan.total)), HASH_BYTES)
     if "familiarity" in file:
         expected["familiarity"] = (3,)
+    expected |= {name: wanted for name, wanted in watched_shapes(origin.scan.total).items() if name in file}
     for name, wanted in expected.items():
         if file[name].shape != wanted:
             raise ValueError(f"{name} is {file[name].shape}, expected {wanted}")
-        if file[name].dtype.kind != ("u" if name in WHOLE else "f"):
+        if name in TYPES and file[name].dtype != TYPES[name]:
+            raise ValueError(f"{name} holds {file[name].dtype}, expected {TYPES[name]}")
+        if name not in TYPES and file[name].dtype.kind != ("u" if name in WHOLE else "f"):
             raise ValueError(f"{name} holds {file[name].dtype}, expected {'whole ' if name in WHOLE else ''}numbers")
         if _end_of(file[name]) > size:
             raise ValueError(f"{name} reaches beyond the end of the file")

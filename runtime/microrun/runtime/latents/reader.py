@@ -3,9 +3,9 @@
 Data sets, with (rows, cols) the map: ``latents`` (rows, cols, D) float32 or float16, NaN where not written ·
 ``ranges`` (rows, cols, 2) float32 · ``flags`` and ``written`` (rows, cols) uint8 · ``x_um``, ``y_um``
 (rows, cols) float64 · ``background`` (H, W) float32 · ``probes`` (n, 32) uint8, hashes of some patterns ·
-``familiarity`` (3,) float64, the numbers of `Familiarity`, NaN where they were not measured. The attributes of the
-file hold spec, scan and engine. What was computed from the latents later is in groups of its own, such as ``analysis``
-(`store_maps`).
+``familiarity`` (3,) float64, the numbers of `Familiarity`, NaN where they were not measured · ``monitor``, ``alarms``
+and ``status`` (`watched`). The attributes of the file hold spec, scan and engine. What was computed from the latents
+later is in groups of its own, such as ``analysis`` (`store_maps`).
 
 While it is written the file is in HDF5's SWMR mode: readers open it with ``swmr=True``, as `open_latents` does.
 """
@@ -33,12 +33,13 @@ from microrun.runtime.latents.page import Viewed
 from microrun.runtime.latents.probes import HASH_BYTES, probe_numbers
 from microrun.runtime.latents.selection import select
 from microrun.runtime.latents.summary import summary_html, summary_line
+from microrun.runtime.latents.watched import TYPES, Watched
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
 
-class Latents(Viewed, Closing):
+class Latents(Viewed, Watched, Closing):
     """Latents of a scan, as an array of shape (rows, cols, D) that stays on disk; made by `open_latents`.
 
     ``latents[rows, cols]`` reads what NumPy's index asks for and no more rows than that, ``np.asarray(latents)`` all.
@@ -55,16 +56,12 @@ class Latents(Viewed, Closing):
 
     Attributes
     ----------
-    path : pathlib.Path
-        Where the file is.
     origin : Origin
         Scan, model, engine, precision and background that the latents were made from and with.
     growing : bool
         True while a run writes the file, and for one that a killed run left behind.
     shape : tuple of int
         (rows, cols, D): the map, and the features of each of its points.
-    ndim : int
-        3.
     dtype : numpy.dtype
         float32 or float16.
     latents : (rows, cols, D) array of `dtype`
@@ -81,6 +78,8 @@ class Latents(Viewed, Closing):
         Grey levels, as subtracted; of a running mean, the last.
     familiarity : Familiarity or None
         How well the model knows the patterns; None where that was not measured.
+    monitor, alarms, status
+        How the run went that wrote the file: see `Watched`.
     """
 
     ndim = 3
@@ -239,6 +238,8 @@ class Latents(Viewed, Closing):
         file["probes"][...] = self.probes
         if self.familiarity:
             file["familiarity"][...] = self.familiarity.numbers()
+        for name in TYPES.keys() & self._file.keys():
+            file[name][...] = self.read(name)
 
     def read(self, name: str, piece: Any = ()) -> NDArray[Any]:
         """One of the data sets, or a piece of it, as stored.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -26,6 +27,7 @@ from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.familiarity import Familiarity
 from microrun.runtime.latents.origin import Origin
 from microrun.runtime.latents.reader import Latents, open_latents
+from microrun.runtime.latents.watched import STATUS, Alarm, RunStatus, alarm_rows
 from microrun.runtime.scans.scan import Scan
 
 Replace = Literal["never", "whole", "now"]
@@ -55,9 +57,7 @@ class LatentsWriter(Closing):
         self._grown_at = grown_at or path
         self._finished = False
         self._waiting: list[EncodedBatch] = []
-        self._background: Float32 | None = None
-        self._probes: dict[int, NDArray[np.uint8]] = {}
-        self._familiarity: Familiarity | None = None
+        self._kept: dict[tuple[str, Any], Any] = {}  # by data set and place, for the next flush
         self._flushed_at = time.monotonic()
 
     @classmethod
@@ -138,6 +138,19 @@ class LatentsWriter(Closing):
         stored: Float32 = self._file["background"][()]
         return stored
 
+    @property
+    def count(self) -> int:
+        """Patterns written."""
+        return int(np.count_nonzero(self._file["written"][()]))
+
+    @property
+    def monitor(self) -> NDArray[Any]:
+        """Rows of `MONITOR` of all blocks that are measured and encoded to their end."""
+        rows = self._file["monitor"][()]
+        whole = (rows["count"] > 0) & (rows["first"] + self._file["monitor"].attrs["block"] <= self.done)
+        found: NDArray[Any] = rows[whole]
+        return found
+
     def write(self, batch: EncodedBatch) -> None:
         """Add a batch; it reaches the disk within a quarter of a second, as long as more arrive."""
         self._waiting.append(batch)
@@ -146,21 +159,33 @@ class LatentsWriter(Closing):
 
     def replace_background(self, background: Float32) -> None:
         """Store another background, such as a running mean's last, with the next flush."""
-        self._background = background
+        self._kept["background", ...] = background
 
     def keep_probe(self, place: int, probe: NDArray[np.uint8]) -> None:
         """Store the hash of a pattern, by its place in `probe_numbers`, with the next flush."""
-        self._probes[place] = probe
+        self._kept["probes", place] = probe
 
     def keep_familiarity(self, familiarity: Familiarity) -> None:
         """Store how well the model knows the patterns, with the next flush."""
-        self._familiarity = familiarity
+        self._kept["familiarity", ...] = familiarity.numbers()
+
+    def keep_block(self, number: int, row: np.void) -> None:
+        """Store what was measured of a block of patterns, a row of `MONITOR`, with the next flush."""
+        self._kept["monitor", number] = row
+
+    def keep_alarms(self, alarms: Sequence[Alarm]) -> None:
+        """Store all alarms, with the next flush; those that find no room are not stored."""
+        self._kept["alarms", ...] = alarm_rows(alarms)
+
+    def keep_status(self, status: RunStatus) -> None:
+        """Store where the run stands, with the next flush."""
+        self._kept["status", 0] = np.array(status.to_row(), STATUS)
 
     def restart(self, scan: Scan) -> None:
         """Begin again with another geometry of the same scan; what was written is dropped."""
         background = self.background
         self._waiting.clear()
-        self._probes.clear()
+        self._kept.clear()
         self._file.close()
         self.origin = replace(self.origin, scan=scan)
         self._file = _start(self._grown_at, self.origin, background, None)
@@ -170,15 +195,11 @@ class LatentsWriter(Closing):
         self._finished = True
 
     def flush(self) -> None:
-        """Bring all batches to the disk, hashes of patterns, and a background that was replaced."""
+        """Bring to the disk all batches and what is kept beside them."""
         try:
-            if self._background is not None:
-                self._file["background"][...] = self._background
-            for place, probe in self._probes.items():
-                self._file["probes"][place] = probe
-            self._probes.clear()
-            if self._familiarity is not None:
-                self._file["familiarity"][...] = self._familiarity.numbers()
+            for (name, place), value in self._kept.items():
+                self._file[name][place] = value
+            self._kept.clear()
             if self._waiting:
                 self._store()
             self._file.flush()

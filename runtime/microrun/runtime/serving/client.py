@@ -23,7 +23,6 @@ from microrun.runtime.serving.wire import (
     LATENTS,
     PUSH,
     RESULTS,
-    STATUS,
     WAIT_S,
     WELCOME,
     Channel,
@@ -140,7 +139,7 @@ class Client(Closing):
 
     def status(self) -> Status:
         """Counts of the scan."""
-        return Status(*STATUS.unpack(self._ask(Kind.STATUS)))
+        return Status.unpack(self._ask(Kind.STATUS))
 
     def finish(self) -> None:
         """Say that no more patterns come; latents may still be asked for."""

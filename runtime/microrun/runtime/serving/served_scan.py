@@ -13,12 +13,14 @@ import numpy as np
 from microrun.runtime.array_types import Float32
 from microrun.runtime.encoding.meter import Statistics
 from microrun.runtime.encoding.stream import Background, encode
+from microrun.runtime.encoding.watching import RunWatch
 from microrun.runtime.engines.engine import Engine
 from microrun.runtime.errors import MicrorunError, first_line
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.files.destination import check_file
 from microrun.runtime.latents.origin import Origin
-from microrun.runtime.latents.writer import FLUSH_S, LatentsWriter
+from microrun.runtime.latents.watched import Alarm
+from microrun.runtime.latents.writer import LatentsWriter
 from microrun.runtime.patterns.background import load_background
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.scan import Scan
@@ -76,6 +78,7 @@ class ServedScan(Closing):
             self.source = _make_source(hello)
             undo.callback(self.source.close)
             self._stream = encode(self.source, engine, subtracted, preprocessor=preprocessor)
+            self._watch = RunWatch(self._writer, engine, preprocessor, self.source)
             undo.pop_all()
         self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
         self._thread.start()
@@ -87,7 +90,16 @@ class ServedScan(Closing):
         state = State.FAILED if self.error else State.ENDED if self._ended else State.LIVE
         waiting, forgotten = self.kept.waiting, self.kept.forgotten
         accepted, dropped = self.source.available, self.source.dropped
-        return Status(accepted, dropped, now.done, now.flagged, waiting, forgotten, round(now.rate), state)
+        lasting = [alarm.text for alarm in self.alarms if alarm.end is None]
+        return Status(
+            accepted, dropped, now.done, now.flagged, waiting, forgotten, round(now.rate), state, len(self.alarms),
+            lasting[-1] if lasting else "",
+        )  # fmt: skip
+
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """What changed in the scan so far, or what the model does not know."""
+        return self._watch.alarms
 
     @property
     def statistics(self) -> Statistics:
@@ -121,13 +133,13 @@ class ServedScan(Closing):
             self.kept.end()
 
     def _encode(self) -> None:
-        with self._writer as writer, self._stream as stream:
+        with self._writer as writer, self._watch as watch, self._stream as stream:
             try:
                 for batch in stream:
                     self.kept.add(batch.indices, batch.latents)
                     writer.write(batch)
-                    if not stream.ready(FLUSH_S):
-                        writer.flush()
+                    watch.take(batch, stream.statistics)
+                    watch.await_next(stream)
             finally:
                 stream.close()
                 writer.replace_background(stream.background)

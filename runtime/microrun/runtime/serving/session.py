@@ -22,7 +22,6 @@ from microrun.runtime.serving.wire import (
     MOST_LATENTS,
     PUSH,
     RESULTS,
-    STATUS,
     WAIT_S,
     WELCOME,
     Channel,
@@ -80,6 +79,7 @@ class Session:
     def __init__(self, channel: Channel, house: House) -> None:
         self._channel, self._house = channel, house
         self._finished = False
+        self._alarms_said = 0
         self._pattern = bytearray()
 
     def run(self) -> None:
@@ -145,6 +145,7 @@ class Session:
             return ""
         finally:
             scan.end()
+            self._say_alarms(scan)
             self._report(scan, reason)
             scan.close()
 
@@ -179,9 +180,16 @@ class Session:
             if self._channel.has_news(WAIT_S):
                 self._answer(scan)
                 signs = _Signs(scan)
+            self._say_alarms(scan)
             if signs.silent_s > self._house.idle_timeout_s:
                 return f"its client has said nothing for {self._house.idle_timeout_s:g} s"
         return "the service was ended"
+
+    def _say_alarms(self, scan: ServedScan) -> None:
+        """Tell the operator what changed in a scan, or what the model does not know, once."""
+        for alarm in scan.alarms[self._alarms_said :]:
+            self._house.say("warning", f"{scan.path.name}: {alarm.text}")
+            self._alarms_said += 1
 
     def _answer(self, scan: ServedScan) -> None:
         kind, size = self._channel.receive_header()
@@ -202,7 +210,7 @@ class Session:
         elif kind == Kind.LATENTS:
             self._give_latents(scan, *LATENTS.unpack(self._channel.take(size)))
         elif kind == Kind.STATUS:
-            self._channel.send(kind, STATUS.pack(*scan.status))
+            self._channel.send(kind, scan.status.pack())
         else:
             self._finished = True
             scan.source.finish()

@@ -11,7 +11,7 @@ import struct
 import time
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from microrun.runtime.errors import MicrorunError, ScanError
 from microrun.runtime.scans.scan import PixelType, Scan
@@ -23,7 +23,7 @@ WELCOME = struct.Struct("<IIQQQ128s")  # D, 0, slots, bytes of a slot, bytes of 
 PUSH = struct.Struct("<Qii")  # index, time-out in ms, 0; then the pattern
 LATENTS = struct.Struct("<Ii")  # limit, time-out in ms
 RESULTS = struct.Struct("<II")  # count, whether all were given; then indices and latents
-STATUS = struct.Struct("<8Q")
+STATUS = struct.Struct("<9Q")  # then the text of an alarm, if one lasts
 CODE = struct.Struct("<i")  # of a push; of a refusal, then its text
 WANTS_RING = 1  # a flag of the greeting
 MOST_LATENTS = 1 << 16  # of one answer
@@ -81,6 +81,10 @@ class Status(NamedTuple):
         Patterns per second over the last five seconds, rounded.
     state
         Of `State`.
+    alarms
+        What changed so far in the scan, or what the model does not know: how many times.
+    alarm
+        The newest of them that lasts, in one line; empty if none does.
     """
 
     accepted: int
@@ -91,6 +95,18 @@ class Status(NamedTuple):
     forgotten: int
     rate: int
     state: int
+    alarms: int
+    alarm: str
+
+    def pack(self) -> bytes:
+        """The body of a message."""
+        return STATUS.pack(*self[:-1]) + self.alarm.encode()
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Status:
+        """Read the body of a message."""
+        counts: tuple[Any, ...] = STATUS.unpack_from(body)
+        return cls(*counts, alarm=body[STATUS.size :].decode("utf-8", "replace"))
 
 
 class GoneError(MicrorunError):

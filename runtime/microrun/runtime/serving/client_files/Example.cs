@@ -8,7 +8,7 @@ static class Microrun
     const string Library = "microrun_client";
     const CallingConvention C = CallingConvention.Cdecl;
 
-    public const int Full = -5, End = -10, Counts = 8;
+    public const int Full = -5, End = -10, Counts = 9;
 
     [DllImport(Library, CallingConvention = C, CharSet = CharSet.Ansi)]
     public static extern int mr_open(string tokenFile, string name, int rows, int cols, int height, int width,
@@ -70,6 +70,7 @@ static class Program
             var counts = new ulong[Microrun.Counts];
             Microrun.mr_status(scan, counts);
             Console.WriteLine(counts[0] + " accepted, " + counts[1] + " dropped, " + counts[2] + " encoded");
+            if (counts[8] > 0) Console.WriteLine(counts[8] + " alarms " + Microrun.Message(scan));
             return 0;
         }
         finally

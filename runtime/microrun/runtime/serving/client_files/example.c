@@ -57,6 +57,7 @@ int main(int argc, char **argv) {
     mr_status(scan, counts);
     printf("%u accepted, %u dropped, %u encoded\n", (unsigned)counts[MR_ACCEPTED], (unsigned)counts[MR_DROPPED],
            (unsigned)counts[MR_ENCODED]);
+    if (counts[MR_ALARMS]) printf("%u alarms %s\n", (unsigned)counts[MR_ALARMS], mr_message(scan));
     mr_close(scan);
     free(pattern), free(indices), free(latents);
     return fclose(in) | fclose(out);

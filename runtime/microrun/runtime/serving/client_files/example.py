@@ -77,7 +77,7 @@ def main(patterns: str, rows: str, cols: str, height: str, width: str, latents: 
             for i in range(count):
                 first = 8 + 8 * count + 4 * size * i
                 out.write(answer[8 + 8 * i : 16 + 8 * i] + answer[first : first + 4 * size])
-    accepted, dropped, encoded, *_ = struct.unpack("<8Q", ask(connection, STATUS))
+    accepted, dropped, encoded, *_ = struct.unpack_from("<9Q", ask(connection, STATUS))
     print(accepted, "accepted,", dropped, "dropped,", encoded, "encoded")
     connection.close()
 

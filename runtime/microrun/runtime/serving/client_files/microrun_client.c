@@ -420,8 +420,11 @@ int32_t mr_status(mr_scan *scan, uint64_t *counts) {
     if (!scan) return MR_ARGUMENT;
     if (!counts) return fail(scan, MR_ARGUMENT, "there is no room for counts");
     take_lock(&scan->lock);
-    int32_t code = ask(scan, STATUS, NULL, 0, NULL, 0, 8 * MR_COUNTS, 8 * MR_COUNTS, NULL);
-    if (!code && !take_all(scan, counts, 8 * MR_COUNTS)) code = gone(scan);
+    uint8_t alarm[sizeof scan->message] = {0};
+    uint64_t least = 8 * MR_COUNTS, got = 0;
+    int32_t code = ask(scan, STATUS, NULL, 0, NULL, 0, least, least + sizeof alarm - 1, &got);
+    if (!code && !(take_all(scan, counts, least) && take_all(scan, alarm, got - least))) code = gone(scan);
+    if (!code) memcpy(scan->message, alarm, sizeof alarm);
     give_lock(&scan->lock);
     return code;
 }

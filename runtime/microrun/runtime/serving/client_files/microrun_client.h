@@ -49,6 +49,7 @@ enum {
     MR_FORGOTTEN, /* latents that were not asked for so long that they are in the file only */
     MR_RATE,      /* patterns per second now */
     MR_STATE,     /* 1 live, 2 ended, 3 failed */
+    MR_ALARMS,    /* how often something changed in the scan, or the model did not know the patterns */
     MR_COUNTS
 };
 
@@ -73,7 +74,8 @@ MR_API int32_t mr_commit(mr_scan *scan, uint64_t index);
    Returns n, which may be 0; MR_END once all were given. */
 MR_API int32_t mr_latents(mr_scan *scan, uint64_t *indices, float *latents, int32_t limit, int32_t timeout_ms);
 
-/* Fill counts[MR_COUNTS]. */
+/* Fill counts[MR_COUNTS]. mr_message then is the newest alarm that lasts, such as "sharpness -18 % since row 212:
+   defocus?" in UTF-8; empty if none does. */
 MR_API int32_t mr_status(mr_scan *scan, uint64_t *counts);
 
 /* Say that no more patterns come. Latents may still be asked for. */

@@ -1,0 +1,165 @@
+"""Alarms from medians of blocks: what begins one, what ends it, and how it is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from microrun.runtime.latents.batch import EncodedBatch
+from microrun.runtime.latents.watched import LONGEST, MEASURED, MONITOR, Alarm
+from microrun.runtime.monitor.blocks import Blocks
+from microrun.runtime.monitor.scan_monitor import ScanMonitor
+from microrun.runtime.monitor.watch import Watch
+from microrun.runtime.monitor.words import CAUSES, SUBJECTS, describe
+from microrun.runtime.scans.scan import Scan
+
+SCAN = Scan((100, 64), (8, 8))
+USUAL = {
+    "mean": 1000, "contrast": 0.05, "saturated": 0.001, "sharpness": 0.7, "background": 0.98, "distance": 1,
+    "bands": 0.5, "unknown": 0.0,
+}  # fmt: skip
+LEARNED = 32  # blocks of 64 patterns: the first 2,000
+
+
+def rows(*changes: tuple[int, int, dict[str, float]], count: int = 100, seed: int = 0) -> np.ndarray:
+    """Blocks with 1 % of scatter; of each change the first block, the one after the last, and factors."""
+    made = np.zeros(count, MONITOR)
+    scatter = np.random.default_rng(seed).standard_normal((count, len(MEASURED)))
+    made["first"], made["count"] = 64 * np.arange(count), 64
+    for place, name in enumerate(MEASURED):
+        made[name] = USUAL[name] * (1 + 0.01 * scatter[:, place])
+    for first, stop, factors in changes:
+        for name, factor in factors.items():
+            made[name][first:stop] = made[name][first:stop] * factor if USUAL[name] else factor
+    return made
+
+
+def watch(made: np.ndarray) -> list[Alarm]:
+    watching = Watch(SCAN, 64)
+    for row in made:
+        watching.add(row)
+    return watching.alarms
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_scan_that_stays_as_it_is_gives_no_alarm(seed: int) -> None:
+    assert watch(rows(seed=seed)) == []
+
+
+@pytest.mark.parametrize(
+    ("what", "factor", "cause"),
+    [
+        ("sharpness", 0.8, "defocus?"),
+        ("mean", 0.7, "beam current, or a shadow?"),
+        ("mean", 1.4, "beam current, or exposure?"),
+        ("contrast", 0.6, "contamination, or charging?"),
+        ("saturated", 40, "exposure or gain too high?"),
+        ("background", 0.9, "shadow, charging, or another background?"),
+        ("distance", 1.5, "another phase, or other patterns?"),
+        ("bands", 0.4, "another phase, or noise?"),
+    ],
+)
+def test_a_change_is_named_with_its_cause(what: str, factor: float, cause: str) -> None:
+    (alarm,) = watch(rows((60, 100, {what: factor})))
+    assert (alarm.what, alarm.end) == (what, None)
+    assert 60 * 64 <= alarm.start < 70 * 64
+    assert alarm.text.endswith(f"since row {alarm.start // 64}: {cause}")
+
+
+def test_a_change_that_goes_again_ends_its_alarm() -> None:
+    (alarm,) = watch(rows((60, 75, {"mean": 0.7})))
+    assert alarm.end is not None and 75 * 64 < alarm.end < 90 * 64
+
+
+def test_one_cause_gives_one_alarm_named_after_it() -> None:
+    (alarm,) = watch(rows((60, 100, {"distance": 2.0, "bands": 0.3}), (62, 100, {"sharpness": 0.8, "contrast": 0.8})))
+    assert (alarm.what, alarm.start) == ("sharpness", pytest.approx(60 * 64, abs=128))
+
+
+def test_what_comes_long_after_is_an_alarm_of_its_own() -> None:
+    first, second = watch(rows((40, 100, {"mean": 0.7}), (80, 100, {"sharpness": 0.8})))
+    assert (first.what, second.what) == ("mean", "sharpness")
+
+
+def test_a_small_change_is_none_however_steady_a_scan_is() -> None:
+    made = rows((60, 100, {"mean": 0.95, "sharpness": 0.97, "contrast": 0.95}))
+    made["mean"][:60] = 1000  # no scatter at all
+    assert watch(made) == []
+
+
+def test_patterns_that_the_model_does_not_know_are_said_from_the_first_blocks_on() -> None:
+    (alarm,) = watch(rows((0, 100, {"unknown": 0.9})))
+    assert (alarm.what, alarm.start) == ("unknown", pytest.approx(0, abs=256))
+    assert "% since row" in alarm.text
+
+
+def test_what_was_not_measured_gives_no_alarm() -> None:
+    made = rows((60, 100, {"background": 0.5}))
+    for name in ("background", "distance", "unknown", "bands"):
+        made[name] = np.nan
+    assert watch(made) == []
+
+
+def test_a_short_scan_is_not_compared_with_itself() -> None:
+    assert watch(rows((15, 30, {"mean": 0.1}), count=30)) == []
+
+
+def test_a_run_that_is_gone_on_with_says_the_same() -> None:
+    made = rows((60, 100, {"contrast": 0.5}))
+    again = ScanMonitor(SCAN, None, made[:70])
+    assert again.blocks == 70
+    assert again.baseline == LEARNED * 64
+    assert list(again.alarms) == watch(made[:70]) != []
+
+
+@pytest.mark.parametrize("what", CAUSES)
+@pytest.mark.parametrize("change", [-0.5, 0.5])
+def test_every_text_finds_room_in_the_file(what: str, change: float) -> None:
+    text = describe(what, change, 0.5, 10**7)
+    assert text.startswith(SUBJECTS[what]) and len(text.encode()) <= LONGEST
+
+
+def batch(first: int, count: int, **changes: Any) -> EncodedBatch:
+    numbers = np.arange(first, first + count)
+    measures = np.tile(numbers[:, None], (1, 5)).astype(np.float32)
+    values: dict[str, Any] = {
+        "indices": numbers, "latents": np.zeros((count, 2), np.float32), "ranges": np.zeros((count, 2), np.float32),
+        "flags": np.zeros(count, bool), "measures": measures,
+    }  # fmt: skip
+    return EncodedBatch(**{**values, **changes})
+
+
+def test_blocks_are_medians_whatever_the_batches() -> None:
+    for sizes in ([160], [1] * 160, [63, 2, 95]):
+        blocks, found = Blocks(64, None), {}
+        for first, size in zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True):
+            found.update(blocks.add(batch(int(first), size), np.empty(0)))
+        found.update(blocks.finish())
+        assert [(row["first"], row["count"], row["mean"]) for row in found.values()] == [
+            (0, 64, 31.5), (64, 64, 95.5), (128, 32, 143.5),
+        ]  # fmt: skip
+        assert list(found) == [0, 1, 2]
+
+
+def test_patterns_without_information_and_those_that_come_again_do_not_count() -> None:
+    blocks = Blocks(64, None)
+    assert not list(blocks.add(batch(0, 60, flags=np.arange(60) < 30), np.empty(0)))
+    assert not list(blocks.add(batch(10, 5), np.empty(0)))
+    ((number, row),) = blocks.add(batch(60, 4), np.empty(0))
+    assert (number, row["count"], row["mean"]) == (0, 34, 46.5)
+
+
+def test_of_a_block_with_too_few_patterns_nothing_is_said() -> None:
+    blocks = Blocks(64, None)
+    list(blocks.add(batch(0, 7), np.empty(0)))
+    ((_, row),) = blocks.finish()
+    assert np.isnan(row["mean"]) and row["count"] == 7
+
+
+def test_sampled_patterns_tell_of_their_block() -> None:
+    blocks, found = Blocks(64, None), {}
+    found.update(blocks.add(batch(0, 300), np.array([0.25])))
+    assert found[3]["bands"] == 0.25
+    assert np.isnan(found[2]["bands"])
