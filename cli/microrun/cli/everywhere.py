@@ -52,7 +52,7 @@ LogOption = Annotated[
     Path | None,
     typer.Option(
         "--log", callback=_keep_log, expose_value=False, rich_help_panel=PANEL, metavar="FILE",
-        help="Write all that is said to the end of this file, too, with the time; by default nowhere.",
+        help="Append all that is said to this file, with the time; by default nothing is logged.",
     ),
 ]  # fmt: skip
 JsonOption = Annotated[

@@ -50,7 +50,7 @@ Workspace = Annotated[
 ]
 TimingCache = Annotated[Path | None, typer.Option(help="File that keeps timings between builds.")]
 VersionCompatible = Annotated[
-    bool, typer.Option("--version-compatible", help="TensorRT: a plan that newer versions run, too.")
+    bool, typer.Option("--version-compatible", help="TensorRT: a plan that newer versions run as well.")
 ]
 HardwareCompatible = Annotated[
     bool, typer.Option("--hardware-compatible", help="TensorRT: a plan for all cards from Ampere on.")

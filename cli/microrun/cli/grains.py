@@ -46,7 +46,7 @@ def grains(
     ],
     reference: Annotated[
         list[str] | None,
-        typer.Option(help="Grains to compare with, FILE or FILE:DATASET; again for each further file."),
+        typer.Option(help="Grains to compare with, FILE or FILE:DATASET; may be given several times."),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Data set of VOLUME; by default grain_id, or all of three dimensions.")

@@ -39,7 +39,7 @@ Extrapolate = Annotated[
 
 def sample(
     power: Annotated[str, typer.Option(help="Laser power in W, several (100,150), or a range LOW:HIGH:STEP.")],
-    speed: Annotated[str, typer.Option(help="Scanning speed in m/s, likewise.")],
+    speed: Annotated[str, typer.Option(help="Scanning speed in m/s, written in the same way.")],
     out: Annotated[Path, typer.Option(help="The .h5 file to make; a .png of the same name comes beside it.")],
     count: Annotated[int, typer.Option(min=1, help="Sections of each power and speed.")] = 16,
     engine: Annotated[str, typer.Option(help="An .onnx file, or the name of a built-in model.")] = DEFAULT_MODEL,

@@ -30,7 +30,7 @@ Devices = Annotated[list[str] | None, typer.Option(help="auto, cpu or cuda; auto
 Lanes = Annotated[int | None, typer.Option(help="Parallel workers; by default what suits the engine.")]
 Batch = Annotated[int | None, typer.Option(help="Samples per run of the engine; by default what suits it.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Of every measurement; medians are shown.")]
-Out = Annotated[Path | None, typer.Option(help="A .json file to write the numbers to, too; by default none.")]
+Out = Annotated[Path | None, typer.Option(help="A .json file to write the numbers to as well; by default none.")]
 
 
 @app.command()
@@ -155,7 +155,7 @@ def segment(
         list[int] | None, typer.Option(min=2, help="Voxels along each side of the volumes; by default 64, 128 and 256.")
     ] = None,
     large: Annotated[
-        bool, typer.Option("--large", help="Give scikit-learn 128³, too: half a minute, and 1 GB of memory.")
+        bool, typer.Option("--large", help="Also give scikit-learn 128³: half a minute, and 1 GB of memory.")
     ] = False,
     stl: Annotated[Path | None, typer.Option(help="Voxelise this part; by default a sphere of 50,000 faces.")] = None,
     part_size: Annotated[int, typer.Option(min=2, help="Voxels along the part's longest side.")] = 256,

@@ -22,7 +22,7 @@ Tables = dict[str, Mapping[str, object]]
 
 
 def doctor(
-    plans: Annotated[list[Path] | None, typer.Argument(help="TensorRT plans to look at, too.")] = None,
+    plans: Annotated[list[Path] | None, typer.Argument(help="TensorRT plans to look at as well.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what is installed, which engines and plans run here and why others do not, and what clashes."""

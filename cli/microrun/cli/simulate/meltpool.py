@@ -26,7 +26,7 @@ def meltpool(
     out: Annotated[Path, typer.Option(help="The .h5 file to make; a picture goes beside it.")] = Path("pool.h5"),
     field: Annotated[
         Literal["eagar-tsai", "conduction", "flow"],
-        typer.Option(help="A closed form; heat conduction with latent heat; with the flow of the liquid, too."),
+        typer.Option(help="A closed form; heat conduction with latent heat; or the same with the flow of the liquid."),
     ] = "conduction",
     beam: Annotated[float, typer.Option(help="Radius of the beam, at 1/e² of the peak, in µm.")] = 40.0,
     absorptivity: Annotated[float, typer.Option(help="Part of the power that is absorbed.")] = 0.4,

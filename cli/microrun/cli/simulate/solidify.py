@@ -28,7 +28,7 @@ Towards = Annotated[
 ]
 Layers = Annotated[
     int | None,
-    typer.Option(min=1, help="Layers upon each other.", show_default="8; of melting events 1, which may hold many"),
+    typer.Option(min=1, help="Number of layers.", show_default="8; of melting events 1, which may hold many"),
 ]
 
 
@@ -39,7 +39,7 @@ def solidify(
     power: Annotated[
         float | None, typer.Option(help="Of the laser in W, which --temperature-file was made with.")
     ] = None,
-    speed: Annotated[float | None, typer.Option(help="Of the laser in m/s, likewise.")] = None,
+    speed: Annotated[float | None, typer.Option(help="Of the laser in m/s, of the same file.")] = None,
     array: Annotated[str | None, typer.Option(help="Name of the temperature in a .vti or .nc file.")] = None,
     temperature_unit: Annotated[Literal["K", "C"] | None, typer.Option(help="By default as the file states.")] = None,
     length_unit: Annotated[Literal["m", "mm", "um"] | None, typer.Option(help="By default as the file states.")] = None,
