@@ -1,4 +1,4 @@
-"""What `torchrun` runs in the tests: the processes train together in a folder, on the scans beside it."""
+"""What `torchrun` runs in the tests: an autoencoder in a folder, on the scans beside it, and a denoiser."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import torch
+from train_denoiser import train_in
 from training_runs import TOGETHER, prepare, train
 
 from microrun.runtime.scans.up_source import FileSource
@@ -14,7 +15,7 @@ from microrun.training.loop.distributed import join_processes
 
 
 def main(folder: Path) -> None:
-    """Train; write what the processes saw of each other."""
+    """Train both; write what the processes saw of each other."""
     scans = [FileSource(path) for path in sorted(folder.parent.glob("*.up2"))]
     with join_processes() as processes:
         with processes.first_alone():
@@ -31,6 +32,7 @@ def main(folder: Path) -> None:
             "reports": len(train(data, folder, TOGETHER, processes=processes)),
         }
         (folder / f"rank{processes.rank}.json").write_text(json.dumps(seen))
+        train_in(folder / "denoiser", processes)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ import torch
 from diffusers import DDPMScheduler
 from safetensors.torch import load_file
 from scipy.stats import norm
-from train_denoiser_together import train_in
-from training_runs import run_script, take, torchrun
+from training_runs import run_script, take
 
 from microrun.runtime.errors import MicrorunError, SpecError
 from microrun.runtime.schedule import Prediction, Schedule
@@ -28,7 +27,7 @@ from microrun.training.diffusion.config import GRAIN_SCHEDULE, DiffusionConfig
 from microrun.training.diffusion.denoiser_trainer import unet_flops
 from microrun.training.diffusion.trainer import DiffusionReport, DiffusionTrainer
 from microrun.training.diffusion.unet_config import GRAIN_UNET, UnetConfig
-from microrun.training.loop.distributed import Processes, alone
+from microrun.training.loop.distributed import Processes
 from microrun.training.simulate.potts import Growth, grow_potts
 from microrun.training.simulate.volumes import SimulatedVolume, label_volume
 from microrun.training.vae.checkpoint import load_checkpoint
@@ -36,7 +35,6 @@ from microrun.training.vae.checkpoint import load_checkpoint
 TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=7, out_channels=7, blocks=1, head_size=8, groups=4, patch=2)
 CONFIG = DiffusionConfig(batch=4, steps=6, side=8, unet=TINY, precision="f32", seed=3)
 SOURCE = Training(data="grains", licence="none")
-TOGETHER = Path(__file__).parents[2] / "help" / "train_denoiser_together.py"
 DRAWING = Path(__file__).parents[2] / "help" / "draw_blocks.py"
 
 
@@ -200,17 +198,6 @@ def test_interrupted_training_ends_as_an_uninterrupted_one(volumes: list[Simulat
     ]
     ours, theirs = (load_file(folder / "checkpoint.safetensors") for folder in (whole, parts))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    train_in(tmp_path / "alone", alone())
-    ran = torchrun(TOGETHER, tmp_path / "together")
-    assert ran.returncode == 0, ran.stderr
-    states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("alone", "together")]
-    assert [state["step"] for state in states] == [4, 4]
-    for part in ("network", "average"):
-        for name, weights in states[0][part].items():
-            torch.testing.assert_close(states[1][part][name], weights, rtol=0, atol=2e-5)  # rounding
 
 
 def test_other_settings_or_volumes_are_refused(volumes: list[SimulatedVolume], tmp_path: Path) -> None:

@@ -1,21 +1,15 @@
 from __future__ import annotations
 
-import json
-import shutil
-from pathlib import Path
-
 import pytest
 import torch
-from training_runs import CONFIG, TOGETHER, torchrun, train
+from training_runs import CONFIG, TOGETHER
 
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.scans.up_source import FileSource
 from microrun.training.loop.distributed import Processes, alone, join_processes
 from microrun.training.vae.batches import ScanBatches
 from microrun.training.vae.data import Prepared
 
 CPU = torch.device("cpu")
-SCRIPT = Path(__file__).parents[2] / "help" / "train_together.py"
 
 
 @pytest.mark.parametrize("config", [CONFIG, TOGETHER], ids=["plain", "contrastive"])
@@ -45,26 +39,3 @@ def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
         assert processes.wrap(module) is module and processes.gather(rows) is rows
         assert processes.any(True) and not processes.any(False)
         assert processes.mean(rows).equal(rows)
-
-
-def test_two_processes_train_as_one(banded_scans: list[FileSource], data: Prepared, tmp_path: Path) -> None:
-    for scan in banded_scans:
-        shutil.copy(scan.path, tmp_path)
-    alone_in, together_in = tmp_path / "alone", tmp_path / "together"
-    reports = train(data, alone_in, TOGETHER)
-    ran = torchrun(SCRIPT, together_in)
-    assert ran.returncode == 0 and "Grad strides" not in ran.stderr, ran.stderr
-    for rank in (0, 1):
-        seen = json.loads((together_in / f"rank{rank}.json").read_text())
-        assert seen["joined"] == [0.0, 1.0] and seen["mean"] == 0.5 and seen["any"] == [True, False]
-        assert seen["gradient"] == 2 * (3.0, 5.0)[rank]
-        assert seen["reports"] == (len(reports) if rank == 0 else 0)
-    expected, found = (torch.load(folder / "state.pt", weights_only=True) for folder in (alone_in, together_in))
-    assert found["data"] == expected["data"] and found["step"] == expected["step"] == 4
-    for part in ("network", "average"):
-        for name, weights in expected[part].items():
-            torch.testing.assert_close(found[part][name], weights, rtol=0, atol=2e-6)  # rounding; 1e-7 was seen
-    rows = [(folder / "metrics.csv").read_text().splitlines()[1:] for folder in (alone_in, together_in)]
-    for alone_row, together_row in zip(*rows, strict=True):
-        terms = [[float(value) for value in row.split(",")[:6]] for row in (alone_row, together_row)]
-        assert terms[1] == pytest.approx(terms[0], rel=1e-4)

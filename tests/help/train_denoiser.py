@@ -1,8 +1,7 @@
-"""What `torchrun` runs in the tests: the processes train a denoiser together in a folder."""
+"""A denoiser that learns two halves of a volume, by one process or several."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from microrun.runtime.spec import Training
 from microrun.training.diffusion.config import DiffusionConfig
 from microrun.training.diffusion.trainer import DiffusionTrainer
 from microrun.training.diffusion.unet_config import UnetConfig
-from microrun.training.loop.distributed import Processes, join_processes
+from microrun.training.loop.distributed import Processes
 from microrun.training.simulate.volumes import SimulatedVolume
 
 TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=7, out_channels=7, blocks=1, head_size=8, groups=4, patch=2)
@@ -26,8 +25,3 @@ def train_in(folder: Path, processes: Processes) -> None:
     volumes = [SimulatedVolume(halves, "potts", True)] * 2
     trainer = DiffusionTrainer(CONFIG, volumes, folder, Training(data="halves", licence="none"), processes)
     list(trainer.run(2))
-
-
-if __name__ == "__main__":
-    with join_processes() as joined:
-        train_in(Path(sys.argv[1]), joined)
