@@ -109,13 +109,12 @@ class FakeCuda:
         self.calls = self.operations = 0
         self.log: list[Moment] = []
         self.broken_rules: list[str] = []
-        self.broken = False
+        self.broken, self._next = False, FIRST_ADDRESS
         self._held: dict[int, tuple[str, Any]] = {}
         self._captures: dict[int, tuple[int, list[Step]]] = {}  # of a stream: the thread, and what it enqueued
         self._recorded: dict[int, tuple[Stream, Operation]] = {}
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
-        self._next = FIRST_ADDRESS
 
     def make_stream(self) -> int:
         self._enter("make_stream")
@@ -172,12 +171,9 @@ class FakeCuda:
         self._enter("copy_out", stream)
         host, needs = self._check_copy(array, address)
 
-        def work() -> None:
-            self._bytes("pinned memory", *host)[:] = self._bytes("memory", address, host[1])
-
         def begin() -> Work:
             self._bytes("pinned memory", *host)[:] = POISON
-            return work
+            return lambda: np.copyto(self._bytes("pinned memory", *host), self._bytes("memory", address, host[1]))
 
         self._enqueue(stream, Step("copy_out", begin, needs))
 
