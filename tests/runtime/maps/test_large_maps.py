@@ -82,10 +82,10 @@ def test_maps_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_large_map_is_never_in_memory_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    features = np.random.default_rng(0).standard_normal((400, 500, 24)).astype(np.float32)
+    features = np.random.default_rng(0).standard_normal((250, 400, 24)).astype(np.float32)
     path = write_features(tmp_path / "a.h5", features)
-    monkeypatch.setattr(stored_features, "SLAB_VALUES", 1 << 16)
-    monkeypatch.setattr(stored_features, "HELD_VALUES", 2 * 400 * 500)
+    monkeypatch.setattr(stored_features, "SLAB_VALUES", 1 << 15)
+    monkeypatch.setattr(stored_features, "HELD_VALUES", 2 * 250 * 400)
     for work in (draw_overview, lambda latents: analyse_latents(latents, AnalysisRequest(pick=(0, 0)))):
         with open_latents(path) as latents:
             work(latents)  # imports what it needs
