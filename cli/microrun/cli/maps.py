@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -40,6 +40,9 @@ def maps(
     picture_format: Annotated[str, typer.Option("--format", help="png, svg, pdf or jpg.")] = "png",
     dpi: Annotated[int, typer.Option(help="Pixels per inch; a panel is 3.2 inches wide.", min=10, max=1200)] = DPI,
     cmap: CmapOption = None,
+    recolour: Annotated[
+        bool, typer.Option("--recolour", help="Components of this scan, also where the model states some for all.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Draw anew when a growing file has grown, until its run ends, or Ctrl-C.")
     ] = False,
@@ -48,11 +51,11 @@ def maps(
     """Draw latent maps.
 
     Without options: the principal components as colours, beside the five features with the most spatial
-    structure.
+    structure. Where the model states axes of the colours they are the same for all scans.
     """
     if picture_format not in FORMATS:
         raise MicrorunError(f"--format must be {', '.join(FORMATS)}; got {picture_format!r}")
-    colours = SIGNED if cmap is None else check_cmap(cmap)
+    asked = _Asked(features, SIGNED if cmap is None else check_cmap(cmap), dpi, recolour)
     wanted = {"features": features is not None, "montage": montage, "pca": pca}
     paths = {
         name: name_picture(latents, folder, name).with_suffix(f".{picture_format}")
@@ -64,26 +67,35 @@ def maps(
         growing = opened.growing
     with made_folder(place):
         if watch and growing:
-            growing = _watch(latents, paths, features, colours, dpi)
+            growing = _watch(latents, paths, asked)
         else:
             with console.step("drawing"):
-                growing = _draw_all(latents, paths, features, colours, dpi)
+                growing = _draw_all(latents, paths, asked)
             say_wrote(*paths.values())
     if not growing:  # else there is nothing to analyse yet
         say_next("analyse", latents)
 
 
-def _draw_all(latents: Path, paths: Mapping[str, Path], features: str | None, cmap: str, dpi: int) -> bool:
+class _Asked(NamedTuple):
+    """Options of the drawing."""
+
+    features: str | None
+    cmap: str
+    dpi: int
+    recolour: bool
+
+
+def _draw_all(latents: Path, paths: Mapping[str, Path], asked: _Asked) -> bool:
     """Draw what is there; returns whether there will be more."""
     with open_latents(latents) as opened:
-        figures = {name: _draw(opened, name, features, cmap) for name in paths}
+        figures = {name: _draw(opened, name, asked) for name in paths}
         growing = opened.growing
     for name, figure in figures.items():
-        save_figure(figure, paths[name], dpi)
+        save_figure(figure, paths[name], asked.dpi)
     return growing
 
 
-def _watch(latents: Path, paths: Mapping[str, Path], features: str | None, cmap: str, dpi: int) -> bool:
+def _watch(latents: Path, paths: Mapping[str, Path], asked: _Asked) -> bool:
     """Draw whenever there is more, until the run ends or Ctrl-C; returns whether there will be more."""
     drawn, seen, growing, pause_s, grew_at = 0, 0, True, WATCH_S, time.monotonic()
     try:
@@ -98,7 +110,7 @@ def _watch(latents: Path, paths: Mapping[str, Path], features: str | None, cmap:
                 seen, grew_at, gone = there, time.monotonic(), False
             if (there != drawn and telling) or not growing:
                 started = time.monotonic()
-                growing = _draw_all(latents, paths, features, cmap, dpi)
+                growing = _draw_all(latents, paths, asked)
                 pause_s = max(WATCH_S, SHARE * (time.monotonic() - started))
                 if not drawn:
                     say_wrote(*paths.values())
@@ -129,9 +141,11 @@ def name_picture(source: Path, folder: Path | None, name: str) -> Path:
     return (folder or source.parent) / f"{stem_of(source).removesuffix('.latents')}.{name}.png"
 
 
-def _draw(latents: Latents, name: str, features: str | None, cmap: str) -> Figure:
-    if features is not None and name == "features":
-        return draw.draw_features(latents, list(dict.fromkeys(parse_features(features))), cmap)
+def _draw(latents: Latents, name: str, asked: _Asked) -> Figure:
+    if asked.features is not None and name == "features":
+        return draw.draw_features(latents, list(dict.fromkeys(parse_features(asked.features))), asked.cmap)
     if name == "pca":
-        return draw.draw_principal_colours(latents)
-    return draw.draw_montage(latents, cmap) if name == "montage" else draw.draw_overview(latents, cmap)
+        return draw.draw_principal_colours(latents, recolour=asked.recolour)
+    if name == "montage":
+        return draw.draw_montage(latents, asked.cmap)
+    return draw.draw_overview(latents, asked.cmap, recolour=asked.recolour)

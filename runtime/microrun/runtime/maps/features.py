@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
+from microrun.runtime.known_latents import KnownLatents
 from microrun.runtime.maps.stored_features import StoredFeatures, row_slabs
 from microrun.runtime.scans.lattice import Pairs, neighbour_pairs
 from microrun.runtime.scans.scan import Scan
@@ -159,25 +160,28 @@ def principal_axes(moments: Moments) -> Float64:
     return signed
 
 
-def explained_shares(moments: Moments) -> Float64:
-    """Shares of the variance that lie along the first three principal components.
+def explained_shares(moments: Moments, known: KnownLatents | None = None) -> Float64:
+    """Shares of the variance that lie along the axes of the colours.
 
     Parameters
     ----------
     moments
         Of the features.
+    known
+        As `principal_colours` takes it.
 
     Returns
     -------
     (3 at most,) float64; 0 where nothing varies
     """
-    variances = np.maximum(np.linalg.eigvalsh(moments.scatter)[::-1], 0)
-    shares: Float64 = variances[:3] / max(variances.sum(), 1e-30)
+    axes = principal_axes(moments) if known is None else known.colour_axes()[0].astype(np.float64)
+    variances = np.maximum(np.einsum("ij,ik,kj->j", axes, moments.scatter, axes), 0)
+    shares: Float64 = variances / max(np.trace(moments.scatter), 1e-30)
     return shares
 
 
-def principal_colours(features: Features, moments: Moments | None = None) -> Float64:
-    """First three principal components as red, green and blue.
+def principal_colours(features: Features, moments: Moments | None = None, known: KnownLatents | None = None) -> Float64:
+    """Three components as red, green and blue.
 
     Parameters
     ----------
@@ -185,22 +189,28 @@ def principal_colours(features: Features, moments: Moments | None = None) -> Flo
         (rows, cols, D) float64, NaN where missing.
     moments
         Theirs, where they are known already.
+    known
+        Where the model's spec says what it knows: axes and limits are those, the same for all scans. None for the first
+        three principal components of the features, each stretched between its 2nd and 98th percentile.
 
     Returns
     -------
-    (rows, cols, 3) float64 in [0, 1]; NaN where missing. Each component is stretched between its 2nd
-    and 98th percentile; its sign makes its largest weight positive, so that pictures are reproducible.
+    (rows, cols, 3) float64 in [0, 1]; NaN where missing. The sign of a component makes its largest weight positive, so
+    that pictures are reproducible.
     """
-    moments = moments or measure_moments(features)
-    axes = principal_axes(moments)
+    moments, limits = moments or measure_moments(features), None
+    mean, axes = moments.mean, principal_axes(moments)
+    if known is not None:
+        axes, limits = (numbers.astype(np.float64) for numbers in known.colour_axes())
+        mean = known.centre.astype(np.float64)
     image = np.ones((*features.shape[:2], 3))
     for first, stop in row_slabs(features.shape):
-        centred = features[first:stop].reshape(-1, len(axes)) - moments.mean
+        centred = features[first:stop].reshape(-1, len(axes)) - mean
         with np.errstate(invalid="ignore"):
             image[first:stop, :, : axes.shape[1]] = (centred @ axes).reshape(stop - first, -1, axes.shape[1])
     missing = np.isnan(image[..., 0])
-    for component in np.moveaxis(image, 2, 0)[: axes.shape[1]]:
-        low, high = np.percentile(component[~missing], (2, 98))
+    for number, component in enumerate(np.moveaxis(image, 2, 0)[: axes.shape[1]]):
+        low, high = np.percentile(component[~missing], (2, 98)) if limits is None else limits[number]
         component -= low
         component /= max(high - low, 1e-12)
         np.clip(component, 0, 1, out=component)

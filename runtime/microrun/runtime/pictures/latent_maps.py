@@ -65,10 +65,10 @@ def draw_features(latents: Latents, numbers: Sequence[int], cmap: str = SIGNED) 
     """
     check_features(latents, numbers)
     features = StoredFeatures(latents)
-    return _draw_ranked(latents, features, numbers, with_colours=False, cmap=cmap)
+    return _draw_ranked(latents, features, numbers, cmap)
 
 
-def draw_overview(latents: Latents, cmap: str = SIGNED) -> Figure:
+def draw_overview(latents: Latents, cmap: str = SIGNED, *, recolour: bool = False) -> Figure:
     """Draw the principal components as colours, beside the features with the most spatial structure.
 
     Parameters
@@ -77,6 +77,8 @@ def draw_overview(latents: Latents, cmap: str = SIGNED) -> Figure:
         Finished or growing.
     cmap
         matplotlib's name of the colours of features; diverging ones have 0 in their middle.
+    recolour
+        As of `draw_principal_colours`.
 
     Raises
     ------
@@ -91,16 +93,19 @@ def draw_overview(latents: Latents, cmap: str = SIGNED) -> Figure:
     """
     features = StoredFeatures(latents)
     best = np.argsort(measure_structure(features, latents.origin.scan), kind="stable")[:OVERVIEW_FEATURES].tolist()
-    return _draw_ranked(latents, features, best, with_colours=True, cmap=cmap)
+    return _draw_ranked(latents, features, best, cmap, colour_components(latents, features, recolour))
 
 
-def draw_principal_colours(latents: Latents) -> Figure:
+def draw_principal_colours(latents: Latents, *, recolour: bool = False) -> Figure:
     """Draw the first three principal components as red, green and blue.
 
     Parameters
     ----------
     latents
         Finished or growing.
+    recolour
+        True for axes and limits of this scan; False for those of all that the model knows, so that scans can be
+        compared, where it states them.
 
     Raises
     ------
@@ -114,7 +119,7 @@ def draw_principal_colours(latents: Latents) -> Figure:
     ...     save_figure(draw_principal_colours(latents), "maps.png")
     """
     scan, features = latents.origin.scan, StoredFeatures(latents)
-    colours, title = colour_components(features)
+    colours, title = colour_components(latents, features, recolour)
     missing = count_missing(colours, scan)
     figure, axes = make_panels(scan, 1, 2 * PANEL_INCHES, describe(latents), [missing] if missing else [])
     draw_image(axes[0], scan, colours, title)
@@ -161,12 +166,23 @@ def describe(latents: Latents) -> str:
     return f"{name} · {origin.spec.name} · D = {latents.shape[2]}{' · still growing' if latents.growing else ''}"
 
 
-def colour_components(features: StoredFeatures) -> tuple[Float64, str]:
-    """Principal components as colours, (rows, cols, 3), and a title that says what they explain."""
-    moments = measure_moments(features)
-    shares = " + ".join(f"{100 * share:.0f}" for share in explained_shares(moments))
-    title = f"components 1–3 as red, green, blue: {shares} % of variance"
-    return principal_colours(features, moments), title
+def colour_components(latents: Latents, features: StoredFeatures, recolour: bool = False) -> tuple[Float64, str]:
+    """Components as colours, (rows, cols, 3), and a title that says whose they are, and what they explain.
+
+    Parameters
+    ----------
+    latents, features
+        What is drawn.
+    recolour
+        True for the principal components of this scan; False for those of all that the model knows, the same for all
+        scans, where it states them.
+    """
+    moments, spec = measure_moments(features), latents.origin.spec
+    known = None if recolour else spec.known
+    shares = " + ".join(f"{100 * share:.0f}" for share in explained_shares(moments, known))
+    whose = f" of what {spec.name} knows" if known else ""
+    title = f"components 1–3{whose} as red, green, blue: {shares} % of variance"
+    return principal_colours(features, moments, known), title
 
 
 def draw_feature(figure: Figure, axis: Axes, latents: Latents, image: Float64, title: str, cmap: str = SIGNED) -> None:
@@ -193,18 +209,18 @@ def _stretched(cmap: str) -> str:
 
 
 def _draw_ranked(
-    latents: Latents, features: StoredFeatures, numbers: Sequence[int], with_colours: bool, cmap: str
-) -> Figure:
+    latents: Latents, features: StoredFeatures, numbers: Sequence[int], cmap: str,
+    coloured: tuple[Float64, str] | None = None,
+) -> Figure:  # fmt: skip
     scan = latents.origin.scan
     structure = measure_structure(features, scan)
     rank = np.argsort(np.argsort(structure, kind="stable"))
-    colours, title = colour_components(features) if with_colours else (None, "")
     missing = count_missing(next(features.maps(numbers[:1])), scan)
     notes = [RANKED, _stretched(cmap), *filter(None, [missing])]
-    figure, axes = make_panels(scan, len(numbers) + with_colours, heading=describe(latents), notes=notes)
+    figure, axes = make_panels(scan, len(numbers) + bool(coloured), heading=describe(latents), notes=notes)
     panels = iter(axes)
-    if colours is not None:
-        draw_image(next(panels), scan, colours, title)
+    if coloured:
+        draw_image(next(panels), scan, *coloured)
     for number, image in zip(numbers, features.maps(numbers), strict=True):
         said = f"feature {number} · rank {rank[number] + 1} of {len(rank)} · C {structure[number]:.2f}"
         draw_feature(figure, next(panels), latents, image, said, cmap)

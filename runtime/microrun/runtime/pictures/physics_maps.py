@@ -43,8 +43,8 @@ OF_PATTERNS = {
     "mean_intensity": ("mean intensity", "counts"),
 }
 OF_ORIENTATIONS = {
-    "kam_deg": (f"KAM, nearest neighbours below {KAM_LIMIT_DEG:g}°", "°"),
-    "grod_deg": ("GROD, from the grain's mean", "°"),
+    "kam_deg": (f"KAM, nearest neighbours below {KAM_LIMIT_DEG:g}°", "degrees"),
+    "grod_deg": ("GROD, from the grain's mean", "degrees"),
 }
 MEANING = (
     "Image quality: how far a pattern's Fourier spectrum leans to low frequencies; noise lowers it. Sharpness: the "
@@ -122,7 +122,7 @@ def _draw_directions(figure: Figure, panels: Iterator[Axes], scan: Scan, found: 
 
 def _draw_latents(figure: Figure, panels: Iterator[Axes], latents: Latents) -> None:
     scan, features = latents.origin.scan, StoredFeatures(latents)
-    colours, _ = colour_components(features)
+    colours, _ = colour_components(latents, features)
     draw_image(next(panels), scan, colours, "latents: components 1, 2, 3 as colours")
     best = rank_features(features, scan)[:LATENT_FEATURES].tolist()
     for rank, (number, image) in enumerate(zip(best, features.maps(best), strict=True), 1):

@@ -7,6 +7,7 @@ import contextlib
 import os
 import shlex
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,20 @@ from microrun.runtime.files.closing import Closing
 from microrun.runtime.scans.part import Part
 from microrun.runtime.view.follower import Follower
 from microrun.runtime.view.growing_map import GrowingMap
-from microrun.runtime.view.layers import Layer, Shown, first_points, fit_basis, latent_of, list_stored
+from microrun.runtime.view.layers import (
+    Basis,
+    Layer,
+    Shown,
+    first_points,
+    fit_basis,
+    latent_of,
+    list_stored,
+    stated_basis,
+)
 from microrun.runtime.view.looking import Look, Looker
+from microrun.runtime.view.run_watch import RunWatch
 
+WATCH_S = 1.0  # between looks at what a run says of itself
 POLL_S = 0.1  # asks the file's time of change, no more
 LEAST_POINTS = 16  # of which colours are made for the time being, again with each doubling until they are fixed
 
@@ -45,6 +57,8 @@ class Desk(Closing):
         Axes of the colours, the same for all pages.
     stored : dict of str to str
         Maps in the file, "labels" or "values" by their names.
+    run : RunWatch
+        What the file says of the run that writes it.
     version : int
         Counts changes of the basis and of the file, after which a page shows everything anew.
     """
@@ -53,6 +67,9 @@ class Desk(Closing):
         self.follower, self.looker = Follower(path), looker
         self.version = self.epoch = 0
         self._waiting: set[asyncio.Event] = set()
+        self.points: GrowingMap
+        self.run: RunWatch
+        self._looked_at = 0.0
         self._limits: dict[tuple[int, Layer], list[tuple[float, float]]] = {}
         self._begin()
 
@@ -106,14 +123,17 @@ class Desk(Closing):
             self._begin()
         elif growing and not self.points.latents.growing:
             self.stored = list_stored(self.points)
+        if time.monotonic() - self._looked_at >= WATCH_S or not self.points.latents.growing:
+            self.run.look()
+            self._looked_at = time.monotonic()
         self.looker.find_scan(self.points)
         with contextlib.suppress(LatentsError):  # replaced just now: the next look finds it
             self._refine()
         return True
 
-    def recolour(self) -> None:
-        """Make the axes of the colours anew, of all points that are there."""
-        self._everything = True
+    def recolour(self, anew: bool) -> None:
+        """Make the axes of the colours anew, of all points that are there; or take those that the model states."""
+        self._recoloured, self._everything = anew, anew or not self.points.latents.growing
         self._fit()
 
     def show(self, layer: Layer) -> Shown:
@@ -161,41 +181,54 @@ class Desk(Closing):
 
     def state(self) -> dict[str, Any]:
         """Where the run stands."""
-        points, rate = self.points, self.follower.rate
+        points, rate, status, state = self.points, self.follower.rate, self.run.status, self.follower.state
         familiarity = None
         if not self.follower.trouble and not points.latents.growing:  # a run tells it when it ends
             with contextlib.suppress(LatentsError):
                 familiarity = points.latents.familiarity
         return {
-            "state": self.follower.state,
+            "state": "interrupted" if state == "live" and self.run.is_late() else state,
+            "ended": self.run.ended,
             "trouble": self.follower.trouble,
             "done": points.done,
             "missing": points.missing,
             "rate": round(rate, 1),
             "left": round((points.scan.total - points.done) / rate) if rate else None,
-            "ahead": self.looker.ahead(points),
+            "ahead": max(0, status.there - points.done) if status else self.looker.ahead(points),
+            "scan": self.looker.scan_path and quote(str(self.looker.scan_path)),
+            "dropped": status.dropped if status else 0,
             "colours": self._say_colours(),
+            "recoloured": self._recoloured,
+            "stated": points.latents.origin.spec.known is not None,
             "familiarity": familiarity and {"median": familiarity.median, "expected": familiarity.expected},
         }
 
     def _say_colours(self) -> str:
-        if self._everything:
-            return f"of all {self.basis.points:,} patterns there were"
-        return f"of the first {self.basis.points:,} patterns"
+        model = self.points.latents.origin.spec.name
+        if self.basis.limits is not None:
+            return f"of what {model} knows, the same for all scans"
+        of = f"all {self.basis.points:,}" if self._everything else f"the first {self.basis.points:,}"
+        return f"of {of} patterns of this scan" + ("" if self._recoloured else f": {model} states none")
 
     def _begin(self) -> None:
         points = self.follower.map
-        self._everything = not points.latents.growing
-        stored, basis = list_stored(points), fit_basis(points, self._first_of(points))
+        self._recoloured, self._everything = False, not points.latents.growing
+        stored, basis = list_stored(points), self._make_basis(points)
         self.points, self.stored, self.basis = points, stored, basis  # pages look at any moment
+        self.run = RunWatch(points)
+        self._looked_at = time.monotonic()
         self._count()
         self.epoch = self.follower.epoch
 
     def _first_of(self, points: GrowingMap) -> int | None:
         return None if self._everything else first_points(points)
 
+    def _make_basis(self, points: GrowingMap) -> Basis:
+        stated = None if self._recoloured else stated_basis(points)
+        return stated or fit_basis(points, self._first_of(points))
+
     def _fit(self) -> None:
-        self.basis = fit_basis(self.points, self.first)
+        self.basis = self._make_basis(self.points)
         self._count()
 
     def _count(self) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float32
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.latents.reader import Latents, open_latents
+
+Answer = TypeVar("Answer")
 
 AHEAD_POINTS = 1 << 15  # of the marks "written" that are read at once, from the last row that had one on
 SLAB_VALUES = 1 << 18  # of latents that are read at once
@@ -119,6 +121,11 @@ class GrowingMap(Closing):
                 return self.latents.read(name, np.s_[row, left:right])
             slab = self.latents.read(name, np.s_[row:end])
         return slab.reshape(-1, *slab.shape[2:])[left:right]
+
+    def ask(self, question: Callable[[Latents], Answer]) -> Answer:
+        """Ask the latents for something else; LatentsError if the file is closed or damaged."""
+        with self._reading:
+            return question(self.latents)
 
     def read_latents(self, start: int, stop: int) -> tuple[Float32, NDArray[np.bool_], NDArray[np.bool_]]:
         """Latents of consecutive points.

@@ -79,12 +79,15 @@ class Basis:
     mean, axes
         (D,) and (D, 3) float32.
     points
-        How many they were made of.
+        How many there were when they were made.
+    limits
+        (3, 2) float32 that the colours end at; None for percentiles of what is shown.
     """
 
     mean: Float32
     axes: Float32
     points: int
+    limits: Float32 | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,9 @@ class Shown:
         return values
 
     def limits(self, first: int | None) -> list[tuple[float, float]]:
-        """What colours end at, for each channel; of the first points, or of all."""
+        """What colours end at, for each channel; of the first points, or of all, unless the axes state it."""
+        if self.layer.kind == "pca" and self.basis.limits is not None:
+            return [(float(low), float(high)) for low, high in self.basis.limits]
         runs = self.points.sample(first)
         none = np.empty((0, self.layer.channels), np.float32)
         values = np.concatenate([none, *(self.values(start, stop) for start, stop in runs)])
@@ -151,8 +156,17 @@ def first_points(points: GrowingMap) -> int:
     return min(points.exists.size, max(FIRST_POINTS, FIRST_ROWS * points.shape[1]))
 
 
+def stated_basis(points: GrowingMap) -> Basis | None:
+    """Axes and limits that the model states, the same for all scans; None where it states none."""
+    known = points.latents.origin.spec.known
+    if known is None:
+        return None
+    axes, limits = known.colour_axes()
+    return Basis(known.centre, axes, points.done, limits)
+
+
 def fit_basis(points: GrowingMap, first: int | None) -> Basis:
-    """Find the axes of the colours.
+    """Find the axes of the colours in the map itself.
 
     Parameters
     ----------

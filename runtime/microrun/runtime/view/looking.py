@@ -103,6 +103,11 @@ class Looker(Closing):
                 self._engine.close()
             self._forget()
 
+    @property
+    def scan_path(self) -> Path | None:
+        """The scan, where it was found."""
+        return self._source.path if self._source else None
+
     def ahead(self, points: GrowingMap) -> int:
         """Patterns that the scan has by now beyond those that are encoded; 0 where that cannot be told."""
         if not isinstance(self._source, FileSource):

@@ -15,6 +15,7 @@ from microrun.runtime.errors import LatentsError, MicrorunError
 from microrun.runtime.view.desk import Desk
 from microrun.runtime.view.layers import Layer, Shown, as_bytes
 from microrun.runtime.view.looking import Look
+from microrun.runtime.view.run_watch import RunWatch
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -41,6 +42,8 @@ class Session:
         self._shown: Shown | None = None
         self._number = 0  # of what is shown: values of another are thrown away by the page
         self._version, self._epoch, self._told = -1, -1, 0
+        self._run: RunWatch | None = None
+        self._watched, self._blocks = -1, 0
         self._point: tuple[int, int] = (0, 0)
         self._asked_point = asyncio.Event()
         self._state: dict[str, Any] = {}
@@ -97,8 +100,8 @@ class Session:
         elif "point" in asked:
             self._point = self._parse_point(asked["point"])
             self._asked_point.set()
-        elif asked.get("recolour") is True:
-            await asyncio.to_thread(self._desk.recolour)
+        elif type(asked.get("recolour")) is bool:
+            await asyncio.to_thread(self._desk.recolour, asked["recolour"])
             self._desk.wake()
         else:
             raise LatentsError("there is nothing like that to ask for")
@@ -132,10 +135,21 @@ class Session:
         if self._shown is None or self._version != desk.version:
             await self._start()
         await self._send_news()
+        await self._send_watch()
         state = desk.state()
         if state != self._state:
             self._state = state
             await self._send({"state": state})
+
+    async def _send_watch(self) -> None:
+        """Tell what the run measured since the last time, and all its alarms."""
+        run = self._desk.run
+        if run is not self._run:
+            self._run, self._watched, self._blocks = run, -1, 0
+        if self._watched != run.changed:
+            self._watched = run.changed
+            told, self._blocks = run.tell(self._blocks), run.blocks
+            await self._send({"watch": told})
 
     async def _start(self) -> None:
         """Tell what is shown from now on, and show all that is there."""

@@ -3,9 +3,10 @@ import {percentiles} from "./colours.js";
 import {MapView} from "./map.js";
 import {drawProfile, showPoint} from "./panel.js";
 import {Line} from "./socket.js";
+import {Watch} from "./watch.js";
 
 const $ = id => document.getElementById(id);
-const view = new MapView($("map"));
+const view = new MapView($("map")), watch = new Watch(view);
 const limits = {pca: [2, 98], other: [1, 99]};
 let info = null, wanted = {kind: "pca", numbers: []}, cursor = null, asking = false, waiting = null, hold = null, run = {};
 
@@ -35,6 +36,7 @@ const line = new Line({
     showPoint(about, bytes, info);
     askPoint();
   },
+  watch(about) { watch.take(about); },
   state(now) { run = now; showState(); },
   refused(text) {
     asking = false;
@@ -92,7 +94,7 @@ function showControls(layer) {
 }
 
 function commandOf(layer) {
-  if (layer.kind === "pca") return `microrun maps ${info.file} --pca`;
+  if (layer.kind === "pca") return `microrun maps ${info.file} --pca${run.stated && run.recoloured ? " --recolour" : ""}`;
   if (layer.kind === "features") return `microrun maps ${info.file} --features ${layer.numbers.join(",")}`;
   if (layer.kind === "distance") return `microrun analyse ${info.file} --pick ${layer.numbers.join(",")}`;
   return `microrun analyse ${info.file}`;
@@ -114,8 +116,10 @@ function duration(seconds) {
   return parts[0] ? `${parts[0]} h ${parts[1]} min` : parts[1] ? `${parts[1]} min ${parts[2]} s` : `${parts[2]} s`;
 }
 
+const ENDS = {stopped: "it was stopped", failed: "its run failed", "": "its writer is gone"};
+
 function showState() {
-  const {state, done, rate} = run, words = {interrupted: "interrupted: its writer is gone", gone: "the file is gone"};
+  const {state, done, rate} = run, words = {interrupted: `interrupted: ${ENDS[run.ended]}`, gone: "the file is gone"};
   $("state").textContent = words[state] || state;
   $("state").className = state;
   $("state").title = run.trouble;
@@ -124,9 +128,12 @@ function showState() {
   if (state === "live") parts.push(`${many(Math.round(rate))}/s`);
   if (state === "live" && run.left !== null) parts.push(`${duration(run.left)} left`);
   if (state === "live" && run.ahead) parts.push(`${many(run.ahead)} behind the scan`);
+  if (run.dropped) parts.push(`${many(run.dropped)} dropped`);
   if (run.missing) parts.push(`${many(run.missing)} missing`);
   $("counts").textContent = parts.join(" · ");
   $("colours").textContent = `colours ${run.colours}`;
+  $("recolour").ariaPressed = String(run.stated && run.recoloured);
+  if (view.layer) $("command").textContent = commandOf(view.layer);
   showAlarm(run.familiarity);
   report();
 }
@@ -152,6 +159,7 @@ function say(text) {
 // The point under the cursor
 function point(cell) {
   cursor = cell;
+  $("measured").textContent = cell ? watch.at(cell[0]) : "";
   if (!cell) { $("place").textContent = "Point at the map."; return; }
   const {rows: [row0], cols: [col0], every} = info.part, unit = info.step[0] > 0 ? "µm" : "steps";
   const x = onSample(cell[1] + view.shift(cell[0]), view.sx, col0), y = onSample(cell[0], view.sy, row0);
@@ -197,8 +205,30 @@ function setRegion(from, event) {
   view.marks.region = region;
   const {rows, cols, every} = info.part;
   const spanOf = (a, b, [first, stop]) => `${first + a * every}:${Math.min(stop, first + b * every)}`;
-  $("region").textContent = `--region ${spanOf(region[0], region[1], rows)},${spanOf(region[2], region[3], cols)}`;
+  showRegion(`--region ${spanOf(region[0], region[1], rows)},${spanOf(region[2], region[3], cols)}`);
   view.redraw();
+}
+
+// The commands that take a region, of the scan or of the latents.
+const USES = {
+  "maps of physics": (region, scan) => `microrun physics ${scan} ${region}`,
+  analysis: (region, _, file) => `microrun analyse ${file} ${region}`,
+  "a table of latents": (region, _, file) => `microrun convert ${file} --to csv ${region}`,
+  "a pattern file": (region, scan) => `microrun convert ${scan} --to up2 ${region} --out region.up2`,
+  training: (region, scan) => `microrun train vae ${scan} ${region}`,
+  encoding: (region, scan) => `microrun encode ${scan} ${region} --out region.latents.h5`,
+};
+
+function showRegion(text) {
+  $("region").textContent = text;
+  $("use").hidden = !text.startsWith("--");
+  $("regioncommand").textContent = USES[$("regionuse").value](text, run.scan || "SCAN", info.file);
+}
+
+function copy() {
+  getSelection().selectAllChildren($("regioncommand"));
+  const copied = navigator.clipboard?.writeText($("regioncommand").textContent);
+  if (copied) copied.then(() => say("copied")).catch(() => say("press Ctrl-C to copy")); else say("press Ctrl-C to copy");
 }
 
 function release(event) {
@@ -217,6 +247,9 @@ function profile(from, to) {
 }
 
 function listen() {
+  $("regionuse").replaceChildren(...Object.keys(USES).map(name => new Option(name)));
+  $("regionuse").onchange = () => showRegion($("region").textContent);
+  $("copy").onclick = copy;
   const canvas = $("map");
   canvas.onpointerdown = event => {
     const [x, y] = [event.offsetX, event.offsetY];
@@ -234,7 +267,7 @@ function listen() {
   }, {passive: false});
   $("fit").onclick = () => view.fit();
   $("select").onclick = () => { $("select").ariaPressed = String($("select").ariaPressed !== "true"); };
-  $("recolour").onclick = () => { resetLimits(view.layer.kind); line.send({recolour: true}); };
+  $("recolour").onclick = () => { resetLimits(view.layer.kind); line.send({recolour: !(run.stated && run.recoloured)}); };
   $("kind").onchange = askLayer;
   for (const id of ["red", "green", "blue"]) $(id).onchange = askLayer;
   for (const id of ["low", "high"]) $(id).onchange = takeLimits;
@@ -249,7 +282,7 @@ function press(event) {
   else if (event.key === "+" || event.key === "-") view.zoomAt(width / 2, height / 2, event.key === "+" ? 1.25 : 0.8);
   else if (event.key === "0") view.fit();
   else if (event.key === "s") $("select").click();
-  else if (event.key === "Escape") { view.marks = {}; $("region").textContent = "–"; show({kind: "pca", numbers: []}); }
+  else if (event.key === "Escape") { view.marks = {}; showRegion("–"); show({kind: "pca", numbers: []}); }
   else return;
   event.preventDefault();
 }
@@ -264,6 +297,7 @@ function save(blob) {
 }
 
 view.onpaint = () => {
+  watch.drawStrip();
   if (view.marks.line) drawProfile(view, ...view.marks.line);
   report();
 };

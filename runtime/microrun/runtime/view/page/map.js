@@ -11,6 +11,7 @@ export class MapView {
     this.marks = {};
     this.asked = false;
     this.painted = 0;
+    this.left = 0; // for what is drawn beside the map
     new ResizeObserver(() => this.resize()).observe(canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
   }
@@ -97,8 +98,9 @@ export class MapView {
   fit() {
     if (!this.image) this.resize();
     const {width, height} = this.canvas, margin = 0.96, below = 44 * this.ratio; // for the bars
-    this.zoom = margin * Math.min(width / this.width, (height - below) / this.height);
-    this.x = (this.width - width / this.zoom) / 2;
+    const left = this.left * this.ratio;
+    this.zoom = margin * Math.min((width - left) / this.width, (height - below) / this.height);
+    this.x = (this.width - (width + left) / this.zoom) / 2;
     this.y = (this.height - (height - below) / this.zoom) / 2;
     this.fitted = true;
     this.redraw();

@@ -58,6 +58,7 @@ export function drawProfile(view, from, to) {
     const t = i / (count - 1), cell = view.cellAt(a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t);
     rows.push(cell ? view.valueAt(cell) : [NaN]);
   }
+  $("profile").hidden = false;
   const finite = rows.flat().filter(Number.isFinite), [context, width, height] = prepared("profile");
   if (!finite.length) return [];
   const low = Math.min(...finite), high = Math.max(...finite), scale = (height - 16) / Math.max(high - low, 1e-12);

@@ -1,0 +1,116 @@
+"""What a latents file says of the run that writes it, as pages are told it: its state, what was measured, alarms."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microrun.runtime.latents.watched import FAILED, MEASURED, STOPPED, WRITING, Alarm, RunStatus
+from microrun.runtime.view.growing_map import GrowingMap
+
+LATE_S = 10.0  # after which a writer without a heartbeat is gone
+DIGITS = 4
+ENDS = {STOPPED: "stopped", FAILED: "failed"}
+
+
+class RunWatch:
+    """Follow status, monitor and alarms of a latents file, which those of older versions lack.
+
+    Parameters
+    ----------
+    points
+        The map of the file.
+
+    Attributes
+    ----------
+    status : RunStatus or None
+        Where the run stands; None where the file does not say.
+    alarms : list of dict
+        All so far, with the rows of the map at which they began and ended, as pages take them.
+    changed : int
+        Counts changes of what was measured, and of alarms.
+    """
+
+    def __init__(self, points: GrowingMap) -> None:
+        self._points = points
+        self.status: RunStatus | None = None
+        self.alarms: list[dict[str, Any]] = []
+        self.changed = 0
+        self._rows: list[list[float | None]] = []
+        self._beat, self._beat_at = 0.0, 0.0
+        self.look()
+
+    def look(self) -> None:
+        """Read what is new."""
+        status = self._points.ask(lambda latents: latents.status)
+        if status is None:
+            return
+        before, self.status = self.status, status
+        self._note_heartbeat(status.heartbeat, first=before is None)
+        if before is None or (before.blocks, before.alarms, before.state) != (
+            status.blocks, status.alarms, status.state,
+        ):  # fmt: skip
+            self._read(*self._points.ask(lambda latents: (latents.monitor, latents.alarms)))
+
+    def is_late(self) -> bool:
+        """Whether the writer says that it writes, and has not been heard of for ten seconds."""
+        return self.status is not None and self.status.state == WRITING and time.monotonic() - self._beat_at > LATE_S
+
+    @property
+    def ended(self) -> str:
+        """How a run ended before its time, by its own words; empty where it did not, or does not say."""
+        return ENDS.get(self.status.state, "") if self.status else ""
+
+    def tell(self, first: int) -> dict[str, Any]:
+        """Blocks from a number on, and all alarms.
+
+        Parameters
+        ----------
+        first
+            How many blocks the page has.
+        """
+        baseline = self.status.baseline if self.status else 0
+        return {
+            "names": list(MEASURED),
+            "from": first,
+            "blocks": self._rows[first:],
+            "alarms": self.alarms,
+            "learned": self._row_of(baseline) if baseline else None,
+        }
+
+    @property
+    def blocks(self) -> int:
+        """How many are measured."""
+        return len(self._rows)
+
+    def _note_heartbeat(self, beat: float, first: bool) -> None:
+        """Clocks of two machines may differ: only of the first is asked how old it is."""
+        if beat != self._beat:
+            self._beat, self._beat_at = beat, time.monotonic() - (max(0.0, time.time() - beat) if first else 0.0)
+
+    def _read(self, monitor: NDArray[Any] | None, alarms: tuple[Alarm, ...] | None) -> None:
+        if monitor is not None:
+            self._rows += [self._to_page(row) for row in monitor[len(self._rows) :]]
+        self.alarms = [self._describe(alarm) for alarm in alarms or ()]
+        self.changed += 1
+
+    def _to_page(self, row: np.void) -> list[float | None]:
+        """Row of the map, and all that was measured; None for what was not."""
+        return [self._row_of(int(row["first"])), *(_short(row[name]) for name in MEASURED)]
+
+    def _describe(self, alarm: Alarm) -> dict[str, Any]:
+        end = None if alarm.end is None else self._row_of(alarm.end)
+        about = {"what": alarm.what, "text": alarm.text, "change": _short(alarm.change)}
+        return {**about, "row": self._row_of(alarm.start), "end": end}
+
+    def _row_of(self, number: int) -> int:
+        last = self._points.scan.total - 1
+        rows, _ = self._points.scan.locate(np.array([min(max(0, number), last)]))
+        return int(rows[0])
+
+
+def _short(value: float) -> float | None:
+    return round(float(value), DIGITS) if np.isfinite(value) else None
