@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
+import os
 import queue
 from collections.abc import Iterator
 from functools import cache
@@ -14,10 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import Microrun, check_refused
+from disk import full_disk
 
 from microrun.cli import console, demo, plain_progress
 from microrun.cli.commands import COMMANDS, load_command
 from microrun.cli.feature_numbers import parse_features
+from microrun.cli.log_file import LogFile
 from microrun.cli.plain_progress import PlainProgress
 from microrun.cli.told import Told, to_data
 from microrun.runtime.errors import LatentsError
@@ -101,9 +105,7 @@ def test_the_log_holds_all_that_was_said(microrun: Microrun, volume: Path, tmp_p
     said = log.read_text(encoding="utf-8")
     for part in (f"microrun inspect {volume}", "shape", "exit code 0", "ERROR", "none.up2", "Traceback", "exit code 2"):
         assert part in said
-    check_refused(
-        microrun("models", "--log", tmp_path / "none" / "log.txt"), "log.txt: the log cannot be written", code=1
-    )
+    check_refused(microrun("models", "--log", tmp_path / "none" / "log.txt"), "log.txt: the log cannot be written")
 
 
 def test_json_is_all_that_is_printed(microrun: Microrun, volume: Path, scan: Path) -> None:
@@ -205,6 +207,29 @@ def test_a_log_never_ends_up_in_another_file(microrun: Microrun, volume: Path) -
     before = volume.read_bytes()
     check_refused(microrun("inspect", volume, "--log", volume), "is not a log of microrun")
     assert volume.read_bytes() == before
+
+
+def test_a_log_that_is_no_file_is_refused_and_not_waited_for(microrun: Microrun, tmp_path: Path) -> None:
+    check_refused(microrun("models", "--log", tmp_path), "is a folder; name a file as --log")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        check_refused(microrun("models", "--log", tmp_path / "pipe"), "is a pipe; name a file as --log")
+
+
+def test_a_log_for_which_there_is_no_room_is_refused(microrun: Microrun, tmp_path: Path) -> None:
+    with full_disk(0):
+        check_refused(microrun("models", "--log", tmp_path / "log.txt"), "the log cannot be written (File too large)")
+
+
+def test_a_log_that_ends_before_its_command_is_one_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = LogFile(tmp_path / "log.txt")
+    with full_disk(0):
+        for _ in range(3):
+            log.note(logging.INFO, "said")
+        log.close(0)
+    assert capsys.readouterr().err.splitlines() == [
+        f"warning: {tmp_path / 'log.txt'}: the log is not whole, it could not be written (File too large)"
+    ]
 
 
 def test_the_log_keeps_no_token(microrun: Microrun, tmp_path: Path) -> None:
