@@ -14,8 +14,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from microrun.export.graph import save_model
-from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.files.output import written_beside
 
 ENDINGS = (".levels", ".step")  # of the names of what takes a weight's place
@@ -47,7 +45,7 @@ def store_levels(graph: onnx.ModelProto) -> onnx.ModelProto:
             made.graph.initializer.append(tensor)
             continue
         names = [f"{tensor.name}{ending}" for ending in ENDINGS]
-        made.graph.initializer.extend(map(numpy_helper.from_array, found, names))
+        made.graph.initializer.extend(numpy_helper.from_array(*pair) for pair in zip(found, names, strict=True))
         whole = f"{tensor.name}.whole"
         nodes += [
             onnx.helper.make_node("Cast", names[:1], [whole], to=onnx.TensorProto.FLOAT16),
@@ -80,9 +78,10 @@ def compact(path: Path) -> None:
     path
         The .onnx file, replaced; its spec stays.
     """
-    graph, spec = onnx.load_model(path), read_model_spec(path)
+    stored = store_levels(onnx.load_model(path))
+    onnx.checker.check_model(stored, full_check=True)
     with written_beside(path) as beside:
-        save_model(store_levels(graph), spec, beside)
+        onnx.save_model(stored, beside)
 
 
 def find_levels(values: NDArray[np.float16]) -> tuple[NDArray[np.int8], NDArray[np.float16]] | None:
