@@ -13,7 +13,11 @@ import argparse
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 
+import h5py
 import numpy as np
 
 from microrun.kernels.measuring import MEASURES
@@ -27,7 +31,8 @@ from microrun.runtime.latents.watched import Alarm
 from microrun.runtime.monitor.scan_monitor import ScanMonitor
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.scan import Scan
-from microrun.training.simulate.patterns import Exposure, PatternSimulator, blur
+from microrun.training.simulate.camera.bands import View, project, standardise
+from microrun.training.simulate.patterns import MEAN_SIGNAL, SIGNAL_STD, Exposure, blur
 from microrun.training.simulate.sample import Recipe, grow_sample
 
 NAV_SHAPE, SIG_SHAPE = (64, 45), (120, 120)
@@ -50,7 +55,7 @@ class Drift:
     shift
         By which the background moves, in widths of the detector.
     phase
-        Of all that is under the beam: 1 is titanium carbide.
+        Of all that is under the beam: 1 is titanium.
     centre
         Change of the pattern centre.
     """
@@ -96,7 +101,7 @@ class Camera:
         return np.stack([self._expose(number, drift) for number in numbers])
 
     def background(self) -> Float32:
-        mean = self.exposure.gain * self.exposure.electrons * self.exposure.background(SIG_SHAPE)
+        mean = self.exposure.gain * self.exposure.electrons * _bell(self.exposure)
         return (mean + self.exposure.offset).astype(np.float32)
 
     def _expose(self, number: int, drift: Drift) -> np.ndarray:
@@ -110,11 +115,11 @@ class Camera:
             exposure,
             electrons=exposure.electrons * (1 + share * (drift.current - 1)),
             contrast=exposure.contrast * (1 + share * (drift.contrast - 1)),
-            background_centre=(x + share * drift.shift, y),
         )
+        background = _bell(replace(exposure, background_centre=(x + step * drift.shift, y)))
         rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, number]))
         shade = np.float32(1 + sample.shading[cell, 0])
-        pattern = now.expose(signal, now.background(SIG_SHAPE) * shade, rng)
+        pattern = now.expose(signal, background * shade, rng)
         if drift.clipped and share:
             pattern = np.minimum(pattern, np.uint16(np.quantile(pattern, 1 - share * drift.clipped)))
         return pattern
@@ -129,9 +134,54 @@ class Camera:
     def _project(self, phase: int, centre: float) -> Float32:
         """Noise-free patterns of all cells."""
         if (phase, centre) not in self._sharp:
-            simulator = PatternSimulator(SIG_SHAPE, (CENTRE[0] + centre, *CENTRE[1:]))
-            self._sharp[phase, centre] = simulator.project(self.sample.rotations, phase=phase)
+            where, master = np.array((CENTRE[0] + centre, *CENTRE[1:])), _titanium() if phase else _nickel()
+            views = (View(rotation, where, 70.0) for rotation in self.sample.rotations)
+            bands = (standardise(project(master, view, SIG_SHAPE[0])) for view in views)
+            self._sharp[phase, centre] = np.stack([SIGNAL_STD * one + MEAN_SIGNAL for one in bands])
         return self._sharp[phase, centre]
+
+
+@cache
+def _nickel() -> Float32:
+    """Master pattern of nickel at 20 keV inside kikuchipy's wheel (CC BY 4.0), which need not be imported for that."""
+    found = find_spec("kikuchipy")
+    assert found is not None and found.submodule_search_locations
+    folder = Path(found.submodule_search_locations[0]) / "data" / "emsoft_ebsd_master_pattern"
+    with h5py.File(folder / "ni_mc_mp_20kv_uint8_gzip_opts9.h5") as file:
+        stored = file["EMData/EBSDmaster"]
+        halves = [stored[name][()] for name in ("mLPNH", "mLPSH")]
+    return np.stack([half.reshape(-1, *half.shape[-2:])[-1] for half in halves]).astype(np.float32)
+
+
+@cache
+def _titanium(side: int = 401) -> Float32:
+    """Kinematical bands of the strongest planes of titanium at 20 keV, (2, side, side), in Lambert projection."""
+    across = np.linspace(-1, 1, side)
+    down, right = np.meshgrid(across, across, indexing="ij")
+    steep = np.abs(down) > np.abs(right)
+    far, near = np.where(steep, down, right), np.where(steep, right, down)
+    angle = np.divide(near, far, out=np.zeros_like(near), where=far != 0) * np.pi / 4
+    z = 1 - far**2
+    flat = np.sqrt(np.maximum(1 - z**2, 0)) * np.sign(far)
+    one, other = flat * np.cos(angle), flat * np.sin(angle)
+    x, y = np.where(steep, other, one), np.where(steep, one, other)
+    bands = np.zeros((2, side, side))
+    a, c, wavelength = 0.2951, 0.4684, 0.00859  # in nm
+    indices = np.array([(h, k, i) for h in range(-2, 3) for k in range(-2, 3) for i in range(-3, 4)])
+    normals = np.stack(
+        [indices[:, 0] / a, (indices[:, 0] + 2 * indices[:, 1]) / (a * np.sqrt(3)), indices[:, 2] / c], axis=1
+    )
+    for normal, length in zip(normals, np.linalg.norm(normals, axis=1), strict=True):
+        if 0 < length < 9:  # per nm
+            for half, height in enumerate((z, -z)):
+                sine = np.abs(normal[0] * x + normal[1] * y + normal[2] * height) / length
+                bands[half] += np.exp(-length / 3) / (1 + np.exp((sine - wavelength * length / 2) / 0.004))
+    return bands.astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _bell(exposure: Exposure) -> Float32:
+    return exposure.background(SIG_SHAPE)
 
 
 def encode(

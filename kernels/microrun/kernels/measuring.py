@@ -67,10 +67,7 @@ def fit_background(binned: Any, background: Any, spans: Any, moments: Any) -> No
     """
     middle = binned.shape[0] // 2
     level, below = binned[middle, middle], background[middle, middle]  # or else squares lose what tells
-    total: Any = 0.0
-    square: Any = 0.0
-    under: Any = 0.0
-    count, under_square, product = 0, 0.0, 0.0
+    sums, count = np.zeros(5, np.float64), 0
     for i in range(0, binned.shape[0], EVERY):
         row, under_row = binned[i, spans[i, 0] : spans[i, 1]], background[i, spans[i, 0] : spans[i, 1]]
         b, bb, g, gg, bg = np.float32(0), np.float32(0), np.float32(0), np.float32(0), np.float32(0)
@@ -82,14 +79,16 @@ def fit_background(binned: Any, background: Any, spans: Any, moments: Any) -> No
             gg += behind * behind
             bg += value * behind
         count += len(row)
-        total, square, under = total + b, square + bb, under + g
-        under_square, product = under_square + gg, product + bg
-    pixels = max(1, count)
-    mean, mean_under = total / pixels, under / pixels
-    moments[0] = level + mean if count else np.nan
-    moments[1] = square / pixels - mean * mean
-    moments[2] = under_square / pixels - mean_under * mean_under
-    moments[3] = product / pixels - mean * mean_under
+        sums[0] += b
+        sums[1] += bb
+        sums[2] += g
+        sums[3] += gg
+        sums[4] += bg
+    sums /= max(1, count)
+    moments[0] = level + sums[0] if count else np.nan
+    moments[1] = sums[1] - sums[0] * sums[0]
+    moments[2] = sums[3] - sums[2] * sums[2]
+    moments[3] = sums[4] - sums[0] * sums[2]
 
 
 @fast_kernel
@@ -107,9 +106,7 @@ def structure(binned: Any, background: Any, share: Any, spans: Any, differences:
     differences
         (3,) float64; 0 where the mask is too narrow.
     """
-    near: Any = 0.0
-    far: Any = 0.0
-    furthest: Any = 0.0
+    differences[:] = 0
     count = 0
     line = np.empty(binned.shape[1], np.float32)
     for i in range(0, binned.shape[0], EVERY):
@@ -123,9 +120,11 @@ def structure(binned: Any, background: Any, share: Any, spans: Any, differences:
             a += one * one
             b += two * two
             c += three * three
-        near, far, furthest, count = near + a, far + b, furthest + c, count + pixels
-    pairs = max(1, count)
-    differences[0], differences[1], differences[2] = near / pairs, far / pairs, furthest / pairs
+        differences[0] += a
+        differences[1] += b
+        differences[2] += c
+        count += pixels
+    differences /= max(1, count)
 
 
 @fast_kernel

@@ -120,8 +120,8 @@ class EncodeRun(Closing):
                 for batch in stream:
                     writer.write(batch)
                     self._keep_probes(batch)
-                    self._watch.take(batch, stream.statistics)
-                    yield stream.statistics
+                    self._watch.take(batch, now := stream.statistics)
+                    yield now
                     self._watch.await_next(stream)
             finally:  # also where it is left
                 stream.close()

@@ -85,9 +85,14 @@ class Blocks:
     def _summarise(self, values: Float32) -> np.void:
         row: np.void = np.zeros(1, MONITOR)[0]
         row["first"], row["count"] = self._number * self.size, len(values)
+        known = np.isfinite(values)
+        counts, ordered = known.sum(axis=0), np.sort(np.where(known, values, np.inf), axis=0)
         for name, place in _PLACE.items():
-            found = values[:, place][np.isfinite(values[:, place])]
-            row[name] = np.nan
-            if len(found) >= (1 if name == "bands" else LEAST):
-                row[name] = found.mean() if name == "unknown" else np.median(found)
+            count, column = counts[place], ordered[:, place]
+            if count < (1 if name == "bands" else LEAST):
+                row[name] = np.nan
+            elif name == "unknown":
+                row[name] = column[:count].mean()
+            else:
+                row[name] = (column[(count - 1) // 2] + column[count // 2]) / 2
         return row

@@ -11,7 +11,7 @@ import struct
 import time
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from microrun.runtime.errors import MicrorunError, ScanError
 from microrun.runtime.scans.scan import PixelType, Scan
@@ -105,8 +105,7 @@ class Status(NamedTuple):
     @classmethod
     def unpack(cls, body: bytes) -> Status:
         """Read the body of a message."""
-        counts: tuple[Any, ...] = STATUS.unpack_from(body)
-        return cls(*counts, alarm=body[STATUS.size :].decode("utf-8", "replace"))
+        return cls._make([*STATUS.unpack_from(body), body[STATUS.size :].decode("utf-8", "replace")])
 
 
 class GoneError(MicrorunError):
