@@ -64,8 +64,13 @@ def generate(
     size_um: Annotated[str | None, typer.Option(help="--size in µm.")] = None,
     min_voxels: Annotated[int, typer.Option(min=0, help="Smaller grains join a neighbour.")] = MIN_VOXELS,
     relax: Annotated[
-        int, typer.Option(min=0, help="Sweeps that straighten boundaries, as curvature does; 0 leaves them as drawn.")
-    ] = RELAX_SWEEPS,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Sweeps that straighten boundaries, as curvature does; 0 leaves them as drawn.",
+            show_default=f"{RELAX_SWEEPS}, of printed metal 0",
+        ),
+    ] = None,
     device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
     batch: Annotated[int | None, typer.Option(help="Blocks that a worker of the engine draws at once.")] = None,

@@ -112,9 +112,9 @@ def write_grains(folder: BlockFolder, request: GenerateRequest) -> Summary:
         As `write_labels`.
     """
     values, min_voxels, met, given = folder.assemble(), request.min_voxels, 0, None
-    colours = values.dtype == np.int8
+    colours, relax = values.dtype == np.int8, request.sweeps(folder.diffusion)
     options = (
-        SegmentOptions(components=6, min_voxels=min_voxels, periodic=request.periodic, relax=request.relax)
+        SegmentOptions(components=6, min_voxels=min_voxels, periodic=request.periodic, relax=relax)
         if colours
         else SegmentOptions(VALUE_SCALE, fill=True, min_voxels=min_voxels)
     )

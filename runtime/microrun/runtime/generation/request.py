@@ -21,7 +21,7 @@ from microrun.runtime.generation.given import GivenGrains, colour_given, number_
 from microrun.runtime.generation.recipe import VolumeRecipe, fit_sampling
 from microrun.runtime.generation.scale import tell_size
 from microrun.runtime.generation.tiling import Tiling
-from microrun.runtime.spec import ModelSpec
+from microrun.runtime.spec import Diffusion, ModelSpec
 from microrun.runtime.volumes.axes import wraps_of
 from microrun.runtime.volumes.segment import SegmentOptions
 from microrun.runtime.volumes.volume import SUFFIXES
@@ -50,7 +50,8 @@ class GenerateRequest(VolumeRecipe):
     min_voxels
         Smaller grains are absorbed by a neighbour, but for those that are known; 0 keeps all.
     relax
-        Sweeps of the Potts model at T = 0 that straighten boundaries, of a denoiser of colours; 0 leaves them as drawn.
+        Sweeps of the Potts model at T = 0 that straighten boundaries, of a denoiser of colours; 0 leaves them as drawn,
+        None is what suits the denoiser: `RELAX_SWEEPS`, but 0 of printed metal.
     voxel_um
         Edge of a voxel in µm, which an HDF5 file states; None if there is nothing to state.
 
@@ -73,7 +74,7 @@ class GenerateRequest(VolumeRecipe):
     part: Mask | None = field(default=None, kw_only=True)
     known: GivenGrains | NDArray[Any] | None = field(default=None, kw_only=True)
     min_voxels: int = field(default=MIN_VOXELS, kw_only=True)
-    relax: int = field(default=RELAX_SWEEPS, kw_only=True)
+    relax: int | None = field(default=None, kw_only=True)
     voxel_um: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -85,7 +86,8 @@ class GenerateRequest(VolumeRecipe):
             raise OutputError(f"{self.out.parent}: no such folder")
         if self.out.is_dir():
             raise OutputError(f"{self.out}: is a folder; choose another name")
-        SegmentOptions(components=6, min_voxels=self.min_voxels, relax=self.relax)  # refuses now, not when all is grown
+        # Refuses now, not when all is grown.
+        SegmentOptions(components=6, min_voxels=self.min_voxels, relax=self.relax or 0)
         if self.voxel_um is not None and not 0 < self.voxel_um < math.inf:
             raise VolumeError(f"the edge of a voxel is more than 0 µm; got {self.voxel_um:g}")
         if self.known is not None and not isinstance(self.known, GivenGrains):
@@ -95,6 +97,13 @@ class GenerateRequest(VolumeRecipe):
     def given(self) -> GivenGrains | None:
         """The known grains."""
         return self.known if isinstance(self.known, GivenGrains) else None
+
+    def sweeps(self, diffusion: Diffusion) -> int:
+        """Sweeps that straighten the boundaries of what a denoiser drew."""
+        if self.relax is not None:
+            return self.relax
+        # Even simulated columns lose a tenth of their grains by it, and what is left is too long.
+        return 0 if diffusion.process == "am" else RELAX_SWEEPS
 
     @property
     def folder(self) -> Path:
