@@ -182,12 +182,14 @@ class Desk(Closing):
     def state(self) -> dict[str, Any]:
         """Where the run stands."""
         points, rate, status, state = self.points, self.follower.rate, self.run.status, self.follower.state
+        if state == "interrupted" and not self.follower.seen_writer and self.run.is_alive():  # on another machine
+            state = "live"
         familiarity = None
         if not self.follower.trouble and not points.latents.growing:  # a run tells it when it ends
             with contextlib.suppress(LatentsError):
                 familiarity = points.latents.familiarity
         return {
-            "state": "interrupted" if state == "live" and self.run.is_late() else state,
+            "state": state,
             "ended": self.run.ended,
             "trouble": self.follower.trouble,
             "done": points.done,

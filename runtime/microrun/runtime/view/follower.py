@@ -35,6 +35,8 @@ class Follower(Closing):
         What the file holds; another object once another file has its name.
     epoch : int
         Counts these objects.
+    seen_writer : bool
+        Whether a process of this machine was seen to write it.
     trouble : str
         Why the file cannot be read now; empty if it can.
 
@@ -107,7 +109,7 @@ class Follower(Closing):
         self._changed_ns, self._changed_at = found.st_mtime_ns, time.monotonic()
         self._swept_at, self._swept_ns, self._racy = time.monotonic(), 0, False
         self._meter = Meter(opened.scan.total)
-        self._asked_at, self._answer = -SWEEP_S, True
+        self._asked_at, self._answer, self.seen_writer = -SWEEP_S, True, False
         self.epoch += 1
         return opened
 
@@ -136,4 +138,5 @@ class Follower(Closing):
         if time.monotonic() - self._asked_at > 1.0:
             self._asked_at = time.monotonic()
             self._answer = has_writer(self.path, self._asked_at - self._changed_at)
+            self.seen_writer |= self._answer
         return self._answer

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from microrun.runtime.latents.watched import FAILED, MEASURED, STOPPED, WRITING, Alarm, RunStatus
 from microrun.runtime.view.growing_map import GrowingMap
 
-LATE_S = 10.0  # after which a writer without a heartbeat is gone
+LATE_S = 10.0  # after which a writer of another machine is gone, if it says nothing
 DIGITS = 4
 ENDS = {STOPPED: "stopped", FAILED: "failed"}
 
@@ -40,7 +40,7 @@ class RunWatch:
         self.alarms: list[dict[str, Any]] = []
         self.changed = 0
         self._rows: list[list[float | None]] = []
-        self._beat, self._beat_at = 0.0, 0.0
+        self._beat, self._beat_at, self._beats = 0.0, 0.0, 0
         self.look()
 
     def look(self) -> None:
@@ -49,15 +49,15 @@ class RunWatch:
         if status is None:
             return
         before, self.status = self.status, status
-        self._note_heartbeat(status.heartbeat, first=before is None)
+        self._note_heartbeat(status)
         if before is None or (before.blocks, before.alarms, before.state) != (
             status.blocks, status.alarms, status.state,
         ):  # fmt: skip
             self._read(*self._points.ask(lambda latents: (latents.monitor, latents.alarms)))
 
-    def is_late(self) -> bool:
-        """Whether the writer says that it writes, and has not been heard of for ten seconds."""
-        return self.status is not None and self.status.state == WRITING and time.monotonic() - self._beat_at > LATE_S
+    def is_alive(self) -> bool:
+        """Whether the writer has said that it goes on, since this is looked at and within the last ten seconds."""
+        return self._beats > 1 and time.monotonic() - self._beat_at < LATE_S
 
     @property
     def ended(self) -> str:
@@ -86,10 +86,13 @@ class RunWatch:
         """How many are measured."""
         return len(self._rows)
 
-    def _note_heartbeat(self, beat: float, first: bool) -> None:
-        """Clocks of two machines may differ: only of the first is asked how old it is."""
-        if beat != self._beat:
-            self._beat, self._beat_at = beat, time.monotonic() - (max(0.0, time.time() - beat) if first else 0.0)
+    def _note_heartbeat(self, status: RunStatus) -> None:
+        """Count what it says; its clock is not asked, which may be that of another machine."""
+        if status.state != WRITING:
+            self._beats = 0
+        elif status.heartbeat != self._beat:
+            self._beat, self._beat_at = status.heartbeat, time.monotonic()
+            self._beats += 1
 
     def _read(self, monitor: NDArray[Any] | None, alarms: tuple[Alarm, ...] | None) -> None:
         if monitor is not None:
