@@ -11,6 +11,7 @@ import typer
 from microrun.cli import console
 from microrun.cli.encode import ModelName
 from microrun.cli.outputs import OverwriteOption, say_wrote
+from microrun.cli.pattern_centre import parse_centre
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
 from microrun.runtime.engines.engine import Device, EngineRequest, Precision
 from microrun.runtime.engines.open import open_engine
@@ -25,6 +26,16 @@ def serve(
     background: Annotated[
         str, typer.Option(help="Of each scan: running (its own running mean), none, or a .npy/.up1/.up2 file.")
     ] = "running",
+    pc: Annotated[
+        str | None,
+        typer.Option(
+            help="Pattern centre X,Y,Z of all scans in EDAX's convention: warp patterns to that which the model knows."
+        ),
+    ] = None,
+    invert: Annotated[
+        bool | None,
+        typer.Option("--invert/--keep-polarity", help="Bands are dark: turn patterns about, as the model knows them."),
+    ] = None,
     device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
     lanes: Annotated[int | None, typer.Option(help="Parallel workers; by default what suits the engine.")] = None,
@@ -57,7 +68,8 @@ def serve(
     if client is not None:
         say_wrote(*export_client(client, overwrite))
         return
-    request = ServeRequest(folder, port, token_file, background, idle_timeout)
+    centre = None if pc is None else parse_centre(pc)
+    request = ServeRequest(folder, port, token_file, background, idle_timeout, centre, invert)
     with console.step("opening the engine"):
         opened = open_engine(engine, device, EngineRequest(precision, lanes, batch))
     with opened, contextlib.suppress(KeyboardInterrupt):  # its ordinary end

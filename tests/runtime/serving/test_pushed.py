@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,23 @@ from services import COUNT, LONG_S, NAV_SHAPE, SCAN, GatedEngine, Running, encod
 from streams import wait_until
 from write_up2 import make_patterns
 
-from microrun.runtime.errors import ScanError
+from microrun.runtime.domain import Domain
+from microrun.runtime.encoding.stream import encode
+from microrun.runtime.errors import ScanError, SpecError
 from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.patterns.warp import Warp
 from microrun.runtime.scans.scan import Scan
+from microrun.runtime.scans.source import MemorySource
 from microrun.runtime.serving import kept_latents
 from microrun.runtime.serving.ring_source import RingSource
+from microrun.runtime.serving.served_scan import Preparation
+from microrun.runtime.serving.server import ServeRequest, Service
 from microrun.runtime.serving.shared_memory import TAIL
 from microrun.runtime.serving.wire import State
 from microrun.runtime.testing import ProjectionEngine
 
+ENGINE = ProjectionEngine(SPEC)
+DOMAIN = Domain(("nickel",), (20.0, 20.0), ((0.40, 0.44), (0.77, 0.81), (0.48, 0.52)), (0.2, 1.4))
 SHARED = pytest.mark.parametrize("shared", [True, False], ids=["ring", "tcp"])
 
 
@@ -44,6 +53,29 @@ def test_pushed_patterns_give_what_encode_gives_bit_by_bit(tmp_path: Path, backg
         assert_array_equal(latents.ranges.reshape(COUNT, 2), expected.ranges)
         assert latents.origin.background == background and not latents.growing
     assert not service.warnings()
+
+
+def test_pushed_patterns_are_turned_about_and_warped_as_by_encode(tmp_path: Path) -> None:
+    patterns, engine = some_patterns(), ProjectionEngine(replace(SPEC, domain=DOMAIN), 2, 7)
+    how = Preparation("none", (0.45, 0.75, 0.55), invert=True)
+    source = MemorySource(SCAN, capacity=COUNT)
+    for pattern in patterns:
+        source.push(pattern)
+    source.finish()
+    with encode(source, engine, None, preprocessor=how.make(engine, SIG_SHAPE)) as stream:
+        expected = np.concatenate([batch.latents for batch in stream])
+    asked = {"pattern_centre": how.pattern_centre, "invert": True}
+    assert how.pattern_centre is not None
+    with running(tmp_path, engine, **asked) as service, service.client() as client:
+        for pattern in patterns:
+            assert client.push(pattern)
+        client.finish()
+        assert_array_equal(take_all(client).latents, expected)
+    assert (expected != encode_here(patterns, engine).latents).any()
+    with open_latents(Path(client.file)) as latents:
+        assert latents.origin.inverted and latents.origin.warp == Warp(how.pattern_centre, DOMAIN.centre)
+    with pytest.raises(SpecError, match="does not state which pattern centres it knows"):
+        Service(ServeRequest(tmp_path, token_file=tmp_path / "other", pattern_centre=how.pattern_centre), ENGINE, print)
 
 
 @SHARED

@@ -116,18 +116,24 @@ def _choose_warp(request: EncodeRequest, source: ScanFile, engine: Engine) -> Wa
     """From the pattern centre that is asked for to that which the model knows; unasked, a resumed run as it began."""
     domain = engine.spec.domain
     if request.pattern_centre is not None:
-        if domain is None:
-            raise SpecError(
-                f"{engine.info.path.name}: does not state which pattern centres it knows, so nothing can be warped to "
-                f"them; leave out --pc"
-            )
-        return Warp(request.pattern_centre, domain.centre)
+        return warp_from(request.pattern_centre, engine)
     if request.resume and request.out.exists():
         with open_latents(request.out) as latents:
             return latents.origin.warp
     if domain is not None:
         _warn_if_unknown(source, domain, engine.spec.name)
     return None
+
+
+def warp_from(pattern_centre: tuple[float, float, float], engine: Engine) -> Warp:
+    """From a pattern centre, in EDAX's convention, to that which a model knows; SpecError if it states none."""
+    domain = engine.spec.domain
+    if domain is None:
+        raise SpecError(
+            f"{engine.info.path.name}: does not state which pattern centres it knows, so nothing can be warped to "
+            f"them; leave out --pc"
+        )
+    return Warp(pattern_centre, domain.centre)
 
 
 def _warn_if_unknown(source: ScanFile, domain: Domain, model: str) -> None:

@@ -6,11 +6,14 @@ import os
 import re
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from microrun.runtime.array_types import Float32
+from microrun.runtime.encoding.choices import warp_from
 from microrun.runtime.encoding.meter import Statistics
 from microrun.runtime.encoding.stream import Background, encode
 from microrun.runtime.encoding.watching import RunWatch
@@ -34,6 +37,31 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 KEYWORDS: dict[str, Background] = {"running": "running", "none": None}
 
 
+class Preparation(NamedTuple):
+    """What is done to patterns before the engine.
+
+    Parameters
+    ----------
+    background
+        "running", "none", or a file.
+    pattern_centre
+        As of `EncodeRequest`.
+    invert
+        Whether bands are dark; None for what the engine's spec says.
+    """
+
+    background: str = "running"
+    pattern_centre: tuple[float, float, float] | None = None
+    invert: bool | None = None
+
+    def make(self, engine: Engine, sig_shape: tuple[int, int]) -> Preprocessor:
+        """Preprocessor of a detector; MicrorunError if it or the pattern centre does not fit the engine."""
+        how = engine.spec.preprocessing
+        how = how if self.invert is None else replace(how, inverted=self.invert)
+        warp = None if self.pattern_centre is None else warp_from(self.pattern_centre, engine)
+        return Preprocessor(how, sig_shape, warp=warp)
+
+
 class ServedScan(Closing):
     """A scan from its greeting to its end.
 
@@ -45,8 +73,8 @@ class ServedScan(Closing):
         What the client asks for.
     folder
         Where the latents file goes.
-    background
-        "running", "none", or a file.
+    preparation
+        Of its patterns.
 
     Attributes
     ----------
@@ -65,9 +93,9 @@ class ServedScan(Closing):
         If the scan does not fit the engine, or its file cannot be made.
     """
 
-    def __init__(self, engine: Engine, hello: Hello, folder: Path, background: str) -> None:
-        preprocessor = Preprocessor(engine.spec.preprocessing, hello.scan.sig_shape)
-        subtracted = _choose_background(background, preprocessor)
+    def __init__(self, engine: Engine, hello: Hello, folder: Path, preparation: Preparation) -> None:
+        preprocessor = preparation.make(engine, hello.scan.sig_shape)
+        subtracted = _choose_background(preparation.background, preprocessor)
         self.path = _choose_path(folder, hello.name)
         check_file(self.path)
         self.kept, self.error = KeptLatents(engine.spec.latent_size), ""
@@ -185,6 +213,7 @@ def _open_writer(
         background=kind,
         scale_background=preprocessor.preprocessing.scale_background,
         inverted=preprocessor.preprocessing.inverted,
+        warp=preprocessor.warp,
     )
     stored: Float32 = np.zeros(preprocessor.input_shape, np.float32)
     return LatentsWriter.create(path, origin, subtracted if isinstance(subtracted, np.ndarray) else stored)

@@ -17,7 +17,7 @@ from microrun.runtime.errors import MicrorunError, RefusedOutputError, ScanError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.patterns.preprocess import Preprocessor
-from microrun.runtime.serving.served_scan import KEYWORDS, ServedScan
+from microrun.runtime.serving.served_scan import KEYWORDS, Preparation, ServedScan
 from microrun.runtime.serving.session import House, Say, Session
 from microrun.runtime.serving.token_file import (
     LOOPBACK,
@@ -48,6 +48,8 @@ class ServeRequest:
         Where clients read port and token; None for the usual place.
     background
         "running", "none", or a file.
+    pattern_centre, invert
+        As of `Preparation`, the same for all scans.
     idle_timeout_s
         Seconds without a sign of a client that end its scan.
 
@@ -62,6 +64,13 @@ class ServeRequest:
     token_file: Path | None = None
     background: str = "running"
     idle_timeout_s: float = 60.0
+    pattern_centre: tuple[float, float, float] | None = None
+    invert: bool | None = None
+
+    @property
+    def preparation(self) -> Preparation:
+        """What is done to the patterns of all scans."""
+        return Preparation(self.background, self.pattern_centre, self.invert)
 
     def __post_init__(self) -> None:
         if not 0 <= self.port < 1 << 16:
@@ -95,11 +104,13 @@ class Service(Closing):
     Raises
     ------
     MicrorunError
-        If the port is taken, another service has the token file, or the engine is no encoder.
+        If the port is taken, another service has the token file, the engine is no encoder, or states no pattern centres
+        where one is given.
     """
 
     def __init__(self, request: ServeRequest, engine: Engine, say: Say) -> None:
         engine.spec.require("encoder", source=engine.info.path.name, task="encoding")
+        request.preparation.make(engine, engine.spec.preprocessing.input_shape)  # what can never be is said at once
         self._request, self._engine = request, engine
         self.token_file = request.token_file or default_token_file()
         check_unused(self.token_file)
@@ -157,7 +168,7 @@ class Service(Closing):
 
     def _open_scan(self, hello: Hello) -> ServedScan:
         with made_folder(self._request.folder):
-            return ServedScan(self._engine, hello, self._request.folder, self._request.background)
+            return ServedScan(self._engine, hello, self._request.folder, self._request.preparation)
 
 
 def serve(request: ServeRequest, engine: Engine, say: Say, say_address: Callable[[Service], None]) -> None:
