@@ -15,6 +15,8 @@ from write_up2 import Header, write_up
 
 import microrun.runtime
 from microrun.runtime import EncodeRequest, encode_scan, open_engine
+from microrun.runtime.generation.recipe import KNOWN_PRESETS
+from microrun.runtime.generation.sampling import Sampling
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 BLOCKS = re.findall(r"^## (.*?)\n.*?^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
@@ -39,7 +41,8 @@ def example_files(nickel: Any, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture
 def workplace(example_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of one's own with these files, in which the example runs."""
+    """A folder of one's own with these files, in which the example runs; volumes are drawn in a few steps."""
+    monkeypatch.setitem(KNOWN_PRESETS, "default", Sampling(3))
     folder = tmp_path / "here"
     shutil.copytree(example_files, folder)
     monkeypatch.chdir(folder)

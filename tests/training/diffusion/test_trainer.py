@@ -12,7 +12,6 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler
 from safetensors.torch import load_file
 from scipy.stats import norm
 from training_runs import run_script, take
@@ -57,6 +56,8 @@ def train(
 @pytest.mark.parametrize("prediction", get_args(Prediction))
 @pytest.mark.parametrize("zero", [False, True])
 def test_noised_samples_are_those_of_diffusers(zero: bool, prediction: Any) -> None:
+    from diffusers import DDPMScheduler  # takes seconds, which one worker alone need spend
+
     schedule = Schedule(250, zero_terminal_snr=zero and prediction != "eps", prediction=prediction)
     clean, noise = np.random.default_rng(0).standard_normal((2, 5, 1, 4, 4, 4)).astype(np.float32)
     timestep = np.array([0, 3, 100, 248, 249])
