@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from disk import full_disk
 
-from microrun.runtime.errors import OutputError
+from microrun.runtime.errors import OutputError, RefusedOutputError
 from microrun.runtime.files import output
 from microrun.runtime.files.disk import check_room
 from microrun.runtime.files.hdf5 import hdf5_errors
-from microrun.runtime.files.output import write_text, written_beside
+from microrun.runtime.files.lock import FileLock
+from microrun.runtime.files.output import name_beside, write_text, written_beside
 
 
 def write_hdf5(path: Path) -> None:
@@ -107,6 +108,7 @@ def test_a_failure_has_a_name_and_one_line(tmp_path: Path) -> None:
 def test_on_windows_a_file_that_a_viewer_holds_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tries: int
 ) -> None:
+    (tmp_path / "out").write_text("old")
     replace, failed = Path.replace, []
 
     def held(self: Path, target: Path) -> Path:
@@ -124,4 +126,42 @@ def test_on_windows_a_file_that_a_viewer_holds_is_waited_for(
     else:
         with pytest.raises(OutputError, match=r"Access is denied.*Close the program that has it open and run again"):
             write_text(tmp_path / "out", "new")
-        assert len(failed) == 4 and not list(tmp_path.iterdir())
+        assert len(failed) == 4 and [file.name for file in tmp_path.iterdir()] == ["out"]
+        assert (tmp_path / "out").read_text() == "old"
+
+
+def test_of_two_runs_that_make_one_file_the_second_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with written_beside(out) as beside:
+        beside.write_text("first")
+        with pytest.raises(RefusedOutputError, match="out: is being written by another run; wait"), written_beside(out):
+            pytest.fail("two write one file")
+        assert beside.read_text() == "first"
+    assert out.read_text() == "first" and [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_file_that_was_made_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool) -> None:
+    if not linked:  # as on a USB stick
+        monkeypatch.setattr(output.os, "link", lambda *_: (_ for _ in ()).throw(PermissionError()))
+    made_meanwhile = pytest.raises(RefusedOutputError, match="out: another run has made it meanwhile, and it is kept")
+    with made_meanwhile as refused, written_beside(tmp_path / "out") as beside:
+        beside.write_text("second")
+        (tmp_path / "out").write_text("first")
+    assert refused.value.exit_code == 2
+    assert (tmp_path / "out").read_text() == "first" and [file.name for file in tmp_path.iterdir()] == ["out"]
+    (tmp_path / "out").unlink()
+    write_text(tmp_path / "out", "third")
+    assert (tmp_path / "out").read_text() == "third"
+
+
+def test_what_a_killed_run_left_is_cleared_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    left = name_beside(out)
+    left.write_text("half")
+    left.with_name(f"{left.name}.lock").touch()  # which the system gave up with the process
+    with FileLock(left), pytest.raises(RefusedOutputError, match="another run"):
+        write_text(out, "whole")
+    assert left.read_text() == "half"
+    write_text(out, "whole")
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]

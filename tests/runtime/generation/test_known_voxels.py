@@ -154,7 +154,7 @@ def test_the_whole_has_its_room_before_it_is_painted(tmp_path: Path, monkeypatch
     load, taken = folder.load, list[int]()
 
     def note(number: int) -> Any:
-        (painted,) = tmp_path.glob(".part-*")
+        (painted,) = tmp_path.glob(".part-*.npy")
         taken.append(512 * painted.stat().st_blocks - painted.stat().st_size)
         return load(number)
 

@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from microrun.runtime.errors import OutputError
+from microrun.runtime.errors import OutputError, RefusedOutputError
 from microrun.runtime.files.hdf5 import reason_of
+from microrun.runtime.files.lock import FileLock
 
 BESIDE = ".part-"  # a name that nobody gives to a file of their own, and that keeps the suffix
 CANNOT_WRITE = "cannot be written"
@@ -26,6 +27,9 @@ def name_beside(path: Path) -> Path:
 def written_beside(path: Path, problem: str = CANNOT_WRITE) -> Iterator[Path]:
     """Give a path beside to write to; it is renamed at the end, and removed if anything goes wrong.
 
+    What a killed run left beside is written over; what a living one writes there, and a file that another has made
+    since this began, are left alone.
+
     A file may be renamed while it is open, by returning it from within; but not on Windows, where neither may the
     file that it replaces be open.
 
@@ -38,20 +42,46 @@ def written_beside(path: Path, problem: str = CANNOT_WRITE) -> Iterator[Path]:
 
     Raises
     ------
+    RefusedOutputError
+        If another run writes it, or has made it meanwhile.
     OutputError
         If the disk is full or refuses; a file that was there before still is.
     """
-    beside = name_beside(path)
+    beside, publish = name_beside(path), replace_file if os.path.lexists(path) else _name_new
+    with _only_writer(path, problem):
+        try:
+            yield beside
+            publish(beside, path)
+        except OSError as error:
+            raise cannot_write(path, error, problem) from None
+        except OutputError as error:  # of a writer, which knows the name beside only
+            raise type(error)(str(error).replace(beside.name, path.name)) from None
+        finally:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+
+
+def _only_writer(path: Path, problem: str) -> FileLock:
     try:
-        yield beside
-        replace_file(beside, path)
+        return FileLock(name_beside(path))
+    except BlockingIOError:
+        raise RefusedOutputError(
+            f"{path}: is being written by another run; wait for it, or write to another place"
+        ) from None
     except OSError as error:
         raise cannot_write(path, error, problem) from None
-    except OutputError as error:  # of a writer, which knows the name beside only
-        raise OutputError(str(error).replace(beside.name, path.name)) from None
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
+
+
+def _name_new(beside: Path, path: Path) -> None:
+    """Give a file a name that was free, and must be free still: a rename would replace what has it now."""
+    try:
+        os.link(beside, path)
+    except OSError:
+        if os.path.lexists(path):
+            raise RefusedOutputError(
+                f"{path}: another run has made it meanwhile, and it is kept; write to another place"
+            ) from None
+        replace_file(beside, path)  # on a disk that knows no second names
 
 
 def replace_file(beside: Path, path: Path) -> None:
