@@ -45,7 +45,7 @@ def store_levels(graph: onnx.ModelProto) -> onnx.ModelProto:
             made.graph.initializer.append(tensor)
             continue
         names = [f"{tensor.name}{ending}" for ending in ENDINGS]
-        made.graph.initializer.extend(numpy_helper.from_array(*pair) for pair in zip(found, names, strict=True))
+        made.graph.initializer.extend(numpy_helper.from_array(found[number], names[number]) for number in range(2))
         whole = f"{tensor.name}.whole"
         nodes += [
             onnx.helper.make_node("Cast", names[:1], [whole], to=onnx.TensorProto.FLOAT16),

@@ -80,6 +80,10 @@ def test_am_takes_pool_and_tracks(tmp_path: Path) -> None:
     (volume,) = read_volumes(path)
     assert volume.kind == "am"
     assert not volume.periodic
+    simulate("am", tmp_path / "inside.h5", "--size", 10, *tracks, "--inside")
+    (inside,) = read_volumes(tmp_path / "inside.h5")
+    assert (inside.grain_ids.shape, inside.hatch) == ((10, 10, 10), 3)
+    assert inside.grain_ids.max() < volume.grain_ids.max()  # no top layers that were melted once, tiny grains
 
 
 def test_bad_input_is_refused(tmp_path: Path) -> None:
