@@ -12,7 +12,7 @@ from command_line import Microrun, check_refused
 from matplotlib.text import Text
 from numpy.testing import assert_allclose
 
-from microrun.runtime.pictures.drawing import name_axes, read_drawing
+from microrun.runtime.pictures.drawing import read_drawing, read_printed
 from microrun.runtime.pictures.grain_colours import colour_by_orientation
 from microrun.runtime.pictures.painting import NOISE
 from microrun.runtime.pictures.volume_view import draw_volume
@@ -66,7 +66,9 @@ def test_grains_are_coloured_by_the_direction_that_lies_along_z(
     orientations = read_orientations(oriented, f"{oriented}:grain_id")
     assert orientations is not None
     found = colour_by_orientation(orientations, "z").colour(np.array([0, 4, 8, -1, 99], np.int32))
-    assert_allclose(found, [[1, 0, 0], [0, 0, 1], [NOISE] * 3, [NOISE] * 3, [NOISE] * 3], atol=0.02)  # 001 red, 111 blue
+    assert_allclose(
+        found, [[1, 0, 0], [0, 0, 1], [NOISE] * 3, [NOISE] * 3, [NOISE] * 3], atol=0.02
+    )  # 001 red, 111 blue
     check_refused(microrun("render", labels, "--ipf", "z", "--out", tmp_path / "b.png"), labels, "microrun orient")
     check_refused(microrun("render", oriented, "--ipf", "w", "--out", tmp_path / "b.png"), "x, y, z; got 'w'")
     assert not (tmp_path / "b.png").exists()
@@ -77,16 +79,18 @@ def test_the_key_says_direction_and_crystals_and_printed_volumes_where_they_were
 ) -> None:
     monkeypatch.setattr("microrun.runtime.pictures.volume_view.VIEW_PIXELS", 100)
     with h5py.File(oriented, "r+") as file:
-        file.attrs["kind"] = "am"
+        file.attrs.update(format="microrun part 1", step_um=0.5)
     orientations = read_orientations(oriented, f"{oriented}:grain_id")
     assert orientations is not None
+    printed = read_printed(oriented)
+    assert printed is not None
     with open_volume(oriented, "grain_id") as volume:
-        drawing = read_drawing(volume, 0.5, name_axes(oriented), colour_by_orientation(orientations, "x"))
+        drawing = read_drawing(volume, *printed, colour_by_orientation(orientations, "x"))
     figure = draw_volume(drawing)
     said = [text.get_text() for text in figure.findobj(Text)]
     assert "IPF-X · fcc, m-3m" in said
     assert {"z, build  4 µm", "x, scan  5 µm", r"[$1 1 1$]"} <= set(said)
-    assert name_axes(Path("labels.npy")) == ("z", "y", "x")
+    assert read_printed(Path("labels.npy")) is None
 
 
 def test_values_have_the_colours_that_are_asked_for(microrun: Microrun, tmp_path: Path, labels: Path) -> None:

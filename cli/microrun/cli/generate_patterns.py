@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +18,7 @@ from microrun.runtime.errors import SpecError
 from microrun.runtime.files.destination import check_file
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.pictures.figure_file import save_figure
-from microrun.runtime.pictures.pattern_grid import draw_patterns
+from microrun.runtime.pictures.pattern_grid import count_columns, draw_patterns
 
 
 def generate(
@@ -40,7 +39,7 @@ def generate(
             patterns = generate_patterns(decoder, count, seed)
         keep = Preprocessor(decoder.spec.preprocessing, decoder.spec.preprocessing.input_shape).pixel_keep
     if out.suffix.lower() == ".png":
-        save_figure(draw_patterns(patterns, keep, columns=min(count, math.ceil(math.sqrt(2 * count)))), out)
+        save_figure(draw_patterns(patterns, keep, count_columns(count)), out)
     else:
         write_patterns(np.where(keep, patterns, -1), out)
     say_wrote(out, note=f": {count:,} patterns of seed {seed}")

@@ -12,12 +12,12 @@ from microrun.cli.outputs import CmapOption, OverwriteOption, say_next, say_wrot
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.destination import check_file
 from microrun.runtime.pictures.colour_maps import check_cmap
-from microrun.runtime.pictures.drawing import name_axes, read_drawing
+from microrun.runtime.pictures.drawing import AXES, Drawing, Printed, read_drawing, read_printed
 from microrun.runtime.pictures.figure_file import ENDINGS
 from microrun.runtime.pictures.grain_colours import GrainColours, colour_by_orientation
 from microrun.runtime.pictures.volume_view import render as render_drawing
 from microrun.runtime.volumes.orientations import read_orientations
-from microrun.runtime.volumes.volume import open_volume
+from microrun.runtime.volumes.volume import Volume, open_volume
 
 
 def render(
@@ -46,16 +46,16 @@ def render(
     check_file(out, overwrite, endings=ENDINGS, sources=[volume])
     colours = None if cmap is None else check_cmap(cmap)
     with open_volume(volume, dataset) as opened, console.step("drawing"):
-        drawing = read_drawing(
-            opened,
-            opened.voxel_um if voxel_um is None else voxel_um,
-            name_axes(volume),
-            None if ipf is None else _colour_grains(volume, opened.name, ipf),
-            colours,
-        )
-        render_drawing(drawing, out, slices)
+        render_drawing(_read(volume, opened, voxel_um, ipf, colours), out, slices)
     say_wrote(out)
     say_next("grains", volume, *(["--dataset", dataset] if dataset else []))
+
+
+def _read(path: Path, volume: Volume, voxel_um: float | None, ipf: str | None, cmap: str | None) -> Drawing:
+    printed = read_printed(path) or Printed(None, AXES)
+    stated_um = printed.voxel_um if volume.voxel_um is None else volume.voxel_um
+    grain_colours = None if ipf is None else _colour_grains(path, volume.name, ipf)
+    return read_drawing(volume, stated_um if voxel_um is None else voxel_um, printed.axes, grain_colours, cmap)
 
 
 def _colour_grains(volume: Path, name: str, direction: str) -> GrainColours:

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.testing import assert_allclose, assert_array_equal
 
 from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.panels import draw_image, draw_labels, draw_values, make_panels, mark_point
+from microrun.runtime.pictures.pattern_grid import count_columns
 from microrun.runtime.scans.scan import Scan
 
 SQUARE = Scan((4, 6), (8, 8), step_um=(0.5, 0.25))
@@ -110,3 +113,17 @@ def test_points_are_marked_in_their_pixel(scan: Scan, point: tuple[int, int], pl
     mark_point(axes[0], scan, point)
     assert_allclose(np.ravel(axes[0].lines[before].get_data()), place)
     assert_allclose(figure.axes[0].images[0].get_extent()[0], 0)
+
+
+def test_a_long_title_ends_before_the_next_panel_begins() -> None:
+    figure, axes = make_panels(SQUARE, 2)
+    for axis in axes:
+        draw_values(figure, axis, SQUARE, VALUES, "components 1–3 of what a model knows as red, green, blue: " * 2)
+    FigureCanvasAgg(figure).draw()
+    first, second = (next(text for text in axis.findobj(Text) if "blue" in text.get_text()) for axis in axes)
+    assert first.get_window_extent().x1 < second.get_window_extent().x0
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (12, 4), (24, 6), (7, 4)])
+def test_grids_of_patterns_have_few_empty_places(count: int, columns: int) -> None:
+    assert count_columns(count) == columns

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CLUSTER_COLOURS = "tab20"  # of twenty; segments have random ones
+DISTANCE = "latent distance"
 WITHOUT_PLACE = "Clusters group latents wherever they lie; segments are regions whose neighbours are close."
 
 
@@ -44,13 +45,13 @@ def draw_analysis(latents: Latents, found: Analysis, request: AnalysisRequest) -
     count = 5 + (found.distance is not None)
     figure, axes = make_panels(scan, count, heading=describe(latents), notes=list(filter(None, notes)))
     draw_image(axes[0], scan, found.colours, "components 1, 2, 3 as red, green, blue")
-    draw_values(figure, axes[1], scan, found.spread, "latent spread: distance to the neighbours")
+    draw_values(figure, axes[1], scan, found.spread, "latent spread: distance to the neighbours", unit=DISTANCE)
     segments = int(found.segments.max()) + 1
     draw_labels(axes[2], scan, found.segments, f"{segments:,} segments, latent distance below {found.threshold:.3g}")
     _draw_clusters(axes[3], axes[4], latents, found)
     if found.distance is not None and request.pick:
         row, col = request.pick
-        draw_values(figure, axes[5], scan, found.distance, f"latent distance to row {row}, col {col}")
+        draw_values(figure, axes[5], scan, found.distance, f"distance to row {row}, col {col}", unit=DISTANCE)
         mark_point(axes[5], scan, request.pick)
     return figure
 

@@ -43,8 +43,9 @@ def draw_colour_key(figure: Figure, axis: Axes, symmetry: str, title: str) -> No
     inner = (place.x0 + 0.14 * place.width, place.y0 + 0.12 * place.height, 0.72 * place.width, 0.72 * place.height)
     key: Any = figure.add_axes(inner, projection="ipf", symmetry=point_group(symmetry))
     key.plot_ipf_color_key(show_title=False)
-    for text in key.texts:
-        text.set_fontsize(8)
+    heights = [text.get_position()[1] for text in key.texts]
+    for text, up in zip(key.texts, heights, strict=True):  # beside the triangle, not on its corners
+        text.set(fontsize=8, va="bottom" if up > np.mean(heights) else "top")
     high = figure.get_size_inches()[1]
     figure.text(place.x0, place.y1 + 4 / 72 / high, title, fontsize=9, va="bottom")
 

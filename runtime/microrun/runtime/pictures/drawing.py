@@ -6,7 +6,7 @@ import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,15 @@ from microrun.runtime.volumes.volume import SLAB_BYTES, Volume
 
 LARGEST_SIDE = 256  # voxels that are drawn along the longest side
 AXES = ("z", "y", "x")
-PART_FORMAT = "microrun part 1"
-PRINTED = ("z, build", "y", "x, scan")
+PRINTED_FORMATS = ("microrun part 1", "microrun melt pool 1")  # of files that state their step
 PART_SHARE = 0.25  # of the voxels are outside, or more: a part. Fewer are noise between grains
+
+
+class Printed(NamedTuple):
+    """Of a printed volume: the edge of a voxel in µm, None if it is not stated, and the names of its axes."""
+
+    voxel_um: float | None
+    axes: tuple[str, str, str] = ("z, build", "y", "x, scan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +108,7 @@ def read_drawing(
     voxel_um
         Edge of a voxel in µm, None if it is not known.
     axes
-        Names of the first, middle and last axis, from `name_axes`.
+        Names of the first, middle and last axis.
     grain_colours
         From `colour_by_orientation`; without them each grain has a colour of its own.
     cmap
@@ -135,8 +141,8 @@ def read_drawing(
     return Drawing(Path(volume.name).name, volume.shape, values, stride, voxel_um, axes, grain_colours, cmap or VALUES)
 
 
-def name_axes(path: Path) -> tuple[str, str, str]:
-    """Names of a volume's axes: of printed ones, simulated here, they say what is built and scanned along them.
+def read_printed(path: Path) -> Printed | None:
+    """What a volume that was printed, in a simulation of these commands, says of itself.
 
     Parameters
     ----------
@@ -145,16 +151,18 @@ def name_axes(path: Path) -> tuple[str, str, str]:
 
     Returns
     -------
-    Of the first, middle and last axis.
+    Printed or None
+        None for other volumes, and what is damaged.
     """
     if path.suffix.lower() == ".npy":
-        return AXES
+        return None
     try:
         with open_hdf5(path) as file:
-            printed = file.attrs.get("format") == PART_FORMAT or file.attrs.get("kind") == "am"
-    except (OSError, *UNREADABLE, RuntimeError):  # what is damaged there is none of the picture
-        return AXES
-    return PRINTED if printed else AXES
+            built = file.attrs.get("format") in PRINTED_FORMATS
+            step = file.attrs.get("step_um") if built else None
+            return Printed(None if step is None else float(step)) if built or file.attrs.get("kind") == "am" else None
+    except (OSError, *UNREADABLE, RuntimeError):  # the volume itself may be whole
+        return None
 
 
 def _as_grains_or_values(values: NDArray[Any]) -> NDArray[Any]:

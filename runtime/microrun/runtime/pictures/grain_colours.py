@@ -71,7 +71,7 @@ def colour_by_orientation(orientations: GrainOrientations, direction: str) -> Gr
         raise VolumeError(f"--ipf is a direction of the sample, {', '.join(DIRECTIONS)}; got {direction!r}")
     from orix.quaternion import Rotation
 
-    known = np.isfinite(orientations.euler).all(axis=1)
+    known: NDArray[np.bool_] = ~np.isnan(orientations.euler.sum(axis=1))
     if not known.any():
         raise VolumeError("no grain has an orientation; run microrun orient")
     rotations = np.zeros((len(known), 4))

@@ -85,7 +85,7 @@ def draw_pool(picture: PoolPicture) -> Figure:
     _mark_beam(axes[0, 0], picture)
     _write_numbers(axes[0, 1], picture)
     bar = figure.colorbar(shown, ax=list(axes.ravel()), location="right", shrink=0.9, pad=0.01, extend="max")
-    bar.set_label("temperature in K", fontsize=8)
+    bar.set_label("temperature in K, colours up to boiling", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     figure.suptitle(picture.title, fontsize=11)
     return figure
@@ -143,7 +143,7 @@ def _label(axes: Any, deepest_um: float) -> None:
     axes[1, 0].set_title("along, in the middle of the track", fontsize=9)
     axes[1, 0].set_xlabel("x from the beam's axis in µm", fontsize=8)
     axes[1, 0].set_ylabel("z in µm", fontsize=8)
-    axes[1, 1].set_title(f"across, at x = {deepest_um:.0f} µm", fontsize=9)
+    axes[1, 1].set_title(f"across, at x = {deepest_um:.0f} µm".replace("-", "−"), fontsize=9)
     axes[1, 1].set_xlabel("y in µm", fontsize=8)
 
 

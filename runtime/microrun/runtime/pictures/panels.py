@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL_INCHES = 3.2
-WITH_BARS, CLOSE = (0.4, 0.85, 0.3, 0.5), (0.05, 0.05, 0.16, 0.05)  # inches left, right, above and below a panel
+WITH_BARS, CLOSE = (0.36, 0.7, 0.3, 0.5), (0.05, 0.05, 0.16, 0.05)  # inches left, right, above and below a panel
 BAR_GAP, BAR_WIDTH = 0.06, 0.1  # inches
 LINE_INCHES = 0.19
 LETTERS_PER_INCH = 14
+TITLE_POINTS, TITLE_LETTERS_PER_INCH = 9, 15
 MOST_SIDE = 1000  # points that are drawn along a side: more than a panel has pixels
 WHITE_POINTS = (1, 99)  # percentiles between which a map's colours are stretched
 SIGNED, UNSIGNED = "RdBu_r", "viridis"
@@ -221,7 +222,8 @@ def show(axis: Axes, scan: Scan, image: Float64, **style: Any) -> Any:
         white = np.ones((*rows.shape, 4))
         white[..., 3] = np.isnan(rows)
         axis.imshow(white, **place)
-    axis.add_patch(Rectangle((0, 0), width, height, fill=False, hatch="/////", edgecolor="0.75", lw=0, zorder=-1))
+    if np.isnan(thinned).any():  # elsewhere the ends of its strokes would look out at the edges
+        axis.add_patch(Rectangle((0, 0), width, height, fill=False, hatch="/////", edgecolor="0.75", lw=0, zorder=-1))
     return shown
 
 
@@ -269,8 +271,12 @@ def _size_um(scan: Scan) -> tuple[float, float]:
 
 def _finish(axis: Axes, scan: Scan, title: str) -> None:
     """Title, ticks and scale bar."""
+    figure = axis.get_figure(root=True)
+    assert figure is not None
+    wide = axis.get_position().width * figure.get_size_inches()[0] + WITH_BARS[1]
     axis.set_axis_on()
-    axis.set_title(title, fontsize=9, loc="left", pad=4)
+    size = TITLE_POINTS * min(1.0, wide * TITLE_LETTERS_PER_INCH / max(1, len(title)))  # before the next panel's begins
+    axis.set_title(title, fontsize=size, loc="left", pad=4)
     axis.tick_params(labelsize=6, length=2, color="0.5", labelcolor="0.4")
     axis.locator_params(nbins=5)
     axis.spines[:].set(color="0.5", lw=0.5)
@@ -304,6 +310,9 @@ def add_scale_bar(axis: Axes, scan: Scan) -> None:
         clip_on=False,
     )
     axis.text(length / width + 0.02, below, f"{length:g} {unit}", transform=axis.transAxes, va="center", fontsize=7)
+    if axis.axison:
+        said = f"axes in {unit}"
+        axis.text(1, below, said, transform=axis.transAxes, ha="right", va="center", fontsize=6, color="0.4")
 
 
 def nice_length(length: float) -> float:

@@ -45,8 +45,8 @@ def draw_part(orientation: NDArray[np.int8], euler: Float64, step_um: float, row
     figure = Figure((WIDE, min(max(tall, 2.6), 9)), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
     axes = figure.subplots(1, 4, width_ratios=ratios)
     planes = {
-        "across the tracks": (across, "y", "depth"),
-        "along a track": (along, "x", "depth"),
+        "across the tracks, built upwards": (across, "y", "depth"),
+        "along a track, built upwards": (along, "x", "depth"),
         "from above": (above, "x", "y"),
     }
     for axis, (name, (plane, right, down)) in zip(axes[:3], planes.items(), strict=True):
@@ -54,6 +54,7 @@ def draw_part(orientation: NDArray[np.int8], euler: Float64, step_um: float, row
         axis.set_title(name, fontsize=9)
         axis.set_xlabel(f"{right}, µm", fontsize=8)
         axis.set_ylabel(f"{down}, µm", fontsize=8)
+        axis.set_anchor("N")  # all surfaces at one height
     draw_colour_key(axes[3])
     figure.suptitle(title, fontsize=10)
     return figure
@@ -77,7 +78,7 @@ def draw_colour_key(axis: Axes) -> None:
     for place, name in (((0, -0.03), "001"), ((0.41, -0.03), "101"), ((0.36, 0.385), "111")):
         axis.text(place[0], place[1], name, ha="center", va="top" if place[1] < 0 else "bottom", fontsize=8, color=GREY)
     axis.set(xlim=(-0.05, 0.48), ylim=(-0.1, 0.45), aspect="equal")
-    axis.set_title("IPF-Z", fontsize=9)
+    axis.set_title("IPF-Z, m-3m\nz: build direction", fontsize=8)
     axis.set_axis_off()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,19 @@ from microrun.runtime.pictures.panels import WHITE_POINTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+def count_columns(count: int) -> int:
+    """Columns of a grid about twice as wide as high, with as few empty places as can be.
+
+    Parameters
+    ----------
+    count
+        Patterns, 1 or more.
+    """
+    wide = math.ceil(math.sqrt(2 * count))
+    some = range(max(1, wide - 1), min(count, wide + 2) + 1)
+    return min(some, key=lambda columns: (-count % columns, abs(columns - wide)))
 
 
 def draw_patterns(patterns: Float32, pixel_keep: NDArray[np.bool_], columns: int) -> Figure:

@@ -244,7 +244,7 @@ def _draw_colour_bar(sheet: _Sheet, drawing: Drawing, corner: tuple[int, int]) -
     box = sheet.place((*corner, 200, 12))
     box.imshow(drawing.colour(np.linspace(low, high, 200, dtype=np.float32)[None]), aspect="auto")
     for at, value, side in ((0, low, "left"), (1, high, "right")):
-        box.text(at, 1.4, f"{value:.3g}", transform=box.transAxes, ha=side, fontsize=7, color=INK)
+        box.text(at, 1.4, f"{value:,.4g}", transform=box.transAxes, ha=side, fontsize=7, color=INK)
 
 
 def _describe(drawing: Drawing) -> str:
@@ -253,6 +253,8 @@ def _describe(drawing: Drawing) -> str:
         said.append(f"voxel {drawing.voxel_um:g} µm")
     if drawing.of_grains and drawing.stride == 1:
         said.append(f"{np.count_nonzero(np.unique(drawing.values) >= 0):,} grains")
+    if not drawing.of_grains:
+        said.append("colours from the 1st to the 99th percentile")
     if drawing.stride > 1:
         said.append(f"one voxel in {drawing.stride} along each axis is drawn")
     return "  ·  ".join(said)
