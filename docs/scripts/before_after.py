@@ -23,13 +23,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("kernels", "runtime", "training", "export", "cli")
-WIDE, HIGH, MARGIN, HEAD = 560, 470, 12, 26  # pixels: a picture's place, around it, and above for its name
+WIDE, HIGH, MARGIN, HEAD = 500, 390, 12, 26  # pixels: a picture's place, around it, and above for its name
 ROWS = 5  # pairs in a sheet
-JPEG = 78  # quality
+JPEG = 62  # quality
 
 
 class Figure(NamedTuple):
-    """A picture: what it is, the command that makes it, its file, and the older command where that differs."""
+    """A picture: what it is, the command that makes it, its file, and the older command where that differs.
+
+    Without a command it takes long, and is taken from docs/images of either tree.
+    """
 
     title: str
     command: str
@@ -44,16 +47,11 @@ FIGURES = {
     "pca": Figure("maps --pca", "maps demo.latents.h5 --pca", "demo.pca.png"),
     "unfinished": Figure("maps of a scan that goes on", "maps growing.latents.h5", "growing.overview.png"),
     "analyse": Figure("analyse", "analyse demo.latents.h5", "demo.analysis.png"),
-    "pick": Figure("analyse --pick 10,50", "analyse demo.latents.h5 --pick 10,50", "demo.analysis.png"),
-    "physics": Figure(
-        "physics, two phases, latents beside",
-        "physics scan.up2 --orientations scan.ang --latents scan.latents.h5",
-        "scan.physics.png",
-    ),
-    "poles": Figure("physics: pole figures", "physics scan.up2 --orientations scan.ang", "scan.poles.png"),
-    "quality": Figure("physics --no-index", "physics scan.up2 --no-index", "scan.physics.png"),
+    "pick": Figure("analyse --pick 10,50", "", "analysis.png"),
+    "physics": Figure("physics, latents beside", "", "physics.png"),
+    "nickel": Figure("physics of nine real patterns", "", "real-nickel-maps.png"),
     "patterns": Figure("generate-patterns", "generate-patterns --count 12 --out drawn.png", "drawn.png"),
-    "pool": Figure("simulate meltpool", "simulate meltpool --power 150 --speed 0.9 --out a.h5", "a.png"),
+    "pool": Figure("simulate meltpool", "", "meltpool.png"),
     "cube": Figure("render", "render ni.h5 --out a.png", "a.png"),
     "slices": Figure("render --slices", "render ni.h5 --slices --out a.png", "a.png"),
     "ipf": Figure(
@@ -67,26 +65,22 @@ FIGURES = {
         "a.png",
         "render pool.h5 --out a.png",
     ),
-    "grains": Figure("grains --reference", "grains ni.h5 --reference truth.h5", "ni.grains.png"),
-    "sections": Figure(
-        "sections, representatives",
-        "sections samples.h5 --reference held_out.h5",
-        "samples.across.sections.png",
-    ),
-    "histograms": Figure(
-        "sections, histograms", "sections samples.h5 --reference held_out.h5", "samples.across.histograms.png"
-    ),
-    "trends": Figure("sections, power and speed", "sections map.h5", "map.across.trends.png"),
+    "differences": Figure("evaluate: originals and reconstructions", "", "differences.png"),
+    "experiment": Figure("the emulated experiment", "", "emulated-experiment.png"),
+    "part": Figure("simulate solidify", "", "part.png"),
 }
 
 
-def draw(names: list[str], data: Path, folder: Path, old: bool) -> None:
+def draw(names: list[str], data: Path, folder: Path, tree: Path, old: bool) -> None:
     """Draw figures with the code that is imported here, each in a folder of copies."""
     from microrun.cli.main import main as run_command
 
     for name in names:
         figure, place = FIGURES[name], folder / f"{name}.files"
         command = figure.before if old and figure.before else figure.command
+        if not command:
+            shutil.copy(tree / "docs" / "images" / figure.picture, folder / f"{name}.png")
+            continue
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         for path in data.iterdir():
@@ -162,7 +156,8 @@ def main() -> None:
     options = parser.parse_args()
     names = options.figures.split(",")
     if options.draw:
-        draw(names, options.data.resolve(), options.out.resolve(), options.draw == "before")
+        old = options.draw == "before"
+        draw(names, options.data.resolve(), options.out.resolve(), options.old.resolve() if old else ROOT, old)
         return
     draw_both(options.old.resolve(), options.data.resolve(), options.out.resolve(), names)
     print(*make_sheets(options.out.resolve()), sep="\n")
