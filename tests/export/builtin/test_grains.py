@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -29,13 +32,16 @@ TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=7, out_channels=7, blocks
 Captured = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where all is made; volumes, network and run are small."""
-    monkeypatch.setattr(builtin_grains, "GROWTH", Growth((16, 16, 16), 3))
-    monkeypatch.setattr(builtin_grains, "VOLUMES", 3)
-    config = DiffusionConfig(batch=4, steps=4, side=8, unet=TINY, seed=1)
-    monkeypatch.setattr(builtin_grains, "CONFIG", config)
+class Made(NamedTuple):
+    """Where all was made, and what was said meanwhile."""
+
+    folder: Path
+    said: str
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    """All that is made; volumes, network and run are small."""
     # The weights stay what they are; tracing takes seconds.
     traced, trace = list[onnx.ModelProto](), denoiser_file.trace_step
 
@@ -44,12 +50,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             traced.append(trace(*arguments))
         return copy.deepcopy(traced[0])
 
-    monkeypatch.setattr(denoiser_file, "trace_step", trace_once)
-    return tmp_path / "made"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builtin_grains, "GROWTH", Growth((16, 16, 16), 3))
+        patch.setattr(builtin_grains, "VOLUMES", 3)
+        patch.setattr(builtin_grains, "CONFIG", DiffusionConfig(batch=4, steps=4, side=8, unet=TINY, seed=1))
+        patch.setattr(denoiser_file, "trace_step", trace_once)
+        folder = tmp_path_factory.mktemp("grains") / "made"
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            main(folder)
+        yield Made(folder, said.getvalue())
 
 
-def test_it_simulates_trains_exports_and_takes_down_what_was_measured(folder: Path, capsys: Captured) -> None:
-    main(folder)
+def test_it_simulates_trains_exports_and_takes_down_what_was_measured(made: Made, capsys: Captured) -> None:
+    folder, said = made
     assert len(read_volumes(folder / "potts.h5")) == 3
     unet, spec = load_denoiser(folder / "grains.safetensors")
     assert (spec.name, spec.training.patterns, spec.training.steps, spec.training.seed) == ("grains", 16, 4, 1)
@@ -67,7 +80,6 @@ def test_it_simulates_trains_exports_and_takes_down_what_was_measured(folder: Pa
         assert denoiser.spec.input_shape == (7, 8, 8, 8) and denoiser.diffusion.n_colours == 128
     types = {tensor.data_type for tensor in onnx.load(folder / "grains.onnx").graph.initializer if len(tensor.dims) > 4}
     assert types == {onnx.TensorProto.FLOAT16}
-    said = capsys.readouterr().out
     assert [line for line in said.splitlines() if line.startswith("volume")] == [f"volume {n} of 3" for n in (1, 2, 3)]
     assert "step 4/4" in said
     measured = {"kl_volume": 0.053, "kl_c_over_a": 0.011}
@@ -90,17 +102,16 @@ def check_what_is_there_is_kept(folder: Path, capsys: Captured) -> None:
     assert "volume" not in said and "step" not in said
 
 
-def test_an_older_file_is_told_how_large_its_grains_are_and_keeps_its_weights(folder: Path) -> None:
-    main(folder)
-    made, older = folder / "grains.onnx", folder / "older.onnx"
-    volumes = read_volumes(folder / "potts.h5")
-    graph, spec = onnx.load_model(made), read_model_spec(made)
+def test_an_older_file_is_told_how_large_its_grains_are_and_keeps_its_weights(made: Made, tmp_path: Path) -> None:
+    stated, older = made.folder / "grains.onnx", tmp_path / "older.onnx"
+    volumes = read_volumes(made.folder / "potts.h5")
+    graph, spec = onnx.load_model(stated), read_model_spec(stated)
     assert spec.diffusion is not None and spec.diffusion.grain_voxels == mean_grain_voxels(volumes)
     unstated = replace(spec, diffusion=replace(spec.diffusion, grain_voxels=None))
     save_model(graph, unstated, older)
     state_grain_size(older, volumes)
     assert read_model_spec(older) == spec
-    assert onnx.load_model(older).graph == onnx.load_model(made).graph
+    assert onnx.load_model(older).graph == onnx.load_model(stated).graph
 
 
 def test_the_mean_size_is_that_of_grains_which_no_face_cuts() -> None:
