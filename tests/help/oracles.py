@@ -172,21 +172,21 @@ def measure_pattern(binned: Image, background: Image, keep: NDArray[np.bool_]) -
     else:
         return expected, error
     rest = b - share * g
-    near, far, furthest = (_mean_square_difference(rest, used, apart) for apart in (2, 4, 8))
+    near, far = (_mean_square_difference(rest, used, apart) for apart in (2, 4))
     size = (np.abs(b).max() + abs(share) * np.abs(g).max()) ** 2
     signal = variance - share * together - near / 2
-    if signal > 1e-2 * size and expected[0] > 1e-2 * np.abs(b).max():
-        expected[1], error[1] = np.sqrt(signal) / expected[0], 1e-2
-    if furthest - far > 1e-2 * size:
-        expected[3], error[3] = (far - near) / (furthest - far), 1e-2
+    if signal > 1e-2 * size:
+        expected[3], error[3] = (far - near) / (2 * signal), 1e-2
+        if expected[0] > 1e-2 * np.abs(b).max():
+            expected[1], error[1] = np.sqrt(signal) / expected[0], 1e-2
     return expected, error
 
 
 def _mean_square_difference(image: Float, used: NDArray[np.bool_], apart: int) -> float:
-    """Of pixels of a row, whose eighth neighbour to the right is used, too."""
+    """Of pixels of a row, whose fourth neighbour to the right is used, too."""
     squares = [
         (image[row, col + apart] - image[row, col]) ** 2
         for row, col in zip(*np.nonzero(used), strict=True)
-        if col + 8 < used.shape[1] and used[row, col + 8]
+        if col + 4 < used.shape[1] and used[row, col + 4]
     ]
     return float(np.mean(squares)) if squares else 0.0

@@ -11,7 +11,7 @@ from microrun.kernels.compiling import fast_kernel
 
 MEAN, CONTRAST, SATURATED, SHARPNESS, BACKGROUND = range(5)
 MEASURES = 5
-NEAR, FAR, FURTHEST = 2, 4, 8  # pixels apart; beyond the first even patterns that were enlarged twice share no noise
+NEAR, FAR = 2, 4  # pixels apart, at which even patterns that were enlarged twice share no noise
 EVERY = 2  # lines that are looked at
 NO_VARIANCE = 1e-9  # of the square of the mean: rounding
 
@@ -93,7 +93,7 @@ def fit_background(binned: Any, background: Any, spans: Any, moments: Any) -> No
 
 @fast_kernel
 def structure(binned: Any, background: Any, share: Any, spans: Any, differences: Any) -> None:
-    """Mean squares of the differences of pixels that lie `NEAR`, `FAR` and `FURTHEST` apart in a row.
+    """Mean squares of the differences of pixels that lie `NEAR` and `FAR` apart in a row.
 
     Parameters
     ----------
@@ -104,25 +104,23 @@ def structure(binned: Any, background: Any, share: Any, spans: Any, differences:
     spans
         From `find_spans`.
     differences
-        (3,) float64; 0 where the mask is too narrow.
+        (2,) float64; 0 where the mask is too narrow.
     """
     differences[:] = 0
     count = 0
     line = np.empty(binned.shape[1], np.float32)
     for i in range(0, binned.shape[0], EVERY):
         row, under_row = binned[i, spans[i, 0] : spans[i, 1]], background[i, spans[i, 0] : spans[i, 1]]
-        pixels = max(0, len(row) - FURTHEST)
+        pixels = max(0, len(row) - FAR)
         for j in range(len(row)):
             line[j] = row[j] - share * under_row[j]
-        a, b, c = np.float32(0), np.float32(0), np.float32(0)
+        a, b = np.float32(0), np.float32(0)
         for j in range(pixels):
-            one, two, three = line[j + NEAR] - line[j], line[j + FAR] - line[j], line[j + FURTHEST] - line[j]
+            one, two = line[j + NEAR] - line[j], line[j + FAR] - line[j]
             a += one * one
             b += two * two
-            c += three * three
         differences[0] += a
         differences[1] += b
-        differences[2] += c
         count += pixels
     differences /= max(1, count)
 
@@ -139,15 +137,15 @@ def measure_pattern(binned: Any, background: Any, spans: Any, measures: Any) -> 
         From `find_spans`.
     measures
         (5,) float32, of which four are set: `MEAN`, the mean inside the mask, without its sign. `CONTRAST`, the
-        standard deviation over the mean of what is neither background nor noise. `SHARPNESS`, how much of the rise of
-        squared differences from 2 to 8 pixels' distance comes before 4, against what comes after. `BACKGROUND`,
+        standard deviation over the mean of what is neither background nor noise. `SHARPNESS`, the share of that
+        variance which is lost from 2 to 4 pixels' distance. `BACKGROUND`,
         Pearson's correlation with the background. NaN where a number means nothing.
 
     Notes
     -----
     Noise adds the same to squared differences at all distances, so that it cancels in contrast and sharpness.
     """
-    moments, apart = np.empty(4, np.float64), np.empty(3, np.float64)
+    moments, apart = np.empty(4, np.float64), np.empty(2, np.float64)
     fit_background(binned, background, spans, moments)
     mean, variance, behind, together = moments[0], moments[1], moments[2], moments[3]
     measures[MEAN] = abs(mean)
@@ -163,8 +161,8 @@ def measure_pattern(binned: Any, background: Any, spans: Any, measures: Any) -> 
     signal = variance - share * together - apart[0] / 2
     if mean != 0:
         measures[CONTRAST] = np.sqrt(max(signal, 0.0)) / abs(mean)
-    if apart[2] - apart[1] > NO_VARIANCE * mean * mean:
-        measures[SHARPNESS] = (apart[1] - apart[0]) / (apart[2] - apart[1])
+    if signal > NO_VARIANCE * mean * mean:
+        measures[SHARPNESS] = (apart[1] - apart[0]) / (2 * signal)
 
 
 @fast_kernel

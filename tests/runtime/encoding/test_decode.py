@@ -373,7 +373,9 @@ def test_the_decoder_of_a_built_in_encoder_is_found(path: Path) -> None:
         assert find_decoder(latents) == MODELS / "vae32.decoder.onnx"
 
 
-@pytest.mark.parametrize("change", [{"name": "mine"}, {"training": Training(data="mine")}, {"latent_size": 16}])
+@pytest.mark.parametrize(
+    "change", [{"name": "mine"}, {"training": Training(data="mine")}, {"latent_size": 16, "known": None}]
+)
 def test_other_encoders_have_no_built_in_decoder(path: Path, change: dict[str, object]) -> None:
     spec = replace(read_model_spec(MODELS / "vae32.onnx"), **change)
     with write_built_in(path, spec) as latents, pytest.raises(EngineError, match="give --engine") as error:

@@ -12,7 +12,7 @@ from microrun.runtime.monitor.words import ABSOLUTE, describe
 from microrun.runtime.scans.scan import Scan
 
 FIRST_PATTERNS, FIRST_ROWS, FIRST_BLOCKS = 2000, 3, 8  # that a scan is compared with: whichever are more
-WEIGHT = 0.2  # of a block in the moving average
+WEIGHT, RARE_WEIGHT = 0.2, 0.5  # of a block in the moving average; of bands, which few blocks have
 ON, OFF = 5.0, 3.0  # standard deviations of the first blocks at which an alarm begins, and ends
 LASTS = 2  # blocks for which it must last before it is said
 NEAR = 12  # blocks within which two changes have one cause
@@ -23,10 +23,10 @@ LEAST_CHANGE = {
     "saturated": 0.01,
     "background": 0.02,
     "mean": 0.10,
+    "bands": 0.15,
     "sharpness": 0.08,
     "contrast": 0.12,
     "distance": 0.12,
-    "bands": 0.15,
 }
 UNKNOWN_ON, UNKNOWN_OFF = 0.25, 0.15  # share of patterns beyond what the model knows
 
@@ -63,12 +63,12 @@ class Usual:
 class Average:
     """A moving average, and for how many blocks it has been beyond a limit."""
 
-    def __init__(self, value: float) -> None:
-        self.value, self.beyond, self.since = value, 0, 0
+    def __init__(self, value: float, weight: float = WEIGHT) -> None:
+        self.value, self._weight, self.beyond, self.since = value, weight, 0, 0
 
     def add(self, value: float) -> None:
         """Take in a block."""
-        self.value += WEIGHT * (value - self.value)
+        self.value += self._weight * (value - self.value)
 
     def note(self, beyond: bool, first: int) -> None:
         """Count blocks beyond the limit."""
@@ -136,7 +136,8 @@ class Watch:
         for name in LEAST_CHANGE:
             usual = Usual.of(name, rows[name].astype(np.float64))
             if usual is not None:
-                self._usual[name], self._averages[name] = usual, Average(usual.median)
+                weight = RARE_WEIGHT if name == "bands" else WEIGHT
+                self._usual[name], self._averages[name] = usual, Average(usual.median, weight)
 
     def _watch(self, name: str, usual: Usual, row: np.void) -> None:
         if not np.isfinite(value := float(row[name])):
