@@ -50,6 +50,7 @@ FIGURES = {
     "pick": Figure("analyse --pick 10,50", "", "analysis.png"),
     "physics": Figure("physics, latents beside", "", "physics.png"),
     "nickel": Figure("physics of nine real patterns", "", "real-nickel-maps.png"),
+    "quality": Figure("physics --no-index", "physics scan.up2 --no-index", "scan.physics.png"),
     "patterns": Figure("generate-patterns", "generate-patterns --count 12 --out drawn.png", "drawn.png"),
     "pool": Figure("simulate meltpool", "", "meltpool.png"),
     "cube": Figure("render", "render ni.h5 --out a.png", "a.png"),
@@ -65,7 +66,6 @@ FIGURES = {
         "a.png",
         "render pool.h5 --out a.png",
     ),
-    "differences": Figure("evaluate: originals and reconstructions", "", "differences.png"),
     "experiment": Figure("the emulated experiment", "", "emulated-experiment.png"),
     "part": Figure("simulate solidify", "", "part.png"),
 }
