@@ -41,6 +41,7 @@ def train(data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     return lambda *arguments: run_here(capsys, "train", "diffusion", data, *arguments)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_run_and_going_on_with_it(train: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
     ran = train("--steps", 3, "--batch", 2, "--folder", out)

@@ -26,6 +26,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MICRORUN_MASTERS", raising=False)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_an_encoder_is_taught_on_simulations(microrun: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
     taught = ("train", "vae", "--distil", "vae32", "--batch", 8, "--folder", out)

@@ -46,6 +46,7 @@ def first(train: Microrun, tmp_path: Path) -> Path:
     return tmp_path / "first" / "checkpoint.safetensors"
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_run_and_going_on_with_it(train: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
     ran = train("--steps", 3, "--folder", out)

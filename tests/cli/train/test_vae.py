@@ -47,6 +47,7 @@ def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_run_and_going_on_with_it(train: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
     ran = train(*SMALL, "--folder", out)
