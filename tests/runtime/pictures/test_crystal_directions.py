@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from microrun.runtime.maps.conventional import PhysicsMaps, map_orientations
 from microrun.runtime.maps.orientations import OrientedMap
-from microrun.runtime.pictures.crystal_directions import draw_boundaries, draw_poles
+from microrun.runtime.pictures.crystal_directions import draw_boundaries, draw_poles, name_symmetry
 from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.panels import make_panels
 from microrun.runtime.pictures.physics_maps import draw_physics
@@ -84,3 +84,7 @@ def test_pole_figures_show_all_poles_of_a_family(symmetry: str, counts: tuple[in
     figure = draw_poles(OrientedMap(tilted[None], np.zeros((1, 1), np.int64), {0: symmetry}), "scan")
     drawn = [sum(len(lines.get_offsets()) for lines in axis.collections) for axis in figure.axes]
     assert_array_equal(drawn, counts)
+
+
+def test_numbers_of_point_groups_are_named() -> None:
+    assert [name_symmetry(each) for each in ("43", "62", "fcc", "6/mmm")] == ["m-3m", "6/mmm", "fcc", "6/mmm"]

@@ -124,8 +124,19 @@ def _draw_row(figure: Figure, found: OrientedMap, place: tuple[int, int], number
         directions = (~turned).outer(poles).data
         axis.scatter(Vector3d(directions.reshape(-1, 3)), c=np.repeat(colours, poles.size, axis=0), s=3, lw=0)
         axis.set_labels("X", "Y", None)
-        of = f"{symmetry}: " if column == 0 else ""
+        of = f"{name_symmetry(symmetry)}: " if column == 0 else ""
         axis.set_title(f"{of}{{{''.join(map(str, family))}}}", fontsize=9, pad=14)
+
+
+def name_symmetry(symmetry: str) -> str:
+    """Name of a symmetry for people: EDAX's numbers of point groups become Laue groups.
+
+    Parameters
+    ----------
+    symmetry
+        As `point_group` takes it.
+    """
+    return str(point_group(symmetry).name) if symmetry.isdigit() else symmetry
 
 
 def _families(system: str) -> tuple[tuple[int, int, int], ...]:

@@ -23,6 +23,7 @@ from microrun.runtime.pictures.crystal_directions import (
     LOW_DEG,
     draw_boundaries,
     draw_colour_key,
+    name_symmetry,
     symmetries_of,
 )
 from microrun.runtime.pictures.latent_maps import colour_components, draw_feature
@@ -117,7 +118,8 @@ def _draw_directions(figure: Figure, panels: Iterator[Axes], scan: Scan, found: 
         draw_image(next(panels), scan, image, f"inverse pole figure, {said}")
     for number, symmetry in symmetries_of(found).items():
         share = np.count_nonzero(found.phase == number) / scan.total
-        draw_colour_key(figure, next(panels), symmetry, f"colour key, {symmetry}: {share:.1%} of the points")
+        said = f"colour key, {name_symmetry(symmetry)}: {share:.1%} of the points"
+        draw_colour_key(figure, next(panels), symmetry, said)
 
 
 def _draw_latents(figure: Figure, panels: Iterator[Axes], latents: Latents) -> None:
