@@ -38,5 +38,11 @@ def test_printed_grains_grow_from_the_centre_and_the_file_says_what_they_are(
     assert (attributes["kind"], attributes["voxel_um"]) == ("am", 10)
     said = run_here(capsys, *asked, tmp_path / "other.h5", "--order", "isotropic", "--dry-run").said
     assert "2 in isotropic order" in said
+    refused = run_here(capsys, *asked, tmp_path / "other.h5", "--size", 48, "--periodic", "all")
+    check_refused(refused, "leave out --periodic, or take --order isotropic")
     refused = run_here(capsys, *asked, tmp_path / "other.h5", "--mean-grain-um", 50)
     check_refused(refused, "rows 8 voxels apart", "give --voxel-um instead, the distance of the tracks in µm / 8")
+
+
+def test_inspect_tells_what_it_draws(denoiser: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "columns along z, in rows 8 voxels apart along y" in run_here(capsys, "inspect", denoiser).said

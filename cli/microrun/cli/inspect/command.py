@@ -161,6 +161,8 @@ def _sample_rows(diffusion: Diffusion) -> dict[str, object]:
     }
     if diffusion.known_inputs:
         rows["known voxels"] = "the network sees them; it is drawn without RePaint"
+    if diffusion.process == "am":
+        rows["structure"] = f"printed metal: columns along z, in rows {diffusion.hatch_voxels:g} voxels apart along y"
     if diffusion.grain_voxels is not None:
         sizes = [
             f"; from {one.low:g} to {one.high:g} if asked" for one in diffusion.conditions if one.name == GRAIN_VOXELS

@@ -231,7 +231,10 @@ def tile_anisotropic(shape: Shape, region: Region = WHOLE) -> Tiling:
         As for `tile_isotropic`, or if the region is periodic.
     """
     if any(region.wraps):
-        raise VolumeError("the anisotropic order grows toward faces, which a periodic volume has not; leave out one")
+        raise VolumeError(
+            "the anisotropic order grows toward faces, which a periodic volume has not; leave out --periodic, or take "
+            "--order isotropic"
+        )
     _check(shape, region)
     cross, fill = ([_outward(size, step) for size in shape] for step in (CROSS_STEP, GRID_STEP))
     centre = [axis[axis[:, 1] == 0] for axis in cross]
