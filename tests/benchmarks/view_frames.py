@@ -64,8 +64,7 @@ def await_address(process: subprocess.Popen[str]) -> str:
 def take(page: Page, folder: Path, name: str) -> None:
     """Save what is seen, small, and note what the page says."""
     path = folder / f"{name}.png"
-    bare = "folder => { const line = command; line.textContent = line.textContent.replace(folder, ''); }"
-    page.evaluate(bare, f"{folder}/")
+    page.evaluate("command.parentElement.hidden = true")  # it names the folder
     page.screenshot(path=path)
     Image.open(path).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
     said = " | ".join(
@@ -110,7 +109,10 @@ def main() -> None:
     live.write_bytes(drifting.read_bytes()[: source.header.offset])  # so that the run waits for the first pattern
     encode = [*COMMAND, "encode", live, "--follow", "--view", "--overwrite", "--idle-timeout", "30"]
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_playwright() as playwright, subprocess.Popen(encode, stdout=subprocess.PIPE, text=True) as run:
+    with (
+        sync_playwright() as playwright,
+        subprocess.Popen(encode, stdout=subprocess.PIPE, text=True) as run,
+    ):
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport=SIZE, color_scheme="light")  # type: ignore[arg-type]
         address = await_address(run)
