@@ -112,6 +112,13 @@ def test_denoisers_are_listed_below_the_encoders(microrun: Microrun, models: Pat
 # --- export
 
 
+@pytest.fixture
+def traced_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracing takes seconds, and other tests trace the same network."""
+    monkeypatch.setattr(denoiser_to_onnx, "trace_step", traced)
+
+
+@pytest.mark.usefixtures("traced_before")
 def test_a_denoiser_is_exported(microrun: Microrun, tmp_path: Path) -> None:
     ran = microrun("export", write_checkpoint(tmp_path / "tiny.safetensors"), "--precision", "f32")
     assert (ran.code, ran.err) == (0, "")
@@ -121,9 +128,9 @@ def test_a_denoiser_is_exported(microrun: Microrun, tmp_path: Path) -> None:
     assert "weights f32" in microrun("inspect", tmp_path / "tiny.onnx").said
 
 
-def test_a_plan_is_built_of_a_denoiser(microrun: Microrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("traced_before")
+def test_a_plan_is_built_of_a_denoiser(microrun: Microrun, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
-    monkeypatch.setattr(denoiser_to_onnx, "trace_step", traced)
     source = write_checkpoint(tmp_path / "tiny.safetensors")
     ran = microrun("export", source, "--to", "tensorrt_rtx", "--precision", "f32", "--batch", 3)
     assert (ran.code, ran.err) == (0, "") and "not compared yet: no card here runs it" in ran.said, ran

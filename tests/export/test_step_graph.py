@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from make_denoisers import TINY, a_unet, traced
+from make_denoisers import SCHEDULE, SECTION_SCHEDULE, SECTION_SIDE, SIDE, TINY, TINY_SECTIONS, a_unet, traced
 from numpy.typing import NDArray
 from torch import nn
 
@@ -21,16 +22,23 @@ from microrun.training.diffusion.layers import DotProduct
 from microrun.training.diffusion.unet import UNet
 from microrun.training.diffusion.unet_config import GRAIN_UNET, UnetConfig
 
-SCHEDULE = Schedule(1000)
-TIMESTEPS = SCHEDULE.training_steps
-IMAGES = UnetConfig(dims=2, channels=(8, 16), in_channels=3, out_channels=3, groups=4, blocks=1, condition_size=2)
 KNOWN = (1.0, 0.0)  # a and b that pass known voxels on as they are
 Arrays = dict[str, NDArray[Any]]
 
 
-def some_inputs(config: UnetConfig, side: int, batch: int, known: tuple[float, float] = KNOWN) -> Arrays:
-    rng = np.random.default_rng(batch)
-    shape = (batch, config.in_channels, *[side] * config.dims)
+class Made(NamedTuple):
+    """A network, what its graph was made for, and the file of the graph."""
+
+    unet: UNet
+    side: int
+    schedule: Schedule
+    precision: Literal["f32", "f16"]
+    path: Path
+
+
+def some_inputs(made: Made, batch: int, known: tuple[float, float] = KNOWN) -> Arrays:
+    rng, config = np.random.default_rng(batch), made.unet.config
+    shape = (batch, config.in_channels, *[made.side] * config.dims)
     x, given, noise = rng.standard_normal((3, *shape)).astype(np.float32)
     coefficients = np.tile(np.float32([*known, 1.01, -0.06, 0.05]), (batch, 1))
     coefficients[:, 2:] *= rng.uniform(0.9, 1.1, (batch, 3)).astype(np.float32)
@@ -39,7 +47,7 @@ def some_inputs(config: UnetConfig, side: int, batch: int, known: tuple[float, f
         "known": given,
         "mask": rng.integers(0, 2, shape).astype(np.float32),
         "noise": noise,
-        "timestep": rng.integers(0, TIMESTEPS, batch).astype(np.int32),
+        "timestep": rng.integers(0, made.schedule.training_steps, batch).astype(np.int32),
         "coefficients": coefficients,
     }
     if config.condition_size:
@@ -47,11 +55,12 @@ def some_inputs(config: UnetConfig, side: int, batch: int, known: tuple[float, f
     return inputs
 
 
-def expected_step(unet: UNet, inputs: Arrays, schedule: Schedule = SCHEDULE) -> NDArray[np.float32]:
+def expected_step(made: Made, inputs: Arrays) -> NDArray[np.float32]:
     """The formula, with the network in float32 by PyTorch."""
+    schedule = made.schedule
     condition = [torch.from_numpy(inputs["condition"])] if "condition" in inputs else []
     with torch.no_grad():
-        eps = unet(torch.from_numpy(inputs["x"]), torch.from_numpy(inputs["timestep"]), *condition).numpy()
+        eps = made.unet(torch.from_numpy(inputs["x"]), torch.from_numpy(inputs["timestep"]), *condition).numpy()
     if schedule.prediction == "bits":
         kept = schedule.alphas_cumprod[inputs["timestep"]].reshape(-1, *[1] * (eps.ndim - 1))
         eps = np.tanh(eps + np.sqrt(kept) / (1 - kept) * inputs["x"])
@@ -63,11 +72,14 @@ def expected_step(unet: UNet, inputs: Arrays, schedule: Schedule = SCHEDULE) -> 
     return stepped
 
 
-def save(unet: UNet, side: int, precision: Any, path: Path, schedule: Schedule = SCHEDULE) -> Path:
-    graph = traced(unet, (side,) * unet.config.dims, schedule, precision)
+def make(
+    config: UnetConfig, side: int, schedule: Schedule, precision: Literal["f32", "f16"], factory: pytest.TempPathFactory
+) -> Made:
+    unet, path = a_unet(config), factory.mktemp("graphs") / f"{precision}.onnx"
+    graph = traced(unet, (side,) * config.dims, schedule, precision)
     onnx.checker.check_model(graph, full_check=True)
     onnx.save_model(graph, path)
-    return path
+    return Made(unet, side, schedule, precision, path)
 
 
 def run_onnx(path: Path, inputs: Arrays) -> NDArray[np.float32]:
@@ -97,88 +109,94 @@ def error(found: NDArray[np.float32], expected: NDArray[np.float32], inputs: Arr
     return float(np.linalg.norm((found - expected)[unknown]) / np.linalg.norm((expected - change)[unknown]))
 
 
+# Tracing takes seconds: most of these graphs are those that other tests draw with.
 @pytest.fixture(scope="module")
-def grains() -> UNet:
-    return a_unet(GRAIN_UNET)
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return make(TINY, SIDE, SCHEDULE, "f32", tmp_path_factory)
 
 
 @pytest.fixture(scope="module", params=["f32", "f16"])
-def graph(request: pytest.FixtureRequest, grains: UNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(grains, 32, request.param, tmp_path_factory.mktemp("graphs") / f"{request.param}.onnx")
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Attention in float32, and the network that ships in half."""
+    if request.param == "f32":
+        return request.getfixturevalue("tiny")  # type: ignore[no-any-return]
+    return make(GRAIN_UNET, 32, Schedule(1000), "f16", tmp_path_factory)
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(a_unet(TINY), 8, "f32", tmp_path_factory.mktemp("graphs") / "tiny.onnx")
+@pytest.fixture(scope="module", params=["f32", "f16"])
+def sections(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Two-dimensional, conditioned, and with a prediction of bits."""
+    config = TINY_SECTIONS if request.param == "f32" else replace(TINY_SECTIONS, condition_embedding="fourier")
+    return make(config, SECTION_SIDE, SECTION_SCHEDULE, request.param, tmp_path_factory)
 
 
 # --- the numbers
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_both_runtimes_agree_with_torch(graph: Path, grains: UNet, batch: int) -> None:
-    inputs = some_inputs(GRAIN_UNET, 32, batch, known=(0.7, 0.6))
-    expected = expected_step(grains, inputs)
-    tolerance = 1e-5 if graph.stem == "f32" else 3e-3
-    assert error(run_onnx(graph, inputs), expected, inputs) < tolerance
-    assert error(run_openvino(graph, inputs, "f32"), expected, inputs) < tolerance
+def test_both_runtimes_agree_with_torch(made: Made, batch: int) -> None:
+    inputs = some_inputs(made, batch, known=(0.7, 0.6))
+    expected = expected_step(made, inputs)
+    tolerance = 1e-5 if made.precision == "f32" else 3e-3
+    assert error(run_onnx(made.path, inputs), expected, inputs) < tolerance
+    assert error(run_openvino(made.path, inputs, "f32"), expected, inputs) < tolerance
     known = inputs["mask"] == 1
-    np.testing.assert_allclose(run_onnx(graph, inputs)[known], expected[known], atol=1e-6)
+    np.testing.assert_allclose(run_onnx(made.path, inputs)[known], expected[known], atol=1e-6)
 
 
-def test_bf16_rounds_the_network_only(graph: Path, grains: UNet) -> None:
-    inputs = some_inputs(GRAIN_UNET, 32, 2)
-    expected = expected_step(grains, inputs)
-    found = run_openvino(graph, inputs, "bf16")
+def test_bf16_rounds_the_network_only(made: Made) -> None:
+    inputs = some_inputs(made, 2)
+    expected = expected_step(made, inputs)
+    found = run_openvino(made.path, inputs, "bf16")
     assert error(found, expected, inputs) < 4e-2
     assert np.abs(found - expected).max() < 0.02  # and not x, whose rounding would add up from step to step
 
 
-def test_known_voxels_come_out_exactly(graph: Path) -> None:
-    inputs = some_inputs(GRAIN_UNET, 32, 2)
+def test_known_voxels_come_out_exactly(made: Made) -> None:
+    inputs, path = some_inputs(made, 2), made.path
     known = inputs["mask"] == 1
-    for found in (run_onnx(graph, inputs), run_openvino(graph, inputs, "f32"), run_openvino(graph, inputs, "bf16")):
+    for found in (run_onnx(path, inputs), run_openvino(path, inputs, "f32"), run_openvino(path, inputs, "bf16")):
         np.testing.assert_array_equal(found[known], inputs["known"][known])
         assert np.isfinite(found).all() and not (found == inputs["known"])[~known].any()
 
 
-def test_a_network_gone_wrong_does_not_reach_what_is_known(tiny: Path) -> None:
-    inputs = some_inputs(TINY, 8, 1)
+def test_a_network_gone_wrong_does_not_reach_what_is_known(tiny: Made) -> None:
+    inputs = some_inputs(tiny, 1)
     inputs["x"][...] = np.inf
-    found, known = run_onnx(tiny, inputs), inputs["mask"] == 1
+    found, known = run_onnx(tiny.path, inputs), inputs["mask"] == 1
     np.testing.assert_array_equal(found[known], inputs["known"][known])
     assert not np.isfinite(found[~known]).any()
 
 
-def test_samples_do_not_depend_on_their_batch(graph: Path) -> None:
-    inputs = some_inputs(GRAIN_UNET, 32, 4)
-    together = run_onnx(graph, inputs)
+def test_samples_do_not_depend_on_their_batch(made: Made) -> None:
+    inputs = some_inputs(made, 4)
+    together = run_onnx(made.path, inputs)
     for size in (1, 2):
-        pieces = [run_onnx(graph, {name: array[i : i + size] for name, array in inputs.items()})
+        pieces = [run_onnx(made.path, {name: array[i : i + size] for name, array in inputs.items()})
                   for i in range(0, 4, size)]  # fmt: skip
         np.testing.assert_array_equal(np.concatenate(pieces), together)
 
 
-def test_every_timestep_is_told_apart(tiny: Path) -> None:
-    inputs = some_inputs(TINY, 8, 3)
-    for first in (0, 500, TIMESTEPS - 3):
+def test_every_timestep_is_told_apart(tiny: Made) -> None:
+    inputs, last = some_inputs(tiny, 3), SCHEDULE.training_steps - 3
+    for first in (0, last // 2, last):
         inputs["timestep"] = np.arange(first, first + 3, dtype=np.int32)
-        assert error(run_onnx(tiny, inputs), expected_step(a_unet(TINY), inputs), inputs) < 1e-5
+        assert error(run_onnx(tiny.path, inputs), expected_step(tiny, inputs), inputs) < 1e-5
 
 
-def test_conditioned_images(tmp_path: Path) -> None:
-    unet, inputs = a_unet(IMAGES), some_inputs(IMAGES, 16, 3)
-    path = save(unet, 16, "f16", tmp_path / "step.onnx")
-    expected = expected_step(unet, inputs)
-    assert error(run_onnx(path, inputs), expected, inputs) < 5e-3
-    assert error(run_openvino(path, inputs, "f32"), expected, inputs) < 5e-3
-    inputs["condition"] = 1 - inputs["condition"]
-    assert error(run_onnx(path, inputs), expected, inputs) > 5e-2
+def test_a_condition_counts(sections: Made) -> None:
+    inputs, tolerance = some_inputs(sections, 3), 1e-5 if sections.precision == "f32" else 5e-3
+    expected = expected_step(sections, inputs)
+    found = error(run_onnx(sections.path, inputs), expected, inputs)
+    assert found < tolerance
+    assert error(run_openvino(sections.path, inputs, "f32"), expected, inputs) < tolerance
+    inputs["condition"] = -inputs["condition"]
+    assert error(run_onnx(sections.path, inputs), expected, inputs) > 3 * found
 
 
-def test_a_network_that_predicts_v_needs_no_other_graph() -> None:
+def test_a_network_that_predicts_v_needs_no_other_graph(tiny: Made) -> None:
     """ε = √ᾱ·v + √(1 − ᾱ)·x folds into c and d."""
-    inputs = some_inputs(TINY, 8, 2)
+    inputs = some_inputs(tiny, 2)
     unet, root, rest = a_unet(TINY).double(), 0.8, 0.6
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     tensors |= {name: tensor.double() for name, tensor in tensors.items() if tensor.is_floating_point()}
@@ -195,18 +213,15 @@ def test_a_network_that_predicts_v_needs_no_other_graph() -> None:
     torch.testing.assert_close(found[unknown], expected[unknown], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("precision", ["f32", "f16"])
-def test_a_network_that_predicts_bits(precision: Any, tmp_path: Path) -> None:
-    unet, schedule = a_unet(TINY), Schedule(1000, zero_terminal_snr=True, prediction="bits")
-    path = save(unet, 8, precision, tmp_path / "step.onnx", schedule)
-    inputs = some_inputs(TINY, 8, 4)
+def test_a_network_that_predicts_bits(sections: Made) -> None:
+    inputs, last = some_inputs(sections, 4), SECTION_SCHEDULE.training_steps - 4
     inputs["coefficients"][:, 2:] = 0, 1, 0  # nothing but what is told
-    for first in (0, 300, 600, TIMESTEPS - 4):
+    for first in (0, last // 3, 2 * last // 3, last):
         inputs["timestep"] = np.arange(first, first + 4, dtype=np.int32)
-        expected, allowed = expected_step(unet, inputs, schedule), 1e-5 if precision == "f32" else 5e-3
+        expected, allowed = expected_step(sections, inputs), 1e-5 if sections.precision == "f32" else 5e-3
         assert abs(expected[inputs["mask"] == 0]).max() <= 1
-        assert error(run_onnx(path, inputs), expected, inputs) < allowed
-        assert error(run_openvino(path, inputs, "f32"), expected, inputs) < allowed
+        assert error(run_onnx(sections.path, inputs), expected, inputs) < allowed
+        assert error(run_openvino(sections.path, inputs, "f32"), expected, inputs) < allowed
 
 
 def test_the_softmax_is_exact_where_half_overflows() -> None:
@@ -232,45 +247,44 @@ def test_norms_are_those_of_groups(shape: tuple[int, ...]) -> None:
 # --- the graph
 
 
-def test_the_graph_is_portable(graph: Path) -> None:
-    raw = graph.read_bytes()
+def test_the_graph_is_portable(made: Made) -> None:
+    raw = made.path.read_bytes()
     for trace in (b".py", b"site-packages", str(Path(denoiser.__file__).parent).encode()):
         assert trace not in raw
-    model = onnx.load(graph)
+    model = onnx.load(made.path)
     assert [opset.version for opset in model.opset_import if not opset.domain] == [21]
     shapes = {
         port.name: [dim.dim_value or dim.dim_param for dim in port.type.tensor_type.shape.dim]
         for port in (*model.graph.input, *model.graph.output)
     }
-    channels = GRAIN_UNET.in_channels
-    samples = {name: ["batch", channels, 32, 32, 32] for name in ("x", "known", "mask", "noise", "x_next")}
+    sample = ["batch", made.unet.config.in_channels, *[made.side] * 3]
+    samples = dict.fromkeys(("x", "known", "mask", "noise", "x_next"), sample)
     assert shapes == {**samples, "timestep": ["batch"], "coefficients": ["batch", 5]}
 
 
-def test_convolutions_are_in_half_and_norms_and_softmax_are_not(graph: Path) -> None:
-    model = onnx.shape_inference.infer_shapes(onnx.load(graph))
+def test_convolutions_are_in_half_and_norms_and_softmax_are_not(made: Made) -> None:
+    model = onnx.shape_inference.infer_shapes(onnx.load(made.path))
     types = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
     types |= {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     found: dict[str, set[int]] = {}
     for node in model.graph.node:
         found.setdefault(node.op_type, set()).add(types.get(node.input[0], onnx.TensorProto.FLOAT))
     single = {onnx.TensorProto.FLOAT}
-    half = {onnx.TensorProto.FLOAT16} if graph.stem == "f16" else single
+    half = {onnx.TensorProto.FLOAT16} if made.precision == "f16" else single
     assert found["Conv"] == found["ConvTranspose"] == half
     assert found["Softmax"] == single
     assert found["InstanceNormalization"] == single
     assert not found.keys() & {"Sin", "Cos", "Exp"}  # sinusoids are looked up
-    assert graph.stem == "f32" or graph.stat().st_size < 12e6
+    assert made.precision == "f32" or made.path.stat().st_size < 12e6
 
 
-@pytest.mark.parametrize(("config", "side"), [(GRAIN_UNET, 32), (IMAGES, 16)], ids=["grains", "images"])
-def test_every_node_has_a_kernel_on_cards(config: UnetConfig, side: int) -> None:
+def test_every_node_has_a_kernel_on_cards(made: Made, sections: Made) -> None:
     """ONNX Runtime refuses to open a model there of whose nodes some run on the host, as all that handle shapes do."""
-    unet = a_unet(config)
-    counts = Counter(node.op_type for node in traced(unet, (side,) * config.dims, SCHEDULE).graph.node)
-    norms = sum(isinstance(module, nn.GroupNorm) for module in unet.modules())
-    assert counts["InstanceNormalization"] == norms
-    assert not counts.keys() & {"GroupNormalization", "Shape", "Size", "ConstantOfShape", "Expand", "Range"}
+    for one in (made, sections):
+        counts = Counter(node.op_type for node in onnx.load(one.path).graph.node)
+        norms = sum(isinstance(module, nn.GroupNorm) for module in one.unet.modules())
+        assert counts["InstanceNormalization"] == norms
+        assert not counts.keys() & {"GroupNormalization", "Shape", "Size", "ConstantOfShape", "Expand", "Range"}
 
 
 def test_the_network_that_is_exported_stays_as_it_is() -> None:
@@ -282,20 +296,20 @@ def test_the_network_that_is_exported_stays_as_it_is() -> None:
     assert all(torch.equal(before[name], after[name]) and after[name].dtype == torch.float32 for name in after)
 
 
-def test_tensorrt_rtx_builds_it(graph: Path) -> None:
+def test_tensorrt_rtx_builds_it(made: Made) -> None:
     trt = pytest.importorskip("tensorrt_rtx")
     logger = make_logger(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(0)
     parser = trt.OnnxParser(network, logger)
-    assert parser.parse_from_file(str(graph)), last_error(logger)
+    assert parser.parse_from_file(str(made.path)), last_error(logger)
     config, profile = builder.create_builder_config(), builder.create_optimization_profile()
     for number in range(network.num_inputs):
         port = network.get_input(number)
         shape = tuple(port.shape)[1:]
         profile.set_shape(port.name, (1, *shape), (8, *shape), (8, *shape))
     config.add_optimization_profile(profile)
-    assert built_precision(trt, network) == graph.stem
+    assert built_precision(trt, network) == made.precision
     assert builder.build_serialized_network(network, config) is not None, last_error(logger)
 
 
