@@ -90,10 +90,8 @@ class Diffusion:
         `codes` says; 0 where values are none.
     conditions
         What a sample is conditioned on, in the order of the network's input.
-    plane, step_um
-        Of sections: "across" or "along" the tracks, and the edge of a cell in µm.
-    hatch_um
-        Of sections: distance of the tracks in µm; 0 if it is not known.
+    plane, step_um, hatch_um
+        Of sections: "across" or "along" the tracks, the edge of a cell in µm, and the tracks' distance, 0 if not known.
     palette
         Of sections in colours: (red, green, blue) of each orientation, from −1 to 1; empty where codes are bits.
     grain_voxels
@@ -102,8 +100,7 @@ class Diffusion:
     known_inputs
         Whether the network itself sees which values are known, at each step: then it needs no RePaint.
     process, hatch_voxels
-        Of volumes: how those grew that it learned from, "potts" by grain growth or "am" behind a melt pool, empty
-        where that is not stated; and of "am" the distance of the tracks in voxels, 0 if it is not known.
+        Of volumes: what grew them, "potts" or "am", a melt pool, or empty; and its tracks' distance, 0 if not known.
     """
 
     sample_shape: tuple[int, ...]
@@ -129,10 +126,7 @@ class Diffusion:
         if self.plane not in get_args(Plane):
             raise SpecError(f"plane must be across, along or empty; got {self.plane!r}")
         if self.process not in get_args(Process) or not 0 <= self.hatch_voxels < MOST_SIDE:
-            raise SpecError(
-                f"process must be potts, am or empty, hatch_voxels 0 to {MOST_SIDE}; got {self.process!r} and "
-                f"{self.hatch_voxels!r}"
-            )
+            raise SpecError(f"process must be potts or am, hatch_voxels 0 up; got {self.process!r}, {self.hatch_voxels}")
         if self.grain_voxels is not None and not 0 < self.grain_voxels < MOST_SIDE:
             raise SpecError(f"grain_voxels must be above 0 and below {MOST_SIDE}; got {self.grain_voxels!r}")
         if self.n_colours:
