@@ -96,7 +96,7 @@ def test_a_denoiser_maps_samples_to_samples() -> None:
         ({"n_colours": 8, "sample_shape": (4, 32, 32)}, "4 channels of bits hold 16 colours; got 8"),
         ({"n_colours": 33, "sample_shape": (5, 32, 32)}, "5 channels of bits hold 32 colours; got 33"),
         ({"plane": "above"}, "plane must be across, along or empty; got 'above'"),
-        ({"process": "cast"}, "process must be potts or am, hatch_voxels 0 up; got 'cast', 0.0"),
+        ({"process": "cast"}, "process is potts or am, hatch_voxels 0 up; got 'cast', 0.0"),
         ({"hatch_voxels": -1.0}, "hatch_voxels 0 up; got '', -1.0"),
         ({"sample_shape": (1 << 40, 32, 32)}, "at most 268,435,456 values"),
         ({"sample_shape": (1, 1 << 13, 1 << 13, 1 << 13)}, "at most 268,435,456 values"),

@@ -126,7 +126,7 @@ class Diffusion:
         if self.plane not in get_args(Plane):
             raise SpecError(f"plane must be across, along or empty; got {self.plane!r}")
         if self.process not in get_args(Process) or not 0 <= self.hatch_voxels < MOST_SIDE:
-            raise SpecError(f"process must be potts or am, hatch_voxels 0 up; got {self.process!r}, {self.hatch_voxels}")
+            raise SpecError(f"process is potts or am, hatch_voxels 0 up; got {self.process!r}, {self.hatch_voxels}")
         if self.grain_voxels is not None and not 0 < self.grain_voxels < MOST_SIDE:
             raise SpecError(f"grain_voxels must be above 0 and below {MOST_SIDE}; got {self.grain_voxels!r}")
         if self.n_colours:
