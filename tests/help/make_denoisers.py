@@ -92,7 +92,9 @@ def write_block_denoiser(
     shape = (channels, BLOCK, BLOCK, BLOCK)
     told = () if sizes is None else (Condition(GRAIN_VOXELS, *sizes),)
     diffusion = Diffusion(shape, SCHEDULE, n_colours, told, grain_voxels=grain_voxels, known_inputs=known_inputs)
-    save_model(block_graph(channels, known_inputs, len(told)), ModelSpec("tiny-blocks", "denoiser", diffusion=diffusion), path)
+    save_model(
+        block_graph(channels, known_inputs, len(told)), ModelSpec("tiny-blocks", "denoiser", diffusion=diffusion), path
+    )
     return path
 
 

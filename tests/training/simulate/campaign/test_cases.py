@@ -29,7 +29,8 @@ def test_a_table_of_cases(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "contains no case"), ("power_w,speed_m_s\n", "contains no case"), ("power,speed\n1,2\n", "got power, speed"),
+        ("", "contains no case"), ("power_w,speed_m_s\n", "contains no case"),
+        ("power,speed\n1,2\n", "got power, speed"),
         ("power_w;speed_m_s\n150,5;0,9\n", "with commas between; got power_w;speed_m_s"),
         ("power_w,speed_m_s,power_w\n150,1,160\n", "names each of the columns power_w,speed_m_s once"),
         ("power_w,speed_m_s\n150,1\n\n150,0,9\n", "line 4: has not 2 values.*decimals take a point"),
