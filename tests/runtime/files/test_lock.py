@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import threading
 import time
 from pathlib import Path
@@ -33,6 +35,16 @@ def test_a_file_that_its_holder_removed_meanwhile_is_no_lock(tmp_path: Path, mon
         monkeypatch.setattr(fcntl, "flock", flock)
         with pytest.raises(BlockingIOError):
             FileLock(tmp_path / "scan.h5")
+
+
+def test_a_disk_that_knows_no_locks_can_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: int, how: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with FileLock(tmp_path / "scan.h5"):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_of_many_that_want_it_one_at_a_time_has_it(tmp_path: Path) -> None:

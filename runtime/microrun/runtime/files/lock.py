@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
@@ -11,12 +12,14 @@ from microrun.runtime.files.closing import Closing
 
 QUIET_S = 30.0  # without a change after which a writer counts as gone, where the system does not tell
 LOCKS = Path("/proc/locks")
+WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)  # such as Lustre, NFS without its lockd
 
 
 class FileLock(Closing):
     """Hold an exclusive lock on a file beside the one that is written.
 
-    HDF5's own lock is given up in SWMR mode, and would keep readers out.
+    HDF5's own lock is given up in SWMR mode, and would keep readers out. On a disk that knows no locks two writers are
+    not told apart.
 
     Parameters
     ----------
@@ -54,7 +57,9 @@ class FileLock(Closing):
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT)
         try:
             _lock(handle)
-        except OSError:
+        except OSError as error:
+            if error.errno in WITHOUT_LOCKS:
+                return handle
             os.close(handle)
             raise BlockingIOError(f"{self._path} is held") from None
         return handle
