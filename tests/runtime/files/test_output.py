@@ -165,3 +165,14 @@ def test_what_a_killed_run_left_is_cleared_and_what_a_living_one_writes_is_not(t
     assert left.read_text() == "half"
     write_text(out, "whole")
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_run_killed_between_its_two_names_does_not_cost_the_file(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.write_text("whole")
+    os.link(out, name_beside(out))
+    with pytest.raises(KeyboardInterrupt), written_beside(out) as beside:
+        beside.write_text("half")
+        raise KeyboardInterrupt
+    assert out.read_text() == "whole"
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
