@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import colormaps
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
@@ -148,6 +149,12 @@ def test_values_are_coloured_from_low_to_high_without_borders() -> None:
     assert_array_equal(ends[2], ends[3])
     assert_allclose(ends[4], NOISE)
     assert ends[0].sum() < ends[2].sum()
+
+
+@pytest.mark.parametrize("cmap", ["tab10", "twilight", "gray"])
+def test_every_colour_map_is_used_from_its_first_colour_to_its_last(cmap: str) -> None:
+    shares = np.linspace(0, 1, 9, dtype=np.float32)
+    assert_allclose(shade_values(shares, 0, 1, cmap), colormaps[cmap](shares)[:, :3], atol=0.02)
 
 
 def test_a_constant_value_can_be_drawn(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def shade_values(values: NDArray[np.float32], low: float, high: float, cmap: str
     """
     from matplotlib import colormaps
 
-    table = colormaps[cmap](np.arange(256))[:, :3].astype(np.float32)
+    table = colormaps[cmap](np.linspace(0, 1, 256))[:, :3].astype(np.float32)
     known = ~np.isnan(values)
     shares = (np.where(known, values, low) - low) / max(high - low, 1e-30)
     at = np.clip(shares * 255, 0, 255).round().astype(np.uint8)
