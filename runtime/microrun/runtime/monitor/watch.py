@@ -46,14 +46,14 @@ class Usual:
 
     @classmethod
     def of(cls, name: str, values: Float64) -> Usual | None:
-        """None where too little was measured."""
+        """None where too little was measured, or always exactly 0, as the contrast of noise."""
         values = values[np.isfinite(values)]
         if len(values) < FIRST_BLOCKS // (4 if name == "bands" else 1):
             return None
         median = float(np.median(values))
         least = LEAST_CHANGE[name] * (1 if name in ABSOLUTE else abs(median))
-        deviation = NORMAL * float(np.median(np.abs(values - median)))
-        return cls(median, max(deviation, LEAST_DEVIATION * least))
+        deviation = max(NORMAL * float(np.median(np.abs(values - median))), LEAST_DEVIATION * least)
+        return cls(median, deviation) if deviation > 0 else None
 
     def change(self, name: str, value: float) -> float:
         """As in `Alarm`."""
