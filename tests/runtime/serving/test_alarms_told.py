@@ -13,6 +13,7 @@ from encode_runs import SIG_SHAPE
 from services import NAV_SHAPE, Running, some_patterns, take_all
 
 from microrun.runtime.encoding.watching import RunWatch
+from microrun.runtime.latents import writer
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.watched import WHOLE, Alarm
 from microrun.runtime.serving.client_export import FILES
@@ -36,6 +37,19 @@ def test_the_status_tells_how_many_and_the_newest_that_lasts(service: Running) -
     assert (status.alarms, status.alarm) == (2, LASTS.text)
     for alarm in (OVER, LASTS):
         assert service.warnings().count(alarm.text) == 1
+    with open_latents(Path(client.file)) as latents:
+        assert latents.status is not None and latents.status.state == WHOLE
+
+
+def test_a_scan_that_was_pushed_to_its_end_is_whole_also_while_latents_wait_for_the_disk(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "FLUSH_S", 1e9)
+    with service.client() as client:
+        for pattern in some_patterns():
+            client.push(pattern)
+        client.finish()
+        take_all(client)
     with open_latents(Path(client.file)) as latents:
         assert latents.status is not None and latents.status.state == WHOLE
 

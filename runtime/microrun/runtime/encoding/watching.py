@@ -78,8 +78,12 @@ class RunWatch:
         if isinstance(error, OutputError):  # there is no file to tell it
             return
         self._keep(self._monitor.finish())
-        failed = isinstance(error, Exception)
-        self._tell(FAILED if failed else WHOLE if self._writer.is_complete else STOPPED, self._now)
+        self._tell(FAILED if isinstance(error, Exception) else self._ask_the_file(), self._now)
+
+    def _ask_the_file(self) -> int:
+        """State of a run that ended without an error."""
+        self._writer.flush()  # what waits to be written is not missing
+        return WHOLE if self._writer.is_complete else STOPPED
 
     def _keep(self, news: News) -> None:
         for number, row in news.blocks.items():
