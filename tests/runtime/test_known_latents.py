@@ -55,6 +55,11 @@ def test_of_too_few_or_equal_patterns_nothing_is_learned(latents: np.ndarray) ->
     assert KnownLatents.of(latents) is None
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1e6])
+def test_a_training_whose_latents_collapse_or_grow_without_bound_goes_on(scale: float) -> None:
+    assert KnownLatents.of(scale * LATENTS[:400]) is None
+
+
 def test_a_spec_keeps_them_and_one_without_them_is_read() -> None:
     assert ModelSpec.from_json(SPEC.to_json(), "m.onnx") == SPEC
     older = replace(SPEC, known=None).to_json().replace('"known": null, ', "")

@@ -121,7 +121,10 @@ class KnownLatents:
 
     @classmethod
     def of(cls, latents: NDArray[np.floating[Any]]) -> KnownLatents | None:
-        """Learn from (n, D) latents of patterns that a model knows; None of fewer than eight for each feature."""
+        """Learn from (n, D) latents of patterns that a model knows.
+
+        None of fewer than eight for each feature, and of a model that went astray, whose latents float16 cannot hold.
+        """
         count, size = latents.shape
         if count < LEAST_PER_FEATURE * size or not np.isfinite(latents).all():
             return None
@@ -131,7 +134,11 @@ class KnownLatents:
         if not ridge > 0:
             return None
         lower = np.linalg.cholesky(covariance + ridge * np.eye(size))
-        triangle = lower[np.tril_indices(size)].astype("<f2")
+        with np.errstate(over="ignore"):
+            stored = lower.astype("<f2")
+        if not (np.isfinite(stored).all() and (np.diag(stored) > 0).all()):
+            return None
+        triangle = stored[np.tril_indices(size)]
         made = cls(_encode(values.mean(axis=0).astype("<f4")), _encode(triangle), (1.0,) * len(SHARES), count)
         found = np.quantile(made.distances(latents), SHARES)
         return cls(made.mean, made.factor, tuple(round(float(value), 3) for value in found), count)
