@@ -17,6 +17,7 @@ from microrun.runtime.latents.watched import FAILED, STOPPED, WHOLE
 from microrun.runtime.maps.features import principal_colours
 from microrun.runtime.maps.stored_features import StoredFeatures
 from microrun.runtime.pictures.latent_maps import colour_components
+from microrun.runtime.scans.scan import Scan
 from microrun.runtime.view.growing_map import GrowingMap
 from microrun.runtime.view.run_watch import RunWatch
 
@@ -42,6 +43,15 @@ def test_a_page_is_told_what_was_measured_and_what_changed_where(tmp_path: Path)
     json.dumps(told, allow_nan=False)
 
 
+def test_under_the_cursor_stands_the_block_that_the_point_belongs_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watched_runs.SCAN", Scan((4, 96), (8, 8)))  # blocks of 64 begin within its rows
+    with open_latents(write_watched(tmp_path / "a.h5", 256)) as latents, GrowingMap(latents) as points:
+        places = [row[0] for row in RunWatch(points).tell(0)["blocks"]]
+    assert places == [0, 64 / 96, 1 + 32 / 96, 2]
+
+
 def test_a_file_of_an_older_version_has_nothing_to_tell(tmp_path: Path) -> None:
     import h5py
 
@@ -60,7 +70,7 @@ def test_only_what_is_new_is_told_again(tmp_path: Path) -> None:
     with open_latents(write_watched(tmp_path / "a.h5", 400)) as latents, GrowingMap(latents) as points:
         watch = RunWatch(points)
         watch.look()
-        assert (watch.changed, watch.blocks, len(watch.tell(4)["blocks"])) == (1, 6, 2)
+        assert (watch.changed, len(watch.tell(0)["blocks"]), len(watch.tell(4)["blocks"])) == (1, 6, 2)
 
 
 def test_a_writer_of_another_machine_lives_as_long_as_it_says_so(

@@ -106,7 +106,8 @@ class Looker(Closing):
     @property
     def scan_path(self) -> Path | None:
         """The scan, where it was found."""
-        return self._source.path if self._source else None
+        source = self._source  # which another thread may forget meanwhile
+        return source.path if source else None
 
     def ahead(self, points: GrowingMap) -> int:
         """Patterns that the scan has by now beyond those that are encoded; 0 where that cannot be told."""

@@ -81,11 +81,6 @@ class RunWatch:
             "learned": self._row_of(baseline) if baseline else None,
         }
 
-    @property
-    def blocks(self) -> int:
-        """How many are measured."""
-        return len(self._rows)
-
     def _note_heartbeat(self, status: RunStatus) -> None:
         """Count what it says; its clock is not asked, which may be that of another machine."""
         if status.state != WRITING:
@@ -101,8 +96,10 @@ class RunWatch:
         self.changed += 1
 
     def _to_page(self, row: np.void) -> list[float | None]:
-        """Row of the map, and all that was measured; None for what was not."""
-        return [self._row_of(int(row["first"])), *(_short(row[name]) for name in MEASURED)]
+        """Where on the map it begins, in rows and parts of one, and all that was measured; None for what was not."""
+        rows, cols = self._points.scan.locate(np.array([row["first"]]))
+        begins = int(rows[0]) + int(cols[0]) / self._points.shape[1]
+        return [begins, *(_short(row[name]) for name in MEASURED)]
 
     def _describe(self, alarm: Alarm) -> dict[str, Any]:
         end = None if alarm.end is None else self._row_of(alarm.end)

@@ -148,7 +148,8 @@ class Session:
             self._run, self._watched, self._blocks = run, -1, 0
         if self._watched != run.changed:
             self._watched = run.changed
-            told, self._blocks = run.tell(self._blocks), run.blocks
+            told = run.tell(self._blocks)
+            self._blocks += len(told["blocks"])  # more may be there by now
             await self._send({"watch": told})
 
     async def _start(self) -> None:

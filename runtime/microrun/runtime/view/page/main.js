@@ -159,7 +159,7 @@ function say(text) {
 // The point under the cursor
 function point(cell) {
   cursor = cell;
-  $("measured").textContent = cell ? watch.at(cell[0]) : "";
+  $("measured").textContent = cell ? watch.at(cell) : "";
   if (!cell) { $("place").textContent = "Point at the map."; return; }
   const {rows: [row0], cols: [col0], every} = info.part, unit = info.step[0] > 0 ? "µm" : "steps";
   const x = onSample(cell[1] + view.shift(cell[0]), view.sx, col0), y = onSample(cell[0], view.sy, row0);

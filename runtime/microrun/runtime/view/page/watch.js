@@ -76,8 +76,8 @@ export class Watch {
   }
 
   // What was measured where the cursor is.
-  at(row) {
-    const found = this.blocks.findLast(block => block[0] <= row);
+  at([row, col]) {
+    const place = row + col / this.view.info.cols, found = this.blocks.findLast(block => block[0] <= place);
     if (!found || row >= this.reached()) return "";
     const told = this.names.map((name, i) => [name, found[i + 1]]).filter(([name, value]) => value !== null && name !== "saturated");
     return told.map(([name, value]) => `${name} ${shortNumber(value)}`).join(" · ");
