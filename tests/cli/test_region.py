@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -19,6 +20,7 @@ from training_runs import write_bands
 from write_ang import write_ang
 from write_up2 import make_patterns, write_up
 
+from microrun.runtime.convert import to_up
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.region import take_region
 from microrun.runtime.maps.analysis import AnalysisRequest, analyse_latents
@@ -155,6 +157,23 @@ def test_a_part_of_a_scan_becomes_a_pattern_file(microrun: Microrun, tmp_path: P
     check_refused(microrun("convert", scan, "--to", "up2", "--features", 3), "--features has no meaning for --to up2")
     check_refused(microrun("convert", tmp_path / "x.h5", "--to", "csv", "--grid", "3x5"), "--grid has no meaning for")
     assert names_in(tmp_path) == ["scan.up1", "scan.up2"]
+
+
+def test_a_region_that_begins_with_a_shifted_row_is_no_pattern_file(microrun: Microrun, tmp_path: Path) -> None:
+    scan = write_up(tmp_path / "scan.up2", make_patterns(14, SIG_SHAPE), replace(HEADER, hexagonal=1))
+    asked = ("convert", scan, "--to", "up2", "--out", tmp_path / "part.up2")
+    check_refused(microrun(*asked, "--region", "1:3,:"), "row 1 of its hexagonal grid is shifted", "a row earlier or")
+    assert microrun(*asked, "--region", "0:2,:").code == 0
+    assert FileSource(tmp_path / "part.up2").scan.total == 9
+
+
+def test_a_pattern_file_that_the_disk_has_no_room_for_is_refused_at_once(
+    microrun: Microrun, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(to_up.shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
+    monkeypatch.setattr(FileSource, "read_patterns", None)  # nothing is read before
+    check_refused(microrun("convert", scan, "--to", "up2", "--out", tmp_path / "new.up2"), "No space left", code=1)
+    assert "new.up2" not in names_in(tmp_path)
 
 
 @pytest.mark.usefixtures("on_the_cpu")
