@@ -77,10 +77,23 @@ def test_measures_are_those_of_plain_numpy(binned: NDArray[Any], background: NDA
 
 
 @given(arrays(st.sampled_from([np.dtype("uint8"), np.dtype("uint16")]), (9, 7)))
-def test_saturated_pixels_are_those_of_the_largest_grey_level(pattern: NDArray[Any]) -> None:
+def test_saturated_pixels_are_those_that_the_largest_grey_level_has_too_many(pattern: NDArray[Any]) -> None:
     lines = np.array([[0, 1, 6], [4, 0, 7], [8, 3, 4]])
-    pixels = np.concatenate([pattern[row, start:stop] for row, start, stop in lines])
-    assert_allclose(saturated_share(pattern, lines), (pixels == pixels.max()).mean(), rtol=1e-6)
+    pixels = np.concatenate([pattern[row, start:stop] for row, start, stop in lines]).astype(np.int64)
+    below = (pixels >= pixels.max() - max(1, pixels.max() // 128)) & (pixels < pixels.max())
+    expected = max(0, (pixels == pixels.max()).mean() - below.mean())
+    assert_allclose(saturated_share(pattern, lines), expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("brightest", [12, 40, 250])
+def test_a_dim_camera_of_8_bits_is_not_saturated_and_a_ceiling_is(brightest: float) -> None:
+    lines = np.stack([np.arange(120), np.zeros(120), np.full(120, 120)], axis=1).astype(np.int64)
+    noise = np.random.default_rng(0).standard_normal((120, 120))
+    levels = bell((120, 120), 0.8 * brightest) + 0.2 * np.sqrt(brightest) * noise
+    pattern = np.clip(levels.round(), 0, 255).astype(np.uint8)
+    assert saturated_share(pattern, lines) < 0.004
+    ceiling = np.uint8(np.quantile(pattern, 0.85))
+    assert saturated_share(np.minimum(pattern, ceiling), lines) > 0.05
 
 
 @given(PATTERNS, st.floats(0.25, 4, width=32))

@@ -171,8 +171,8 @@ def prepare_whole(
     flags
         (n,) bool.
     measuring
-        Spans of the mask, lines of raw patterns and where measures go, as `microrun.kernels.measuring` has them; None
-        measures nothing.
+        Spans of the mask, lines of raw patterns that are looked at for saturation, and where measures go, as
+        `microrun.kernels.measuring` has them; None measures nothing.
     """
     binned = np.empty(background.shape, np.float32)
     for n in range(patterns.shape[0]):

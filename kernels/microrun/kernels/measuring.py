@@ -14,6 +14,7 @@ MEASURES = 5
 NEAR, FAR = 2, 4  # pixels apart, at which even patterns that were enlarged twice share no noise
 EVERY = 2  # lines that are looked at
 NO_VARIANCE = 1e-9  # of the square of the mean: rounding
+BELOW = 128  # of the largest grey level, the part that lies just below it; one level at least
 
 
 def find_spans(keep: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -26,7 +27,7 @@ def find_spans(keep: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 @fast_kernel
 def saturated_share(pattern: Any, lines: Any) -> np.float32:
-    """Share of the pixels that have the largest grey level that there is: many only where the camera is saturated.
+    """Share of the pixels that a ceiling cut off: how many more have the largest grey level than lie just below it.
 
     Parameters
     ----------
@@ -34,22 +35,29 @@ def saturated_share(pattern: Any, lines: Any) -> np.float32:
         (h, w) uint8 or uint16.
     lines
         (n, 3) int64: row, first column and one after the last, of the pixels that are looked at.
+
+    Notes
+    -----
+    Where nothing is cut off, grey levels thin out towards the largest one, however few levels there are: a dim pattern
+    of 8 bits has per cents of its pixels there.
     """
     largest = pattern[0, 0] - pattern[0, 0]  # 0 of its type
     for n in range(lines.shape[0]):
         row = pattern[lines[n, 0], lines[n, 1] : lines[n, 2]]
         for x in range(len(row)):
             largest = max(largest, row[x])
+    least = largest - min(largest, max(1, largest // BELOW))
     found: Any = 0
     looked_at = 0
     for n in range(lines.shape[0]):
         row = pattern[lines[n, 0], lines[n, 1] : lines[n, 2]]
         count = np.int32(0)
         for x in range(len(row)):
-            count += np.int32(1) if row[x] == largest else np.int32(0)
+            count += np.int32(2) if row[x] == largest else np.int32(0)
+            count -= np.int32(1) if row[x] >= least else np.int32(0)
         found += count
         looked_at += len(row)
-    return np.float32(found / max(1, looked_at))
+    return np.float32(max(0, found) / max(1, looked_at))
 
 
 @fast_kernel
