@@ -74,8 +74,17 @@ def test_a_change_that_goes_again_ends_its_alarm() -> None:
 
 
 def test_one_cause_gives_one_alarm_named_after_it() -> None:
-    (alarm,) = watch(rows((60, 100, {"distance": 2.0, "bands": 0.3}), (62, 100, {"sharpness": 0.8, "contrast": 0.8})))
+    (alarm,) = watch(rows((60, 100, {"distance": 2.0}), (62, 100, {"sharpness": 0.8, "contrast": 0.8})))
     assert (alarm.what, alarm.start) == ("sharpness", pytest.approx(60 * 64, abs=128))
+
+
+def test_a_defocus_that_shows_in_the_contrast_first_is_named_as_one() -> None:
+    made = rows((60, 100, {"contrast": 0.8, "sharpness": 0.88}))
+    made["sharpness"][:LEARNED:2] *= 1.04  # the scatter alone would hide it
+    (alarm,) = watch(made)
+    assert (alarm.what, alarm.text.split(": ")[1]) == ("sharpness", "defocus?")
+    (alarm,) = watch(rows((60, 100, {"contrast": 0.6})))
+    assert alarm.what == "contrast"
 
 
 def test_what_comes_long_after_is_an_alarm_of_its_own() -> None:

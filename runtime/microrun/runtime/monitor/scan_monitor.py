@@ -49,10 +49,10 @@ class ScanMonitor:
 
     def __init__(self, scan: Scan, known: KnownLatents | None, before: NDArray[Any] | None = None) -> None:
         size = block_size(scan.total)
-        self._blocks, self._watch, self._count = Blocks(size, known), Watch(scan, size), 0
+        self._blocks, self._watch, self._numbers = Blocks(size, known), Watch(scan, size), set[int]()
         for row in () if before is None else before:
             self._watch.add(row)
-            self._count += 1
+            self._numbers.add(int(row["first"]) // size)
 
     @property
     def alarms(self) -> tuple[Alarm, ...]:
@@ -62,7 +62,7 @@ class ScanMonitor:
     @property
     def blocks(self) -> int:
         """How many are measured."""
-        return self._count
+        return len(self._numbers)
 
     @property
     def baseline(self) -> int:
@@ -81,6 +81,6 @@ class ScanMonitor:
         news = News({}, {})
         for number, row in blocks:
             news.blocks[number] = row
-            self._count += 1
+            self._numbers.add(number)  # again, of the one in which a run was stopped
             news.alarms.update((place, self._watch.alarms[place]) for place in self._watch.add(row))
         return news

@@ -28,6 +28,7 @@ LEAST_CHANGE = {
     "contrast": 0.12,
     "distance": 0.12,
 }
+EXPLAIN = ("bands", "sharpness")  # whose fall, even a smaller one, says what is behind a change that was seen
 UNKNOWN_ON, UNKNOWN_OFF = 0.25, 0.15  # share of patterns beyond what the model knows
 
 
@@ -146,8 +147,11 @@ class Watch:
         average.add(value)
         change = usual.change(name, average.value)
         score, size = abs(average.value - usual.median) / usual.deviation, abs(change) / LEAST_CHANGE[name]
-        going = name in self._open
-        average.note(min(score / (OFF if going else ON), size / (OFF / ON if going else 1)) >= 1, int(row["first"]))
+        first = int(row["first"])
+        since = average.since if average.beyond else first
+        explains = name in EXPLAIN and change < 0 and self._companion(since) is not None
+        low = name in self._open or explains
+        average.note(min(score / (OFF if low else ON), size / (OFF / ON if low else 1)) >= 1, first)
         self._follow(name, change, average, row)
 
     def _watch_unknown(self, row: np.void) -> None:
