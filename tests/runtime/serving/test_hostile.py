@@ -14,11 +14,12 @@ from encode_runs import SPEC
 from services import COUNT, NAV_SHAPE, SCAN, Running, check_kept, running, some_patterns, take_all
 from streams import wait_until
 
+from microrun.runtime.encoding import watching
 from microrun.runtime.errors import MicrorunError, OutputError
 from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.writer import LatentsWriter
 from microrun.runtime.scans.scan import Scan
-from microrun.runtime.serving import served_scan, token_file
+from microrun.runtime.serving import token_file
 from microrun.runtime.serving.client import Client
 from microrun.runtime.serving.shared_memory import HEAD, TAIL
 from microrun.runtime.serving.token_file import Address, write_token_file
@@ -276,7 +277,7 @@ def test_a_disk_that_fails_ends_the_scan_with_what_is_in_it(service: Running, mo
         write(writer, batch)
 
     monkeypatch.setattr(LatentsWriter, "write", fail_at_3)
-    monkeypatch.setattr(served_scan, "FLUSH_S", 0)
+    monkeypatch.setattr(watching, "FLUSH_S", 0)
     with service.client() as client:
         for number in range(4):
             wait_until(lambda number=number: client.status().encoded == number)
