@@ -147,7 +147,8 @@ class LatentsWriter(Closing):
     def monitor(self) -> NDArray[Any]:
         """Rows of `MONITOR` of all blocks that are measured and encoded to their end."""
         rows = self._file["monitor"][()]
-        whole = (rows["count"] > 0) & (rows["first"] + self._file["monitor"].attrs["block"] <= self.done)
+        ends = np.minimum(rows["first"] + self._file["monitor"].attrs["block"], self.origin.scan.total)
+        whole = (rows["count"] > 0) & (ends <= self.done)
         found: NDArray[Any] = rows[whole]
         return found
 

@@ -26,11 +26,13 @@ class Blocks:
         Patterns of a block.
     known
         Where latents of patterns lie that the model knows; None where it does not say.
+    done
+        Patterns, from the first on, that a run before this one encoded: those of them that come again do not count.
     """
 
-    def __init__(self, size: int, known: KnownLatents | None) -> None:
+    def __init__(self, size: int, known: KnownLatents | None, done: int = 0) -> None:
         self.size, self._known = size, known
-        self._number, self._next = -1, 0
+        self._number, self._next = -1, done
         self._values: list[Float32] = []
 
     def add(self, batch: EncodedBatch, bands: Float64) -> Iterator[tuple[int, np.void]]:

@@ -45,11 +45,15 @@ class ScanMonitor:
         Of the model's spec.
     before
         Rows of `MONITOR`, in order, of a run that is gone on with.
+    done
+        Patterns, from the first on, that it encoded.
     """
 
-    def __init__(self, scan: Scan, known: KnownLatents | None, before: NDArray[Any] | None = None) -> None:
+    def __init__(
+        self, scan: Scan, known: KnownLatents | None, before: NDArray[Any] | None = None, done: int = 0
+    ) -> None:
         size = block_size(scan.total)
-        self._blocks, self._watch, self._numbers = Blocks(size, known), Watch(scan, size), set[int]()
+        self._blocks, self._watch, self._numbers = Blocks(size, known, done), Watch(scan, size), set[int]()
         for row in () if before is None else before:
             self._watch.add(row)
             self._numbers.add(int(row["first"]) // size)

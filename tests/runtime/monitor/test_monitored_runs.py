@@ -1,0 +1,50 @@
+"""What a run that is watched leaves in the file of its latents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_models import write_pair
+from write_up2 import Header, write_up
+
+from microrun.runtime.encoding.encode_scan import encode_scan
+from microrun.runtime.encoding.request import EncodeRequest
+from microrun.runtime.engines.open import open_engine
+from microrun.runtime.latents.reader import open_latents
+
+BLANK = [5, 100, 170]
+
+
+@pytest.fixture
+def patterns() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.integers(1, 200, (180, 60, 60), np.uint8)
+
+
+def write(path: Path, patterns: np.ndarray) -> Path:
+    return write_up(path, patterns, Header(sig_shape=(60, 60), nav_shape=(6, 30)))
+
+
+def test_going_on_with_a_scan_for_patterns_that_were_blank_keeps_what_was_measured(
+    patterns: np.ndarray, tmp_path: Path
+) -> None:
+    scan, out, whole = tmp_path / "scan.up1", tmp_path / "out.h5", patterns.copy()
+    patterns[BLANK] = 0
+    write(scan, patterns)
+    with open_engine(write_pair(tmp_path), "cpu") as engine:
+        with encode_scan(EncodeRequest(scan, out, background="none"), engine) as run:
+            list(run)
+        with open_latents(out) as latents:
+            before = latents.monitor
+        scan.unlink()
+        write(scan, whole)
+        with encode_scan(EncodeRequest(scan, out, background="none", resume=True), engine) as run:
+            list(run)
+    with open_latents(out) as latents:
+        assert not latents.flags.any()
+        assert before is not None and latents.monitor is not None and latents.status is not None
+        assert before["count"].tolist() == [63, 63, 51]
+        assert latents.monitor.tobytes() == before.tobytes()
+        assert latents.status.blocks == 3
