@@ -142,21 +142,25 @@ def test_other_formats_place_a_region_on_the_sample(microrun: Microrun, latents:
 def test_a_part_of_a_scan_becomes_a_pattern_file(microrun: Microrun, tmp_path: Path) -> None:
     patterns = make_patterns(15, SIG_SHAPE, "uint8")
     scan = write_up(tmp_path / "scan.up1", patterns, HEADER)
-    ran = microrun("convert", scan, "--to", "up2", "--region", "1:3,1:4")
+    asked = ("convert", scan, "--to", "up2", "--region", "1:3,1:4")
+    check_refused(microrun(*asked), f"{scan}: a part of a scan is a scan of its own; name it, such as --out part.up2")
+    out = tmp_path / "part.up2"
+    ran = microrun(*asked, "--out", out)
     assert (ran.code, ran.err) == (0, "")
     assert "patterns 6 of 6, rows 1:3 and columns 1:4 of 3×5" in ran.said
-    made = FileSource(tmp_path / "scan.up2")
+    made = FileSource(out)
     assert (made.scan.nav_shape, made.scan.step_um, made.scan.dtype) == ((2, 3), (1.5, 1.5), "uint16")
     wanted = patterns.reshape(3, 5, *SIG_SHAPE)[1:3, 1:4].reshape(6, *SIG_SHAPE)
-    assert_array_equal(read_patterns(tmp_path / "scan.up2"), wanted)
-    check_refused(microrun("convert", tmp_path / "scan.up2", "--to", "up1"), "scan.up1: exists", "--overwrite")
+    assert_array_equal(read_patterns(out), wanted)
+    beside = write_up(tmp_path / "scan.up2", make_patterns(15, SIG_SHAPE), HEADER)
+    check_refused(microrun("convert", beside, "--to", "up1"), "scan.up1: exists", "--overwrite")
     check_refused(
-        microrun("convert", tmp_path / "scan.up2", "--to", "up1", "--out", tmp_path / "new.up1"),
+        microrun("convert", beside, "--to", "up1", "--out", tmp_path / "new.up1"),
         "scan.up2: has 16 bits a pixel, a .up1 file 8; write a .up2 file",
     )
     check_refused(microrun("convert", scan, "--to", "up2", "--features", 3), "--features has no meaning for --to up2")
     check_refused(microrun("convert", tmp_path / "x.h5", "--to", "csv", "--grid", "3x5"), "--grid has no meaning for")
-    assert names_in(tmp_path) == ["scan.up1", "scan.up2"]
+    assert names_in(tmp_path) == ["part.up2", "scan.up1", "scan.up2"]
 
 
 def test_a_region_that_begins_with_a_shifted_row_is_no_pattern_file(microrun: Microrun, tmp_path: Path) -> None:

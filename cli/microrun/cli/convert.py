@@ -88,8 +88,9 @@ def convert(
         _convert_maps(source, out or source.with_suffix(".h5"), overwrite)
         return
     if kind == "patterns":
+        made_file = out or _name_patterns(source, to, region)
         scan = take_part(open_scan(source, parse_grid(grid) if grid else None, step, scan_name), asked_region(region))
-        _convert_patterns(scan, out or source.with_name(f"{stem_of(source)}.{to}"), to, overwrite)
+        _convert_patterns(scan, made_file, to, overwrite)
         return
     if kind == "latents":
         made = _convert_latents(source, cast(LatentsFormat, to), out, (features, region), overwrite)
@@ -110,6 +111,12 @@ def _refuse(kind: str, to: str, options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if value is not None and name not in TAKEN[kind]:
             raise MicrorunError(f"{name} has no meaning for --to {to}, which writes {kind}; leave it out")
+
+
+def _name_patterns(source: Path, to: str, region: str | None) -> Path:
+    if region is not None:  # named after the whole it would be taken for it
+        raise MicrorunError(f"{source}: a part of a scan is a scan of its own; name it, such as --out part.{to}")
+    return source.with_name(f"{stem_of(source)}.{to}")
 
 
 def _convert_patterns(scan: ScanFile, out: Path, to: str, overwrite: bool) -> None:
