@@ -111,6 +111,14 @@ def test_what_was_not_measured_gives_no_alarm() -> None:
     assert watch(made) == []
 
 
+@pytest.mark.parametrize(("usual", "later"), [(-0.01, -0.03), (0.001, 0.1), (0.0, 0.2)])
+def test_a_sharpness_around_nothing_is_not_said_to_change_by_so_many_percent(usual: float, later: float) -> None:
+    made = rows()
+    made["sharpness"] = np.where(np.arange(100) < 60, usual, later) + 0.02 * (made["sharpness"] - 0.7)
+    made["sharpness"][:60:2] += 0.002
+    assert watch(made) == []
+
+
 def test_a_short_scan_is_not_compared_with_itself() -> None:
     assert watch(rows((15, 30, {"mean": 0.1}), count=30)) == []
 

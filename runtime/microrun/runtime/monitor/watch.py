@@ -47,18 +47,18 @@ class Usual:
 
     @classmethod
     def of(cls, name: str, values: Float64) -> Usual | None:
-        """None where too little was measured, or always exactly 0, as the contrast of noise."""
+        """None where too little was measured; and of what is told in shares near 0, such as the contrast of noise."""
         values = values[np.isfinite(values)]
         if len(values) < FIRST_BLOCKS // (4 if name == "bands" else 1):
             return None
         median = float(np.median(values))
         least = LEAST_CHANGE[name] * (1 if name in ABSOLUTE else abs(median))
         deviation = max(NORMAL * float(np.median(np.abs(values - median))), LEAST_DEVIATION * least)
-        return cls(median, deviation) if deviation > 0 else None
+        return cls(median, deviation) if name in ABSOLUTE or median > OFF * deviation else None
 
     def change(self, name: str, value: float) -> float:
         """As in `Alarm`."""
-        return value - self.median if name in ABSOLUTE else value / self.median - 1 if self.median else 0.0
+        return value - self.median if name in ABSOLUTE else value / self.median - 1
 
 
 class Average:
