@@ -36,8 +36,8 @@ def rows(*changes: tuple[int, int, dict[str, float]], count: int = 100, seed: in
     return made
 
 
-def watch(made: np.ndarray) -> list[Alarm]:
-    watching = Watch(SCAN, 64)
+def watch(made: np.ndarray, scan: Scan = SCAN) -> list[Alarm]:
+    watching = Watch(scan, 64)
     for row in made:
         watching.add(row)
     return watching.alarms
@@ -66,6 +66,12 @@ def test_a_change_is_named_with_its_cause(what: str, factor: float, cause: str) 
     assert (alarm.what, alarm.end) == (what, None)
     assert 60 * 64 <= alarm.start < 70 * 64
     assert alarm.text.endswith(f"since row {alarm.start // 64}: {cause}")
+
+
+@pytest.mark.parametrize("nav_shape", [(1, 6400), (2, 3200)])
+def test_a_beam_that_fades_in_a_scan_of_one_long_row_is_said(nav_shape: tuple[int, int]) -> None:
+    (alarm,) = watch(rows((60, 100, {"mean": 0.5})), Scan(nav_shape, (8, 8)))
+    assert (alarm.what, alarm.start) == ("mean", pytest.approx(60 * 64, abs=256))
 
 
 def test_a_change_that_goes_again_ends_its_alarm() -> None:

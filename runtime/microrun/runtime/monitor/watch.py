@@ -12,6 +12,7 @@ from microrun.runtime.monitor.words import ABSOLUTE, describe
 from microrun.runtime.scans.scan import Scan
 
 FIRST_PATTERNS, FIRST_ROWS, FIRST_BLOCKS = 2000, 3, 8  # that a scan is compared with: whichever are more
+FIRST_SHARE = 0.1  # of the scan, that rows may take of it: there are scans of one row
 WEIGHT, RARE_WEIGHT = 0.2, 0.5  # of a block in the moving average; of bands, which few blocks have
 ON, OFF = 5.0, 3.0  # standard deviations of the first blocks at which an alarm begins, and ends
 LASTS = 2  # blocks for which it must last before it is said
@@ -98,7 +99,8 @@ class Watch:
 
     def __init__(self, scan: Scan, block: int) -> None:
         self._scan, self._near = scan, NEAR * block
-        self._learn = max(FIRST_PATTERNS, FIRST_ROWS * scan.nav_shape[1])
+        rows = min(FIRST_ROWS * scan.nav_shape[1], FIRST_SHARE * scan.total)
+        self._learn = max(FIRST_PATTERNS, rows)
         self._first: list[np.void] = []
         self._usual: dict[str, Usual] = {}
         self._averages: dict[str, Average] = {"unknown": Average(0.0)}
