@@ -41,12 +41,15 @@ def saturated_share(pattern: Any, lines: Any) -> np.float32:
     Where nothing is cut off, grey levels thin out towards the largest one, however few levels there are: a dim pattern
     of 8 bits has per cents of its pixels there.
     """
-    largest = pattern[0, 0] - pattern[0, 0]  # 0 of its type
+    limits = np.zeros(2, pattern.dtype)  # of its type, which compares 16 or 32 pixels at once
     for n in range(lines.shape[0]):
         row = pattern[lines[n, 0], lines[n, 1] : lines[n, 2]]
+        brightest = limits[0]
         for x in range(len(row)):
-            largest = max(largest, row[x])
-    least = largest - min(largest, max(1, largest // BELOW))
+            brightest = row[x] if row[x] > brightest else brightest
+        limits[0] = brightest
+    limits[1] = limits[0] - min(limits[0], max(1, limits[0] // BELOW))
+    largest, least = limits[0], limits[1]
     found: Any = 0
     looked_at = 0
     for n in range(lines.shape[0]):

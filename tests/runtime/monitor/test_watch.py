@@ -104,6 +104,10 @@ def test_a_small_change_is_none_however_steady_a_scan_is() -> None:
     assert watch(made) == []
 
 
+def test_a_camera_that_is_saturated_all_along_gives_no_alarm() -> None:
+    assert watch(rows((0, 100, {"saturated": 50}))) == []
+
+
 def test_patterns_that_the_model_does_not_know_are_said_from_the_first_blocks_on() -> None:
     (alarm,) = watch(rows((0, 100, {"unknown": 0.9})))
     assert (alarm.what, alarm.start) == ("unknown", pytest.approx(0, abs=256))
