@@ -14,8 +14,10 @@ from make_models import write_encoder
 from small_scan import HEADER, SIG_SHAPE
 from write_up2 import make_patterns, write_up
 
-from microrun.cli import outputs
-from microrun.cli.outputs import command_line, quoted, say_next
+from microrun.cli.outputs import command_line, say_next
+from microrun.runtime.files import quoting
+from microrun.runtime.files.quoting import quoted
+from microrun.runtime.view import desk
 
 REFUSED = "exists; replace it with --overwrite, or write to another place"
 
@@ -84,8 +86,13 @@ def test_words_are_quoted_where_they_must_be(
     assert command_line("train", "vae", "a b.up2") == "microrun train vae 'a b.up2'"
     say_next("maps", "a b.h5")
     assert capsys.readouterr().out == "next     microrun maps 'a b.h5'\n"
-    monkeypatch.setattr(outputs.os, "name", "nt")
+    monkeypatch.setattr(quoting.os, "name", "nt")
     assert (quoted(r"C:\my scans\a.h5"), quoted(r"C:\scans\a.h5")) == (r'"C:\my scans\a.h5"', r"C:\scans\a.h5")
+
+
+def test_a_path_copied_from_the_page_on_windows_keeps_its_ampersand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quoting.os, "name", "nt")
+    assert desk.quoted(r"C:\R&D\a^b(1).h5") == r'"C:\R&D\a^b(1).h5"'
 
 
 def test_the_volume_that_is_drawn_is_a_volume(microrun: Microrun, latents: Path, tmp_path: Path) -> None:

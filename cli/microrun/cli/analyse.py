@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from microrun.cli import console
 from microrun.cli.maps import name_picture
-from microrun.cli.outputs import OverwriteOption, quoted, say_next, say_wrote
+from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
 from microrun.cli.region import RegionOption, asked_region
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.destination import check_folder, made_folder
+from microrun.runtime.files.quoting import quoted
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.latents.region import LatentsRegion, take_region
 from microrun.runtime.latents.stored_maps import store_maps

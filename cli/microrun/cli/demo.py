@@ -11,11 +11,12 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.encode import SUFFIX, run
-from microrun.cli.outputs import quoted, say_next, say_wrote
+from microrun.cli.outputs import say_next, say_wrote
 from microrun.runtime.encoding.request import EncodeRequest
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import OutputError
 from microrun.runtime.files.destination import check_folder, made_folder
+from microrun.runtime.files.quoting import quoted
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.latent_maps import draw_overview

@@ -13,7 +13,7 @@ import typer
 from microrun.cli import console
 from microrun.cli.alarms import Alarms
 from microrun.cli.interrupts import SIGNALS, is_first
-from microrun.cli.outputs import OverwriteOption, command_line, quoted, say_next, say_wrote
+from microrun.cli.outputs import OverwriteOption, command_line, say_next, say_wrote
 from microrun.cli.pattern_centre import parse_centre
 from microrun.cli.region import RegionOption, asked_region
 from microrun.cli.scan_name import ScanNameOption
@@ -26,6 +26,7 @@ from microrun.runtime.engines.engine import Device, Engine, EngineRequest, Preci
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import MicrorunError, RefusedOutputError, ScanError
 from microrun.runtime.files.destination import made_folder
+from microrun.runtime.files.quoting import quoted
 from microrun.runtime.files.shared_reading import warn_if_remote
 from microrun.runtime.files.stems import stem_of
 from microrun.runtime.scans.following_source import FollowingSource

@@ -9,12 +9,13 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.model_words import describe_deviation
-from microrun.cli.outputs import OverwriteOption, quoted, say_next
+from microrun.cli.outputs import OverwriteOption, say_next
 from microrun.cli.scan_name import ScanNameOption
 from microrun.runtime.engines.nvidia.build_plan import DEFAULT_BATCHES, BuildRequest
 from microrun.runtime.engines.nvidia.tensorrt_library import TITLES
 from microrun.runtime.errors import EngineError
 from microrun.runtime.files.destination import check_files
+from microrun.runtime.files.quoting import quoted
 from microrun.runtime.scans.open import open_scan
 from microrun.runtime.scans.up2 import PIXEL_TYPES
 

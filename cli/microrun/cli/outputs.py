@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from microrun.cli import console
+from microrun.runtime.files.quoting import quoted
 
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there; without it that is kept.")]
 CmapOption = Annotated[
     str | None, typer.Option(help="Colours of values, by matplotlib's name, such as viridis, gray or RdBu_r.")
 ]
-TROUBLE = frozenset(" \t&()[]{}^=;!'+,`~%$@")  # of the shells of Windows
-
-
-def quoted(word: object) -> str:
-    """Write a path or an argument as it is typed: in quotes where it holds spaces, or anything else of the shell's.
-
-    Parameters
-    ----------
-    word
-        A path, or whatever else.
-    """
-    text = str(word)
-    if os.name != "nt":
-        return shlex.quote(text)
-    return f'"{text}"' if not text or TROUBLE & set(text) else text
 
 
 def command_line(*words: object) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 import typer
 
 from microrun.cli import console
-from microrun.cli.outputs import quoted, say_wrote
+from microrun.cli.outputs import say_wrote
 from microrun.cli.plain_progress import duration_text
 from microrun.runtime.engines.engine import EngineInfo
+from microrun.runtime.files.quoting import quoted
 from microrun.runtime.generation.effort import GRAINPAINT_EVALUATIONS, check_block, count_work, evaluations_per_block
 from microrun.runtime.generation.generate import Growing
 from microrun.runtime.generation.grow import Grown

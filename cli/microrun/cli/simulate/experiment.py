@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
-from microrun.cli.outputs import quoted, say_next
+from microrun.cli.outputs import say_next
 from microrun.runtime.files.destination import check_folder
+from microrun.runtime.files.quoting import quoted
 
 
 def experiment(

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shlex
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ import numpy as np
 from microrun.runtime.array_types import Float32
 from microrun.runtime.errors import LatentsError, MicrorunError
 from microrun.runtime.files.closing import Closing
+from microrun.runtime.files.quoting import quoted
 from microrun.runtime.scans.part import Part
 from microrun.runtime.view.follower import Follower
 from microrun.runtime.view.growing_map import GrowingMap
@@ -164,7 +162,7 @@ class Desk(Closing):
         part = points.latents.origin.part or Part(scan.nav_shape, (0, rows), (0, cols))
         return {
             "name": self.follower.path.name,
-            "file": quote(str(self.follower.path)),
+            "file": quoted(self.follower.path),
             "rows": rows,
             "cols": cols,
             "step": list(scan.step_um),
@@ -197,7 +195,7 @@ class Desk(Closing):
             "rate": round(rate, 1),
             "left": round((points.scan.total - points.done) / rate) if rate else None,
             "ahead": max(0, status.there - points.done) if status else self.looker.ahead(points),
-            "scan": self.looker.scan_path and quote(str(self.looker.scan_path)),
+            "scan": self.looker.scan_path and quoted(self.looker.scan_path),
             "dropped": status.dropped if status else 0,
             "colours": self._say_colours(),
             "recoloured": self._recoloured,
@@ -248,8 +246,3 @@ class Desk(Closing):
         self._fit()
         if self.points.done >= most:
             self._next_at = self.points.scan.total + 1  # blank patterns count for none: that was the last time
-
-
-def quote(text: str) -> str:
-    """Write a file's name as a shell of this system takes it."""
-    return subprocess.list2cmdline([text]) if os.name == "nt" else shlex.quote(text)
