@@ -13,6 +13,7 @@ from microrun.runtime.monitor.blocks import Blocks
 from microrun.runtime.monitor.scan_monitor import ScanMonitor
 from microrun.runtime.monitor.watch import Watch
 from microrun.runtime.monitor.words import CAUSES, SUBJECTS, describe
+from microrun.runtime.scans.part import Part
 from microrun.runtime.scans.scan import Scan
 
 SCAN = Scan((100, 64), (8, 8))
@@ -72,6 +73,13 @@ def test_a_change_is_named_with_its_cause(what: str, factor: float, cause: str) 
 def test_a_beam_that_fades_in_a_scan_of_one_long_row_is_said(nav_shape: tuple[int, int]) -> None:
     (alarm,) = watch(rows((60, 100, {"mean": 0.5})), Scan(nav_shape, (8, 8)))
     assert (alarm.what, alarm.start) == ("mean", pytest.approx(60 * 64, abs=256))
+
+
+def test_of_a_region_the_row_of_the_whole_scan_is_said() -> None:
+    part = Part((500, 300), (200, 400), (10, 138), 2)
+    monitor = ScanMonitor(SCAN, None, rows((60, 100, {"mean": 0.5})), 6400, part)
+    (alarm,) = monitor.alarms
+    assert f"since row {200 + 2 * (alarm.start // 64)}: beam current" in alarm.text
 
 
 def test_a_change_that_goes_again_ends_its_alarm() -> None:

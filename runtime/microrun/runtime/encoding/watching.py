@@ -47,7 +47,8 @@ class RunWatch:
         """Begin again, or go on with what the file holds."""
         writer = self._writer
         self._source, self._before = source, writer.count
-        self._monitor = ScanMonitor(writer.origin.scan, self._known, writer.monitor, writer.done)
+        origin = writer.origin
+        self._monitor = ScanMonitor(origin.scan, self._known, writer.monitor, writer.done, origin.part)
         writer.keep_alarms(self._monitor.alarms)
 
     @property

@@ -15,6 +15,7 @@ from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.watched import Alarm, block_size
 from microrun.runtime.monitor.blocks import Blocks
 from microrun.runtime.monitor.watch import Watch
+from microrun.runtime.scans.part import Part
 from microrun.runtime.scans.scan import Scan
 
 
@@ -47,13 +48,16 @@ class ScanMonitor:
         Rows of `MONITOR`, in order, of a run that is gone on with.
     done
         Patterns, from the first on, that it encoded.
+    part
+        Of a larger scan, which it is; None for a whole one.
     """
 
     def __init__(
-        self, scan: Scan, known: KnownLatents | None, before: NDArray[Any] | None = None, done: int = 0
-    ) -> None:
+        self, scan: Scan, known: KnownLatents | None, before: NDArray[Any] | None = None, done: int = 0,
+        part: Part | None = None,
+    ) -> None:  # fmt: skip
         size = block_size(scan.total)
-        self._blocks, self._watch, self._numbers = Blocks(size, known, done), Watch(scan, size), set[int]()
+        self._blocks, self._watch, self._numbers = Blocks(size, known, done), Watch(scan, size, part), set[int]()
         for row in () if before is None else before:
             self._watch.add(row)
             self._numbers.add(int(row["first"]) // size)

@@ -9,6 +9,7 @@ import numpy as np
 from microrun.runtime.array_types import Float64
 from microrun.runtime.latents.watched import Alarm
 from microrun.runtime.monitor.words import ABSOLUTE, describe
+from microrun.runtime.scans.part import Part, all_of
 from microrun.runtime.scans.scan import Scan
 
 FIRST_PATTERNS, FIRST_ROWS, FIRST_BLOCKS = 2000, 3, 8  # that a scan is compared with: whichever are more
@@ -88,6 +89,8 @@ class Watch:
         Geometry.
     block
         Patterns of a block.
+    part
+        Of a larger scan, whose rows are said; None if the scan is whole.
 
     Attributes
     ----------
@@ -97,8 +100,8 @@ class Watch:
         Number of the pattern up to which was learned what is usual; 0 while it is.
     """
 
-    def __init__(self, scan: Scan, block: int) -> None:
-        self._scan, self._near = scan, NEAR * block
+    def __init__(self, scan: Scan, block: int, part: Part | None = None) -> None:
+        self._scan, self._near, self._part = scan, NEAR * block, part or all_of(scan.nav_shape)
         rows = min(FIRST_ROWS * scan.nav_shape[1], FIRST_SHARE * scan.total)
         self._learn = max(FIRST_PATTERNS, rows)
         self._first: list[np.void] = []
@@ -196,7 +199,7 @@ class Watch:
         return max(near, default=None)
 
     def _make(self, name: str, change: float, average: Average, start: int) -> Alarm:
-        row = int(self._scan.locate(np.array([start]))[0][0])
+        row = self._part.rows[0] + self._part.every * int(self._scan.locate(np.array([start]))[0][0])
         return Alarm(start, None, name, round(change, 4), describe(name, change, average.value, row))
 
 
