@@ -15,10 +15,12 @@ from numpy.testing import assert_array_equal
 from training_runs import take
 
 from microrun.export.vae_to_onnx import export_checkpoint
+from microrun.runtime import known_latents
 from microrun.runtime.domain import Domain
 from microrun.runtime.engines.lanes import run_all
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import MicrorunError, SpecError
+from microrun.runtime.known_latents import KnownLatents
 from microrun.runtime.patterns.bands import high_pass
 from microrun.runtime.spec import ModelSpec, Preprocessing, Training
 from microrun.training.loop import trainer as loop
@@ -81,6 +83,20 @@ def test_a_student_comes_nearer_and_the_decoder_stays(tmp_path: Path) -> None:
     assert spec.training.data.startswith("simulated patterns of nickel (20 kV); latents taught by")
     assert spec.training.patterns == 96 and spec.training.licence == "CC0"
     assert spec.training.metrics["latent_error"] == pytest.approx(reports[-1].latent_error, abs=1e-4)
+
+
+def test_a_student_says_what_it_knows_not_what_its_teacher_knew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = KnownLatents.of(np.random.default_rng(0).standard_normal((200, 16)))
+    monkeypatch.setattr(known_latents, "LEAST_PER_FEATURE", 1)
+    trainer = DistilTrainer(CONFIG, simulated(), tmp_path, teacher(), replace(SPEC, known=before))
+    take(trainer.run(4), 1)
+    student, spec = load_checkpoint(tmp_path / "checkpoint.safetensors")
+    assert spec.known is not None and spec.known.patterns == 24
+    with torch.no_grad():
+        mean = student.eval().encoder(simulated().held_out()[0])[0].mean(dim=0)
+    assert spec.known.centre == pytest.approx(mean.numpy(), abs=1e-3)
 
 
 def test_a_run_that_was_given_up_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from microrun.runtime.domain import Domain
 from microrun.runtime.encoding.familiarity import reached_bands
+from microrun.runtime.known_latents import KnownLatents
 from microrun.runtime.spec import EncoderNetwork, ModelSpec, Training
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.loop.settings import Precision, Settings
@@ -159,7 +160,8 @@ class DistilTrainer(Trainer[DistilReport]):
         self._views, clean = (part.to(processes.device) for part in twins.held_out())
         self._wanted = self._teach(self._views, clean)[0]
         self._tested = copy.deepcopy(student).requires_grad_(False).eval()
-        self._before = self._error(self._tested)
+        self._before = self._error(self._see(self._tested))
+        self._known: KnownLatents | None = None  # of the same weights
 
     @property
     def identity(self) -> str:
@@ -187,7 +189,9 @@ class DistilTrainer(Trainer[DistilReport]):
         """Make a report; the averaged weights are tested for it."""
         self._tested.load_state_dict(self.average.weights)
         share = rate * self.flops / self.peak
-        return DistilReport(self.step, self.steps, means[0], self._error(self._tested), self._before, rate, share)
+        latents = self._see(self._tested)
+        self._known = KnownLatents.of(latents.cpu().numpy())
+        return DistilReport(self.step, self.steps, means[0], self._error(latents), self._before, rate, share)
 
     def save(self, path: Path, report: DistilReport) -> None:
         """Write the averaged encoder and the teacher's decoder with their spec."""
@@ -204,9 +208,12 @@ class DistilTrainer(Trainer[DistilReport]):
         return mean.float(), log_variance.float()
 
     @torch.no_grad()
-    def _error(self, encoder: torch.nn.Module) -> float:
+    def _see(self, encoder: torch.nn.Module) -> Tensor:
+        """Latents of the held-out views, (n, D)."""
         with self.autocast():
-            found = torch.cat([encoder(part)[0] for part in torch.split(self._views, self.config.batch)]).float()
+            return torch.cat([encoder(part)[0] for part in torch.split(self._views, self.config.batch)]).float()
+
+    def _error(self, found: Tensor) -> float:
         spread = (self._wanted - self._wanted.mean(dim=0)).square().sum()
         return float(((found - self._wanted).square().sum() / spread).sqrt())
 
@@ -240,6 +247,7 @@ class DistilTrainer(Trainer[DistilReport]):
             preprocessing=NEW,
             training=training,
             domain=self._domain(),
+            known=self._known,
             parity_error=None,
         )
 
