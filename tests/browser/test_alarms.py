@@ -95,6 +95,7 @@ def test_a_region_becomes_the_command_line_that_is_asked_for(open_page: Open, ad
     assert all("--region 2:6,3:8" in line for line in found.values())
     words = [line.split()[1] for line in found.values()]
     assert words == ["physics", "analyse", "convert", "convert", "train", "encode"]
+    assert " --engine tiny.onnx " in found["encoding"]
     page.click("#copy")
     page.wait_for_selector("#message:not([hidden])")
 

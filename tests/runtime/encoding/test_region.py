@@ -63,7 +63,7 @@ def test_a_page_finds_the_patterns_of_a_part(tmp_path: Path, scan: Path) -> None
     run(EncodeRequest(scan, tmp_path / "part.h5", region=REGION, every=2), engine())
     out = np.empty((1, *SIG_SHAPE), np.uint16)
     with open_latents(tmp_path / "part.h5") as latents:
-        source = open_scan_of(latents, scan)
+        source, _ = open_scan_of(latents, scan)
         source.read_patterns(np.array([1]), out)
     assert_array_equal(out[0], PATTERNS[1 * 16 + 2 + 2])
 

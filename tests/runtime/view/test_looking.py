@@ -16,13 +16,16 @@ from pages import serve_pages
 from vendor_files import write_h5oina
 from write_up2 import Header, make_patterns, write_up
 
-from microrun.runtime.errors import ScanError
+from microrun.runtime.engines.catalogue import find_model
+from microrun.runtime.engines.open import read_model_spec
+from microrun.runtime.errors import LatentsError, ScanError
 from microrun.runtime.latents.origin import Origin
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.open import fingerprint, open_scan
+from microrun.runtime.view.desk import Desk
 from microrun.runtime.view.growing_map import GrowingMap
-from microrun.runtime.view.looking import Look, Looker, find_scan
+from microrun.runtime.view.looking import Look, Looker, find_scan, name_engine
 
 NAV_SHAPE, SIDE = (6, 7), 60
 PATTERNS = make_patterns(42, (SIDE, SIDE))
@@ -146,7 +149,39 @@ def test_one_of_two_scans_of_a_file_is_looked_at_by_its_name(tmp_path: Path) -> 
         with Looker(scan_name="Area 1") as looker:
             assert "is not the scan" in looker.look(points, 2, 3).notes[0]
         with Looker(scan_name="Area 2") as looker:
+            looker.find_scan(points)
+            assert looker.scan_words == (str(two), "--scan-name", "Area 2")
             assert_allclose(looker.look(points, 2, 3).pattern, prepared(17, contents.background), atol=1e-6)
+
+
+def test_a_copied_command_opens_a_scan_that_states_no_grid(tmp_path: Path) -> None:
+    path, _, _ = write_pair(tmp_path)
+    scan = tmp_path / "a.up2"
+    for version, options in ((3, ""), (1, " --grid 6x7")):
+        write_up(scan, PATTERNS, Header(version, (SIDE, SIDE), NAV_SHAPE))
+        with Looker() as looker, Desk(path, looker) as desk:
+            looker.find_scan(desk.points)
+            assert desk.state()["scan"] == f"{scan}{options}"
+            assert desk.describe()["engine"] == "tiny.onnx"
+
+
+def test_a_copied_command_encodes_with_the_model_that_was_used(latents: Path) -> None:
+    built_in = read_model_spec(find_model("vae32"))
+    with open_latents(latents) as opened:
+        opened.origin = replace(opened.origin, spec=built_in)
+        assert name_engine(opened) == "vae32"
+
+
+def test_a_file_that_is_replaced_while_its_run_is_asked_is_no_trouble(
+    latents: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look() -> None:
+        raise LatentsError("the file is another now")
+
+    with Looker() as looker, Desk(latents, looker) as desk:
+        monkeypatch.setattr(desk.run, "look", look)
+        assert desk.poll()
+        assert not desk.follower.trouble
 
 
 def test_what_is_missing_is_said(points: GrowingMap, tmp_path: Path) -> None:

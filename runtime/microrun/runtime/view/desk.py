@@ -27,7 +27,7 @@ from microrun.runtime.view.layers import (
     list_stored,
     stated_basis,
 )
-from microrun.runtime.view.looking import Look, Looker
+from microrun.runtime.view.looking import Look, Looker, name_engine
 from microrun.runtime.view.run_watch import RunWatch
 
 WATCH_S = 1.0  # between looks at what a run says of itself
@@ -122,10 +122,11 @@ class Desk(Closing):
         elif growing and not self.points.latents.growing:
             self.stored = list_stored(self.points)
         if time.monotonic() - self._looked_at >= WATCH_S or not self.points.latents.growing:
-            self.run.look()
+            with contextlib.suppress(LatentsError):  # replaced just now: the next look finds it
+                self.run.look()
             self._looked_at = time.monotonic()
         self.looker.find_scan(self.points)
-        with contextlib.suppress(LatentsError):  # replaced just now: the next look finds it
+        with contextlib.suppress(LatentsError):
             self._refine()
         return True
 
@@ -172,6 +173,7 @@ class Desk(Closing):
             "features": points.latents.shape[2],
             "side": list(points.latents.origin.spec.preprocessing.input_shape),
             "model": points.latents.origin.spec.name,
+            "engine": quoted(name_engine(points.latents)),
             "stored": self.stored,
             "total": scan.total,
             "part": {"rows": list(part.rows), "cols": list(part.cols), "every": part.every},  # of the whole scan
@@ -195,7 +197,7 @@ class Desk(Closing):
             "rate": round(rate, 1),
             "left": round((points.scan.total - points.done) / rate) if rate else None,
             "ahead": max(0, status.there - points.done) if status else self.looker.ahead(points),
-            "scan": self.looker.scan_path and quoted(self.looker.scan_path),
+            "scan": " ".join(map(quoted, self.looker.scan_words)),
             "dropped": status.dropped if status else 0,
             "colours": self._say_colours(),
             "recoloured": self._recoloured,

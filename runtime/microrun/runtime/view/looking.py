@@ -88,6 +88,7 @@ class Looker(Closing):
     def _forget(self) -> None:
         self._latents: Latents | None = None
         self._source: ScanFile | None = None
+        self._scan_options: tuple[str, ...] = ()
         self._preprocessor: Preprocessor | None = None
         self._engine: Engine | None = None
         self._lane: Lane | None = None
@@ -104,10 +105,10 @@ class Looker(Closing):
             self._forget()
 
     @property
-    def scan_path(self) -> Path | None:
-        """The scan, where it was found."""
-        source = self._source  # which another thread may forget meanwhile
-        return source.path if source else None
+    def scan_words(self) -> tuple[str, ...]:
+        """The scan and the options that it was opened with, as commands take them; nothing where none was found."""
+        source, options = self._source, self._scan_options  # which another thread may forget meanwhile
+        return (str(source.path), *options) if source else ()
 
     def ahead(self, points: GrowingMap) -> int:
         """Patterns that the scan has by now beyond those that are encoded; 0 where that cannot be told."""
@@ -161,7 +162,7 @@ class Looker(Closing):
             self._scan_note = "no scan lies beside the latents; microrun view --scan takes it from elsewhere"
             return
         try:
-            self._source = open_scan_of(latents, path, self._scan_name)
+            self._source, self._scan_options = open_scan_of(latents, path, self._scan_name)
             origin = latents.origin
             how = replace(origin.spec.preprocessing, scale_background=origin.scale_background, inverted=origin.inverted)
             bad = latents.bad_pixels if origin.bad_pixels else None
@@ -231,6 +232,22 @@ class Looker(Closing):
         return np.ones(shape, bool) if self._preprocessor is None else self._preprocessor.pixel_keep
 
 
+def name_engine(latents: Latents) -> str:
+    """What `microrun encode --engine` takes for the encoder of latents: its file's usual name unless it is built in.
+
+    Parameters
+    ----------
+    latents
+        Open.
+    """
+    name = latents.origin.spec.name
+    try:
+        find_decoder(latents)
+    except (MicrorunError, ImportError):
+        return f"{name}.onnx"
+    return name
+
+
 def _subtract(pattern: Float32, made: Float32, keep: NDArray[np.bool_]) -> Float32:
     """What is left of a pattern: models give back no noise, and so less contrast, at a brightness of their own."""
     one, other = pattern - pattern[keep].mean(), made - made[keep].mean()
@@ -253,7 +270,7 @@ def find_scan(latents: Path) -> Path | None:
     return next((path for path in beside if path.is_dir()), None)
 
 
-def open_scan_of(latents: Latents, path: Path, scan_name: str | None = None) -> ScanFile:
+def open_scan_of(latents: Latents, path: Path, scan_name: str | None = None) -> tuple[ScanFile, tuple[str, ...]]:
     """Open a scan, growing or not, if latents were made from it.
 
     Parameters
@@ -264,6 +281,10 @@ def open_scan_of(latents: Latents, path: Path, scan_name: str | None = None) -> 
         The scan.
     scan_name
         Which scan of an HDF5 file that holds several.
+
+    Returns
+    -------
+    The scan, and the options that commands open it with.
 
     Raises
     ------
@@ -276,9 +297,20 @@ def open_scan_of(latents: Latents, path: Path, scan_name: str | None = None) -> 
         warnings.simplefilter("ignore", ScanWarning)  # that it is not complete is seen
         part = latents.origin.part
         grid = part.whole if part else latents.origin.scan.nav_shape
-        source = open_scan(path, grid, scan_name=scan_name)
+        whole = _open_as_stated(path, grid, latents.origin.scan.grid, scan_name)
+        options = () if whole else ("--grid", f"{grid[0]}x{grid[1]}")
+        source = whole or open_scan(path, grid, scan_name=scan_name)
         source = PartSource(source, part) if part else source
     if latents.origin.fingerprint and fingerprint(source) != latents.origin.fingerprint:
         raise LatentsError(f"{path}: is not the scan that {latents.path} was made from")
     check_same_scan(latents, source)
-    return source
+    return source, (*options, *(["--scan-name", scan_name] if scan_name else []))
+
+
+def _open_as_stated(path: Path, grid: tuple[int, int], kind: str, scan_name: str | None) -> ScanFile | None:
+    """Open a scan that states this grid itself; None where the user must."""
+    try:
+        source = open_scan(path, scan_name=scan_name)
+    except ScanError:
+        return None
+    return source if (source.scan.nav_shape, source.scan.grid) == (grid, kind) else None

@@ -216,7 +216,7 @@ const USES = {
   "a table of latents": (region, _, file) => `microrun convert ${file} --to csv ${region}`,
   "a pattern file": (region, scan) => `microrun convert ${scan} --to up2 ${region} --out region.up2`,
   training: (region, scan) => `microrun train vae ${scan} ${region}`,
-  encoding: (region, scan) => `microrun encode ${scan} ${region} --out region.latents.h5`,
+  encoding: (region, scan) => `microrun encode ${scan} ${region} --engine ${info.engine} --out region.latents.h5`,
 };
 
 function showRegion(text) {
