@@ -101,6 +101,19 @@ def test_a_defocus_that_shows_in_the_contrast_first_is_named_as_one() -> None:
     assert alarm.what == "contrast"
 
 
+@pytest.mark.parametrize(
+    ("stays", "named"), [({"sharpness": 0.8, "contrast": 0.7}, "sharpness"), ({"unknown": 0.9}, "unknown")]
+)
+def test_a_beam_that_comes_back_is_no_longer_said_where_something_else_stays(
+    stays: dict[str, float], named: str
+) -> None:
+    made = rows((60, 80, {"mean": 0.7}), (60, 100, stays))
+    assert [alarm.what for alarm in watch(made[:78])] == ["mean"]
+    (alarm,) = watch(made)
+    assert (alarm.what, alarm.end, alarm.start) == (named, None, pytest.approx(60 * 64, abs=256))
+    assert alarm.text.startswith(SUBJECTS[named])
+
+
 def test_what_comes_long_after_is_an_alarm_of_its_own() -> None:
     first, second = watch(rows((40, 100, {"mean": 0.7}), (80, 100, {"sharpness": 0.8})))
     assert (first.what, second.what) == ("mean", "sharpness")

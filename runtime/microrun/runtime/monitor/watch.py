@@ -177,10 +177,20 @@ class Watch:
                 self._begin(name, change, average)
         elif not average.beyond:
             del self._open[name]
-            if number not in self._open.values():
-                self.alarms[number] = replace(self.alarms[number], end=int(row["first"]))
+            self._release(name, number, row)
         elif self.alarms[number].what == name:
             self.alarms[number] = self._make(name, change, average, self.alarms[number].start)
+
+    def _release(self, name: str, number: int, row: np.void) -> None:
+        """End the alarm that a measure had a part in, unless others have; then it is not named after this one."""
+        alarm, left = self.alarms[number], [other for other, place in self._open.items() if place == number]
+        if not left:
+            self.alarms[number] = replace(alarm, end=int(row["first"]))
+        elif alarm.what == name:
+            best = min(left, key=_rank)
+            average, usual = self._averages[best], self._usual.get(best)
+            change = usual.change(best, average.value) if usual else average.value
+            self.alarms[number] = self._make(best, change, average, alarm.start)
 
     def _begin(self, name: str, change: float, average: Average) -> None:
         """Begin an alarm, unless another one explains the change, or this change another one."""
