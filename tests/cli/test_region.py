@@ -26,6 +26,7 @@ from microrun.runtime.latents.region import take_region
 from microrun.runtime.maps.analysis import AnalysisRequest, analyse_latents
 from microrun.runtime.maps.conventional import map_patterns
 from microrun.runtime.maps.orientation_file import load_orientations
+from microrun.runtime.pictures.analysis_maps import draw_analysis
 from microrun.runtime.progress import finish
 from microrun.runtime.scans.open import open_scan, take_part
 from microrun.runtime.scans.up_source import FileSource
@@ -107,6 +108,13 @@ def test_a_region_is_analysed_and_the_map_holds_nothing_elsewhere(microrun: Micr
     check_refused(ran, f"{path}: the point 0,0 is not in the region that is analysed")
 
 
+def test_the_picture_names_the_point_that_was_typed(tmp_path: Path) -> None:
+    with open_latents(write_features(tmp_path / "a.latents.h5", NOISY)) as opened:
+        part, request = take_region(opened, ((2, 6), (3, 9))), AnalysisRequest(1, 2, (1, 2))
+        figure = draw_analysis(part, analyse_latents(part, request), request)
+    assert "distance to row 3, col 5" in [axis.get_title(loc="left") or axis.get_title() for axis in figure.axes]
+
+
 def test_rows_and_columns_are_those_of_the_scan_where_latents_are_of_a_part(
     encode: Microrun, microrun: Microrun, scan: Path, latents: Path, tmp_path: Path
 ) -> None:
@@ -119,7 +127,9 @@ def test_rows_and_columns_are_those_of_the_scan_where_latents_are_of_a_part(
     ):
         ran = microrun("convert", source, "--to", "csv", "--region", region, "--out", out, "--overwrite")
         assert (ran.code, ran.err) == (0, "")
-        assert_allclose(np.loadtxt(out, delimiter=",", skiprows=1, ndmin=2)[:, 2:4], places)
+        table = np.loadtxt(out, delimiter=",", skiprows=1, ndmin=2)
+        assert_allclose(table[:, 2:4], places)
+        assert_allclose(1.5 * table[:, 1::-1], places)  # steps of 1.5 µm
     said = (
         "holds rows 0:3 and columns 1:5 of 3×5, one of 2 along each; none of it is in rows 0:3 and columns 0:1 of 3×5"
     )

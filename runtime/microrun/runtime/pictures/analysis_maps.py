@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from microrun.runtime.latents.reader import Latents
+from microrun.runtime.latents.region import LatentsRegion
 from microrun.runtime.maps.analysis import Analysis, AnalysisRequest
 from microrun.runtime.pictures.latent_maps import describe
 from microrun.runtime.pictures.panels import (
@@ -50,10 +51,16 @@ def draw_analysis(latents: Latents, found: Analysis, request: AnalysisRequest) -
     draw_labels(axes[2], scan, found.segments, f"{segments:,} segments, latent distance below {found.threshold:.3g}")
     _draw_clusters(axes[3], axes[4], latents, found)
     if found.distance is not None and request.pick:
-        row, col = request.pick
+        row, col = _on_the_file(latents, request.pick)
         draw_values(figure, axes[5], scan, found.distance, f"distance to row {row}, col {col}", unit=DISTANCE)
         mark_point(axes[5], scan, request.pick)
     return figure
+
+
+def _on_the_file(latents: Latents, point: tuple[int, int]) -> tuple[int, int]:
+    """A point as the user counts it, in the map of the file, where a region of it is drawn."""
+    first = (latents.window.rows[0], latents.window.cols[0]) if isinstance(latents, LatentsRegion) else (0, 0)
+    return first[0] + point[0], first[1] + point[1]
 
 
 def _draw_clusters(axis: Axes, legend: Axes, latents: Latents, found: Analysis) -> None:
