@@ -52,6 +52,11 @@ def test_features_are_drawn_in_the_colours_asked_for(microrun: Microrun, latents
     check_refused(ran, "--cmap must be the name of a colour map of matplotlib; got 'rdbu'; did you mean RdBu")
 
 
+def test_colours_for_components_that_have_their_own_are_refused(microrun: Microrun, latents: Path) -> None:
+    check_refused(microrun("maps", latents, "--pca", "--cmap", "gray"), "--pca draws colours itself: leave out --cmap")
+    assert names(latents.parent) == []
+
+
 @pytest.mark.parametrize("features", ["8", "-1", "0,99", "a", "1,,2", "1.5"])
 def test_features_that_do_not_exist(microrun: Microrun, latents: Path, features: str) -> None:
     check_refused(microrun("maps", latents, f"--features={features}"), "features are")

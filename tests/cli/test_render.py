@@ -58,6 +58,12 @@ def oriented(tmp_path: Path, labels: Path) -> Path:
     return path
 
 
+def test_a_direction_in_capitals_is_a_direction(oriented: Path) -> None:
+    orientations = read_orientations(oriented, f"{oriented}:grain_id")
+    assert orientations is not None
+    assert colour_by_orientation(orientations, "Z").direction == "z"
+
+
 def test_grains_are_coloured_by_the_direction_that_lies_along_z(
     microrun: Microrun, tmp_path: Path, oriented: Path, labels: Path
 ) -> None:

@@ -56,11 +56,8 @@ def maps(
     if picture_format not in FORMATS:
         raise MicrorunError(f"--format must be {', '.join(FORMATS)}; got {picture_format!r}")
     asked = _Asked(features, SIGNED if cmap is None else check_cmap(cmap), dpi, recolour)
-    wanted = {"features": features is not None, "montage": montage, "pca": pca}
-    paths = {
-        name: name_picture(latents, folder, name).with_suffix(f".{picture_format}")
-        for name in [name for name, asked in wanted.items() if asked] or ["overview"]
-    }
+    names = _choose({"features": features is not None, "montage": montage, "pca": pca}, cmap)
+    paths = {name: name_picture(latents, folder, name).with_suffix(f".{picture_format}") for name in names}
     place = folder or latents.parent
     with open_latents(latents) as opened:  # what is no latents file is refused first
         check_folder(place, [path.name for path in paths.values()], overwrite)
@@ -74,6 +71,14 @@ def maps(
             say_wrote(*paths.values())
     if not growing:  # else there is nothing to analyse yet
         say_next("analyse", latents)
+
+
+def _choose(wanted: Mapping[str, bool], cmap: str | None) -> list[str]:
+    """Which pictures are drawn."""
+    names = [name for name, asked in wanted.items() if asked] or ["overview"]
+    if cmap is not None and names == ["pca"]:
+        raise MicrorunError("--cmap colours features; --pca draws colours itself: leave out --cmap")
+    return names
 
 
 class _Asked(NamedTuple):

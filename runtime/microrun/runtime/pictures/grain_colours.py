@@ -59,14 +59,14 @@ def colour_by_orientation(orientations: GrainOrientations, direction: str) -> Gr
     orientations
         From `read_orientations`.
     direction
-        "x", "y" or "z".
+        "x", "y" or "z", also as capitals.
 
     Raises
     ------
     VolumeError
         If the direction is another, or no grain has an orientation.
     """
-    along = next((each for each in DIRECTIONS if each == direction), None)
+    along = next((each for each in DIRECTIONS if each == direction.lower()), None)
     if along is None:
         raise VolumeError(f"--ipf is a direction of the sample, {', '.join(DIRECTIONS)}; got {direction!r}")
     from orix.quaternion import Rotation
