@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,11 @@ from write_up2 import Header, write_up
 
 from microrun.runtime.encoding.encode_scan import encode_scan
 from microrun.runtime.encoding.request import EncodeRequest
+from microrun.runtime.encoding.stream import EncodeStream
+from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.latents.watched import STOPPED, WHOLE, WRITING, RunStatus
 
 BLANK = [5, 100, 170]
 
@@ -48,3 +52,28 @@ def test_going_on_with_a_scan_for_patterns_that_were_blank_keeps_what_was_measur
         assert before["count"].tolist() == [63, 63, 51]
         assert latents.monitor.tobytes() == before.tobytes()
         assert latents.status.blocks == 3
+
+
+def test_a_run_that_goes_on_says_so_while_the_microscope_still_pauses(
+    patterns: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, out = write(tmp_path / "scan.up1", patterns), tmp_path / "out.h5"
+    told: list[RunStatus | None] = []
+    ready = EncodeStream.ready
+
+    def late(stream: EncodeStream, timeout_s: float) -> bool:
+        with open_latents(shutil.copy(out, tmp_path / "seen.h5")) as latents:  # as another process sees it
+            told.append(latents.status)
+        return len(told) > 1 and ready(stream, timeout_s)
+
+    with open_engine(write_pair(tmp_path), "cpu", EngineRequest(lanes=1, batch=48)) as engine:
+        with encode_scan(EncodeRequest(scan, out, background="none"), engine) as run:
+            next(run)
+        monkeypatch.setattr(EncodeStream, "ready", late)
+        with encode_scan(EncodeRequest(scan, out, background="none", resume=True), engine) as run:
+            list(run)
+    assert told[0] is not None and told[1] is not None
+    assert (told[0].state, told[1].state) == (STOPPED, WRITING)
+    assert told[0].done == told[1].done == 48
+    with open_latents(out) as latents:
+        assert latents.status is not None and (latents.status.state, latents.status.done) == (WHOLE, 180)

@@ -117,6 +117,7 @@ class EncodeRun(Closing):
         writer = self._writer
         with self._stream as stream:
             try:
+                self._watch.await_next(stream)
                 for batch in stream:
                     writer.write(batch)
                     self._keep_probes(batch)

@@ -154,7 +154,7 @@ class Watched:
     alarms : tuple of Alarm
         What changed while the scan was acquired, or what the model does not know.
     status : RunStatus or None
-        Where the run stands; None before the first pattern.
+        Where the run stands; None until it says something.
 
     Notes
     -----
@@ -181,7 +181,7 @@ class Watched:
 
     @property
     def status(self) -> RunStatus | None:
-        """Where the run stands; None in files of older versions, and before the first pattern."""
+        """Where the run stands; None in files of older versions, and until the run says something."""
         rows = self._read_watched("status")
         if rows is None or rows[0]["state"] == NOTHING:
             return None

@@ -163,6 +163,7 @@ class ServedScan(Closing):
     def _encode(self) -> None:
         with self._writer as writer, self._watch as watch, self._stream as stream:
             try:
+                watch.await_next(stream)
                 for batch in stream:
                     self.kept.add(batch.indices, batch.latents)
                     writer.write(batch)
