@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from make_models import write_pair
@@ -15,6 +16,7 @@ from microrun.runtime.encoding.request import EncodeRequest
 from microrun.runtime.encoding.stream import EncodeStream
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.open import open_engine
+from microrun.runtime.latents import writer
 from microrun.runtime.latents.reader import open_latents
 from microrun.runtime.latents.watched import STOPPED, WHOLE, WRITING, RunStatus
 
@@ -52,6 +54,25 @@ def test_going_on_with_a_scan_for_patterns_that_were_blank_keeps_what_was_measur
         assert before["count"].tolist() == [63, 63, 51]
         assert latents.monitor.tobytes() == before.tobytes()
         assert latents.status.blocks == 3
+
+
+def test_who_looks_on_never_sees_a_count_without_its_row(
+    patterns: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored: list[str] = []
+    put = h5py.Dataset.__setitem__
+
+    def noted(data: h5py.Dataset, place: object, value: object) -> None:
+        stored.append(data.name)
+        put(data, place, value)
+
+    scan = write(tmp_path / "scan.up1", patterns)
+    with open_engine(write_pair(tmp_path), "cpu", EngineRequest(lanes=1, batch=48)) as engine:
+        monkeypatch.setattr(writer, "FLUSH_S", 1e9)
+        with encode_scan(EncodeRequest(scan, tmp_path / "out.h5", background="none"), engine) as run:
+            monkeypatch.setattr(h5py.Dataset, "__setitem__", noted)
+            list(run)
+    assert stored.index("/status") > max(stored.index(name) for name in ("/monitor", "/alarms", "/written"))
 
 
 def test_a_run_that_goes_on_says_so_while_the_microscope_still_pauses(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -198,11 +198,12 @@ class LatentsWriter(Closing):
     def flush(self) -> None:
         """Bring to the disk all batches and what is kept beside them."""
         try:
-            for (name, place), value in self._kept.items():
-                self._file[name][place] = value
-            self._kept.clear()
+            self._put(lambda name: name != "status")
             if self._waiting:
                 self._store()
+            self._file.flush()
+            self._put(lambda name: name == "status")  # what it counts is there
+            self._kept.clear()
             self._file.flush()
         except (OSError, RuntimeError) as error:
             raise self._failed(error) from None
@@ -226,6 +227,11 @@ class LatentsWriter(Closing):
             self._close_file()  # a second failure would hide the first
         else:
             self.close()
+
+    def _put(self, chosen: Callable[[str], bool]) -> None:
+        for (name, place), value in self._kept.items():
+            if chosen(name):
+                self._file[name][place] = value
 
     def _store(self) -> None:
         batches, self._waiting = self._waiting, []
