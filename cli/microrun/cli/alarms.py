@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from microrun.cli import console
-from microrun.runtime.latents.watched import Alarm
+from microrun.runtime.latents.watched import Alarm, AlarmNews
 
 
 class Alarms:
     """Says alarms; each once, and again where its cause is named anew."""
 
     def __init__(self) -> None:
-        self._said: dict[int, str] = {}
+        self._news = AlarmNews()
 
     def say_new(self, alarms: Sequence[Alarm]) -> None:
         """Say in a line each what began, or turned out to be something else.
@@ -22,10 +22,8 @@ class Alarms:
         alarms
             All so far.
         """
-        for number, alarm in enumerate(alarms):
-            if self._said.get(number) != alarm.what:
-                self._said[number] = alarm.what
-                console.warning_line(alarm.text, "alarm")
+        for alarm in self._news.take(alarms):
+            console.warning_line(alarm.text, "alarm")
 
     def say_all(self, alarms: Sequence[Alarm]) -> None:
         """Say what became of all, in a line; nothing if there were none."""

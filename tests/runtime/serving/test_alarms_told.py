@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import shutil
 import subprocess
 from pathlib import Path
@@ -39,6 +40,20 @@ def test_the_status_tells_how_many_and_the_newest_that_lasts(service: Running) -
         assert service.warnings().count(alarm.text) == 1
     with open_latents(Path(client.file)) as latents:
         assert latents.status is not None and latents.status.state == WHOLE
+
+
+def test_whoever_looks_after_the_service_hears_it_when_an_alarm_is_named_anew(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with service.client() as client:
+        client.push(some_patterns()[0])
+        client.status()
+        focus = dataclasses.replace(LASTS, what="contrast", text="contrast −30 % since row 1: contamination?")
+        monkeypatch.setattr(RunWatch, "alarms", property(lambda _: (OVER, focus)))
+        client.finish()
+        take_all(client)
+    for alarm in (OVER, LASTS, focus):
+        assert service.warnings().count(alarm.text) == 1
 
 
 def test_a_scan_that_was_pushed_to_its_end_is_whole_also_while_latents_wait_for_the_disk(

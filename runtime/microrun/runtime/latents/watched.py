@@ -68,6 +68,19 @@ class Alarm:
         return cls(start, lasts, what.decode(errors="replace"), change, text.decode(errors="replace"))
 
 
+class AlarmNews:
+    """Alarms that were not told yet: each comes once, and again where it is named anew."""
+
+    def __init__(self) -> None:
+        self._told: dict[int, str] = {}
+
+    def take(self, alarms: Sequence[Alarm]) -> list[Alarm]:
+        """Those of all alarms so far that are to be told."""
+        news = {number: alarm for number, alarm in enumerate(alarms) if self._told.get(number) != alarm.what}
+        self._told.update((number, alarm.what) for number, alarm in news.items())
+        return list(news.values())
+
+
 @dataclass(frozen=True)
 class RunStatus:
     """Where the run stands that writes a file.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from microrun.runtime.errors import MicrorunError, first_line
+from microrun.runtime.latents.watched import AlarmNews
 from microrun.runtime.serving.served_scan import ServedScan
 from microrun.runtime.serving.wire import (
     CODE,
@@ -79,7 +80,7 @@ class Session:
     def __init__(self, channel: Channel, house: House) -> None:
         self._channel, self._house = channel, house
         self._finished = False
-        self._alarms_said = 0
+        self._alarms = AlarmNews()
         self._pattern = bytearray()
 
     def run(self) -> None:
@@ -186,10 +187,9 @@ class Session:
         return "the service was ended"
 
     def _say_alarms(self, scan: ServedScan) -> None:
-        """Tell the operator what changed in a scan, or what the model does not know, once."""
-        for alarm in scan.alarms[self._alarms_said :]:
+        """Tell the operator what changed in a scan, or what the model does not know."""
+        for alarm in self._alarms.take(scan.alarms):
             self._house.say("warning", f"{scan.path.name}: {alarm.text}")
-            self._alarms_said += 1
 
     def _answer(self, scan: ServedScan) -> None:
         kind, size = self._channel.receive_header()
