@@ -14,8 +14,9 @@ from microrun.export.recorded import MATERIALS, recorded_patterns
 from microrun.export.vae_to_onnx import MeanEncoder, export_checkpoint, fold_standardisation
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.onnx_cpu import OnnxEngine
-from microrun.runtime.engines.open import open_engine
+from microrun.runtime.engines.open import open_engine, read_model_spec
 from microrun.runtime.errors import SpecError
+from microrun.runtime.known_latents import KnownLatents
 from microrun.runtime.spec import ModelSpec, Preprocessing
 from microrun.training.vae.checkpoint import load_checkpoint, save_checkpoint
 from microrun.training.vae.network import VAE
@@ -25,7 +26,8 @@ from microrun.training.vae.network import VAE
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("checkpoint") / "vae16.safetensors"
-    save_checkpoint(path, VAE(16, -0.4, 0.25).state_dict(), ModelSpec("vae16", "encoder", 16))
+    known = KnownLatents.of(np.random.default_rng(0).standard_normal((200, 16)))
+    save_checkpoint(path, VAE(16, -0.4, 0.25).state_dict(), ModelSpec("vae16", "encoder", 16, known=known))
     return path
 
 
@@ -74,6 +76,12 @@ def test_spec_carries_a_small_parity_error(exported: tuple[Path, Path]) -> None:
             assert engine.spec.kind == kind and engine.spec.latent_size == 16
             assert engine.spec.parity_error is not None
             assert 0 < engine.spec.parity_error < (1e-4 if engine.spec.precision == "f32" else 1e-2)
+
+
+def test_the_encoder_says_which_latents_it_knows_and_its_decoder_does_not(exported: tuple[Path, Path]) -> None:
+    encoder, decoder = map(read_model_spec, exported)
+    assert encoder.known is not None and decoder.known is None
+    assert decoder.belongs_to(encoder)
 
 
 def test_both_runtimes_agree_with_torch_at_any_batch(exported: tuple[Path, Path], checkpoint: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -88,6 +89,13 @@ def test_damaged_ones_are_refused_in_a_line(change: dict[str, object]) -> None:
     values = {**vars(KNOWN), **change}
     with pytest.raises(SpecError):
         KnownLatents(**{name: values[name] for name in ("mean", "factor", "quantiles", "patterns")})
+
+
+@pytest.mark.parametrize("found", [[], {}, "", False, 0])
+def test_a_spec_whose_known_latents_are_something_else_is_refused_in_a_line(found: object) -> None:
+    text = json.dumps({**json.loads(SPEC.to_json()), "known": found})
+    with pytest.raises(SpecError, match=r"^m\.onnx: its spec is damaged \([^\n]+\); export the model again$"):
+        ModelSpec.from_json(text, "m.onnx")
 
 
 def test_those_of_another_size_are_refused() -> None:

@@ -81,9 +81,15 @@ def export_checkpoint(checkpoint: Path, out: Path, precision: Literal["f32", "f1
     with contextlib.ExitStack() as stack:  # both get their names, or none
         besides = [stack.enter_context(written_beside(path)) for _, path in kinds]
         return [
-            Exported(path, _export(model, dataclasses.replace(spec, kind=kind, precision=precision), beside))
+            Exported(path, _export(model, _spec_of(spec, kind, precision), beside))
             for (kind, path), beside in zip(kinds, besides, strict=True)
         ]
+
+
+def _spec_of(spec: ModelSpec, kind: Kind, precision: Literal["f32", "f16"]) -> ModelSpec:
+    """That of one part; only the encoder says which latents are known."""
+    known = spec.known if kind == "encoder" else None
+    return dataclasses.replace(spec, kind=kind, precision=precision, known=known)
 
 
 def _export(model: VAE, spec: ModelSpec, path: Path) -> ModelSpec:

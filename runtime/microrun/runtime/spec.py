@@ -310,7 +310,7 @@ class ModelSpec:
             values["preprocessing"] = Preprocessing(**{**prepared, "input_shape": tuple(prepared["input_shape"])})
             values["training"] = Training(**values["training"])
             for name, read in _READERS.items():  # older versions wrote none of them
-                values[name] = read(values[name]) if values.get(name) else None
+                values[name] = None if values.get(name) is None else read(values[name])
             spec = cls(**values)
             check_fields(spec)
             return spec
