@@ -95,8 +95,8 @@ class SleepyLane:
     def __init__(self, batch: int, together: Barrier) -> None:
         self.batch, self.steps, self._full, self._together = batch, 0, set[int](), together
 
-    def load(self, slot: int, x: np.ndarray, known: np.ndarray, mask: np.ndarray) -> None:
-        assert x.shape == known.shape == mask.shape == (1, 8, 8, 8) and mask.dtype == bool
+    def load(self, slot: int, x: np.ndarray, known: np.ndarray, mask: np.ndarray, condition: None) -> None:
+        assert condition is None and x.shape == known.shape == mask.shape == (1, 8, 8, 8) and mask.dtype == bool
         self._full.add(slot)
 
     def step(self, timesteps: np.ndarray, coefficients: np.ndarray, noise: np.ndarray) -> None:

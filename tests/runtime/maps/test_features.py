@@ -259,7 +259,7 @@ def test_pictures_say_what_they_show(path: Path) -> None:
     with open_latents(path) as latents:
         figure = draw_features(latents, [5])
     text = [item.get_text() for axis in figure.axes for item in axis.texts]
-    assert text == ["2 µm"]
+    assert text == ["2 µm", "axes in µm"]
     assert figure.axes[0].get_title("left").startswith("feature 5 · rank ")
     assert figure.texts[0].get_text() == f"scan · {latents.origin.spec.name} · D = {SIZE}"
     assert len(figure.axes) == 2  # the map and its colour bar
