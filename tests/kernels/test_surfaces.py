@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 import voxel_oracles as oracles
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
@@ -94,6 +94,7 @@ def test_areas_volumes_and_boxes_are_those_of_trimesh() -> None:
 @given(arrays(np.int64, (3,), elements=st.integers(-4500, 4500)))
 @settings(max_examples=60)
 def test_winding_numbers_are_sums_of_solid_angles(axis: int, point: Whole) -> None:
+    assume(abs(point).max() != 500)  # on the inner box's faces the angle is a half, or whatever rounding makes of it
     inner = creation.box((1, 1, 1))
     inner.invert()
     triangles = whole(creation.torus(3, 1) + creation.icosphere(2, radius=1.5) + inner)

@@ -50,7 +50,8 @@ def written_beside(path: Path, problem: str = CANNOT_WRITE) -> Iterator[Path]:
     beside, publish = name_beside(path), replace_file if os.path.lexists(path) else _name_new
     with _only_writer(path, problem):
         try:
-            beside.unlink(missing_ok=True)  # of a run killed while its file had both names it would be that file
+            if beside.exists() and path.exists() and beside.samefile(path):
+                beside.unlink()  # a run was killed while its file had both names: what is written would be that file
             yield beside
             publish(beside, path)
         except OSError as error:
