@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -102,3 +103,24 @@ def test_processes_that_compile_at_the_same_time_do_not_mix_up_what_they_keep(tm
     assert run("1.5") == "3.0 0\n"
     index.write_bytes(first)  # and its own was the earlier one
     assert run("1") == "2 1\n"
+
+
+def test_what_is_kept_is_not_taken_once_any_file_of_kernels_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is inlined into a kernel of another file, for example."""
+    path = tmp_path / "adding.py"
+    path.write_text("def add(x):\n    return x + 1\n")
+
+    def taken_from_cache() -> bool:
+        spec = importlib.util.spec_from_file_location("adding", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        add: Any = exact_kernel(module.add)
+        assert add(1) == 2
+        return bool(add.stats.cache_hits)
+
+    assert [taken_from_cache(), taken_from_cache()] == [False, True]
+    monkeypatch.setattr(compiling, "_hash_kernels", lambda: "changed")
+    assert [taken_from_cache(), taken_from_cache()] == [False, True]

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import os
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numba
@@ -52,10 +54,21 @@ def _keep_apart(compiled: Any) -> None:
 
     Numba numbers the files of a function, one for each signature. Two processes that compile others at the same time
     take the same number, and whoever loads that file later runs the code of the one with the arguments of the other.
+    And numba looks whether the file of a function has changed, not those of the functions that are inlined into it.
     """
     kept = getattr(compiled._cache, "_cache_file", None)  # none where nothing is kept
     if kept is not None:
         kept._data_name_pattern = kept._data_name_pattern.replace("{number", f"{PROCESS}.{{number")
+        kept._source_stamp = (kept._source_stamp, _hash_kernels())
+
+
+@functools.cache
+def _hash_kernels() -> str:
+    """SHA-256 of the source of all kernels."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 @functools.cache

@@ -27,7 +27,7 @@ def name_beside(path: Path) -> Path:
 def written_beside(path: Path, problem: str = CANNOT_WRITE) -> Iterator[Path]:
     """Give a path beside to write to; it is renamed at the end, and removed if anything goes wrong.
 
-    What a killed run left beside is removed; what a living one writes there, and a file that another has made
+    What a killed run left beside is written over; what a living one writes there, and a file that another has made
     since this began, are left alone.
 
     A file may be renamed while it is open, by returning it from within; but not on Windows, where neither may the
