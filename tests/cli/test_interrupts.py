@@ -73,10 +73,17 @@ def test_encode_keeps_its_latents_and_decode_leaves_nothing(tmp_path: Path) -> N
 
 @POSIX
 def test_a_command_that_is_still_starting(tmp_path: Path) -> None:
-    setup = "from pathlib import Path; import time; Path('started').touch()"
-    slow = "\nimport microrun.cli.app as app; app.run = lambda: time.sleep(60)"
-    process = start("models", setup=setup + slow, folder=tmp_path)
-    time.sleep(0.3)
+    setup = """
+from pathlib import Path
+import time
+import microrun.cli.app as app
+
+def run():
+    Path('started').touch()
+    time.sleep(60)
+
+app.run = run"""
+    process = start("models", setup=setup, folder=tmp_path)
     check_refused(press_five_times(process, (tmp_path / "started").exists), "interrupted", code=130)
 
 
