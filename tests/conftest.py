@@ -19,6 +19,8 @@ from made_once import keep_in
 from numpy.typing import NDArray
 from write_up2 import Header, write_up
 
+import microrun.kernels.compiling  # noqa: F401 (before a test imports orix)
+
 if TYPE_CHECKING:
     from microrun.runtime.maps.indexing import Indexer, Orientations
     from microrun.runtime.scans.truth import Truth

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,8 @@ from microrun.cli.commands import COMMANDS, load_command
 TORCH_SIDE = {"torch", "onnx", "microrun.training", "microrun.export"}
 HEAVY = TORCH_SIDE | {"matplotlib", "typer", "rich", "kikuchipy", "openvino", "onnxruntime"}
 SLOW = {"numba", "h5py", "numpy"} | HEAVY - {"typer", "rich"}  # these two are what a command line is made of
+BRING_ORIX = {"orix", "kikuchipy", "diffsims"}
+ROOT = Path(__file__).parents[1]
 SUBMODULES = sorted(module.name for module in pkgutil.walk_packages(microrun.runtime.__path__, "microrun.runtime."))
 
 
@@ -21,6 +25,17 @@ def imported_by(statement: str) -> set[str]:
     script = f"import sys\n{statement}\nprint('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
     return set(done.stdout.split())
+
+
+def named(tree: ast.AST) -> set[str]:
+    """Modules that a source file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
 
 
 def test_the_runtime_is_light() -> None:
@@ -49,6 +64,16 @@ def test_a_plan_is_built_without_torch() -> None:
 def test_every_submodule_is_light() -> None:
     assert "microrun.runtime.engines.openvino_cpu" in SUBMODULES
     assert not imported_by("import " + ", ".join(SUBMODULES)) & HEAVY
+
+
+def test_what_libraries_compile_is_linked_anew() -> None:
+    """Whoever imports orix, or what imports it, has said before how numba shall link what orix compiles."""
+    rooms = [ROOT / room for room in ("runtime", "training", "export", "cli")]
+    sources = [path for room in rooms for path in room.rglob("*.py")]
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sources}
+    bring_orix = [path for path, tree in trees.items() if BRING_ORIX & {name.split(".")[0] for name in named(tree)}]
+    assert len(bring_orix) > 5
+    assert not [path for path in bring_orix if "microrun.kernels.compiling" not in named(trees[path])]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

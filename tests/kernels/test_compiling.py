@@ -53,6 +53,19 @@ def test_indexing_runs_where_nothing_was_compiled_yet_and_again(tmp_path: Path) 
         assert done.returncode == 0, done.stderr[-1000:]
 
 
+UFUNC = """
+import numba
+
+@numba.njit
+def other(x):
+    return x + 1
+
+@numba.guvectorize("(n)->(n)", cache=True)
+def turned(row, out):
+    out[:] = row[::-1]
+"""
+
+
 def double(number: float) -> float:
     return 2 * number
 
@@ -124,3 +137,22 @@ def test_what_is_kept_is_not_taken_once_any_file_of_kernels_has_changed(
     assert [taken_from_cache(), taken_from_cache()] == [False, True]
     monkeypatch.setattr(compiling, "_hash_kernels", lambda: "changed")
     assert [taken_from_cache(), taken_from_cache()] == [False, True]
+
+
+def run_kept(folder: Path, statements: str) -> None:
+    environment = {**os.environ, CACHE: str(folder / "numba"), "PYTHONPATH": str(folder)}
+    script = f"import microrun.kernels.compiling, numpy, ufuncs\n{statements}"
+    done = subprocess.run([sys.executable, "-c", script], env=environment, timeout=120, capture_output=True)
+    assert done.returncode == 0, done.stderr[-1000:]
+
+
+def test_a_wrapper_that_another_process_kept_is_not_called(tmp_path: Path) -> None:
+    """As after two that compiled at the same time: the kernel is of one, the wrapper would be of the other."""
+    (tmp_path / "ufuncs.py").write_text(UFUNC)
+    call = "assert ufuncs.turned(numpy.arange(3.0), numpy.zeros(3)).tolist() == [2, 1, 0]"
+    run_kept(tmp_path, call)
+    kernels = [path for path in (tmp_path / "numba").rglob("*.nb?") if not path.name.startswith("guf-")]
+    assert kernels
+    for path in kernels:
+        path.unlink()
+    run_kept(tmp_path, f"ufuncs.other(1)\n{call}")  # the kernel is the second that this process compiles

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numba
+from numba.core.caching import NullCache
+from numba.np.ufunc import wrappers
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,6 +62,19 @@ def _keep_apart(compiled: Any) -> None:
     if kept is not None:
         kept._data_name_pattern = kept._data_name_pattern.replace("{number", f"{PROCESS}.{{number")
         kept._source_stamp = (kept._source_stamp, _hash_kernels())
+
+
+def _link_anew() -> None:
+    """Have this process make the wrappers of generalised ufuncs itself; their kernels still come from the cache.
+
+    Numba keeps kernel and wrapper in two files. Where two processes compile at the same time, those of orix among
+    others end up with the kernel of the one and the wrapper of the other, which calls what is not there: that process
+    dies, and so does every later one (https://github.com/numba/numba/issues/10128). A wrapper takes 0.03 s.
+    """
+    wrappers.GufWrapperCache = lambda py_func: NullCache()
+
+
+_link_anew()
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+import microrun.kernels.compiling  # noqa: F401 (before what orix compiles)
 from microrun.cli.bench import machine as limits
 from microrun.cli.bench.latency import SIG_SHAPE, engine_seconds, make_patterns, note_percentiles
 from microrun.cli.bench.measurement import Measuring, Table

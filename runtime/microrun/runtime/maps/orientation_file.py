@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+import microrun.kernels.compiling  # noqa: F401 (before what orix compiles)
 from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import ScanError, first_line
 from microrun.runtime.maps.orientations import OrientedMap, point_group

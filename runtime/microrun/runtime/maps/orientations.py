@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+import microrun.kernels.compiling  # noqa: F401 (before what orix compiles)
 from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import ScanError
 from microrun.runtime.maps.structures import find_structure

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+import microrun.kernels.compiling  # noqa: F401 (before what orix compiles)
 from microrun.runtime.array_types import Float64
 from microrun.runtime.maps.orientations import OrientedMap, colour_orientations, measure_pair_angles, point_group
 from microrun.runtime.pictures.panels import MOST_SIDE

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+import microrun.kernels.compiling  # noqa: F401 (before what orix compiles)
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.maps.orientations import SampleDirection, colour_orientations
 from microrun.runtime.pictures.crystal_directions import draw_colour_key

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import microrun.kernels.compiling  # noqa: F401 (before what orix compiles)
 from microrun.runtime.array_types import Raw
 from microrun.runtime.errors import ScanError, first_line
 from microrun.runtime.files.extras import install_command

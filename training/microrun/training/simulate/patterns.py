@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+import microrun.kernels.compiling  # noqa: F401 (before what orix compiles)
 from microrun.training.simulate.masters.crystal import CRYSTALS
 from microrun.training.simulate.masters.find import USUAL_KEV, Master, load_nickel
 from microrun.training.simulate.masters.kinematical import compute_kinematical

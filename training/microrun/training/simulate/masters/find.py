@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import microrun.kernels.compiling  # noqa: F401 (before what orix compiles)
 from microrun.runtime.errors import ScanError, first_line
 from microrun.runtime.scans.said import said_as_ours
 from microrun.runtime.scans.up2 import ScanWarning

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+import microrun.kernels.compiling  # noqa: F401 (before what orix compiles)
 from microrun.training.simulate.masters.crystal import Crystal
 
 LEAST_SPACING = 0.5  # Å, of the planes that make bands
