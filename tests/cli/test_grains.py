@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,10 @@ import numpy as np
 import pytest
 import voxel_oracles as oracles
 from command_line import Microrun, check_refused
+from numpy.typing import NDArray
+
+from microrun.runtime.generation.overlaps import BLOCK
+from microrun.runtime.generation.tiling import Region, Tiling, tile_isotropic
 
 VORONOI = oracles.voronoi((12, 12, 12), 30, 0)
 
@@ -92,7 +97,51 @@ def test_grains_are_judged_by_the_stage_of_their_blocks(microrun: Microrun, tmp_
     assert "stage" not in microrun("grains", tmp_path / "cubes.npy").said
     assert "all later stages 1.00" in microrun("grains", tmp_path / "cubes.npy", "--by-stage", "--overwrite").said
     np.save(tmp_path / "small.npy", grains[:20])
-    assert "stage" not in microrun("grains", tmp_path / "small.npy", "--by-stage", "--overwrite").said
+    ran = microrun("grains", tmp_path / "small.npy", "--by-stage", "--overwrite")
+    assert ran.code == 0 and "stage" not in ran.said
+    assert "no sizes by stage, since a volume must measure 32 voxels" in ran.err
+    with h5py.File(tmp_path / "grown.h5", "r+") as file:
+        file["grain_id"].attrs["blueprint"] = json.dumps({"order": "anisotropic"})
+    assert "stage" not in microrun("grains", tmp_path / "grown.h5", "--overwrite").said
+    ran = microrun("grains", tmp_path / "grown.h5", "--by-stage", "--overwrite")
+    assert ran.code == 0 and "stage" not in ran.said and "it was grown in the anisotropic order" in ran.err
+
+
+def test_stages_of_a_periodic_volume_go_on_at_the_opposite_faces(microrun: Microrun, tmp_path: Path) -> None:
+    shape, edge = (72, 40, 32), 4  # of three blocks, two, and one that is cut
+    tiling = tile_isotropic(shape, Region(wraps=(True, True, False)))
+    stages = paint_owners(tiling, np.minimum(tiling.stages, 8))
+    grains = np.kron(np.arange(18 * 10 * 8).reshape(18, 10, 8), np.ones((edge, edge, edge), int)).astype(np.int32)
+    grains[:4] = np.where(grains[:4] % 2, grains[:4], grains[-4:])  # which go on beyond the face
+    with h5py.File(tmp_path / "rve.h5", "w") as file:
+        file["grain_id"] = grains
+        file["grain_id"].attrs.update(periodic="zy", blueprint=json.dumps({"order": "isotropic"}))
+    ran = microrun("grains", tmp_path / "rve.h5")
+    assert ran.code == 0 and "grain size, stage 8" in ran.said and "stage 9" not in ran.said
+    sizes = np.bincount(grains.ravel())
+    margin = math.ceil(np.cbrt(6 / np.pi * (sizes**2).sum() / sizes.sum()))
+    size, stage = sizes[grains][..., margin:-margin], stages[..., margin:-margin]  # no face but those along x cuts
+    means = np.array([size[stage == number].mean() if (stage == number).any() else np.nan for number in range(9)])
+    summary = json.loads((tmp_path / "rve.grains.json").read_text())
+    expected = [None if np.isnan(mean) else pytest.approx(mean / means[0]) for mean in means]
+    assert summary["size_by_stage"] == expected
+    with h5py.File(tmp_path / "rve.h5", "r+") as file:
+        file["grain_id"].attrs["periodic"] = "x"
+    ran = microrun("grains", tmp_path / "rve.h5", "--overwrite")
+    assert ran.code == 0 and "no sizes by stage, since a periodic axis measures" in ran.err
+
+
+def paint_owners(tiling: Tiling, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The number of the first block that covers each voxel, voxel by voxel."""
+    painted = np.full(tiling.shape, -1)
+    for corner, number in zip(tiling.corners.tolist(), numbers, strict=True):
+        ends = [
+            (low + np.arange(BLOCK)) % side if wrap else np.arange(low, min(low + BLOCK, side))
+            for low, side, wrap in zip(corner, tiling.shape, tiling.wraps, strict=True)
+        ]
+        place = np.ix_(*ends)
+        painted[place] = np.where(painted[place] < 0, number, painted[place])
+    return painted
 
 
 def test_grains_of_two_sizes_of_voxels_are_compared_in_micrometres(microrun: Microrun, tmp_path: Path) -> None:

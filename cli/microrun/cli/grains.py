@@ -16,10 +16,10 @@ from microrun.cli.outputs import OverwriteOption, say_wrote
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.files.output import write_text
-from microrun.runtime.generation.overlaps import BLOCK
-from microrun.runtime.generation.tiling import tile_isotropic
+from microrun.runtime.generation.tiling import STAGES, Region, tile_isotropic
 from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.grain_distributions import Sample, draw_distributions
+from microrun.runtime.volumes.axes import wraps_of
 from microrun.runtime.volumes.judge import Judgement, Side, gather, judge, to_facts, warn_of
 from microrun.runtime.volumes.measured import MeasuredFile, measure_file, settle_units
 from microrun.runtime.volumes.tables import (
@@ -122,12 +122,16 @@ def _split_source(text: str) -> tuple[Path, str | None]:
     return Path(path), dataset
 
 
-def _paint_stages(shape: Shape) -> NDArray[np.uint8]:
-    """Stage of the tiling that each voxel belongs to."""
-    tiling = tile_isotropic(shape)
+def _paint_stages(shape: Shape, periodic: str) -> NDArray[np.uint8]:
+    """Stage of the tiling that each voxel belongs to: that of the first block which covers it.
+
+    Blocks that close an odd period come after the eight stages of all others, and are a ninth together.
+    """
+    tiling = tile_isotropic(shape, Region(wraps=wraps_of(periodic)))
     stages = np.zeros(shape, np.uint8)
-    for corner, stage in zip(tiling.corners[::-1].tolist(), tiling.stages[::-1].tolist(), strict=True):
-        stages[tuple(slice(start, start + BLOCK) for start in corner)] = stage
+    for block, stage in reversed(list(enumerate(np.minimum(tiling.stages, STAGES.size)))):
+        for of_volume, _ in tiling.windows(block):
+            stages[of_volume] = stage
     return stages
 
 

@@ -90,7 +90,7 @@ def test_sizes_by_stage_are_of_the_voxels_far_from_the_faces() -> None:
     stages[:, :, 24:] = 2
     sizes = np.bincount(labels.ravel())
     margin = int(np.ceil(np.cbrt(6 / np.pi * (sizes.astype(float) ** 2).sum() / sizes.sum())))
-    found = sum_by_stage(labels, stages, 3)
+    found = sum_by_stage(labels, stages)
     core = labels[margin:-margin, margin:-margin, margin:-margin]
     inside = stages[margin:-margin, margin:-margin, margin:-margin]
     for stage in (0, 1):
@@ -101,11 +101,11 @@ def test_sizes_by_stage_are_of_the_voxels_far_from_the_faces() -> None:
 def test_sizes_by_stage_do_not_depend_on_the_stage_in_a_simulation(potts: NDArray[np.int32]) -> None:
     z, y, x = np.indices(potts.shape) // 4 % 2
     stages = (z ^ y ^ x | 2 * y).astype(np.uint8)  # so small that each meets all grains
-    found = sum_by_stage(potts, stages, 4)
+    found = sum_by_stage(potts, stages)
     assert_allclose(found.relative, 1, atol=0.1)
     assert_allclose(found.later, 1, atol=0.05)
     assert_allclose((found + found).later, found.later)
-    assert np.isnan(sum_by_stage(potts[:9], stages[:9], 4).later)
+    assert np.isnan(sum_by_stage(potts[:9], stages[:9]).later)
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -26,7 +26,7 @@ STAGES[:, :, 9:] = 1
 @pytest.fixture
 def file(tmp_path: Path) -> MeasuredFile:
     np.save(tmp_path / "a.npy", VORONOI)
-    return measure_file(tmp_path / "a.npy", paint_stages=lambda shape: STAGES, by_stage=True)
+    return measure_file(tmp_path / "a.npy", paint_stages=lambda shape, periodic: STAGES, by_stage=True)
 
 
 @pytest.fixture

@@ -44,6 +44,10 @@ class LabelledVolume:
         What was guessed, a sentence each.
     kind
         What it is of, as the file says: "potts" or "am", printed metal; empty if it says nothing.
+    periodic
+        Axes along which it goes on at its opposite face, as `parse_axes` gives them.
+    joined
+        (z, y, x) integers: labels of a periodic volume before its grains are cut at the faces; None of others.
     """
 
     name: str
@@ -53,6 +57,8 @@ class LabelledVolume:
     absorbed_voxels: int = 0
     remarks: tuple[str, ...] = ()
     kind: str = ""
+    periodic: str = ""
+    joined: NDArray[Any] | None = None
 
 
 def read_labels(path: Path, dataset: str | None = None) -> Iterator[LabelledVolume]:
@@ -156,9 +162,9 @@ def _describe(file: h5py.File, name: str) -> LabelledVolume:
     options, blueprint = (_decode(data.attrs.get(kind)) for kind in ("options", "blueprint"))
     labels, absorbed = data[()], int(options.get("min_voxels", 0))
     kind = str(data.attrs.get("kind", file.attrs.get("kind", "")))
-    if stated.periodic:
-        return LabelledVolume(name, _cut(stated.name, labels), stated.voxel_um, absorbed_voxels=absorbed, kind=kind)
-    return LabelledVolume(name, labels, stated.voxel_um, str(blueprint.get("order", "")), absorbed, kind=kind)
+    order, cut = str(blueprint.get("order", "")), _cut(stated.name, labels) if stated.periodic else labels
+    joined = labels if stated.periodic else None
+    return LabelledVolume(name, cut, stated.voxel_um, order, absorbed, (), kind, stated.periodic, joined)
 
 
 def _decode(attribute: Any) -> dict[str, Any]:

@@ -7,11 +7,13 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.errors import VolumeError
+from microrun.runtime.volumes.axes import wraps_of
 from microrun.runtime.volumes.cleaning import absorb_grains
 from microrun.runtime.volumes.label_files import LabelledVolume, read_labels
 from microrun.runtime.volumes.measure import Grains, measure_grains, number_grains
@@ -21,7 +23,8 @@ from microrun.runtime.volumes.volume import Shape
 
 STAGED = "isotropic"  # the order of blocks that has stages
 PRINTED = "am"  # what a file says of volumes of printed metal
-PaintStages = Callable[[Shape], NDArray[np.uint8]]
+# Of a shape and its periodic axes.
+PaintStages = Callable[[Shape, str], NDArray[np.unsignedinteger[Any]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +40,7 @@ class MeasuredFile:
     tally
         Counts of voxels, before any grain was absorbed.
     stages
-        Sizes by the stage of the tiling; None if they were not asked for, or a volume cannot be tiled.
+        Sizes by the stage of the tiling; None if they were not asked for, or a volume has none, as a remark says.
     voxel_um
         Edge of a voxel in µm; None if the file does not say, and lengths count voxels.
     absorbed_voxels
@@ -81,7 +84,8 @@ def measure_file(
         Pieces of grains are grains of their own, and those below this size join a neighbour, before grains are
         measured; 0 takes grains as they are labelled.
     paint_stages
-        Gives the stage of the tiling that each voxel of a shape belongs to; VolumeError if it cannot be tiled.
+        Gives the stage of the isotropic tiling that each voxel of a shape with such periodic axes belongs to;
+        VolumeError if it cannot be tiled.
     by_stage
         Whether to sum up sizes by stage even if the file does not say that it was grown in stages.
     printed
@@ -103,9 +107,10 @@ def measure_file(
     stages: list[StageSizes | None] = []
     about: list[LabelledVolume] = []
     standing: list[Printed] = []
+    said: list[str] = []
     edge_um: float | None = None
     for volume in read_labels(path, dataset):
-        about.append(replace(volume, labels=np.empty((0, 0, 0), np.int32)))  # which need not be kept
+        about.append(replace(volume, labels=np.empty((0, 0, 0), np.int32), joined=None))  # which need not be kept
         edge_um = _find_edge(source, about)
         try:
             measured[volume.name], tally, labels = _measure_volume(volume, min_voxels)
@@ -114,12 +119,14 @@ def measure_file(
         tallies.append(tally)
         if printed or volume.kind == PRINTED:
             standing.append(measure_printed(labels, measured[volume.name]))
-        staged = paint_stages is not None and (by_stage or volume.order == STAGED)
-        stages.append(_sum_stages(labels, paint_stages) if staged and paint_stages is not None else None)
+        paint = paint_stages if by_stage or volume.order == STAGED else None
+        sizes, lacking = _sum_stages(volume, labels, paint) if paint else (None, "")
+        stages.append(sizes)
+        said += [f"no sizes by stage, since {lacking}"] * bool(lacking)
     return MeasuredFile(
         source, measured, functools.reduce(operator.add, tallies), add_up(stages),
         edge_um, max(min_voxels, *(volume.absorbed_voxels for volume in about)),
-        tuple(dict.fromkeys(said for volume in about for said in volume.remarks)), tuple(standing),
+        tuple(dict.fromkeys([*(one for volume in about for one in volume.remarks), *said])), tuple(standing),
     )  # fmt: skip
 
 
@@ -144,13 +151,19 @@ def _measure_volume(volume: LabelledVolume, min_voxels: int) -> tuple[Grains, Ta
     return measure_grains(pieces), tally, pieces
 
 
-def _sum_stages(labels: NDArray[np.int32], paint_stages: PaintStages) -> StageSizes | None:
-    depth, rows, cols = labels.shape
+def _sum_stages(
+    volume: LabelledVolume, measured: NDArray[np.int32], paint_stages: PaintStages
+) -> tuple[StageSizes | None, str]:
+    """Sizes by stage, of a periodic volume by grains that its faces do not cut; or why there are none."""
+    if volume.order not in ("", STAGED):
+        return None, f"it was grown in the {volume.order} order"
+    depth, rows, cols = measured.shape
     try:
-        stages = paint_stages((depth, rows, cols))
-    except VolumeError:  # it is smaller than a block
-        return None
-    return sum_by_stage(labels, stages, int(stages.max()) + 1)
+        stages = paint_stages((depth, rows, cols), volume.periodic)
+    except VolumeError as error:
+        return None, str(error)
+    labels = measured if volume.joined is None else number_grains(volume.joined)[1]
+    return sum_by_stage(labels, stages, wraps_of(volume.periodic)), ""
 
 
 def settle_units(files: Sequence[MeasuredFile], voxel_um: float | None) -> tuple[list[MeasuredFile], bool, str]:

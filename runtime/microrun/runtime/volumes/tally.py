@@ -18,6 +18,7 @@ from microrun.kernels.unlike import count_unstable
 from microrun.runtime.array_types import Float64
 from microrun.runtime.cores import count_cores
 from microrun.runtime.errors import VolumeError
+from microrun.runtime.volumes.axes import NO_WRAPS, Wraps
 
 MOST_VOXELS = 2**31 - 1  # whose pieces int32 can number
 SPECK_VOXELS = 27  # the size from which on a piece of a grain is no speck, 3³
@@ -156,33 +157,35 @@ class StageSizes:
             return float(self.sizes[1:].sum() / self.voxels[1:].sum() / (self.sizes[0] / self.voxels[0]))
 
 
-def sum_by_stage(labels: Labels, stages: NDArray[np.uint8], count: int) -> StageSizes:
+def sum_by_stage(labels: Labels, stages: NDArray[np.unsignedinteger[Any]], wraps: Wraps = NO_WRAPS) -> StageSizes:
     """Sum up the sizes of grains by stage.
 
     Grains that the volume's faces cut look small, and first stages lie at its corners. So voxels count only if they
-    are farther from its faces than the diameter of a sphere as large as the volume-weighted mean grain.
+    are farther from its faces than the diameter of a sphere as large as the volume-weighted mean grain. Periodic
+    faces cut no grain, and all voxels beside them count.
 
     Parameters
     ----------
     labels
-        (z, y, x) int32: grains 0, 1, …; negative where there is none.
+        (z, y, x) int32: grains 0, 1, …; negative where there is none. Of a periodic volume a grain has one number on
+        both sides of a face.
     stages
-        (z, y, x) uint8, the stage that each voxel belongs to.
-    count
-        Number of stages.
+        (z, y, x) unsigned, the stage that each voxel belongs to.
+    wraps
+        Whether the volume goes on at its opposite face along z, y and x.
 
     Returns
     -------
     StageSizes
         Sums; all 0 if no voxel is far enough from the faces.
     """
+    count = int(stages.max()) + 1
     inside = labels >= 0
     sizes = np.bincount(labels[inside])
     mean = float((sizes.astype(np.float64) ** 2).sum() / sizes.sum())
     margin = int(np.ceil(np.cbrt(6 / np.pi * mean)))
-    if 2 * margin >= min(labels.shape):
-        return StageSizes(np.zeros(count, np.int64), np.zeros(count))
-    core = (slice(margin, -margin),) * 3
+    margins = [0 if wrap else margin for wrap in wraps]
+    core = tuple(slice(cut, max(side - cut, cut)) for side, cut in zip(labels.shape, margins, strict=True))
     counted = inside[core]
     stage = stages[core][counted]
     size = sizes[labels[core][counted]]
