@@ -20,6 +20,7 @@ typedef CRITICAL_SECTION lock_type;
 #define close_socket closesocket
 #define MSG_NOSIGNAL 0
 #define SOCK_CLOEXEC 0 /* see keep_to_this_process */
+#define USUAL_PLACE "\\microrun\\serve.token"
 #else
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -36,6 +37,7 @@ typedef size_t size_type;
 typedef pthread_mutex_t lock_type;
 #define NO_SOCKET (-1)
 #define close_socket close
+#define USUAL_PLACE "/.microrun/serve.token"
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
 #endif
@@ -47,6 +49,7 @@ typedef pthread_mutex_t lock_type;
 enum { HELLO = 1, PUSH = 2, LATENTS = 3, STATUS = 4, FINISH = 5, REFUSAL = 255 };
 enum { HEAD = 64, TAIL = 128, DROPPED = 192, OVER = 256, PAGE = 4096, SLOT_HEAD = 64 }; /* bytes in the ring */
 enum { HEADER_BYTES = 16, HELLO_BYTES = 160, WELCOME_BYTES = 160, MOST_LATENTS = 1 << 16, MOST_PATH = 1 << 16 };
+enum { MOST_CHARACTERS = 1024 }; /* of a path that is opened */
 enum { LOOK_MS = 250, SHARE_MS = 10, RING_SHARE_MS = 100 };
 static const uint32_t MAGIC = 0x4E55524D;
 static const uint64_t RING_MAGIC = 0x474E49524E55524DULL;
@@ -81,6 +84,17 @@ static uint8_t *map_ring(const char *name, uint64_t bytes) {
 }
 static void unmap_ring(uint8_t *at, uint64_t bytes) { (void)bytes, UnmapViewOfFile(at); }
 static void keep_to_this_process(socket_type socket) { SetHandleInformation((HANDLE)socket, HANDLE_FLAG_INHERIT, 0); }
+static void find_home(char *home, int size) { /* in UTF-8, as all paths are here */
+    wchar_t wide[MOST_CHARACTERS] = L"";
+    GetEnvironmentVariableW(L"LOCALAPPDATA", wide, MOST_CHARACTERS);
+    if (!WideCharToMultiByte(CP_UTF8, 0, wide, -1, home, size, NULL, NULL)) *home = 0;
+}
+static FILE *open_file(const char *path) { /* or in the machine's code page, as LabVIEW and older programs give it */
+    wchar_t wide[MOST_CHARACTERS];
+    int known = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, MOST_CHARACTERS) ||
+                MultiByteToWideChar(CP_ACP, 0, path, -1, wide, MOST_CHARACTERS);
+    return known ? _wfopen(wide, L"r") : NULL;
+}
 static int look(socket_type socket) { /* without waiting: 1 if bytes are there, 0 if not yet, -1 if there is nobody */
     WSAPOLLFD one = {0};
     char byte;
@@ -121,6 +135,11 @@ static uint8_t *map_ring(const char *name, uint64_t bytes) {
 }
 static void unmap_ring(uint8_t *at, uint64_t bytes) { munmap(at, (size_t)bytes); }
 static void keep_to_this_process(socket_type socket) { fcntl(socket, F_SETFD, FD_CLOEXEC); }
+static void find_home(char *home, int size) {
+    const char *found = getenv("HOME");
+    snprintf(home, (size_t)size, "%s", found ? found : "");
+}
+static FILE *open_file(const char *path) { return fopen(path, "r"); }
 static int look(socket_type socket) { /* without waiting: 1 if bytes are there, 0 if not yet, -1 if there is nobody */
     char byte;
     int got = (int)recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -201,18 +220,13 @@ static int32_t ask(mr_scan *scan, int kind, const uint8_t *body, uint64_t bytes,
 /* --- beginning */
 
 static int32_t read_token(mr_scan *scan, const char *path, int *port, char token[65]) {
-    char usual[1024] = "";
+    char home[MOST_CHARACTERS], usual[MOST_CHARACTERS + 32];
     if (!path || !*path) {
-#ifdef _WIN32
-        const char *home = getenv("LOCALAPPDATA");
-        snprintf(usual, sizeof usual, "%s\\microrun\\serve.token", home ? home : "");
-#else
-        const char *home = getenv("HOME");
-        snprintf(usual, sizeof usual, "%s/.microrun/serve.token", home ? home : "");
-#endif
+        find_home(home, sizeof home);
+        snprintf(usual, sizeof usual, "%s" USUAL_PLACE, home);
         path = usual;
     }
-    FILE *file = fopen(path, "r");
+    FILE *file = open_file(path);
     int found = file ? fscanf(file, "microrun 1 %5d %64[0-9a-f]", port, token) : 0;
     if (file) fclose(file);
     snprintf(scan->message, sizeof scan->message, "%.400s: %s", path,
