@@ -31,7 +31,8 @@ SAMPLING = Sampling(6, n_resample=2, plain_steps=2)
 
 def a_request(folder: Path, **changes: Any) -> GenerateRequest:
     """Eight blocks in nine evaluations at most."""
-    return GenerateRequest(**{"out": folder / "out.h5", "shape": SHAPE, "seed": 7, "sampling": SAMPLING, **changes})
+    usual = {"out": folder / "out.h5", "shape": SHAPE, "seed": 7, "order": "isotropic", "sampling": SAMPLING}
+    return GenerateRequest(**{**usual, **changes})
 
 
 def random_blocks(folder: BlockFolder, diffusion: Diffusion) -> list[Float32]:
@@ -80,6 +81,7 @@ def stop_after(blocks: int, error: BaseException) -> Callable[[Grown], None]:
 
 def grow_slowly(denoiser: Denoiser, request: GenerateRequest) -> NDArray[Any]:
     """One slot draws one block after the other into a dense volume, where what is drawn is never drawn over."""
+    request = request.settle(denoiser.spec)
     tiling, diffusion = request.tiling, denoiser.diffusion
     channels, n_colours = diffusion.sample_shape[0], diffusion.n_colours
     shape = [side + BLOCK * (not wrap) for side, wrap in zip(tiling.shape, tiling.wraps, strict=True)]

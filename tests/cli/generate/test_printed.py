@@ -13,7 +13,12 @@ from command_line import check_refused, run_here
 from make_denoisers import write_block_denoiser
 
 from microrun.export.graph import save_model
-from microrun.runtime.engines.open import read_model_spec
+from microrun.runtime.engines.open import open_denoiser, read_model_spec
+from microrun.runtime.errors import VolumeError
+from microrun.runtime.generation.generate import generate
+from microrun.runtime.generation.recipe import Preset
+from microrun.runtime.generation.request import GenerateRequest
+from microrun.runtime.progress import finish
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +47,34 @@ def test_printed_grains_grow_from_the_centre_and_the_file_says_what_they_are(
     check_refused(refused, "leave out --periodic, or take --order isotropic")
     refused = run_here(capsys, *asked, tmp_path / "other.h5", "--mean-grain-um", 50)
     check_refused(refused, "rows 8 voxels apart", "give --voxel-um instead, the distance of the tracks in µm / 8")
+
+
+def test_python_asks_for_the_same_as_the_command_line(
+    denoiser: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = Preset(timesteps=2)
+    request = GenerateRequest((32, 40, 32), sampling=drawn, out=tmp_path / "mine.h5")
+    with open_denoiser(denoiser, "cpu") as opened:
+        finish(generate(request, opened))
+    asked = ("generate", "--engine", denoiser, "--size", "32x40x32", "--timesteps", 2, "--device", "cpu", "--out")
+    assert run_here(capsys, *asked, tmp_path / "theirs.h5").code == 0
+    volumes = []
+    for name in ("mine.h5", "theirs.h5"):
+        with h5py.File(tmp_path / name) as file:
+            volumes.append(file["grain_id"][()].tobytes())
+            assert json.loads(file["grain_id"].attrs["blueprint"])["order"] == "anisotropic"
+            assert json.loads(file["grain_id"].attrs["options"])["relax"] == 0
+    assert volumes[0] == volumes[1]
+    spec = read_model_spec(denoiser)
+    assert spec.diffusion is not None
+    for process, order, relax in (("", "isotropic", 52), ("potts", "isotropic", 52), ("am", "anisotropic", 0)):
+        other = replace(spec, diffusion=replace(spec.diffusion, process=process))
+        settled = request.settle(other)
+        assert (settled.order, settled.relax, settled.sampling) == (order, relax, drawn.of(other))
+        kept = replace(request, order="isotropic", relax=3).settle(other)
+        assert (kept.order, kept.relax) == ("isotropic", 3)
+    with pytest.raises(VolumeError, match="the order of the blocks is the denoiser's"):
+        _ = request.tiling
 
 
 def test_inspect_tells_what_it_draws(denoiser: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from microrun.export.builtin import grains_am
 from microrun.runtime.engines.open import open_denoiser
-from microrun.runtime.generation.recipe import usual_order
+from microrun.runtime.generation.recipe import find_usual
 from microrun.runtime.spec import Diffusion, ModelSpec
 from microrun.training.diffusion.checkpoint import load_denoiser
 from microrun.training.diffusion.config import DiffusionConfig
@@ -44,7 +44,7 @@ def test_it_simulates_trains_and_exports_weights_of_few_levels(folder: Path) -> 
     _, spec = load_denoiser(folder / "grains-am.safetensors")
     assert "1 volumes of 32×32×32 voxels from inside a build" in spec.training.data
     assert "begun from grains" in spec.training.data and spec.name == "grains-am"
-    assert usual_order(spec) == "anisotropic"
+    assert spec.diffusion is not None and find_usual(spec.diffusion).order == "anisotropic"
     kinds = [tensor.data_type for tensor in onnx.load(folder / "grains-am.onnx").graph.initializer]
     assert kinds.count(onnx.TensorProto.INT8) > 5
     with open_denoiser(folder / "grains-am.onnx", "cpu") as denoiser:

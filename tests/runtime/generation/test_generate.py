@@ -99,7 +99,8 @@ def test_one_run_at_a_time_grows_a_volume(denoiser: Denoiser, tmp_path: Path) ->
 
 
 def test_the_tiling_is_made_once(denoiser: Denoiser, tmp_path: Path) -> None:
-    request = a_request(tmp_path)
+    request = a_request(tmp_path).settle(denoiser.spec)
+    assert request.settle(denoiser.spec) is request
     assert request.open_folder(denoiser.spec, denoiser.info).tiling is request.tiling
 
 

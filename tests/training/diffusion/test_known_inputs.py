@@ -15,7 +15,7 @@ from make_denoisers import a_unet
 
 from microrun.runtime.errors import EngineError, MicrorunError
 from microrun.runtime.generation.overlaps import BLOCK
-from microrun.runtime.generation.recipe import Order, usual_order
+from microrun.runtime.generation.recipe import Order, find_usual
 from microrun.runtime.generation.scale import scale_to_grains
 from microrun.runtime.generation.tiling import tile_isotropic
 from microrun.runtime.spec import ModelSpec, Training
@@ -48,7 +48,7 @@ def test_printed_volumes_are_grown_from_their_centre_and_learned_so(tmp_path: Pa
     grains = np.arange(4**3, dtype=np.int32).reshape(4, 4, 4).repeat(8, 0).repeat(8, 1).repeat(8, 2)
     trainer = DiffusionTrainer(CONFIG, [SimulatedVolume(grains, "am", False, 8)] * 2, tmp_path, SOURCE)
     spec = trainer.describe(DiffusionReport(0, 1, 0.0, 0.0, 0.0, 0.0))
-    assert spec.diffusion is not None and usual_order(spec) == "anisotropic"
+    assert spec.diffusion is not None and find_usual(spec.diffusion).order == "anisotropic"
     assert (spec.diffusion.process, spec.diffusion.hatch_voxels, spec.diffusion.grain_voxels) == ("am", 8, None)
     assert spec == ModelSpec.from_json(spec.to_json(), "here")
     (known,) = trainer._batches[0].known[:1]

@@ -12,8 +12,9 @@ from microrun.runtime.engines.catalogue import find_model
 from microrun.runtime.engines.open import read_model_spec
 from microrun.runtime.errors import MicrorunError, VolumeError
 from microrun.runtime.files.npy import map_array
+from microrun.runtime.generation.effort import check_block
 from microrun.runtime.generation.given import GivenGrains, number_given
-from microrun.runtime.generation.recipe import Order, usual_order
+from microrun.runtime.generation.request import GenerateRequest
 from microrun.runtime.generation.scale import check_grains_fit, scale_to_grains, tell_size
 from microrun.runtime.volumes.parts import load_part
 from microrun.runtime.volumes.volume import Shape, open_volume
@@ -99,12 +100,16 @@ class Scale:
         return "x".join(map(str, voxels))
 
 
-def find_usual_order(engine: str) -> Order:
-    """Order of the blocks that suits an engine; that of most if it is not to be read, which opening it says."""
+def settle_here(request: GenerateRequest, engine: str) -> GenerateRequest:
+    """A request as its denoiser has it, with blocks that can be tiled; as it was if opening the engine will fail."""
     try:
-        return usual_order(read_model_spec(find_model(engine)))
-    except MicrorunError:  # perhaps Dask's workers have it
-        return "isotropic"
+        spec = read_model_spec(find_model(engine))
+        check_block(spec)
+    except MicrorunError:
+        return request
+    settled = request.settle(spec)
+    _ = settled.tiling  # refuses
+    return settled
 
 
 def parse_size(text: str) -> Shape:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from microrun.cli import console
-from microrun.cli.generate.asked import SIZE, Scale, Sizes, find_usual_order, read_asked
+from microrun.cli.generate.asked import SIZE, Scale, Sizes, read_asked, settle_here
 from microrun.cli.generate.growth import print_estimate, show_growth
 from microrun.runtime.engines.engine import Device, EngineRequest, Precision
 from microrun.runtime.engines.open import open_denoiser
@@ -17,13 +17,13 @@ from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.destination import check_file
 from microrun.runtime.generation.blueprint import name_computed
 from microrun.runtime.generation.cluster import connect, describe
-from microrun.runtime.generation.effort import check_block, measure_speed
+from microrun.runtime.generation.effort import measure_speed
 from microrun.runtime.generation.generate import generate as generate_volume
 from microrun.runtime.generation.generate import generate_by
 from microrun.runtime.generation.grow_on_dask import grow_on_dask
 from microrun.runtime.generation.left_over import clear_left_over
-from microrun.runtime.generation.recipe import Order, Preset, PresetName, fit_sampling
-from microrun.runtime.generation.request import MIN_VOXELS, RELAX_SWEEPS, GenerateRequest
+from microrun.runtime.generation.recipe import RELAX_SWEEPS, Order, Preset, PresetName
+from microrun.runtime.generation.request import MIN_VOXELS, GenerateRequest
 from microrun.runtime.generation.workshops import RemoteEngine
 from microrun.runtime.volumes.volume import SUFFIXES
 
@@ -88,11 +88,10 @@ def generate(
     scale = Scale(engine, voxel_um, mean_grain_um)
     shape, mask, given = read_asked(Sizes(size, size_um, stl, part, known), scale)
     request = GenerateRequest(
-        shape, seed, order or find_usual_order(engine), Preset(preset, timesteps, resample), periodic,
+        shape, seed, order, Preset(preset, timesteps, resample), periodic,
         scale.grain_voxels, out=out, part=mask, known=given, min_voxels=min_voxels, relax=relax,
         voxel_um=scale.voxel_um,
     )  # fmt: skip
-    _ = request.tiling  # refuses what cannot be tiled before anything is opened
     if dask is not None:
         _generate_on_dask(request, dask, RemoteEngine(_as_workers_find(engine), device, precision, batch), dry_run)
     else:
@@ -106,11 +105,11 @@ def _check_free(out: Path, overwrite: bool, sources: Sequence[Path]) -> None:
 
 
 def _generate_here(request: GenerateRequest, engine: str, device: Device, asked: EngineRequest, dry_run: bool) -> None:
+    request = settle_here(request, engine)  # refuses before anything is opened
     with console.step("opening the engine"):
         denoiser = open_denoiser(engine, device, asked)
     with denoiser:
-        check_block(denoiser.spec)
-        fit_sampling(request.sampling, denoiser.spec)  # refuses before anything is measured or grown
+        request = request.settle(denoiser.spec)  # refuses before anything is measured or grown
         if dry_run:
             with console.step("measuring"):
                 rate = measure_speed(denoiser)
@@ -127,8 +126,8 @@ def _generate_on_dask(request: GenerateRequest, address: str, engine: RemoteEngi
         spec, info = describe(client, engine)
         console.out.print(f"workers  {len(client.scheduler_info()['workers'])} at {address}")
         console.out.print(f"engine   {info.path.name} with {name_computed(info)}")
+        request = request.settle(spec)
         growing = generate_by(request, spec, info, lambda folder: grow_on_dask(client, engine, folder))
-        check_block(spec)
         show_growth(growing, request, spec)
 
 

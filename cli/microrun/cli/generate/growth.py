@@ -123,9 +123,8 @@ def _print_summary(request: GenerateRequest, summary: Summary, diffusion: Diffus
     console.out.print(f"grains   {summary.grains:,} in {summary.voxels - summary.outside:,} voxels{joined}")
     if request.given is not None:
         console.out.print(f"known    {_known_text(request, summary)}")
-    sweeps = request.sweeps(diffusion)
-    if sweeps and diffusion.n_colours:
-        console.out.print(f"relaxed  {sweeps} sweeps of grain growth; --relax 0 leaves boundaries as drawn")
+    if request.relax and diffusion.n_colours:
+        console.out.print(f"relaxed  {request.relax} sweeps of grain growth; --relax 0 leaves boundaries as drawn")
     say_wrote(request.out)
     scale = _print_voxel(request)
     volume, picture = map(quoted, (request.out, request.out.with_suffix(".png")))

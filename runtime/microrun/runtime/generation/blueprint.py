@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Mask
 from microrun.runtime.engines.engine import EngineInfo
-from microrun.runtime.generation.recipe import PRESETS, VolumeRecipe
+from microrun.runtime.generation.recipe import PRESETS, Order, VolumeRecipe
 from microrun.runtime.generation.sampling import Sampling
 from microrun.runtime.json_text import check_fields, parse_object
 
@@ -28,10 +28,10 @@ class Blueprint(VolumeRecipe):
 
     Parameters
     ----------
-    shape, seed, order, periodic, grain_voxels
+    shape, seed, periodic, grain_voxels
         As of `VolumeRecipe`.
-    sampling
-        How each block is drawn.
+    order, sampling
+        Of the blocks, and how each is drawn: as settled by the denoiser.
     engine, computed
         SHA-256 of the denoiser's file, and what computes it: library, device and precision round differently.
     part
@@ -42,6 +42,7 @@ class Blueprint(VolumeRecipe):
         `METHOD` of the version that began the volume.
     """
 
+    order: Order = "isotropic"
     sampling: Sampling = PRESETS["default"]
     engine: str = dataclasses.field(kw_only=True)
     computed: str = dataclasses.field(kw_only=True)

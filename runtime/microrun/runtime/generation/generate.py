@@ -78,6 +78,7 @@ def generate_by(
     grow_blocks
         Makes all blocks of a folder that are missing.
     """
+    request = request.settle(spec)
     with only_run(request.out):
         folder = request.open_folder(spec, info)
         grown = Grown(0, 0, blocks=int(folder.finished().sum()))
@@ -104,7 +105,7 @@ def write_grains(folder: BlockFolder, request: GenerateRequest) -> Summary:
     folder
         Of the volume, all blocks finished.
     request
-        Names the file, .npy or .h5: (z, y, x) int32, −1 outside the part; and the smallest grain.
+        Names the file, .npy or .h5: (z, y, x) int32, −1 outside the part; and the smallest grain. Settled.
 
     Raises
     ------
@@ -112,12 +113,12 @@ def write_grains(folder: BlockFolder, request: GenerateRequest) -> Summary:
         As `write_labels`.
     """
     values, min_voxels, met, given = folder.assemble(), request.min_voxels, 0, None
-    colours, relax = values.dtype == np.int8, request.sweeps(folder.diffusion)
-    options = (
-        SegmentOptions(components=6, min_voxels=min_voxels, periodic=request.periodic, relax=relax)
-        if colours
-        else SegmentOptions(VALUE_SCALE, fill=True, min_voxels=min_voxels)
-    )
+    colours = values.dtype == np.int8
+    if colours:
+        assert request.relax is not None
+        options = SegmentOptions(components=6, min_voxels=min_voxels, periodic=request.periodic, relax=request.relax)
+    else:
+        options = SegmentOptions(VALUE_SCALE, fill=True, min_voxels=min_voxels)
     if request.given is not None:
         given_colours, path = request.colour_known(folder.diffusion.n_colours), folder.path / CONTINUED
         values, met = continue_given(values, request.given, given_colours, wraps_of(request.periodic), path)

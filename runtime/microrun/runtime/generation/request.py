@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from microrun.runtime.generation.block_folder import BlockFolder, make_folder
 from microrun.runtime.generation.blueprint import Blueprint
 from microrun.runtime.generation.effort import check_block, evaluations_per_block
 from microrun.runtime.generation.given import GivenGrains, colour_given, number_given, paint_given
-from microrun.runtime.generation.recipe import VolumeRecipe, fit_sampling
+from microrun.runtime.generation.recipe import VolumeRecipe, find_usual, fit_sampling
 from microrun.runtime.generation.scale import tell_size
 from microrun.runtime.generation.tiling import Tiling
-from microrun.runtime.spec import Diffusion, ModelSpec
+from microrun.runtime.spec import ModelSpec
 from microrun.runtime.volumes.axes import wraps_of
 from microrun.runtime.volumes.segment import SegmentOptions
 from microrun.runtime.volumes.volume import SUFFIXES
@@ -29,8 +29,6 @@ from microrun.runtime.volumes.volume import SUFFIXES
 # Of a grain, 3³: voxels that a network is not sure of look like tiny ones. Of Potts' 8 % are smaller, with 0.7 % of the
 # voxels.
 MIN_VOXELS = 27
-# Two units of the simulation's time: boundaries move by a voxel, grains do not grow. Chosen of 13, 26, 39 and 52.
-RELAX_SWEEPS = 52
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +49,7 @@ class GenerateRequest(VolumeRecipe):
         Smaller grains are absorbed by a neighbour, but for those that are known; 0 keeps all.
     relax
         Sweeps of the Potts model at T = 0 that straighten boundaries, of a denoiser of colours; 0 leaves them as drawn,
-        None is what suits the denoiser: `RELAX_SWEEPS`, but 0 of printed metal.
+        None is what suits the denoiser: 52, but 0 of printed metal.
     voxel_um
         Edge of a voxel in µm, which an HDF5 file states; None if there is nothing to state.
 
@@ -65,7 +63,7 @@ class GenerateRequest(VolumeRecipe):
     Examples
     --------
     >>> from microrun.runtime import GenerateRequest
-    >>> request = GenerateRequest((64, 64, 64), seed=7, out="grains.h5")
+    >>> request = GenerateRequest((64, 64, 64), seed=7, order="isotropic", out="grains.h5")
     >>> len(request.tiling)
     27
     """
@@ -98,12 +96,24 @@ class GenerateRequest(VolumeRecipe):
         """The known grains."""
         return self.known if isinstance(self.known, GivenGrains) else None
 
-    def sweeps(self, diffusion: Diffusion) -> int:
-        """Sweeps that straighten the boundaries of what a denoiser drew."""
-        if self.relax is not None:
-            return self.relax
-        # Even simulated columns lose a tenth of their grains by it, and what is left is too long.
-        return 0 if diffusion.process == "am" else RELAX_SWEEPS
+    def settle(self, spec: ModelSpec) -> GenerateRequest:
+        """The same with all that was left to the denoiser: order of the blocks, sampling, relaxing.
+
+        Parameters
+        ----------
+        spec
+            Of the denoiser.
+
+        Raises
+        ------
+        EngineError
+            If it draws no blocks, or not in the way that is asked for.
+        """
+        suited, sampling = find_usual(check_block(spec)), fit_sampling(self.sampling, spec)
+        order, relax = self.order or suited.order, suited.relax if self.relax is None else self.relax
+        if (order, relax, sampling) == (self.order, self.relax, self.sampling):
+            return self
+        return replace(self, order=order, relax=relax, sampling=sampling)
 
     @property
     def folder(self) -> Path:
@@ -112,7 +122,7 @@ class GenerateRequest(VolumeRecipe):
 
     @cached_property
     def tiling(self) -> Tiling:
-        """The blocks and their order; VolumeError if the volume cannot be tiled."""
+        """The blocks and their order; VolumeError if the volume cannot be tiled, or the order is the denoiser's yet."""
         return self.tile(self.part, None if self.given is None else self.given.mask)
 
     def colour_known(self, n_colours: int) -> NDArray[np.int8]:
@@ -133,17 +143,18 @@ class GenerateRequest(VolumeRecipe):
         MicrorunError
             If so many timesteps do not fit the denoiser's schedule.
         """
-        diffusion, sampling = check_block(spec), fit_sampling(self.sampling, spec)
+        diffusion, settled = check_block(spec), self.settle(spec)
+        sampling = fit_sampling(settled.sampling, spec)
         tell_size(spec, self.grain_voxels)  # refuses, as the next
         evaluations_per_block(diffusion.schedule, sampling)  # refuses before there is a folder
         if (self.given or self.periodic) and not diffusion.n_colours:
             raise EngineError(
                 f"{spec.name}: known grains and periodic volumes take a denoiser of colours, not of values"
             )
-        tiling, known = self.tiling, None
+        tiling, known = settled.tiling, None
         if self.given is not None:
             known = paint_given(self.given, self.colour_known(diffusion.n_colours))
-        make_folder(self.folder, Blueprint.of(self, sampling, self.part, info, known), self.part, known)
+        make_folder(self.folder, Blueprint.of(settled, sampling, self.part, info, known), self.part, known)
         folder = BlockFolder(self.folder, diffusion, tiling)
         _ = folder.part, folder.given  # damaged ones are refused now, not when all blocks are grown
         return folder

@@ -11,7 +11,7 @@ from typing import cast
 import torch
 
 from microrun.runtime.errors import MicrorunError
-from microrun.runtime.generation.recipe import USUAL_ORDERS
+from microrun.runtime.generation.recipe import USUAL
 from microrun.runtime.spec import Diffusion, ModelSpec, Process, Training
 from microrun.training.diffusion.blocks import Blocks
 from microrun.training.diffusion.config import DiffusionConfig
@@ -92,7 +92,7 @@ class DiffusionTrainer(DenoiserTrainer[DiffusionReport]):
         drawn, tested_on = (
             Blocks(part, config.blocks(config.seed + number), size) for number, part in enumerate((trained, tested))
         )
-        data = Data(drawn, tested_on, identify(volumes), source, USUAL_ORDERS[self._process])
+        data = Data(drawn, tested_on, identify(volumes), source, USUAL[self._process].order)
         network = None if start is None else self._begin(start)
         super().__init__(config, data, folder, processes, network)
         if processes.device.type == "cpu" and config.side <= 2 * config.unet.reduction:
