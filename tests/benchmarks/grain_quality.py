@@ -137,6 +137,7 @@ def main(engine: str, out: Path, size: int, only: list[str], min_voxels: int, se
             setting = f"{size}-{min_voxels}-{seed}-{denoiser.info.sha256[:8]}"  # another's volumes are not taken
             file = out / f"{name.replace(',', '').replace(' ', '-')}-{setting}.npy"
             request = GenerateRequest((size, size, size), seed, sampling=sampling, out=file, min_voxels=min_voxels)
+            request = request.settle(denoiser.spec)
             labels, seconds = grow_way(denoiser, request)
             values = collect_measures([measure_grains(labels)])
             _, known = evaluations_per_block(denoiser.diffusion.schedule, sampling)

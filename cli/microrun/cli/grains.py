@@ -22,16 +22,7 @@ from microrun.runtime.pictures.grain_distributions import Sample, draw_distribut
 from microrun.runtime.volumes.axes import wraps_of
 from microrun.runtime.volumes.judge import Judgement, Side, gather, judge, to_facts, warn_of
 from microrun.runtime.volumes.measured import MeasuredFile, measure_file, settle_units
-from microrun.runtime.volumes.tables import (
-    name_interior,
-    to_csv,
-    to_json,
-    to_markdown,
-    to_rows,
-    to_standing_rows,
-    to_verdict_lines,
-    to_voxel_rows,
-)
+from microrun.runtime.volumes.tables import to_csv, to_json, to_markdown, to_sections
 from microrun.runtime.volumes.volume import Shape
 
 WRITTEN = ("csv", "json", "md", "png")
@@ -149,19 +140,13 @@ def _name(files: Sequence[MeasuredFile], inside: bool) -> str:
 
 
 def _print(judgement: Judgement, in_um: bool) -> None:
-    counts = judgement.own.summarise()[0]
-    if judgement.interior:
-        console.results.print(name_interior(judgement))
-        console.print_rows(*to_rows(judgement.interior, in_um))
-        for line in to_verdict_lines(judgement, in_um):
+    for number, (title, headings, cells, lines) in enumerate(to_sections(judgement, in_um)):
+        console.results.print("\n" * (number > 0) + title)
+        if cells:
+            console.print_rows(headings, cells)
+        for line in lines:
             console.results.print(line)
-    console.results.print("\nVoxels, before grains were absorbed here")
-    console.print_rows(*to_voxel_rows(judgement))
-    if judgement.standing:
-        console.results.print("\nRows and columns of printed metal, built along z in tracks along x")
-        console.print_rows(*to_standing_rows(judgement))
-    console.results.print("\nAll grains, cut ones too")
-    console.print_rows(*to_rows(judgement.every, in_um))
+    counts = judgement.own.summarise()[0]
     console.results.print(
         f"grains {counts['grains']:,}, {counts['at_boundary']:.0%} of them cut by faces or the outside"
     )

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,52 @@ COLUMNS = ("median", "mean")
 COMPARED = (
     "ref. median", "ref. mean", "KL", "chance", "Wasserstein", "chance", "KS", "chance",
 )  # fmt: skip
+
+
+class Section(NamedTuple):
+    """A table under a title, and sentences below it.
+
+    Parameters
+    ----------
+    title
+        What the table is of.
+    headings, cells
+        A heading for each column, and the cells of each row; no cells where there is nothing to show.
+    lines
+        Sentences without a full stop.
+    """
+
+    title: str
+    headings: list[str]
+    cells: list[list[str]]
+    lines: list[str]
+
+
+def to_sections(judgement: Judgement, in_um: bool) -> list[Section]:
+    """Everything that `microrun grains` says: interior grains with verdicts, voxels, rows and columns, all grains.
+
+    Parameters
+    ----------
+    judgement
+        What was compared.
+    in_um
+        Whether lengths are in µm, else in voxels.
+
+    Returns
+    -------
+    list of Section
+        In the order in which they are shown; rows and columns of printed metal only.
+    """
+    numbers = " beside ".join(f"{side.n_interior:,}" for side in judgement.sides)
+    verdicts = [f"{titles(in_um)[measure].partition(',')[0]}: {said}" for measure, said in judgement.verdicts.items()]
+    sections = [
+        Section(f"Interior grains, {numbers}", *to_rows(judgement.interior, in_um), verdicts),
+        Section("Voxels, before grains were absorbed here", *to_voxel_rows(judgement), []),
+    ]
+    if judgement.standing:
+        title = "Rows and columns of printed metal, built along z in tracks along x"
+        sections.append(Section(title, *to_standing_rows(judgement), []))
+    return [*sections, Section("All grains, cut ones too", *to_rows(judgement.every, in_um), [])]
 
 
 def titles(in_um: bool) -> dict[str, str]:
@@ -130,7 +177,7 @@ def to_voxel_rows(judgement: Judgement) -> tuple[list[str], list[list[str]]]:
             cells.append([f"grain size, stage {stage}", *(_to_ratio(number) for number in numbers)])
         later = [_to_ratio(one[1]) if one else _to_ratio(np.nan) for one in relative]
         cells.append(["grain size, all later stages", *later])
-    return ["", "volume", "reference"][: 1 + len(sides)], cells
+    return _name_columns(sides), cells
 
 
 def to_standing_rows(judgement: Judgement) -> tuple[list[str], list[list[str]]]:
@@ -162,25 +209,20 @@ def to_standing_rows(judgement: Judgement) -> tuple[list[str], list[list[str]]]:
         (f"rows every {period} voxels along x", [one.rows.along for one in sides], ""),
     ]
     cells = [[name, *map(_to_text, numbers), chance] for name, numbers, chance in lines]
-    return ["", *("volume", "reference")[: len(sides)], "chance"], cells
+    return [*_name_columns(sides), "chance"], cells
 
 
-def _to_text(number: float) -> str:
-    return f"{number:.3g}" if np.isfinite(number) else "–"
+def _to_text(number: float, digits: str = ".3g") -> str:
+    return f"{number:{digits}}" if np.isfinite(number) else "–"
 
 
 def _to_ratio(number: float) -> str:
-    return f"{number:.2f}" if np.isfinite(number) else "–"
+    return _to_text(number, ".2f")
 
 
-def name_interior(judgement: Judgement) -> str:
-    """Title of the table of interior grains, with their numbers."""
-    return f"Interior grains, {' beside '.join(f'{side.n_interior:,}' for side in judgement.sides)}"
-
-
-def to_verdict_lines(judgement: Judgement, in_um: bool) -> list[str]:
-    """What the distances of interior grains mean, a line a measure; none without a reference."""
-    return [f"{titles(in_um)[measure].partition(',')[0]}: {said}" for measure, said in judgement.verdicts.items()]
+def _name_columns(sides: Sequence[object]) -> list[str]:
+    """Headings of the names of rows, and of a column for each side."""
+    return ["", "volume", "reference"][: 1 + len(sides)]
 
 
 def to_markdown(judgement: Judgement, in_um: bool) -> str:
@@ -199,14 +241,9 @@ def to_markdown(judgement: Judgement, in_um: bool) -> str:
         Tables of interior grains, of voxels, and of all grains, with the verdicts after the first.
     """
     names = [", ".join(file.source for file in side.files) for side in judgement.sides]
-    text = [f"# Grains of {' beside '.join(names)}", f"## {name_interior(judgement)}"]
-    if judgement.interior:
-        text.append(_to_table(*to_rows(judgement.interior, in_um)))
-    text.append("\n".join(f"- {line}" for line in to_verdict_lines(judgement, in_um)))
-    text += ["## Voxels", _to_table(*to_voxel_rows(judgement))]
-    if judgement.standing:
-        text += ["## Rows and columns", _to_table(*to_standing_rows(judgement))]
-    text += ["## All grains, cut ones too", _to_table(*to_rows(judgement.every, in_um))]
+    text = [f"# Grains of {' beside '.join(names)}"]
+    for title, headings, cells, lines in to_sections(judgement, in_um):
+        text += [f"## {title}", _to_table(headings, cells) if cells else "", "\n".join(f"- {line}" for line in lines)]
     return "\n\n".join(part for part in text if part) + "\n"
 
 
