@@ -34,7 +34,7 @@ def serve(microrun: Microrun, engine: Path, tmp_path: Path) -> Microrun:
 def test_scans_are_encoded_as_by_encode_until_ctrl_c(
     serve: Microrun, encode: Microrun, scan: Path, tmp_path: Path
 ) -> None:
-    assert encode(scan, "--background", "running", "--bad-pixels", "keep").code == 0
+    assert encode(scan, "--background", "running").code == 0
     folder, found = tmp_path / "served", list[np.ndarray]()
 
     def push() -> None:

@@ -12,6 +12,7 @@ from microrun.cli import console
 from microrun.cli.encode import ModelName
 from microrun.cli.outputs import OverwriteOption, say_wrote
 from microrun.cli.pattern_centre import parse_centre
+from microrun.runtime.encoding.request import BadPixels
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
 from microrun.runtime.engines.engine import Device, EngineRequest, Precision
 from microrun.runtime.engines.open import open_engine
@@ -36,6 +37,10 @@ def serve(
         bool | None,
         typer.Option("--invert/--keep-polarity", help="Bands are dark: turn patterns about, as the model knows them."),
     ] = None,
+    bad_pixels: Annotated[
+        BadPixels,
+        typer.Option(help="Fill pixels that are dead, hot or stuck in the first 64 patterns of a scan, or keep them."),
+    ] = "fill",
     device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
     lanes: Annotated[int | None, typer.Option(help="Parallel workers; by default what suits the engine.")] = None,
@@ -69,7 +74,7 @@ def serve(
         say_wrote(*export_client(client, overwrite))
         return
     centre = None if pc is None else parse_centre(pc)
-    request = ServeRequest(folder, port, token_file, background, idle_timeout, centre, invert)
+    request = ServeRequest(folder, port, token_file, background, idle_timeout, centre, invert, bad_pixels)
     with console.step("opening the engine"):
         opened = open_engine(engine, device, EngineRequest(precision, lanes, batch))
     with opened, contextlib.suppress(KeyboardInterrupt):  # its ordinary end

@@ -100,7 +100,7 @@ def test_nonsense_is_refused(service: Running, said: bytes) -> None:
 
 def test_another_version_and_another_kind_are_refused(service: Running) -> None:
     for header, expected in (
-        (HEADER.pack(MAGIC, VERSION + 1, Kind.HELLO, HELLO.size), "version 2"),
+        (HEADER.pack(MAGIC, VERSION + 1, Kind.HELLO, HELLO.size), f"version {VERSION + 1}, this one version 1 and 2"),
         (HEADER.pack(MAGIC, VERSION, Kind.STATUS, 0), "a greeting"),
         (HEADER.pack(MAGIC, VERSION, Kind.HELLO, 1 << 60), "bytes at most"),
     ):

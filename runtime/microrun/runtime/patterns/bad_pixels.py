@@ -57,11 +57,16 @@ def preprocessor_for(
     bad = find_bad_pixels(source, plain, among)
     if not bad.any():
         return plain
-    name, count = getattr(source, "path", "the scan"), int(bad.sum())
-    are = "is" if count == 1 else "are"
-    text = f"{name}: {count:,} of {bad.size:,} pixels {are} dead, hot or stuck: filled from those around"
+    text = f"{getattr(source, 'path', 'the scan')}: {describe_bad_pixels(bad)}"
     warnings.warn(text, ScanWarning, stacklevel=1)  # here, so that one scan is said once
     return Preprocessor(preprocessing, source.scan.sig_shape, bad, warp)
+
+
+def describe_bad_pixels(bad: NDArray[np.bool_]) -> str:
+    """How many pixels of a camera are bad, and what is done, in a line."""
+    count = int(bad.sum())
+    are = "is" if count == 1 else "are"
+    return f"{count:,} of {bad.size:,} pixels {are} dead, hot or stuck: filled from those around"
 
 
 def find_bad_pixels(source: IndexedSource, preprocessor: Preprocessor, among: int | None = None) -> NDArray[np.bool_]:

@@ -44,7 +44,7 @@ class Client(Closing):
     Parameters
     ----------
     scan
-        What will be pushed; only one step in µm, that along rows, is told.
+        What will be pushed.
     name
         Of the latents file; empty for any that is free.
     token_file

@@ -15,6 +15,7 @@ import numpy as np
 from microrun.runtime.array_types import Float32
 from microrun.runtime.encoding.choices import warp_from
 from microrun.runtime.encoding.meter import Statistics
+from microrun.runtime.encoding.request import BadPixels
 from microrun.runtime.encoding.stream import Background, encode
 from microrun.runtime.encoding.watching import RunWatch
 from microrun.runtime.engines.engine import Engine
@@ -25,8 +26,10 @@ from microrun.runtime.latents.origin import Origin
 from microrun.runtime.latents.watched import Alarm
 from microrun.runtime.latents.writer import LatentsWriter
 from microrun.runtime.patterns.background import load_background
+from microrun.runtime.patterns.bad_pixels import describe_bad_pixels
 from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.scan import Scan
+from microrun.runtime.serving.filled_source import FilledSource
 from microrun.runtime.serving.kept_latents import KeptLatents
 from microrun.runtime.serving.ring_source import RingSource
 from microrun.runtime.serving.wire import Code, Hello, RefusedError, State, Status
@@ -48,11 +51,20 @@ class Preparation(NamedTuple):
         As of `EncodeRequest`.
     invert
         Whether bands are dark; None for what the engine's spec says.
+    bad_pixels
+        "fill" those that the first 64 patterns show, for which a running mean waits anyway, or "keep" them. With
+        another background they are kept.
     """
 
     background: str = "running"
     pattern_centre: tuple[float, float, float] | None = None
     invert: bool | None = None
+    bad_pixels: BadPixels = "fill"
+
+    @property
+    def fills(self) -> bool:
+        """Whether bad pixels are looked for."""
+        return self.bad_pixels == "fill" and self.background == "running"
 
     def make(self, engine: Engine, sig_shape: tuple[int, int]) -> Preprocessor:
         """Preprocessor of a detector; MicrorunError if it or the pattern centre does not fit the engine."""
@@ -86,6 +98,8 @@ class ServedScan(Closing):
         What it has not asked for yet.
     error : str
         Why the scan failed; empty if it did not.
+    bad_pixels : str
+        What is said of the camera's bad pixels; empty if none were found, so far.
 
     Raises
     ------
@@ -98,14 +112,15 @@ class ServedScan(Closing):
         subtracted = _choose_background(preparation.background, preprocessor)
         self.path = _choose_path(folder, hello.name)
         check_file(self.path)
-        self.kept, self.error = KeptLatents(engine.spec.latent_size), ""
+        self.kept, self.error, self.bad_pixels = KeptLatents(engine.spec.latent_size), "", ""
         self._ended = False
         with ExitStack() as undo:
             self._writer = _open_writer(self.path, hello.scan, engine, preprocessor, subtracted)
             undo.callback(self._discard)
             self.source = _make_source(hello)
             undo.callback(self.source.close)
-            self._stream = encode(self.source, engine, subtracted, preprocessor=preprocessor)
+            self._filled = FilledSource(self.source, preprocessor) if preparation.fills else None
+            self._stream = encode(self._filled or self.source, engine, subtracted, preprocessor=preprocessor)
             self._watch = RunWatch(self._writer, engine, preprocessor, self.source)
             undo.pop_all()
         self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
@@ -165,6 +180,7 @@ class ServedScan(Closing):
             try:
                 watch.await_next(stream)
                 for batch in stream:
+                    self._note_bad_pixels(watch)
                     self.kept.add(batch.indices, batch.latents)
                     writer.write(batch)
                     watch.take(batch, stream.statistics)
@@ -172,6 +188,16 @@ class ServedScan(Closing):
             finally:
                 stream.close()
                 writer.replace_background(stream.background)
+
+    def _note_bad_pixels(self, watch: RunWatch) -> None:
+        """Begin the file anew, before anything is in it, where its origin must tell of bad pixels."""
+        if self._filled is None or self.bad_pixels or not self._filled.bad_pixels.any():
+            return
+        bad, origin = self._filled.bad_pixels, self._writer.origin
+        self._writer.origin = replace(origin, bad_pixels=tuple(np.flatnonzero(bad).tolist()))
+        self._writer.restart(origin.scan)  # what HDF5 lets others read while it grows cannot be changed
+        watch.restart(self.source)
+        self.bad_pixels = describe_bad_pixels(bad)
 
 
 def _make_source(hello: Hello) -> RingSource:

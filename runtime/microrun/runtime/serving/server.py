@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from microrun.runtime.encoding.request import BadPixels
 from microrun.runtime.engines.engine import Engine
 from microrun.runtime.errors import MicrorunError, RefusedOutputError, ScanError, first_line
 from microrun.runtime.files.closing import Closing
@@ -27,7 +28,7 @@ from microrun.runtime.serving.token_file import (
     forget_token_file,
     write_token_file,
 )
-from microrun.runtime.serving.wire import Channel, Code, GoneError, Hello, RefusedError
+from microrun.runtime.serving.wire import VERSIONS, Channel, Code, GoneError, Hello, RefusedError
 
 MOST_CLIENTS = 16  # connections at once
 USUAL_SHAPE = (480, 480)  # of patterns: what is compiled before the first scan
@@ -48,7 +49,7 @@ class ServeRequest:
         Where clients read port and token; None for the usual place.
     background
         "running", "none", or a file.
-    pattern_centre, invert
+    pattern_centre, invert, bad_pixels
         As of `Preparation`, the same for all scans.
     idle_timeout_s
         Seconds without a sign of a client that end its scan.
@@ -66,11 +67,12 @@ class ServeRequest:
     idle_timeout_s: float = 60.0
     pattern_centre: tuple[float, float, float] | None = None
     invert: bool | None = None
+    bad_pixels: BadPixels = "fill"
 
     @property
     def preparation(self) -> Preparation:
         """What is done to the patterns of all scans."""
-        return Preparation(self.background, self.pattern_centre, self.invert)
+        return Preparation(self.background, self.pattern_centre, self.invert, self.bad_pixels)
 
     def __post_init__(self) -> None:
         if not 0 <= self.port < 1 << 16:
@@ -131,7 +133,7 @@ class Service(Closing):
         trouble = ""
         while not self._house.closing.is_set():
             try:
-                self._let_in(Channel(self._listening.accept()[0]))
+                self._let_in(Channel(self._listening.accept()[0], VERSIONS))
                 trouble = ""
             except TimeoutError:
                 continue

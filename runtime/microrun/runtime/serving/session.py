@@ -18,6 +18,7 @@ from microrun.runtime.serving.wire import (
     CODE,
     GREETING_S,
     HELLO,
+    HELLO_1,
     LATENTS,
     MESSAGE_S,
     MOST_LATENTS,
@@ -79,7 +80,7 @@ class Session:
 
     def __init__(self, channel: Channel, house: House) -> None:
         self._channel, self._house = channel, house
-        self._finished = False
+        self._finished = self._said_bad_pixels = False
         self._alarms = AlarmNews()
         self._pattern = bytearray()
 
@@ -113,9 +114,10 @@ class Session:
         self._channel.allow(GREETING_S)  # who says nothing must not keep others out
         kind, body = self._channel.receive(HELLO.size)
         self._channel.allow(MESSAGE_S)
-        if kind != Kind.HELLO or len(body) != HELLO.size:
+        expected = (HELLO_1 if self._channel.version == 1 else HELLO).size
+        if kind != Kind.HELLO or len(body) != expected:
             raise RefusedError(
-                Code.PROTOCOL, f"expected a greeting of {HELLO.size} bytes; got {len(body)} of kind {kind}"
+                Code.PROTOCOL, f"expected a greeting of {expected} bytes; got {len(body)} of kind {kind}"
             )
         given = body[:64].rstrip(b"\0")
         if not secrets.compare_digest(given, self._house.token.encode()):
@@ -147,13 +149,15 @@ class Session:
         finally:
             scan.end()
             self._say_alarms(scan)
+            self._say_bad_pixels(scan)
             self._report(scan, reason)
             scan.close()
 
     def _describe(self, hello: Hello, scan: ServedScan) -> None:
         (rows, cols), (height, width) = hello.scan.nav_shape, hello.scan.sig_shape
         where = "" if scan.source.memory.name else ", over TCP"
-        shape = f"{rows}×{cols} map of {height}×{width} {hello.scan.dtype} patterns"
+        grid = "hexagonal map" if hello.scan.grid == "hexagonal" else "map"
+        shape = f"{rows}×{cols} {grid} of {height}×{width} {hello.scan.dtype} patterns"
         self._house.say("scan", f"{scan.path.name}: {shape}{where}")
 
     def _welcome(self, scan: ServedScan) -> None:
@@ -182,6 +186,7 @@ class Session:
                 self._answer(scan)
                 signs = _Signs(scan)
             self._say_alarms(scan)
+            self._say_bad_pixels(scan)
             if signs.silent_s > self._house.idle_timeout_s:
                 return f"its client has said nothing for {self._house.idle_timeout_s:g} s"
         return "the service was ended"
@@ -190,6 +195,12 @@ class Session:
         """Tell the operator what changed in a scan, or what the model does not know."""
         for alarm in self._alarms.take(scan.alarms):
             self._house.say("warning", f"{scan.path.name}: {alarm.text}")
+
+    def _say_bad_pixels(self, scan: ServedScan) -> None:
+        """Tell the operator, once, that pixels of the camera are filled."""
+        if scan.bad_pixels and not self._said_bad_pixels:
+            self._said_bad_pixels = True
+            self._house.say("warning", f"{scan.path.name}: {scan.bad_pixels}")
 
     def _answer(self, scan: ServedScan) -> None:
         kind, size = self._channel.receive_header()

@@ -16,16 +16,18 @@ from typing import NamedTuple
 from microrun.runtime.errors import MicrorunError, ScanError
 from microrun.runtime.scans.scan import PixelType, Scan
 
-MAGIC, VERSION = 0x4E55524D, 1  # the magic reads "MRUN"
+MAGIC, VERSION = 0x4E55524D, 2  # the magic reads "MRUN"
+VERSIONS = (1, VERSION)  # of clients that the service understands; the first knows square grids only
 HEADER = struct.Struct("<IHHQ")  # magic, version, kind, bytes of the body
-HELLO = struct.Struct("<64sIIIIIId64s")  # token, rows, cols, height, width, pixel bytes, flags, step in µm, name
+# token, rows, cols, height, width, pixel bytes, flags, steps in µm (one in version 1, along x and y), name
+HELLO_1, HELLO = struct.Struct("<64sIIIIIId64s"), struct.Struct("<64sIIIIIIdd64s")
 WELCOME = struct.Struct("<IIQQQ128s")  # D, 0, slots, bytes of a slot, bytes of the ring, its name; then the file
 PUSH = struct.Struct("<Qii")  # index, time-out in ms, 0; then the pattern
 LATENTS = struct.Struct("<Ii")  # limit, time-out in ms
 RESULTS = struct.Struct("<II")  # count, whether all were given; then indices and latents
 STATUS = struct.Struct("<9Q")  # then the text of an alarm, if one lasts
 CODE = struct.Struct("<i")  # of a push; of a refusal, then its text
-WANTS_RING = 1  # a flag of the greeting
+WANTS_RING, HEXAGONAL, ALTERNATING, FIRST_SHIFTED = 1, 2, 4, 8  # flags of the greeting; the last three since version 2
 MOST_LATENTS = 1 << 16  # of one answer
 WAIT_S = 0.25  # after which those who wait look whether the other side is still there
 MESSAGE_S, GREETING_S = 10.0, 1.0  # in which a message must be whole once it has begun; the greeting, from the first
@@ -153,19 +155,32 @@ class Hello:
         """The body of the message."""
         (rows, cols), (height, width) = self.scan.nav_shape, self.scan.sig_shape
         pixel = self.scan.pattern_bytes // (height * width)
-        flags = WANTS_RING if self.wants_ring else 0
-        step = self.scan.step_um[0]
-        return HELLO.pack(self.token, rows, cols, height, width, pixel, flags, step, self.name.encode())
+        stated = {
+            WANTS_RING: self.wants_ring,
+            HEXAGONAL: self.scan.grid == "hexagonal",
+            ALTERNATING: self.scan.alternating,
+            FIRST_SHIFTED: self.scan.first_shifted,
+        }
+        flags = sum(flag for flag, holds in stated.items() if holds)
+        return HELLO.pack(
+            self.token, rows, cols, height, width, pixel, flags, *self.scan.step_um, self.name.encode()
+        )  # fmt: skip
 
     @classmethod
     def unpack(cls, body: bytes) -> Hello:
-        """Read the body of a message; RefusedError for a scan that makes no sense."""
-        token, rows, cols, height, width, pixel, flags, step, name = HELLO.unpack(body)
+        """Read the body of a message, of either version; RefusedError for a scan that makes no sense."""
+        older = len(body) == HELLO_1.size
+        token, rows, cols, height, width, pixel, flags, *steps, name = (HELLO_1 if older else HELLO).unpack(body)
         dtype: PixelType | None = {1: "uint8", 2: "uint16"}.get(pixel)  # type: ignore[assignment]
         if dtype is None:
             raise RefusedError(Code.ARGUMENT, f"pixels must have 1 or 2 bytes; got {pixel}")
+        if flags & ~(WANTS_RING if older else WANTS_RING | HEXAGONAL | ALTERNATING | FIRST_SHIFTED):
+            raise RefusedError(Code.ARGUMENT, f"flags of the greeting are not known here; got {flags}")
         try:
-            scan = Scan((rows, cols), (height, width), dtype, step_um=(step, step))
+            scan = Scan(
+                (rows, cols), (height, width), dtype, "hexagonal" if flags & HEXAGONAL else "square",
+                (steps[0], steps[-1]), bool(flags & ALTERNATING), bool(flags & FIRST_SHIFTED),
+            )  # fmt: skip
             return cls(token.rstrip(b"\0"), scan, name.rstrip(b"\0").decode("ascii"), bool(flags & WANTS_RING))
         except ScanError as error:
             raise RefusedError(Code.ARGUMENT, error) from None
@@ -180,6 +195,8 @@ class Channel:
     ----------
     connection
         Open.
+    versions
+        That the other side may speak; it is answered in the one that it began with.
 
     Raises
     ------
@@ -187,8 +204,8 @@ class Channel:
         From its methods, if the other side is not there any more.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, connection: socket.socket, versions: tuple[int, ...] = (VERSION,)) -> None:
+        self._connection, self._versions, self.version = connection, versions, VERSION
         self.allow(MESSAGE_S)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -229,8 +246,10 @@ class Channel:
         magic, version, kind, size = HEADER.unpack(self.take(HEADER.size))
         if magic != MAGIC:
             raise RefusedError(Code.PROTOCOL, "what came is no message of microrun's clients")
-        if version != VERSION:
-            raise RefusedError(Code.PROTOCOL, f"the other side speaks version {version}, this one version {VERSION}")
+        if version not in self._versions:
+            mine = " and ".join(map(str, self._versions))
+            raise RefusedError(Code.PROTOCOL, f"the other side speaks version {version}, this one version {mine}")
+        self._versions, self.version = (version,), version
         return kind, size
 
     def take(self, size: int) -> bytes:
@@ -255,7 +274,7 @@ class Channel:
         """Send a message."""
         size = sum(len(part) for part in parts)
         try:
-            self._connection.sendall(HEADER.pack(MAGIC, VERSION, kind, size) + b"".join(parts))
+            self._connection.sendall(HEADER.pack(MAGIC, self.version, kind, size) + b"".join(parts))
         except OSError as error:
             raise GoneError(f"the other side takes nothing ({error})") from None
 

@@ -1,17 +1,18 @@
 // Encode raw patterns by `microrun serve` from C#: .NET, .NET Framework or Mono.
 //
 //   csc Example.cs                        (Mono: mcs Example.cs; dotnet: in place of Program.cs of a new console project)
-//   Example PATTERNS ROWS COLS HEIGHT WIDTH LATENTS [TIMEOUT_MS [TOKEN_FILE]]
+//   Example PATTERNS ROWS COLS HEIGHT WIDTH LATENTS [TIMEOUT_MS [TOKEN_FILE [LAYOUT]]]
 //
 // PATTERNS holds ROWS x COLS patterns of 16 bits a pixel, LATENTS gets a record for each latent: its number, 8 bytes, and its
-// values. Beside the program lies the client as a library, built as its header says: microrun_client.dll, on Linux
+// values. LAYOUT is given where the grid is hexagonal: 0, or the sum of what the header names.
+// Beside the program lies the client as a library, built as its header says: microrun_client.dll, on Linux
 // libmicrorun_client.so, of 64 bits where the program is, else of 32.
 using System;
 using System.IO;
 using System.Runtime.InteropServices;
 using System.Text;
 
-/// <summary>The nine functions. Arrays stay where they are during a call; what is pushed was copied when it returns.</summary>
+/// <summary>The ten functions. Arrays stay where they are during a call; what is pushed was copied when it returns.</summary>
 static class Native
 {
     const string Library = "microrun_client";
@@ -20,6 +21,10 @@ static class Native
     [DllImport(Library, CallingConvention = C)]
     public static extern int mr_open(byte[] tokenFile, byte[] name, int rows, int cols, int height, int width,
                                      int pixelBytes, double stepUm, out ScanHandle scan);
+
+    [DllImport(Library, CallingConvention = C)]
+    public static extern int mr_open_hexagonal(byte[] tokenFile, byte[] name, int rows, int cols, int height, int width,
+                                               int pixelBytes, double stepUm, int layout, out ScanHandle scan);
 
     [DllImport(Library, CallingConvention = C)]
     public static extern int mr_push(ScanHandle scan, ulong index, ushort[] pattern, int timeoutMs);
@@ -74,10 +79,15 @@ sealed class Scan : IDisposable
     /// <summary>Where the service writes the latents.</summary>
     public readonly string Path;
 
-    /// <summary>Begin a scan. tokenFile: null for the usual place; name: of the latents file, null for any.</summary>
-    public Scan(string tokenFile, string name, int rows, int cols, int height, int width, int pixelBytes, double stepUm)
+    /// <summary>Begin a scan. tokenFile: null for the usual place; name: of the latents file, null for any;
+    /// layout: of a hexagonal grid, 0 or the sum of what the header names; null for a square one.</summary>
+    public Scan(string tokenFile, string name, int rows, int cols, int height, int width, int pixelBytes, double stepUm,
+                int? layout = null)
     {
-        LatentSize = Native.mr_open(Utf8(tokenFile), Utf8(name), rows, cols, height, width, pixelBytes, stepUm, out handle);
+        byte[] file = Utf8(tokenFile), called = Utf8(name);
+        LatentSize = layout == null
+            ? Native.mr_open(file, called, rows, cols, height, width, pixelBytes, stepUm, out handle)
+            : Native.mr_open_hexagonal(file, called, rows, cols, height, width, pixelBytes, stepUm, layout.Value, out handle);
         Path = Message; // or what was wrong
         patternBytes = (long)height * width * pixelBytes;
         if (LatentSize >= 0) return;
@@ -190,16 +200,18 @@ static class Program
         int rows = int.Parse(words[1]), cols = int.Parse(words[2]), height = int.Parse(words[3]), width = int.Parse(words[4]);
         int timeoutMs = words.Length > 6 ? int.Parse(words[6]) : -1;
         string tokenFile = words.Length > 7 ? words[7] : null;
+        int? layout = words.Length > 8 ? int.Parse(words[8]) : (int?)null;
         using (var file = new BinaryReader(File.OpenRead(words[0])))
         using (var to = new BinaryWriter(File.Create(words[5])))
-        using (var scan = new Scan(tokenFile, null, rows, cols, height, width, 2, 1.0))
+        using (var scan = new Scan(tokenFile, null, rows, cols, height, width, 2, 1.0, layout))
         {
             Console.WriteLine("latents go to " + scan.Path);
             var indices = new ulong[256];
             var latents = new float[256 * scan.LatentSize];
-            for (int i = 0; i < rows * cols; i++)
+            byte[] pattern;
+            for (int i = 0; (pattern = file.ReadBytes(2 * height * width)).Length > 0; i++)
             {
-                scan.Push((ulong)i, file.ReadBytes(2 * height * width), timeoutMs);
+                scan.Push((ulong)i, pattern, timeoutMs);
                 if (i % 256 == 255) Save(scan, indices, latents, to, 0);
             }
             scan.Finish();

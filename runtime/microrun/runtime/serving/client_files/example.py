@@ -1,9 +1,12 @@
 """Encode raw patterns by `microrun serve` over TCP alone: for Python 3.8 and later, without any library.
 
-    python example.py PATTERNS ROWS COLS HEIGHT WIDTH LATENTS [TOKEN_FILE]
+    python example.py PATTERNS ROWS COLS HEIGHT WIDTH LATENTS [TOKEN_FILE [LAYOUT]]
 
 PATTERNS holds ROWS x COLS patterns of 16 bits a pixel, LATENTS gets a record for each latent: its number, 8 bytes, and
 its values. The service keeps the newest 64 MB of latents: of a larger scan, ask for some between the pushes.
+
+LAYOUT is given where the grid is hexagonal: 0, or the sum of 1, if rows that are shifted have one pattern less, and 2,
+if the first row is shifted.
 
 The messages are those of the page "serve" of microrun's documentation; other languages send the same.
 """
@@ -16,7 +19,7 @@ import struct
 import sys
 from pathlib import Path
 
-MAGIC, VERSION = 0x4E55524D, 1
+MAGIC, VERSION = 0x4E55524D, 2
 HELLO, PUSH, LATENTS, STATUS, FINISH, REFUSAL = 1, 2, 3, 4, 5, 255
 FULL = -5
 AT_ONCE = 256
@@ -51,19 +54,19 @@ def ask(connection: socket.socket, kind: int, body: bytes = b"") -> bytes:
     return answer
 
 
-def main(patterns: str, rows: str, cols: str, height: str, width: str, latents: str, token_file: str = "") -> None:
+def main(patterns: str, rows: str, cols: str, height: str, width: str, latents: str, *more: str) -> None:
     """Push all patterns, then write all latents."""
-    _, _, port, token = (Path(token_file) if token_file else usual_token_file()).read_text("utf-8").split()
+    _, _, port, token = (Path(more[0]) if more else usual_token_file()).read_text("utf-8").split()
     connection = socket.create_connection(("127.0.0.1", int(port)))
     shape = (int(rows), int(cols), int(height), int(width))
-    no_ring, step_um, name = 0, 1.0, b""
-    hello = struct.pack("<64sIIIIIId64s", token.encode(), *shape, 2, no_ring, step_um, name)
+    step_um, name = 1.0, b""
+    flags, row_step_um = (2 + 4 * int(more[1]), step_um * 0.75**0.5) if len(more) > 1 else (0, step_um)
+    hello = struct.pack("<64sIIIIIIdd64s", token.encode(), *shape, 2, flags, step_um, row_step_um, name)
     welcome = ask(connection, HELLO, hello)
     (size,) = struct.unpack_from("<I", welcome)
     print("latents go to", welcome[160:].decode())
     with Path(patterns).open("rb") as file:
-        for index in range(shape[0] * shape[1]):
-            pattern = file.read(2 * shape[2] * shape[3])
+        for index, pattern in enumerate(iter(lambda: file.read(2 * shape[2] * shape[3]), b"")):
             wait_ms = -1  # without end; 0 drops a pattern that finds no room
             (code,) = struct.unpack("<i", ask(connection, PUSH, struct.pack("<Qii", index, wait_ms, 0) + pattern))
             if code == FULL:

@@ -48,9 +48,11 @@ typedef pthread_mutex_t lock_type;
 
 enum { HELLO = 1, PUSH = 2, LATENTS = 3, STATUS = 4, FINISH = 5, REFUSAL = 255 };
 enum { HEAD = 64, TAIL = 128, DROPPED = 192, OVER = 256, PAGE = 4096, SLOT_HEAD = 64 }; /* bytes in the ring */
-enum { HEADER_BYTES = 16, HELLO_BYTES = 160, WELCOME_BYTES = 160, MOST_LATENTS = 1 << 16, MOST_PATH = 1 << 16 };
+enum { HEADER_BYTES = 16, HELLO_BYTES = 168, WELCOME_BYTES = 160, MOST_LATENTS = 1 << 16, MOST_PATH = 1 << 16 };
 enum { MOST_CHARACTERS = 1024 }; /* of a path that is opened */
 enum { LOOK_MS = 250, SHARE_MS = 10, RING_SHARE_MS = 100 };
+enum { VERSION = 2, WANTS_RING = 1, HEXAGONAL = 2 }; /* flags of the greeting; layout follows, from 4 on */
+static const double ROW_STEP = 0.86602540378443864676; /* sqrt(3)/2 */
 static const uint32_t MAGIC = 0x4E55524D;
 static const uint64_t RING_MAGIC = 0x474E49524E55524DULL;
 
@@ -196,7 +198,7 @@ static int drop(mr_scan *scan, uint64_t bytes) {
 static int32_t ask(mr_scan *scan, int kind, const uint8_t *body, uint64_t bytes, const void *more, uint64_t more_bytes,
                    uint64_t least, uint64_t most, uint64_t *got) {
     uint8_t header[HEADER_BYTES], text[sizeof scan->message + 4] = {0};
-    put32(header, MAGIC), put32(header + 4, 1u | (uint32_t)kind << 16), put64(header + 8, bytes + more_bytes);
+    put32(header, MAGIC), put32(header + 4, VERSION | (uint32_t)kind << 16), put64(header + 8, bytes + more_bytes);
     if (scan->socket == NO_SOCKET) return gone(scan);
     int sent = look(scan->socket) == 0 && send_all(scan, header, sizeof header) && send_all(scan, body, bytes) &&
                send_all(scan, more, more_bytes);
@@ -209,7 +211,7 @@ static int32_t ask(mr_scan *scan, int kind, const uint8_t *body, uint64_t bytes,
         int32_t code = (int32_t)get32(text);
         return fail(scan, code < 0 ? code : MR_PROTOCOL, (const char *)text + 4);
     }
-    if (get32(header) != MAGIC || get32(header + 4) != (1u | (uint32_t)kind << 16) || size < least || size > most) {
+    if (get32(header) != MAGIC || get32(header + 4) != (VERSION | (uint32_t)kind << 16) || size < least || size > most) {
         close_socket(scan->socket), scan->socket = NO_SOCKET;
         return fail(scan, MR_PROTOCOL, "what answers is no microrun serve of this version");
     }
@@ -274,10 +276,10 @@ static int32_t greet(mr_scan *scan, const uint8_t *hello) {
     return scan->latent_size > 0 ? 0 : fail(scan, MR_PROTOCOL, "latents have no numbers");
 }
 
-int32_t mr_open(const char *token_file, const char *name, int32_t rows, int32_t cols, int32_t height, int32_t width,
-                int32_t pixel_bytes, double step_um, mr_scan **out) {
+static int32_t open_scan(const char *token_file, const char *name, const int32_t *numbers, double step_um,
+                         double row_step_um, uint32_t flags, mr_scan **out) {
     uint8_t hello[HELLO_BYTES] = {0};
-    int32_t numbers[5], code, port = 0;
+    int32_t code, port = 0;
     char token[65] = "";
     mr_scan *scan = calloc(1, sizeof *scan);
     if (out) *out = scan;
@@ -287,18 +289,31 @@ int32_t mr_open(const char *token_file, const char *name, int32_t rows, int32_t 
     }
     scan->socket = NO_SOCKET;
     make_lock(&scan->lock);
-    numbers[0] = rows, numbers[1] = cols, numbers[2] = height, numbers[3] = width, numbers[4] = pixel_bytes;
     for (int i = 0; i < 5; i++)
         if (numbers[i] < 1 || (i >= 2 && numbers[i] > 1 << 14)) return fail(scan, MR_ARGUMENT, "a size makes no sense");
     if (name && strlen(name) > 63) return fail(scan, MR_ARGUMENT, "the name of a scan has 63 characters at most");
-    scan->pattern_bytes = (uint64_t)height * (uint64_t)width * (uint64_t)pixel_bytes;
-    scan->total = (uint64_t)rows * (uint64_t)cols;
+    scan->pattern_bytes = (uint64_t)numbers[2] * (uint64_t)numbers[3] * (uint64_t)numbers[4];
+    scan->total = (uint64_t)numbers[0] * (uint64_t)numbers[1];
+    if (flags & (MR_ALTERNATING << 2)) scan->total -= ((uint64_t)numbers[0] + (flags & MR_FIRST_SHIFTED << 2 ? 1 : 0)) / 2;
     if ((code = read_token(scan, token_file, &port, token)) || (code = call(scan, port))) return code;
-    memcpy(hello, token, 64), memcpy(hello + 64, numbers, sizeof numbers), put32(hello + 84, 1);
-    memcpy(hello + 88, &step_um, 8);
-    if (name) memcpy(hello + 96, name, strlen(name));
+    memcpy(hello, token, 64), memcpy(hello + 64, numbers, 20), put32(hello + 84, flags | WANTS_RING);
+    memcpy(hello + 88, &step_um, 8), memcpy(hello + 96, &row_step_um, 8);
+    if (name) memcpy(hello + 104, name, strlen(name));
     code = greet(scan, hello);
     return code ? code : scan->latent_size;
+}
+
+int32_t mr_open(const char *token_file, const char *name, int32_t rows, int32_t cols, int32_t height, int32_t width,
+                int32_t pixel_bytes, double step_um, mr_scan **out) {
+    const int32_t numbers[5] = {rows, cols, height, width, pixel_bytes};
+    return open_scan(token_file, name, numbers, step_um, step_um, 0, out);
+}
+
+int32_t mr_open_hexagonal(const char *token_file, const char *name, int32_t rows, int32_t cols, int32_t height,
+                          int32_t width, int32_t pixel_bytes, double step_um, int32_t layout, mr_scan **out) {
+    const int32_t numbers[5] = {rows, cols, height, width, pixel_bytes};
+    uint32_t flags = HEXAGONAL | (uint32_t)layout << 2;
+    return open_scan(token_file, name, numbers, step_um, step_um * ROW_STEP, flags, out);
 }
 
 /* --- patterns */

@@ -53,6 +53,9 @@ enum {
     MR_COUNTS
 };
 
+/* Rows of a hexagonal grid: all are equally long, and the second is the first that is shifted; or else. */
+enum { MR_ALTERNATING = 1, /* those that are shifted have one pattern less */ MR_FIRST_SHIFTED = 2 };
+
 /* Begin a scan of rows x cols patterns of height x width pixels of 1 or 2 bytes.
    token_file: NULL or "" for the usual place. name: of the latents file; NULL or "" for any that is free.
    step_um: from point to point, 0 if unknown.
@@ -60,6 +63,11 @@ enum {
    *out is set in any case but lack of memory, for mr_message; close it in any case. */
 MR_API int32_t mr_open(const char *token_file, const char *name, int32_t rows, int32_t cols, int32_t height,
                        int32_t width, int32_t pixel_bytes, double step_um, mr_scan **out);
+
+/* The same for a hexagonal grid: every second row lies half a step to the right, and rows lie step_um x sqrt(3)/2 apart.
+   layout: the sum of what holds of its rows, from below; cols: of the longer rows. */
+MR_API int32_t mr_open_hexagonal(const char *token_file, const char *name, int32_t rows, int32_t cols, int32_t height,
+                                 int32_t width, int32_t pixel_bytes, double step_um, int32_t layout, mr_scan **out);
 
 /* Hand over a pattern; it is copied. index counts along the rows of the map from 0, and must ascend.
    timeout_ms: how long to wait for room; 0 never waits, below 0 without end. */
