@@ -74,9 +74,26 @@ def test_a_scan_is_mixed_with_simulations_like_it(
 
 def test_phases_that_the_decoder_cannot_draw_are_warned_of(microrun: Microrun, tmp_path: Path) -> None:
     taught = ("train", "vae", "--distil", "vae32", "--batch", 8, "--hours", 1e-9, "--folder", tmp_path / "run")
-    ran = microrun(*taught, "--phase", "tungsten")
+    ran = microrun(*taught, "--phase", "nickel", "--phase", "tungsten")
     assert ran.code == 0 and "cannot draw tungsten" in ran.err and "--phase" in ran.err, ran
-    assert read_checkpoint_spec(tmp_path / "run" / "checkpoint.safetensors").domain is None
+    spec = read_checkpoint_spec(tmp_path / "run" / "checkpoint.safetensors")
+    assert spec.domain is not None and spec.domain.phases == ("nickel",)
+
+
+def test_another_crystal_is_given_the_latents_of_the_known_one(microrun: Microrun, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    taught = ("train", "vae", "--distil", "vae32", "--batch", 8, "--folder", out)
+    asked = ("--phase", "tungsten", "--pc", "0.5,0.7,0.6")
+    refused = microrun(*taught, *asked, "--student", "fast")
+    assert refused.code == 2 and "vae32 does not know tungsten: teach it without --student first" in refused.err
+    ran = microrun(*taught, *asked, "--hours", 1e-9)
+    assert ran.code == 0 and "learns to draw tungsten, with the latents that vae32 gives nickel" in ran.said, ran
+    assert "bands' R²" in ran.said and (out / "loss.png").read_bytes().startswith(b"\x89PNG")
+    spec = read_checkpoint_spec(out / "checkpoint.safetensors")
+    assert spec.name == "vae32-tungsten" and spec.domain is not None
+    assert spec.domain.phases == ("tungsten",) and spec.domain.knows_centre((0.5, 0.7, 0.6))
+    again = microrun(*taught, "--resume")
+    assert again.code == 0 and "nothing to do" in again.said, again
 
 
 def test_a_fast_student_can_be_tuned_like_any_other(

@@ -1,4 +1,4 @@
-"""`microrun train vae --distil`."""
+"""`microrun train vae --distil`: other cameras of the crystals that a model knows, or another crystal."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from microrun.runtime.spec import ModelSpec
     from microrun.training.loop.distributed import Processes
     from microrun.training.simulate.camera.patterns import CameraSimulator
+    from microrun.training.simulate.camera.stream import PatternStream
+    from microrun.training.vae.crystal_twins import CrystalTwins
     from microrun.training.vae.distil import DistilConfig, DistilReport, DistilTrainer
     from microrun.training.vae.network import VAE
+    from microrun.training.vae.translate import TranslateReport, TranslateTrainer
     from microrun.training.vae.twins import Twins
 
 RESULTS = ("checkpoint.safetensors", "metrics.csv", "loss.png")
@@ -33,6 +36,9 @@ WITHOUT_MEANING = {
 
 def distil(request: Request, teacher: Path, processes: Processes) -> None:
     """Teach an encoder to see through noise and brightness, on simulations or on scans.
+
+    Simulations of a crystal that the teacher cannot draw, but of the symmetry of one that it can, teach encoder and
+    decoder: the crystal gets the latents of the one that the teacher knows.
 
     Parameters
     ----------
@@ -77,7 +83,9 @@ def _configure(request: Request, teacher: Path) -> tuple[VAE, ModelSpec, DistilC
 
 
 @contextlib.contextmanager
-def _twins(request: Request, config: DistilConfig, spec: ModelSpec, processes: Processes) -> Iterator[Twins]:
+def _twins(
+    request: Request, config: DistilConfig, spec: ModelSpec, processes: Processes
+) -> Iterator[Twins | CrystalTwins]:
     """What is taught on: the scans, or simulations."""
     from microrun.training.simulate.camera.matched import Matched
     from microrun.training.vae.data import NEW, prepare_scans
@@ -87,8 +95,10 @@ def _twins(request: Request, config: DistilConfig, spec: ModelSpec, processes: P
         with simulated(config.matched or Matched(), config.batch, config.seed) as stream:
             assert stream is not None
             console.out.print(f"simulates {stream.simulator}")
-            _warn_of_phases(stream.simulator, spec)
-            yield SimulatedTwins(stream)
+            with _translated(config, spec, stream) as twins:
+                if twins is None:
+                    _warn_of_phases(stream.simulator, spec)
+                yield twins or SimulatedTwins(stream)
         return
     if config.matched is not None:
         raise MicrorunError("--distil learns from scans or from simulations: leave out one of them")
@@ -97,6 +107,37 @@ def _twins(request: Request, config: DistilConfig, spec: ModelSpec, processes: P
         job = prepare_scans(sources, NEW, request.folder / "prepared.npy", config.selection)
         data = console.watch(job, bar)
     yield ScanTwins(data, config.batch, config.seed, request.data)
+
+
+@contextlib.contextmanager
+def _translated(config: DistilConfig, spec: ModelSpec, asked: PatternStream) -> Iterator[CrystalTwins | None]:
+    """Patterns of a crystal that is new to the teacher, and of one that it knows; None where none can stand for it."""
+    from microrun.training.simulate.camera.patterns import CameraSimulator
+    from microrun.training.simulate.camera.stream import PatternStream
+    from microrun.training.vae.crystal_twins import (
+        CrystalTwins,
+        find_known_crystal,
+        known_simulator,
+        translated_conditions,
+    )
+
+    materials = asked.simulator.materials
+    known = find_known_crystal(materials[0].crystal, spec) if len(materials) == 1 else None
+    if known is None:
+        yield None
+        return
+    name = materials[0].crystal.name
+    if config.student is not None:
+        raise MicrorunError(f"{spec.name} does not know {name}: teach it without --student first, then the student")
+    given = config.matched is not None and config.matched.pattern_centre is not None
+    conditions = translated_conditions(asked.simulator.conditions, spec, given)
+    new = CameraSimulator(materials, [1.0], conditions, config.seed)
+    console.out.print(f"learns    to draw {name}, with the latents that {spec.name} gives {known.name}")
+    with (
+        PatternStream(new, config.batch) as patterns,
+        PatternStream(known_simulator(known, new, spec), config.batch) as guides,
+    ):
+        yield CrystalTwins(patterns, guides)
 
 
 def _warn_of_phases(simulator: CameraSimulator, spec: ModelSpec) -> None:
@@ -110,16 +151,20 @@ def _warn_of_phases(simulator: CameraSimulator, spec: ModelSpec) -> None:
 
 
 def _start(
-    request: Request, config: DistilConfig, taught: tuple[Twins, VAE, ModelSpec], processes: Processes
-) -> DistilTrainer:
+    request: Request, config: DistilConfig, taught: tuple[Twins | CrystalTwins, VAE, ModelSpec], processes: Processes
+) -> DistilTrainer | TranslateTrainer:
     """Trainer, where it was interrupted; with as many steps as fit into the hours if they are given."""
     from microrun.training.loop.state import load_state
     from microrun.training.loop.trainer import count_steps
+    from microrun.training.vae.crystal_twins import CrystalTwins
     from microrun.training.vae.distil import DistilTrainer
+    from microrun.training.vae.translate import TranslateTrainer
 
     twins, teacher, spec = taught
 
-    def make(chosen: DistilConfig) -> DistilTrainer:
+    def make(chosen: DistilConfig) -> DistilTrainer | TranslateTrainer:
+        if isinstance(twins, CrystalTwins):
+            return TranslateTrainer(chosen, twins, request.folder, teacher, spec, processes)
         return DistilTrainer(chosen, twins, request.folder, teacher, spec, processes)
 
     load_state(request.folder, config, twins.identity)  # refuses before anything is measured
@@ -133,11 +178,13 @@ def _start(
     return trainer
 
 
-def _train(trainer: DistilTrainer, hours: float) -> None:
-    from microrun.training.loop.curves import DISTIL_PANELS, draw_loss
+def _train(trainer: DistilTrainer | TranslateTrainer, hours: float) -> None:
+    from microrun.training.loop.curves import DISTIL_PANELS, TRANSLATE_PANELS, draw_loss
+    from microrun.training.vae.distil import DistilTrainer
 
     clock, drawn_at = Clock(trainer, trainer.config.batch), time.monotonic()
-    curves = (trainer.folder / "metrics.csv", trainer.folder / "loss.png", DISTIL_PANELS)
+    panels = DISTIL_PANELS if isinstance(trainer, DistilTrainer) else TRANSLATE_PANELS
+    curves = (trainer.folder / "metrics.csv", trainer.folder / "loss.png", panels)
     with console.progress_bar("teaching", "steps") as bar:
         for now in trainer.run(trainer.report_every, hours):
             bar(now.step, now.steps, f"{now.patterns_per_s:,.0f} patterns/s")
@@ -151,8 +198,11 @@ def _train(trainer: DistilTrainer, hours: float) -> None:
         clock.finish("pattern", RESULTS)
 
 
-def _line(now: DistilReport) -> str:
+def _line(now: DistilReport | TranslateReport) -> str:
+    from microrun.training.vae.distil import DistilReport
+
+    reached = f"untaught {now.before:.3f}" if isinstance(now, DistilReport) else f"bands' R² {now.held_out_r2:.3f}"
     return (
         f"step {now.step:>6,}  loss {now.loss:.3f}  latents differ by {now.latent_error:.3f} of their spread "
-        f"(untaught {now.before:.3f})  {now.patterns_per_s:,.0f} patterns/s"
+        f"({reached})  {now.patterns_per_s:,.0f} patterns/s"
     )

@@ -16,6 +16,7 @@ VAE_PANELS = {
     "held_out_r2": "held-out R²",
 }
 DISTIL_PANELS = {"loss": "loss", "latent_error": "latents differ, of their spread"}
+TRANSLATE_PANELS = {**DISTIL_PANELS, "held_out_r2": "held-out R² of the bands"}
 DENOISER_PANELS = {"loss": "loss", "held_out_loss": "held out, averaged weights"}
 
 
