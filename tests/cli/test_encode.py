@@ -211,10 +211,12 @@ def test_an_existing_file_is_kept(encode: Microrun, scan: Path, latents: Path) -
     assert latents.read_bytes() == before
 
 
-def test_resume_with_nothing_left_to_do(encode: Microrun, scan: Path, latents: Path) -> None:
-    ran = encode(scan, "--resume")
+@pytest.mark.parametrize("follow", [(), ("--follow", "--idle-timeout", "0.1")])
+def test_resume_with_nothing_left_to_do(encode: Microrun, scan: Path, latents: Path, follow: tuple[str, ...]) -> None:
+    before = latents.read_bytes()
+    ran = encode(scan, "--resume", *follow)
     assert (ran.code, ran.err) == (0, "")
-    assert "had all patterns of the scan" in ran.said
+    assert "had all patterns of the scan" in ran.said and latents.read_bytes() == before
 
 
 def cut_in_half(path: Path) -> None:

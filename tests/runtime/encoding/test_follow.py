@@ -216,3 +216,12 @@ def test_a_hexagonal_scan_whose_rows_turn_out_equally_long_lies_where_it_does_of
     assert_same(request.out, tmp_path / "offline.h5")
     with open_latents(request.out) as live, open_latents(tmp_path / "offline.h5") as offline:
         assert live.origin.scan == offline.origin.scan and (live.probes == offline.probes).all()
+
+
+def test_a_finished_file_is_left_as_it_is_by_following_on(scan: Path, tmp_path: Path) -> None:
+    request = EncodeRequest(scan, tmp_path / "out.h5", follow=True, idle_timeout_s=0.1)
+    run(request, engine())
+    before = request.out.read_bytes(), request.out.stat().st_mtime_ns
+    after = run(dataclasses.replace(request, resume=True), engine())
+    assert (after.done, after.total) == (0, 0)
+    assert (request.out.read_bytes(), request.out.stat().st_mtime_ns) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -98,3 +99,40 @@ def test_a_run_that_goes_on_says_so_while_the_microscope_still_pauses(
     assert told[0].done == told[1].done == 48
     with open_latents(out) as latents:
         assert latents.status is not None and (latents.status.state, latents.status.done) == (WHOLE, 180)
+
+
+def test_what_is_counted_is_of_the_whole_scan_after_a_run_went_on(patterns: np.ndarray, tmp_path: Path) -> None:
+    scan, out = tmp_path / "scan.up1", tmp_path / "out.h5"
+    patterns[BLANK] = 0
+    write(scan, patterns[:120])
+    request = EncodeRequest(scan, out, follow=True, background="none", idle_timeout_s=0.1)
+    with open_engine(write_pair(tmp_path), "cpu") as engine:
+        for count, there in ((2, 120), (3, 180)):
+            scan.unlink()
+            write(scan, patterns[:there])
+            with encode_scan(replace(request, resume=out.exists()), engine) as run:
+                list(run)
+            with open_latents(out) as latents:
+                assert latents.status is not None and latents.flags.sum() == count
+                assert (latents.status.done, latents.status.flagged, latents.status.dropped) == (there, count, 0)
+
+
+@pytest.mark.parametrize(("missing", "lost"), [(20, 7), (3, 3), (0, 0)])
+def test_patterns_lost_before_are_counted_until_they_are_there(
+    patterns: np.ndarray, tmp_path: Path, missing: int, lost: int
+) -> None:
+    scan, out = write(tmp_path / "scan.up1", patterns[:100]), tmp_path / "out.h5"
+    request = EncodeRequest(scan, out, follow=True, background="none", idle_timeout_s=0.1)
+    with open_engine(write_pair(tmp_path), "cpu") as engine:
+        with encode_scan(request, engine) as run:
+            list(run)
+        with h5py.File(out, "r+") as file:  # as a source that loses patterns leaves it
+            rows = file["status"][()]
+            rows["dropped"] = 7
+            file["status"][...] = rows
+        scan.unlink()
+        write(scan, patterns[: 180 - missing])
+        with encode_scan(replace(request, resume=True), engine) as run:
+            list(run)
+    with open_latents(out) as latents:
+        assert latents.status is not None and latents.status.dropped == lost

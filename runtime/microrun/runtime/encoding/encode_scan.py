@@ -298,7 +298,7 @@ def _is_finished(
 ) -> bool:
     """Whether there is nothing to go on with: all is encoded, and what was blank still is."""
     there = origin.scan.exists()
-    if request.follow or old.growing or old.origin.difference(origin) or not old.written[there].all():
+    if old.growing or old.origin.difference(origin) or not old.written[there].all():
         return False
     raw = np.empty((1, *source.scan.sig_shape), source.scan.dtype)
     binned = np.empty((1, *preprocessor.input_shape), np.float32)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
+import numpy as np
+
 from microrun.runtime.encoding.meter import Statistics
 from microrun.runtime.encoding.spot_check import SpotCheck
 from microrun.runtime.encoding.stream import EncodeStream
@@ -46,8 +48,10 @@ class RunWatch:
     def restart(self, source: Source) -> None:
         """Begin again, or go on with what the file holds."""
         writer = self._writer
-        self._source, self._before = source, writer.count
-        origin = writer.origin
+        self._source, origin = source, writer.origin
+        self._written, self._lost_before = writer.written, writer.dropped
+        self._flagged = np.zeros(len(self._written), bool)
+        self._flagged[writer.flagged] = True
         self._monitor = ScanMonitor(origin.scan, self._known, writer.monitor, writer.done, origin.part)
         writer.keep_alarms(self._monitor.alarms)
 
@@ -59,6 +63,7 @@ class RunWatch:
     def take(self, batch: EncodedBatch, now: Statistics) -> None:
         """Take note of a batch, and of where the run stands."""
         self._keep(self._monitor.add(batch, self._check.compare(batch)))
+        self._written[batch.indices], self._flagged[batch.indices] = True, batch.flags
         self._tell(WRITING, now)
 
     def await_next(self, stream: EncodeStream) -> None:
@@ -94,18 +99,19 @@ class RunWatch:
 
     def _tell(self, state: int, now: Statistics | None) -> None:
         self._now = now
-        done, total = self._before + (now.done if now else 0), self._writer.origin.scan.total
+        done, total = int(np.count_nonzero(self._written)), self._writer.origin.scan.total
+        lost = self._lost_before + (now.dropped if now else 0)
         self._writer.keep_status(
             RunStatus(
                 state=state,
                 since=self._since,
                 heartbeat=time.time(),
                 rate=now.rate if now else 0.0,
-                done=min(done, total),
+                done=done,
                 there=min(max(done, self._source.available), total),
                 total=total,
-                dropped=now.dropped if now else 0,
-                flagged=now.flagged if now else 0,
+                dropped=min(lost, total - done),  # what was lost and is there now is lost no more
+                flagged=int(np.count_nonzero(self._flagged)),
                 blocks=self._monitor.blocks,
                 alarms=len(self._monitor.alarms),
                 baseline=self._monitor.baseline,

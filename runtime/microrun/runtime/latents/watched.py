@@ -97,7 +97,8 @@ class RunStatus:
     done, there, total
         Patterns that are encoded, that the scan has by now, and that it shall have.
     dropped, flagged
-        Patterns that the source lost; that carry no information.
+        Patterns that the source lost; that carry no information. As all counts, of the whole scan, also of a run that
+        goes on.
     blocks, alarms
         Blocks that are measured; alarms so far.
     baseline

@@ -117,31 +117,33 @@ class LatentsWriter(Closing):
     @property
     def is_complete(self) -> bool:
         """Whether every pattern that the scan shall have is written."""
-        written = self._file["written"][()][self.origin.scan.exists()]
-        return bool(written.size and written.all())
+        return self.done == self.origin.scan.total > 0
 
     @property
     def done(self) -> int:
         """Patterns written before the first that is missing."""
-        written = self._file["written"][()][self.origin.scan.exists()]
+        written = self.written
         return int(np.argmin(written)) if not written.all() else written.size
 
     @property
     def flagged(self) -> NDArray[np.int64]:
         """Numbers of the patterns that were written, but carried no information."""
-        there = self.origin.scan.exists()
-        return np.flatnonzero((self._file["flags"][()] & self._file["written"][()])[there])
+        return np.flatnonzero(self._file["flags"][()][self.origin.scan.exists()] & self.written)
 
     @property
     def background(self) -> Float32:
         """(H, W) float32, as stored."""
-        stored: Float32 = self._file["background"][()]
-        return stored
+        return np.asarray(self._file["background"][()], np.float32)
 
     @property
-    def count(self) -> int:
-        """Patterns written."""
-        return int(np.count_nonzero(self._file["written"][()]))
+    def written(self) -> NDArray[np.bool_]:
+        """(total,) bool: True for the patterns that are written."""
+        return np.asarray(self._file["written"][()][self.origin.scan.exists()], bool)
+
+    @property
+    def dropped(self) -> int:
+        """Patterns that sources lost, as the status says."""
+        return int(self._file["status"][0]["dropped"])
 
     @property
     def monitor(self) -> NDArray[Any]:
