@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from write_up2 import write_up
 from microrun.runtime.encoding.encode_scan import EncodeRequest
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.latents.writer import LatentsWriter
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.up2 import ScanWarning
 from microrun.runtime.serving import filled_source, wire
@@ -105,6 +107,21 @@ def test_a_scan_that_ends_early_has_its_bad_pixels_filled_too(hot: NDArray[Any],
     with running(tmp_path, engine(), background="running") as service:
         check_same(push_all(service, hot[:40], replace(SCAN, nav_shape=(5, 8))), followed)
         push_all(service, hot[:0])  # none at all
+
+
+def test_a_file_that_is_begun_anew_needs_room_for_one_only(
+    hot: NDArray[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, restart = list[bool](), LatentsWriter.restart
+
+    def look_and_restart(writer: LatentsWriter, scan: Scan) -> None:
+        found.append(writer.path.exists())
+        restart(writer, scan)
+
+    monkeypatch.setattr(LatentsWriter, "restart", look_and_restart)
+    with running(tmp_path, engine(), background="running") as service:
+        push_all(service, hot)
+    assert found == [os.name == "nt"]
 
 
 @pytest.mark.parametrize("how", [{"background": "none"}, {"background": "running", "bad_pixels": "keep"}])

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from disk import full_disk
 from encode_runs import SPEC
@@ -240,6 +241,35 @@ def test_a_client_that_dies_leaves_a_file_up_to_there(service: Running) -> None:
     wait_until(lambda: "interrupted, its client is gone" in service.warnings())
     check_kept(client.file, PATTERNS, 25)
     client.close()
+
+
+def test_a_client_that_dies_within_a_pattern_leaves_those_before(service: Running) -> None:
+    client = service.client(shared=False)
+    for pattern in PATTERNS[:5]:
+        client.push(pattern)
+    body = PUSH.pack(5, -1, 0) + PATTERNS[5].tobytes()
+    client._channel._connection.sendall(HEADER.pack(MAGIC, VERSION, Kind.PUSH, len(body)) + body[:500])
+    client.close()
+    wait_until(lambda: "interrupted, its client is gone" in service.warnings())
+    check_kept(client.file, PATTERNS, 5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_ring_that_is_scribbled_over_ends_the_scan(service: Running, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    with service.client() as client:
+        for pattern in PATTERNS[:10]:
+            client.push(pattern)
+        wait_until(lambda: client.status().encoded == 10)
+        memory = client._memory
+        assert memory is not None
+        memory.pixels[:] = random.integers(0, 256, memory.pixels.shape)
+        memory.numbers[:] = random.integers(0, 1 << 63, len(memory.numbers), np.uint64)
+        memory.words[:] = random.integers(1 << 32, 1 << 63, len(memory.words), np.uint64)
+        with pytest.raises(RefusedError, match="patterns were pushed where") as error:
+            take_all(client)
+        assert error.value.code == Code.FAILED and "\n" not in str(error.value)
+    check_kept(client.file, PATTERNS, 10)
 
 
 def test_a_client_that_says_nothing_any_more_loses_its_place(tmp_path: Path) -> None:

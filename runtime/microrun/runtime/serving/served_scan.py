@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -195,6 +196,8 @@ class ServedScan(Closing):
             return
         bad, origin = self._filled.bad_pixels, self._writer.origin
         self._writer.origin = replace(origin, bad_pixels=tuple(np.flatnonzero(bad).tolist()))
+        with contextlib.suppress(OSError):  # on Windows, where it is open; else its room is the new one's
+            self.path.unlink()
         self._writer.restart(origin.scan)  # what HDF5 lets others read while it grows cannot be changed
         watch.restart(self.source)
         self.bad_pixels = describe_bad_pixels(bad)

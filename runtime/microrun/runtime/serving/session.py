@@ -89,7 +89,7 @@ class Session:
         try:
             hello = self._greet()
             if not self._house.place.acquire(timeout=PATIENCE_S):
-                raise RefusedError(Code.BUSY, "another client's scan is being encoded; wait until it has ended")
+                raise RefusedError(Code.BUSY, "another client's scan is being encoded or is not closed; wait for that")
             try:
                 ended = self._serve(hello)
             finally:
