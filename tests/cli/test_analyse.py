@@ -67,7 +67,7 @@ def test_options_of_analyse(microrun: Microrun, regions: Path, tmp_path: Path) -
     with h5py.File(regions) as file:
         attributes = dict(file["analysis"].attrs)
         assert attributes.pop("pick").tolist() == [2, 7]
-        assert attributes == {"threshold": 0.5, "clusters": 3}
+        assert attributes == {"threshold": 0.5, "clusters": 3, "colour_axes": "scan"}
         assert file["analysis/latent_distance"][2, 7] == 0
     assert microrun("analyse", regions).code == 0
     with h5py.File(regions) as file:

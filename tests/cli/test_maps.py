@@ -52,6 +52,20 @@ def test_features_are_drawn_in_the_colours_asked_for(microrun: Microrun, latents
     check_refused(ran, "--cmap must be the name of a colour map of matplotlib; got 'rdbu'; did you mean RdBu")
 
 
+@pytest.mark.parametrize(("command", "picture"), [("analyse", "analysis"), ("physics", "physics")])
+def test_colours_are_those_asked_for_in_all_commands(
+    microrun: Microrun, latents: Path, command: str, picture: str
+) -> None:
+    source = latents if command == "analyse" else latents.parent / "scan.up2"
+    options = ["--no-index", "--latents", latents] if command == "physics" else ["--threshold", 1, "--clusters", 2]
+    pictures = []
+    for colours in ("gray", "viridis"):
+        assert microrun(command, source, *options, "--cmap", colours, "--overwrite").code == 0
+        pictures.append(matplotlib.image.imread(latents.parent / f"scan.{picture}.png")[..., :3])
+    assert np.abs(pictures[0] - pictures[1]).max() > 0.3
+    check_refused(microrun(command, source, *options, "--cmap", "rdbu"), "--cmap must be the name of a colour map")
+
+
 def test_colours_for_components_that_have_their_own_are_refused(microrun: Microrun, latents: Path) -> None:
     check_refused(microrun("maps", latents, "--pca", "--cmap", "gray"), "--pca draws colours itself: leave out --cmap")
     assert names(latents.parent) == []

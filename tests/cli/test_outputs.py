@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,9 +16,11 @@ from make_models import write_encoder
 from small_scan import HEADER, SIG_SHAPE
 from write_up2 import make_patterns, write_up
 
+from microrun.cli import analyse, physics
 from microrun.cli.outputs import command_line, say_next
 from microrun.runtime.files import quoting
 from microrun.runtime.files.quoting import quoted
+from microrun.runtime.pictures import latent_maps as draw
 from microrun.runtime.view import desk
 
 REFUSED = "exists; replace it with --overwrite, or write to another place"
@@ -41,6 +45,34 @@ def check_kept(microrun: Microrun, made: Path, *command: object) -> None:
 
 def test_maps_are_kept(microrun: Microrun, latents: Path, tmp_path: Path) -> None:
     check_kept(microrun, tmp_path / "scan.pca.png", "maps", latents, "--pca")
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "drawing", "picture"),
+    [
+        (("maps", "scan.latents.h5"), draw, "draw_overview", "scan.overview.png"),
+        (("analyse", "scan.latents.h5"), analyse, "draw_analysis", "scan.analysis.png"),
+        (("physics", "scan.up2", "--no-index"), physics, "draw_physics", "scan.physics.png"),
+    ],
+)
+def test_what_appears_while_a_command_works_is_kept(
+    microrun: Microrun, latents: Path, monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...], module: ModuleType, drawing: str, picture: str,
+) -> None:  # fmt: skip
+    appears, plain, before = latents.parent / picture, getattr(module, drawing), latents.read_bytes()
+
+    def draws(*arguments: Any, **options: Any) -> Any:
+        appears.write_text("mine")
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(module, drawing, draws)
+    name, file, *options = command
+    kept = names_in(latents.parent)
+    check_refused(microrun(name, latents.parent / file, *options), f"{appears}: ", "write to another place")
+    assert appears.read_text() == "mine" and latents.read_bytes() == before
+    assert names_in(latents.parent) == sorted([*kept, picture])
+    assert microrun(name, latents.parent / file, *options, "--overwrite").code == 0
+    assert appears.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_picture_of_a_volume_is_kept(microrun: Microrun, volume: Path, tmp_path: Path) -> None:

@@ -11,17 +11,20 @@ from numpy.typing import NDArray
 
 from microrun.cli import console
 from microrun.cli.maps import name_picture
-from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
+from microrun.cli.outputs import CmapOption, OverwriteOption, RecolourOption, say_next, say_wrote
 from microrun.cli.region import RegionOption, asked_region
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.files.destination import check_folder, made_folder
+from microrun.runtime.files.output import written_together
 from microrun.runtime.files.quoting import quoted
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.latents.region import LatentsRegion, take_region
 from microrun.runtime.latents.stored_maps import store_maps
 from microrun.runtime.maps.analysis import Analysis, AnalysisRequest, analyse_latents
 from microrun.runtime.pictures.analysis_maps import draw_analysis
+from microrun.runtime.pictures.colour_maps import check_cmap
 from microrun.runtime.pictures.figure_file import save_figure
+from microrun.runtime.pictures.panels import UNSIGNED
 
 GROUP = "analysis"
 Setting = float | int | str | list[int]
@@ -44,6 +47,8 @@ def analyse(
         ),
     ] = None,
     region: RegionOption = None,
+    cmap: CmapOption = None,
+    recolour: RecolourOption = False,
     folder: Annotated[Path | None, typer.Option(help="Folder for the picture; by default that of the latents.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -51,26 +56,35 @@ def analyse(
 
     The maps are stored in the latents file, in its group "analysis" and in place of earlier ones, and drawn as PNG.
 
+    Components have the colours of microrun maps, the same for all scans where the model states axes of the colours.
+
     With --region only that part is analysed, and the maps hold nothing elsewhere. Its rows and columns are those of
     the scan, also where the latents are of a part of it.
     """
     picked, picture = _parse_point(pick) if pick else None, name_picture(latents, folder, "analysis")
-    with console.step("analysing"), open_latents(latents) as opened:
+    colours = UNSIGNED if cmap is None else check_cmap(cmap)
+    with open_latents(latents):  # what is no latents file is refused first
         check_folder(picture.parent, [picture.name], overwrite)
-        part = take_region(opened, asked_region(region))
-        request = AnalysisRequest(threshold, clusters, picked and _within(part, picked))
-        found = analyse_latents(part, request)
-        figure = draw_analysis(part, found, request)
-    settings: dict[str, Setting] = {"threshold": found.threshold, "clusters": int(found.clusters.max()) + 1}
-    settings |= {"pick": list(picked)} if picked else {}
-    settings |= {"region": str(part.origin.part)} if isinstance(part, LatentsRegion) else {}
-    with made_folder(picture.parent):
-        store_maps(latents, GROUP, _stored_maps(found, part), settings)
-        save_figure(figure, picture)
+    with made_folder(picture.parent), written_together([picture], overwrite) as (drawn,):
+        with console.step("analysing"), open_latents(latents) as opened:
+            part = take_region(opened, asked_region(region))
+            request = AnalysisRequest(threshold, clusters, picked and _within(part, picked), recolour)
+            found = analyse_latents(part, request)
+            save_figure(draw_analysis(part, found, request, colours), drawn)
+        check_folder(picture.parent, [picture.name], overwrite)  # both are made, or neither
+        store_maps(latents, GROUP, _stored_maps(found, part), _settings(found, part, picked))
     _say(found, latents, clusters)
     say_wrote(picture)
     order = np.argsort(found.structure, kind="stable")[:BEST]
     say_next("maps", latents, "--features", ",".join(map(str, order)))
+
+
+def _settings(found: Analysis, part: Latents, picked: tuple[int, int] | None) -> dict[str, Setting]:
+    """What the maps were made with."""
+    settings: dict[str, Setting] = {"threshold": found.threshold, "clusters": int(found.clusters.max()) + 1}
+    settings["colour_axes"] = "model" if found.colours.stated else "scan"
+    settings |= {"pick": list(picked)} if picked else {}
+    return settings | ({"region": str(part.origin.part)} if isinstance(part, LatentsRegion) else {})
 
 
 def _say(found: Analysis, latents: Path, clusters: int | None) -> None:
@@ -91,7 +105,7 @@ def _say(found: Analysis, latents: Path, clusters: int | None) -> None:
 
 def _stored_maps(found: Analysis, latents: Latents) -> dict[str, NDArray[Any]]:
     """What is stored, on the map of the whole file."""
-    colours = [np.rint(255 * np.nan_to_num(row, nan=1.0)).astype(np.uint8) for row in found.colours]
+    colours = [np.rint(255 * np.nan_to_num(row, nan=1.0)).astype(np.uint8) for row in found.colours.image]
     maps: dict[str, tuple[NDArray[Any], float]] = {  # and what stands for nothing
         "principal_colours": (np.stack(colours), 255),
         "latent_spread": (found.spread.astype(np.float32), np.nan),

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,18 +24,17 @@ from microrun.cli.pattern_centre import (
     find_geometry,
 )
 from microrun.cli.scan_name import ScanNameOption
-from microrun.runtime.array_types import Float32, Float64
+from microrun.runtime.array_types import Float64
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
 from microrun.runtime.engines.engine import Engine, EngineRequest, Precision
 from microrun.runtime.engines.open import find_decoder_of, open_engine
 from microrun.runtime.errors import ScanError
 from microrun.runtime.files.destination import check_folder, made_folder
-from microrun.runtime.files.output import write_text
+from microrun.runtime.files.output import write_text, written_together
 from microrun.runtime.maps.compared_models import check_alike, check_pair, name_engines
 from microrun.runtime.maps.indexing import Indexer
 from microrun.runtime.maps.judge import (
     BANDS_AGAINST,
-    Judged,
     JudgeRequest,
     Row,
     judge_model,
@@ -48,6 +47,9 @@ from microrun.runtime.pictures.reconstructions import draw_differences
 from microrun.runtime.scans.open import ScanFile, open_scan
 from microrun.runtime.scans.scan import parse_grid
 from microrun.runtime.scans.truth import load_truth
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WRITTEN = (".md", ".csv", ".json", ".differences.png")
 TITLES = (
@@ -83,27 +85,40 @@ def evaluate(
     writes the comparison as Markdown, CSV and JSON, beside a picture of originals, reconstructions and differences.
     """
     source = open_scan(scan, parse_grid(grid) if grid else None, scan_name=scan_name)
-    check_folder(folder, [scan.stem + ending for ending in WRITTEN], overwrite)
+    paths = [folder / (scan.stem + ending) for ending in WRITTEN]
+    check_folder(folder, [path.name for path in paths], overwrite)
     names = engine or [DEFAULT_ENGINE]
     with console.step("opening the models"):
         pairs = [_open_pair(name, precision) for name in dict.fromkeys(names)]
-    encoders = [encoder for encoder, _ in pairs]
-    check_alike(encoders)
-    spec = encoders[0].spec
+    check_alike([encoder for encoder, _ in pairs])
+    spec = pairs[0][0].spec
     geometry = find_geometry(source, background, GeometryRequest(pc, phase, tilt, elevation))
     indexer = Indexer(geometry, source.scan.sig_shape, spec.preprocessing.input_shape)
     request = JudgeRequest(source, background, patterns, _true_rotations(source))
+    about: dict[str, object] = {"scan": scan.name, **geometry.to_dict()}
+    with made_folder(folder), written_together(paths, overwrite) as made:
+        rows, figure = _judge(request, pairs, indexer)
+        for path, text in zip(made, (to_markdown(rows), to_csv(rows), to_json(rows, about)), strict=False):
+            write_text(path, text)
+        save_figure(figure, made[-1])
+    _say(rows)
+    say_wrote(*paths)
+    if as_json:
+        console.print_json(json.loads(to_json(rows, about)))
+
+
+def _judge(request: JudgeRequest, pairs: list[tuple[Engine, Engine]], indexer: Indexer) -> tuple[list[Row], Figure]:
+    """A row for the originals and one for each model, and the picture of both."""
+    encoders = [encoder for encoder, _ in pairs]
     with console.progress_bar("judging") as bar:
-        bar(0, min(patterns, source.available), STARTING)
-        judged = console.watch(load_judged(request, spec, indexer), bar)
+        bar(0, min(request.patterns, request.source.available), STARTING)
+        judged = console.watch(load_judged(request, encoders[0].spec, indexer), bar)
         rows, reconstructed = [judge_original(judged)], {}
         for name, (encoder, decoder) in zip(name_engines(encoders), pairs, strict=True):
             row, reconstructed[name] = console.watch(judge_model(judged, encoder, decoder, indexer), bar)
             rows.append(replace(row, name=name))
-    about: dict[str, object] = {"scan": scan.name, **geometry.to_dict()}
-    _write_results(folder, scan.stem, rows, judged, reconstructed, about)
-    if as_json:
-        console.print_json(json.loads(to_json(rows, about)))
+    with console.step("drawing"):
+        return rows, draw_differences(judged, reconstructed)
 
 
 def _open_pair(name: str, precision: Precision) -> tuple[Engine, Engine]:
@@ -123,26 +138,11 @@ def _true_rotations(source: ScanFile) -> Float64 | None:
     return truth.rotations.reshape(-1, 4)
 
 
-def _write_results(
-    folder: Path,
-    stem: str,
-    rows: list[Row],
-    judged: Judged,
-    reconstructed: dict[str, Float32],
-    about: dict[str, object],
-) -> None:
-    paths = [folder / (stem + ending) for ending in WRITTEN]
-    with console.step("drawing"):
-        figure = draw_differences(judged, reconstructed)
-    with made_folder(folder):
-        for path, text in zip(paths, (to_markdown(rows), to_csv(rows), to_json(rows, about)), strict=False):
-            write_text(path, text)
-        save_figure(figure, paths[-1])
+def _say(rows: list[Row]) -> None:
     console.print_rows(TITLES, [_cells(row) for row in rows])
     console.out.print(f"medians of {rows[0].patterns:,} patterns; all quantiles are in the tables")
     console.out.print(f"bands: correlated with {BANDS_AGAINST}; correlation: of whole patterns, which flatters a blur")
     console.out.print(f"right: {rows[0].right}")
-    say_wrote(*paths)
 
 
 def _cells(row: Row) -> list[str]:

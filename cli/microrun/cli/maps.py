@@ -11,10 +11,11 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.feature_numbers import parse_features
-from microrun.cli.outputs import CmapOption, OverwriteOption, say_next, say_wrote
+from microrun.cli.outputs import CmapOption, OverwriteOption, RecolourOption, say_next, say_wrote
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.files.lock import QUIET_S, has_writer
+from microrun.runtime.files.output import written_together
 from microrun.runtime.files.stems import stem_of
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.pictures import latent_maps as draw
@@ -40,9 +41,7 @@ def maps(
     picture_format: Annotated[str, typer.Option("--format", help="png, svg, pdf or jpg.")] = "png",
     dpi: Annotated[int, typer.Option(help="Pixels per inch; a panel is 3.2 inches wide.", min=10, max=1200)] = DPI,
     cmap: CmapOption = None,
-    recolour: Annotated[
-        bool, typer.Option("--recolour", help="Components of this scan, also where the model states some for all.")
-    ] = False,
+    recolour: RecolourOption = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Draw anew when a growing file has grown, until its run ends, or Ctrl-C.")
     ] = False,
@@ -55,7 +54,7 @@ def maps(
     """
     if picture_format not in FORMATS:
         raise MicrorunError(f"--format must be {', '.join(FORMATS)}; got {picture_format!r}")
-    asked = _Asked(features, SIGNED if cmap is None else check_cmap(cmap), dpi, recolour)
+    asked = _Asked(features, SIGNED if cmap is None else check_cmap(cmap), dpi, recolour, overwrite)
     names = _choose({"features": features is not None, "montage": montage, "pca": pca}, cmap)
     paths = {name: name_picture(latents, folder, name).with_suffix(f".{picture_format}") for name in names}
     place = folder or latents.parent
@@ -88,6 +87,7 @@ class _Asked(NamedTuple):
     cmap: str
     dpi: int
     recolour: bool
+    overwrite: bool
 
 
 def _draw_all(latents: Path, paths: Mapping[str, Path], asked: _Asked) -> bool:
@@ -95,8 +95,9 @@ def _draw_all(latents: Path, paths: Mapping[str, Path], asked: _Asked) -> bool:
     with open_latents(latents) as opened:
         figures = {name: _draw(opened, name, asked) for name in paths}
         growing = opened.growing
-    for name, figure in figures.items():
-        save_figure(figure, paths[name], asked.dpi)
+    with written_together([paths[name] for name in figures], asked.overwrite) as made:
+        for figure, path in zip(figures.values(), made, strict=True):
+            save_figure(figure, path, asked.dpi)
     return growing
 
 
@@ -119,7 +120,7 @@ def _watch(latents: Path, paths: Mapping[str, Path], asked: _Asked) -> bool:
                 pause_s = max(WATCH_S, SHARE * (time.monotonic() - started))
                 if not drawn:
                     say_wrote(*paths.values())
-                drawn = there
+                drawn, asked = there, asked._replace(overwrite=True)  # what it has made it draws anew
                 console.out.print(f"drawn    {there:,} of {total:,} patterns")
             if growing and gone:
                 console.warning_line(f"{latents}: nobody writes it any more; go on with its run by encode --resume")

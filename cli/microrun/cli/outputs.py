@@ -12,7 +12,14 @@ from microrun.runtime.files.quoting import quoted
 
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there; without it that is kept.")]
 CmapOption = Annotated[
-    str | None, typer.Option(help="Colours of values, by matplotlib's name, such as viridis, gray or RdBu_r.")
+    str | None,
+    typer.Option(
+        help="Colours of values, by matplotlib's name, such as viridis, gray or RdBu_r. Those with a middle, such as "
+        "RdBu_r, have 0 there where values have both signs."
+    ),
+]
+RecolourOption = Annotated[
+    bool, typer.Option("--recolour", help="Components of this scan, also where the model states some for all.")
 ]
 
 

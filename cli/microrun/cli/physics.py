@@ -13,7 +13,7 @@ import typer
 
 from microrun.cli import console
 from microrun.cli.maps import name_picture
-from microrun.cli.outputs import OverwriteOption, say_next, say_wrote
+from microrun.cli.outputs import CmapOption, OverwriteOption, say_next, say_wrote
 from microrun.cli.pattern_centre import (
     STARTING,
     BackgroundOption,
@@ -28,6 +28,7 @@ from microrun.cli.region import RegionOption, asked_region
 from microrun.cli.scan_name import ScanNameOption
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.destination import check_folder, made_folder
+from microrun.runtime.files.output import written_together
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.latents.region import match_source
 from microrun.runtime.maps.conventional import PhysicsMaps, map_orientations, map_patterns
@@ -35,7 +36,9 @@ from microrun.runtime.maps.indexing import Geometry, Indexer
 from microrun.runtime.maps.orientation_file import load_orientations
 from microrun.runtime.maps.orientations import OrientedMap, point_group
 from microrun.runtime.maps.store import write_physics
+from microrun.runtime.maps.stored_features import StoredFeatures
 from microrun.runtime.maps.structures import check_phase
+from microrun.runtime.pictures.colour_maps import check_cmap
 from microrun.runtime.pictures.crystal_directions import draw_poles
 from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.physics_maps import draw_physics
@@ -60,6 +63,7 @@ def physics(
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS; by default as the file states.")] = None,
     scan_name: ScanNameOption = None,
     region: RegionOption = None,
+    cmap: CmapOption = None,
     folder: Annotated[
         Path | None, typer.Option(help="Folder for picture and data; by default that of the scan.")
     ] = None,
@@ -70,36 +74,37 @@ def physics(
     Image quality, sharpness and mean intensity of the patterns; and of orientations, from a file or indexed
     here, inverse pole figure colours, KAM and GROD. The maps are kept in SCAN.physics.h5.
     """
+    colours = None if cmap is None else check_cmap(cmap)
     whole = open_scan(scan, parse_grid(grid) if grid else None, scan_name=scan_name)
     source = take_part(whole, asked_region(region))
-    picture = name_picture(scan, folder, "physics")
-    store = picture.with_suffix(".h5")
-    poles = name_picture(scan, folder, "poles")
-    check_folder(store.parent, [store.name, picture.name, *([poles.name] if orientations or index else [])], overwrite)
+    picture, poles = (name_picture(scan, folder, name) for name in ("physics", "poles"))
+    paths = picture.with_suffix(".h5"), picture
+    place = picture.parent
+    check_folder(place, [path.name for path in (*paths, *([poles] if orientations or index else []))], overwrite)
     if phase:
         check_phase(phase)
     if orientations or not index:
         _refuse_geometry({"--pc": pc, "--tilt": tilt, "--elevation": elevation})
     if latents:
-        with open_latents(latents) as opened:
-            match_source(opened, source)
+        with open_latents(latents) as opened:  # what cannot be drawn is refused before anything is indexed
+            StoredFeatures(match_source(opened, source))
     known = _load_known(orientations, source, phase) if orientations else None
     request = GeometryRequest(pc, phase, tilt, elevation)
     geometry = find_geometry(whole, background, request) if index and not known else None
-    maps = _map_scan(source, known, background, geometry)
-    found = known or _found_here(maps, geometry)
     part = f" · {source.part}" if isinstance(source, PartSource) else ""
     heading = f"{scan.name}{part} · {_say_orientations(orientations, geometry)}"
-    with console.step("drawing"), _open(latents, source) if latents else contextlib.nullcontext() as opened:
-        figures = {picture: draw_physics(source.scan, maps, opened, found, heading)}
-    if found is not None and found.valid.any():
-        figures[poles] = draw_poles(found, heading)
-    with made_folder(store.parent):
-        write_physics(store, source.scan, maps, _describe(source, orientations, known, geometry))
-        for path, figure in figures.items():
-            save_figure(figure, path)
-    say_wrote(store, *figures)
-    say_next("inspect", store)
+    with made_folder(place), written_together(paths, overwrite) as (stored, drawn):
+        maps = _map_scan(source, known, background, geometry)
+        found = known or _found_here(maps, geometry)
+        write_physics(stored, source.scan, maps, _describe(source, orientations, known, geometry))
+        with console.step("drawing"), _open(latents, source) if latents else contextlib.nullcontext() as opened:
+            save_figure(draw_physics(source.scan, maps, opened, found, heading, colours), drawn)
+        if found is not None and found.valid.any():
+            with written_together([poles], overwrite) as (made,):
+                save_figure(draw_poles(found, heading), made)
+            paths = *paths, poles
+    say_wrote(*paths)
+    say_next("inspect", paths[0])
 
 
 def _open(latents: Path, source: ScanFile) -> Latents:

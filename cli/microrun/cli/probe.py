@@ -20,7 +20,7 @@ from microrun.runtime.engines.lanes import run_all
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import ScanError
 from microrun.runtime.files.destination import check_folder, made_folder
-from microrun.runtime.files.output import write_text
+from microrun.runtime.files.output import write_text, written_together
 from microrun.runtime.maps.compared_models import check_alike, name_engines
 from microrun.runtime.maps.indexing import Geometry, Indexer
 from microrun.runtime.patterns.background import mean_background
@@ -67,12 +67,12 @@ def probe(
         opened.spec.require("encoder", source=opened.info.path.name, task="encoding")
     check_alike(engines)
     table: Table = {}
-    with made_folder(folder):
+    with made_folder(folder), written_together(tables, overwrite) as made:
         for noise in ELECTRONS:
             with console.step(f"noise {noise}: simulating, indexing, probing"):
                 _probe_noise(engines, folder, noise, seed, table)
-        write_text(tables[0], "\n".join(_markdown(question, rows) for question, rows in table.items()))
-        write_text(tables[1], _json(table))
+        write_text(made[0], "\n".join(_markdown(question, rows) for question, rows in table.items()))
+        write_text(made[1], _json(table))
     for question, rows in table.items():
         console.results.print(f"\n{question}", style="bold")
         console.print_rows(("", *(f"{noise} noise" for noise in ELECTRONS)), _lines(rows))

@@ -141,6 +141,22 @@ def test_an_output_is_replaced_only_if_asked(square: Truth, to: LatentsFormat) -
 
 
 @pytest.mark.parametrize("to", FORMATS)
+def test_an_output_that_appears_meanwhile_is_kept(square: Truth, to: LatentsFormat) -> None:
+    path, appears = named(square.path, to), []
+    with open_latents(square.path) as latents:
+
+        def listen(name: str, piece: Any) -> NDArray[Any]:
+            if not appears:
+                appears.append(path.write_text("mine"))
+            return latents.read(name, piece)
+
+        with pytest.raises(OutputError, match="another run has made it meanwhile, and it is kept"):
+            convert_latents(read_by(latents, listen), to)
+    assert path.read_text() == "mine"
+    assert names_in(square.path.parent) == sorted([square.path.name, path.name])
+
+
+@pytest.mark.parametrize("to", FORMATS)
 @pytest.mark.parametrize(
     "failure", [OSError(28, "No space left on device"), RuntimeError("HDF5 has it"), KeyboardInterrupt()]
 )

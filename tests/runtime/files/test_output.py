@@ -16,7 +16,7 @@ from microrun.runtime.files import output
 from microrun.runtime.files.disk import check_room
 from microrun.runtime.files.hdf5 import hdf5_errors
 from microrun.runtime.files.lock import FileLock
-from microrun.runtime.files.output import name_beside, write_text, written_beside
+from microrun.runtime.files.output import name_beside, write_text, written_beside, written_together
 
 
 def write_hdf5(path: Path) -> None:
@@ -176,3 +176,43 @@ def test_a_run_killed_between_its_two_names_does_not_cost_the_file(tmp_path: Pat
         raise KeyboardInterrupt
     assert out.read_text() == "whole"
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_may_be_replaced_is_what_was_asked_not_what_was_there(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.write_text("first")
+    with pytest.raises(RefusedOutputError, match="made it meanwhile"), written_beside(out, overwrite=False) as beside:
+        beside.write_text("second")
+    assert out.read_text() == "first"
+    out.unlink()
+    with written_beside(out, overwrite=True) as beside:
+        beside.write_text("third")
+        out.write_text("second")
+    assert out.read_text() == "third" and [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_files_that_are_made_together_are_all_kept_or_all_made(tmp_path: Path) -> None:
+    table, picture = tmp_path / "a.csv", tmp_path / "a.png"
+    with (
+        pytest.raises(RefusedOutputError, match=r"a\.csv: another run"),
+        written_together([table, picture], False) as made,
+    ):
+        for path in made:
+            write_text(path, "new")
+        table.write_text("mine")
+    assert table.read_text() == "mine" and [file.name for file in tmp_path.iterdir()] == ["a.csv"]
+    with written_together([table, picture], True) as made:
+        for path in made:
+            write_text(path, "new")
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"a.csv": "new", "a.png": "new"}
+
+
+def test_the_names_of_files_that_are_made_together_are_taken_from_the_first(tmp_path: Path) -> None:
+    with (
+        written_together([tmp_path / "a"], True) as (beside,),
+        pytest.raises(RefusedOutputError, match="being written"),
+    ):
+        beside.write_text("first")
+        with written_together([tmp_path / "b", tmp_path / "a"], True):
+            pytest.fail("two write one file")
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]

@@ -184,7 +184,7 @@ def test_too_many_clusters_are_refused(tmp_path: Path) -> None:
 def test_features_are_ranked_and_coloured_as_by_maps(path: Path) -> None:
     found, features = analyse(path), read_features(path)
     assert_array_equal(found.structure, measure_structure(features, Scan(SHAPE, (8, 8))))
-    assert_array_equal(found.colours, principal_colours(features))
+    assert_array_equal(found.colours.image, principal_colours(features))
     assert found.distance is None
 
 
@@ -210,7 +210,7 @@ def test_points_without_latents_stay_without(tmp_path: Path, scan: Scan) -> None
     assert_array_equal(found.clusters == -1, missing)
     assert_array_equal(np.isnan(found.distance), missing)
     assert np.isnan(found.spread[missing]).all()
-    assert_array_equal(np.isnan(found.colours[..., 0]), missing)
+    assert_array_equal(np.isnan(found.colours.image[..., 0]), missing)
 
 
 # --- what is refused

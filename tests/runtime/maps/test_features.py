@@ -24,7 +24,7 @@ from microrun.runtime.maps.features import measure_structure, principal_colours,
 from microrun.runtime.maps.stored_features import StoredFeatures
 from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.latent_maps import draw_features, draw_montage, draw_overview, draw_principal_colours
-from microrun.runtime.pictures.panels import nice_length
+from microrun.runtime.pictures.map_frame import nice_length
 from microrun.runtime.scans.lattice import to_square_pixels
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.spec import ModelSpec, Preprocessing

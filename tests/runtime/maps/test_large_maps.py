@@ -43,7 +43,7 @@ def test_a_map_in_slabs_is_analysed_as_the_whole_map(
     with open_latents(path) as latents:
         assert len(list(row_slabs(latents.shape))) > 1
     assert_allclose(found.structure, whole.structure, rtol=1e-12)
-    assert_allclose(found.colours, whole.colours, atol=1e-9)
+    assert_allclose(found.colours.image, whole.colours.image, atol=1e-9)
     assert_allclose(found.spread, whole.spread, rtol=1e-12)
     assert_array_equal(found.segments, whole.segments)
     assert_array_equal(found.clusters, whole.clusters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,19 @@ def test_a_long_title_ends_before_the_next_panel_begins() -> None:
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (12, 4), (24, 6), (7, 4)])
 def test_grids_of_patterns_have_few_empty_places(count: int, columns: int) -> None:
     assert count_columns(count) == columns
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (5, 2000)])
+def test_lines_of_points_are_drawn_thick_enough_to_be_seen_and_their_ticks_apart(shape: tuple[int, int]) -> None:
+    scan = Scan(shape, (8, 8), step_um=(0.5, 0.5))
+    figure, axes = make_panels(scan, 2)
+    for axis in axes:
+        draw_values(figure, axis, scan, np.random.default_rng(0).random(shape), "feature 3 · rank 1 of 16 · C 0.12")
+    FigureCanvasAgg(figure).draw()
+    box = axes[0].get_window_extent()
+    assert min(box.width, box.height) / figure.dpi == pytest.approx(0.4, abs=0.01)
+    titles = [text for text in axes[0].findobj(Text) if "feature" in text.get_text()]  # type: ignore[attr-defined]
+    assert titles[0].get_fontsize() > 8
+    for side in (axes[0].xaxis, axes[0].yaxis):
+        labels = [tick.label1.get_window_extent() for tick in side.get_major_ticks()]
+        assert not any(one.overlaps(other) for one, other in itertools.pairwise(labels))

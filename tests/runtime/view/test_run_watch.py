@@ -14,9 +14,9 @@ from watched_runs import BLUR, BRIGHT, KNOWN, status, write_watched
 
 from microrun.runtime.latents.reader import Latents, open_latents
 from microrun.runtime.latents.watched import FAILED, STOPPED, WHOLE
-from microrun.runtime.maps.features import principal_colours
+from microrun.runtime.maps.features import colour_components, principal_colours
 from microrun.runtime.maps.stored_features import StoredFeatures
-from microrun.runtime.pictures.latent_maps import colour_components
+from microrun.runtime.pictures.latent_maps import title_components
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.view.growing_map import GrowingMap
 from microrun.runtime.view.run_watch import RunWatch
@@ -121,9 +121,10 @@ def test_a_page_says_where_a_model_states_no_colours(tmp_path: Path) -> None:
 def test_maps_draws_the_colours_that_the_model_states_and_others_when_asked(tmp_path: Path) -> None:
     with open_latents(write_watched(tmp_path / "a.h5", 512, state=WHOLE)) as latents:
         features = StoredFeatures(latents)
-        stated, said = colour_components(latents, features)
-        own, plain = colour_components(latents, features, recolour=True)
-        assert_array_equal(stated, principal_colours(features, known=KNOWN))
-        assert_array_equal(own, principal_colours(features))
+        stated = colour_components(latents, features)
+        own = colour_components(latents, features, recolour=True)
+        assert_array_equal(stated.image, principal_colours(features, known=KNOWN))
+        assert_array_equal(own.image, principal_colours(features))
+        said, plain = title_components(latents, stated), title_components(latents, own)
     assert said.startswith("components 1–3 of what tiny knows as red, green, blue: ")
     assert plain.startswith("components 1–3 as red, green, blue: ")

@@ -18,7 +18,7 @@ from microrun.runtime.convert.to_zarr import write_zarr
 from microrun.runtime.errors import MicrorunError, OutputError, RefusedOutputError
 from microrun.runtime.files.destination import ELSEWHERE
 from microrun.runtime.files.hdf5 import reason_of
-from microrun.runtime.files.output import BESIDE
+from microrun.runtime.files.output import BESIDE, name_new
 from microrun.runtime.latents.reader import Latents
 
 LatentsFormat = Literal["hspy", "ang", "csv", "ome-tiff", "xdmf", "zarr"]
@@ -90,7 +90,7 @@ def convert_latents(
     try:
         with TemporaryDirectory(prefix=BESIDE, dir=target.parent) as folder:
             write(chosen, Path(folder) / target.name)
-            _publish(Path(folder), parts)
+            _publish(Path(folder), parts, overwrite)
     except (OSError, RuntimeError) as error:  # HDF5 gives either
         raise OutputError(f"{target}: cannot be written ({_reason(error)})") from None
     return parts
@@ -106,11 +106,23 @@ def _check_free(parts: Sequence[Path], source: Path, overwrite: bool) -> None:
             raise RefusedOutputError(f"{part}: is a folder, but no zarr group; write to another place")
 
 
-def _publish(folder: Path, parts: Sequence[Path]) -> None:
-    """Rename what was made; the last part, which speaks of the others, goes first and comes last.
+def _publish(folder: Path, parts: Sequence[Path], overwrite: bool) -> None:
+    """Give what was made its names; the last part, which speaks of the others, goes first and comes last.
 
-    A single file replaces the old one at once; a folder, and a file that speaks of another, cannot.
+    Names that were free must be free still. A single file replaces the old one at once; a folder, and a file that
+    speaks of another, cannot.
     """
+    if not overwrite:
+        named: list[Path] = []
+        try:
+            for part in parts:
+                name_new(folder / part.name, part)
+                named.append(part)
+        except BaseException:
+            for part in named:
+                part.unlink()
+            raise
+        return
     if os.path.lexists(parts[-1]) and (len(parts) > 1 or parts[-1].is_dir()):
         parts[-1].rename(folder / "replaced")
     for part in parts:

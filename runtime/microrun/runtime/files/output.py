@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from microrun.runtime.errors import OutputError, RefusedOutputError
@@ -24,7 +24,7 @@ def name_beside(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def written_beside(path: Path, problem: str = CANNOT_WRITE) -> Iterator[Path]:
+def written_beside(path: Path, problem: str = CANNOT_WRITE, overwrite: bool | None = None) -> Iterator[Path]:
     """Give a path beside to write to; it is renamed at the end, and removed if anything goes wrong.
 
     What a killed run left beside is written over; what a living one writes there, and a file that another has made
@@ -39,6 +39,8 @@ def written_beside(path: Path, problem: str = CANNOT_WRITE) -> Iterator[Path]:
         The file to make or replace.
     problem
         What a failure is called.
+    overwrite
+        Whether a file that has the name at the end may be replaced; None if, and only if, it had it when this began.
 
     Raises
     ------
@@ -47,7 +49,8 @@ def written_beside(path: Path, problem: str = CANNOT_WRITE) -> Iterator[Path]:
     OutputError
         If the disk is full or refuses; a file that was there before still is.
     """
-    beside, publish = name_beside(path), replace_file if os.path.lexists(path) else _name_new
+    replaces = os.path.lexists(path) if overwrite is None else overwrite
+    beside, publish = name_beside(path), replace_file if replaces else name_new
     with _only_writer(path, problem):
         try:
             if beside.exists() and path.exists() and beside.samefile(path):
@@ -63,6 +66,30 @@ def written_beside(path: Path, problem: str = CANNOT_WRITE) -> Iterator[Path]:
                 beside.unlink()
 
 
+@contextlib.contextmanager
+def written_together(paths: Sequence[Path], overwrite: bool) -> Iterator[list[Path]]:
+    """Give paths beside for all that a command makes, before it computes anything: the names are its own until the end.
+
+    Parameters
+    ----------
+    paths
+        The files; each must have been written when this ends.
+    overwrite
+        Whether files that have the names at the end may be replaced. Without it none gets its name if one is taken.
+
+    Raises
+    ------
+    RefusedOutputError
+        If another run writes one of them, or has made it meanwhile.
+    OutputError
+        If the disk is full or refuses; files that were there before still are.
+    """
+    with contextlib.ExitStack() as files:
+        yield [files.enter_context(written_beside(path, overwrite=overwrite)) for path in paths]
+        for path in () if overwrite else paths:
+            _refuse_taken(path)
+
+
 def _only_writer(path: Path, problem: str) -> FileLock:
     try:
         return FileLock(name_beside(path))
@@ -74,16 +101,33 @@ def _only_writer(path: Path, problem: str) -> FileLock:
         raise cannot_write(path, error, problem) from None
 
 
-def _name_new(beside: Path, path: Path) -> None:
-    """Give a file a name that was free, and must be free still: a rename would replace what has it now."""
+def name_new(beside: Path, path: Path) -> None:
+    """Give a file a name that was free, and must be free still: a rename would replace what has it now.
+
+    Parameters
+    ----------
+    beside
+        What was written: a file, which keeps its name, too, or a folder.
+    path
+        The name that it gets.
+
+    Raises
+    ------
+    RefusedOutputError
+        If something has it.
+    OSError
+        If the system refuses.
+    """
     try:
         os.link(beside, path)
     except OSError:
-        if os.path.lexists(path):
-            raise RefusedOutputError(
-                f"{path}: another run has made it meanwhile, and it is kept; write to another place"
-            ) from None
-        replace_file(beside, path)  # on a disk that knows no second names
+        _refuse_taken(path)
+        replace_file(beside, path)  # a folder, or on a disk that knows no second names
+
+
+def _refuse_taken(path: Path) -> None:
+    if os.path.lexists(path):
+        raise RefusedOutputError(f"{path}: another run has made it meanwhile, and it is kept; write to another place")
 
 
 def replace_file(beside: Path, path: Path) -> None:
@@ -110,7 +154,7 @@ def replace_file(beside: Path, path: Path) -> None:
     beside.replace(path)
 
 
-def write_whole(path: Path, content: bytes | memoryview) -> None:
+def write_whole(path: Path, content: bytes | memoryview, overwrite: bool | None = None) -> None:
     """Write beside, wait for the disk, rename: at every moment the name stands for a whole file.
 
     Parameters
@@ -119,13 +163,15 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
         The file to make or replace.
     content
         All of it.
+    overwrite
+        As `written_beside` takes it.
 
     Raises
     ------
     OutputError
         If the disk is full or refuses; a file that was there before still is.
     """
-    with written_beside(path) as beside, beside.open("wb") as file:
+    with written_beside(path, overwrite=overwrite) as beside, beside.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import LatentsError
 from microrun.runtime.latents.reader import Latents
-from microrun.runtime.maps.features import Features, measure_structure, pairs_by_slab, principal_colours
+from microrun.runtime.maps.features import (
+    ComponentColours,
+    Features,
+    colour_components,
+    measure_structure,
+    pairs_by_slab,
+)
 from microrun.runtime.maps.speckles import absorb_speckles
 from microrun.runtime.maps.stored_features import StoredFeatures, row_slabs
 from microrun.runtime.scans.lattice import Pairs, connect_pieces
@@ -42,6 +48,8 @@ class AnalysisRequest:
         Number of clusters; None chooses it from 2 to 20.
     pick
         (row, col) of a point to measure distances from, or None.
+    recolour
+        As `colour_components` takes it.
 
     Raises
     ------
@@ -52,6 +60,7 @@ class AnalysisRequest:
     threshold: float | None = None
     clusters: int | None = None
     pick: tuple[int, int] | None = None
+    recolour: bool = False
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not self.threshold > 0:
@@ -69,7 +78,7 @@ class Analysis:
     structure
         (D,) float64, Geary's C of each feature: the smaller, the more its map shows.
     colours
-        (rows, cols, 3) float64 in [0, 1], principal components as colours.
+        Components as colours.
     spread
         (rows, cols) float64, kernel latent spread: mean distance to the neighbours' latents, KAM's analogue.
     threshold
@@ -85,7 +94,7 @@ class Analysis:
     """
 
     structure: Float64
-    colours: Float64
+    colours: ComponentColours
     spread: Float64
     threshold: float
     segments: NDArray[np.int64]
@@ -127,7 +136,7 @@ def analyse_latents(latents: Latents, request: AnalysisRequest) -> Analysis:
     segments, speckles = absorb_speckles(connect_pieces(linked, valid), slabs)
     return Analysis(
         structure=measure_structure(features, scan),
-        colours=principal_colours(features),
+        colours=colour_components(latents, features, request.recolour),
         spread=_spread(features, scan, distances),
         threshold=threshold,
         segments=segments,

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
 from microrun.runtime.known_latents import KnownLatents
+from microrun.runtime.latents.reader import Latents
 from microrun.runtime.maps.stored_features import StoredFeatures, row_slabs
 from microrun.runtime.scans.lattice import Pairs, neighbour_pairs
 from microrun.runtime.scans.scan import Scan
@@ -51,6 +53,24 @@ class Moments:
             self.mean + step * (len(values) / count),
             self.scatter + centred.T @ centred + np.outer(step, step) * (self.count * len(values) / count),
         )
+
+
+class ComponentColours(NamedTuple):
+    """Components of latents as colours.
+
+    Parameters
+    ----------
+    image
+        (rows, cols, 3) float64 in [0, 1], NaN where missing.
+    shares
+        (3 at most,) float64, shares of the variance that lie along their axes.
+    stated
+        Whether axes and limits are those that the model states, the same for all scans; else they are of the scan.
+    """
+
+    image: Float64
+    shares: Float64
+    stated: bool
 
 
 def measure_moments(features: Features) -> Moments:
@@ -178,6 +198,22 @@ def explained_shares(moments: Moments, known: KnownLatents | None = None) -> Flo
     variances = np.maximum(np.einsum("ij,ik,kj->j", axes, moments.scatter, axes), 0)
     shares: Float64 = variances / max(np.trace(moments.scatter), 1e-30)
     return shares
+
+
+def colour_components(latents: Latents, features: StoredFeatures, recolour: bool = False) -> ComponentColours:
+    """Components of latents as colours, in maps, analyses and on the page alike.
+
+    Parameters
+    ----------
+    latents, features
+        What is coloured.
+    recolour
+        True for the principal components of this scan; False for those of all that the model knows, the same for all
+        scans, where it states them.
+    """
+    moments, known = measure_moments(features), None if recolour else latents.origin.spec.known
+    image = principal_colours(features, moments, known)
+    return ComponentColours(image, explained_shares(moments, known), known is not None)
 
 
 def principal_colours(features: Features, moments: Moments | None = None, known: KnownLatents | None = None) -> Float64:

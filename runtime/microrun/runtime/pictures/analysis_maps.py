@@ -9,8 +9,9 @@ import numpy as np
 from microrun.runtime.latents.reader import Latents
 from microrun.runtime.latents.region import LatentsRegion
 from microrun.runtime.maps.analysis import Analysis, AnalysisRequest
-from microrun.runtime.pictures.latent_maps import describe
+from microrun.runtime.pictures.latent_maps import describe, title_components
 from microrun.runtime.pictures.panels import (
+    UNSIGNED,
     count_missing,
     draw_image,
     draw_labels,
@@ -29,7 +30,7 @@ DISTANCE = "latent distance"
 WITHOUT_PLACE = "Clusters group latents wherever they lie; segments are regions whose neighbours are close."
 
 
-def draw_analysis(latents: Latents, found: Analysis, request: AnalysisRequest) -> Figure:
+def draw_analysis(latents: Latents, found: Analysis, request: AnalysisRequest, cmap: str = UNSIGNED) -> Figure:
     """Draw all maps of an analysis.
 
     Parameters
@@ -40,19 +41,21 @@ def draw_analysis(latents: Latents, found: Analysis, request: AnalysisRequest) -
         From `analyse_latents`.
     request
         What it was asked for.
+    cmap
+        matplotlib's name of the colours of distances.
     """
     scan = latents.origin.scan
-    notes = [WITHOUT_PLACE, count_missing(found.colours, scan)]
+    notes = [WITHOUT_PLACE, count_missing(found.colours.image, scan)]
     count = 5 + (found.distance is not None)
     figure, axes = make_panels(scan, count, heading=describe(latents), notes=list(filter(None, notes)))
-    draw_image(axes[0], scan, found.colours, "components 1, 2, 3 as red, green, blue")
-    draw_values(figure, axes[1], scan, found.spread, "latent spread: distance to the neighbours", unit=DISTANCE)
+    draw_image(axes[0], scan, found.colours.image, title_components(latents, found.colours))
+    draw_values(figure, axes[1], scan, found.spread, "latent spread: distance to the neighbours", cmap, DISTANCE)
     segments = int(found.segments.max()) + 1
     draw_labels(axes[2], scan, found.segments, f"{segments:,} segments, latent distance below {found.threshold:.3g}")
     _draw_clusters(axes[3], axes[4], latents, found)
     if found.distance is not None and request.pick:
         row, col = _on_the_file(latents, request.pick)
-        draw_values(figure, axes[5], scan, found.distance, f"distance to row {row}, col {col}", unit=DISTANCE)
+        draw_values(figure, axes[5], scan, found.distance, f"distance to row {row}, col {col}", cmap, DISTANCE)
         mark_point(axes[5], scan, request.pick)
     return figure
 

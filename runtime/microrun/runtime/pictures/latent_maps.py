@@ -12,10 +12,9 @@ from microrun.runtime.latents.feature_numbers import check_features
 from microrun.runtime.latents.reader import Latents
 from microrun.runtime.maps.features import (
     OVERVIEW_FEATURES,
-    explained_shares,
-    measure_moments,
+    ComponentColours,
+    colour_components,
     measure_structure,
-    principal_colours,
 )
 from microrun.runtime.maps.stored_features import StoredFeatures
 from microrun.runtime.pictures.colour_maps import is_diverging
@@ -119,10 +118,10 @@ def draw_principal_colours(latents: Latents, *, recolour: bool = False) -> Figur
     ...     save_figure(draw_principal_colours(latents), "maps.png")
     """
     scan, features = latents.origin.scan, StoredFeatures(latents)
-    colours, title = colour_components(latents, features, recolour)
-    missing = count_missing(colours, scan)
+    found = colour_components(latents, features, recolour)
+    missing = count_missing(found.image, scan)
     figure, axes = make_panels(scan, 1, 2 * PANEL_INCHES, describe(latents), [missing] if missing else [])
-    draw_image(axes[0], scan, colours, title)
+    draw_image(axes[0], scan, found.image, title_components(latents, found))
     return figure
 
 
@@ -155,7 +154,7 @@ def draw_montage(latents: Latents, cmap: str = SIGNED) -> Figure:
     for axis, number, image in zip(axes, order, features.maps(order), strict=True):
         low, high = find_limits(image, signed=is_diverging(cmap))
         show(axis, scan, image, cmap=cmap, vmin=low, vmax=high)
-        axis.set_title(f"{number} · C {structure[number]:.2f}", fontsize=7, pad=2)
+        axis.set_title(f"{number} · {_score(structure[number])}", fontsize=7, pad=2)
     return figure
 
 
@@ -166,23 +165,19 @@ def describe(latents: Latents) -> str:
     return f"{name} · {origin.spec.name} · D = {latents.shape[2]}{' · still growing' if latents.growing else ''}"
 
 
-def colour_components(latents: Latents, features: StoredFeatures, recolour: bool = False) -> tuple[Float64, str]:
-    """Components as colours, (rows, cols, 3), and a title that says whose they are, and what they explain.
+def title_components(latents: Latents, found: ComponentColours) -> str:
+    """Say whose components are colours, and what they explain.
 
     Parameters
     ----------
-    latents, features
-        What is drawn.
-    recolour
-        True for the principal components of this scan; False for those of all that the model knows, the same for all
-        scans, where it states them.
+    latents
+        Those that are drawn.
+    found
+        From `colour_components`.
     """
-    moments, spec = measure_moments(features), latents.origin.spec
-    known = None if recolour else spec.known
-    shares = " + ".join(f"{100 * share:.0f}" for share in explained_shares(moments, known))
-    whose = f" of what {spec.name} knows" if known else ""
-    title = f"components 1–3{whose} as red, green, blue: {shares} % of variance"
-    return principal_colours(features, moments, known), title
+    shares = " + ".join(f"{100 * share:.0f}" for share in found.shares)
+    whose = f" of what {latents.origin.spec.name} knows" if found.stated else ""
+    return f"components 1–3{whose} as red, green, blue: {shares} % of variance"
 
 
 def draw_feature(figure: Figure, axis: Axes, latents: Latents, image: Float64, title: str, cmap: str = SIGNED) -> None:
@@ -204,13 +199,17 @@ def draw_feature(figure: Figure, axis: Axes, latents: Latents, image: Float64, t
     draw_values(figure, axis, latents.origin.scan, image, title, cmap)
 
 
+def _score(structure: float) -> str:
+    return f"C {structure:.2f}" if np.isfinite(structure) else "C unknown"  # nothing varies, or there are no neighbours
+
+
 def _stretched(cmap: str) -> str:
     return STRETCHED.format(centred=CENTRED if is_diverging(cmap) else "")
 
 
 def _draw_ranked(
     latents: Latents, features: StoredFeatures, numbers: Sequence[int], cmap: str,
-    coloured: tuple[Float64, str] | None = None,
+    coloured: ComponentColours | None = None,
 ) -> Figure:  # fmt: skip
     scan = latents.origin.scan
     structure = measure_structure(features, scan)
@@ -220,8 +219,8 @@ def _draw_ranked(
     figure, axes = make_panels(scan, len(numbers) + bool(coloured), heading=describe(latents), notes=notes)
     panels = iter(axes)
     if coloured:
-        draw_image(next(panels), scan, *coloured)
+        draw_image(next(panels), scan, coloured.image, title_components(latents, coloured))
     for number, image in zip(numbers, features.maps(numbers), strict=True):
-        said = f"feature {number} · rank {rank[number] + 1} of {len(rank)} · C {structure[number]:.2f}"
+        said = f"feature {number} · rank {rank[number] + 1} of {len(rank)} · {_score(structure[number])}"
         draw_feature(figure, next(panels), latents, image, said, cmap)
     return figure

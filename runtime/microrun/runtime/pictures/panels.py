@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
 from microrun.runtime.pictures.colour_maps import is_diverging
+from microrun.runtime.pictures.map_frame import BAR_ROOM, choose_aspect, count_ticks, finish_map, size_um
 from microrun.runtime.scans.lattice import to_square_pixels
 from microrun.runtime.scans.scan import Scan
 
@@ -20,11 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL_INCHES = 3.2
-WITH_BARS, CLOSE = (0.36, 0.7, 0.3, 0.5), (0.05, 0.05, 0.16, 0.05)  # inches left, right, above and below a panel
+WITH_BARS, CLOSE = (0.36, BAR_ROOM, 0.3, 0.5), (0.05, 0.05, 0.16, 0.05)  # inches left, right, above and below a panel
 BAR_GAP, BAR_WIDTH = 0.06, 0.1  # inches
 LINE_INCHES = 0.19
 LETTERS_PER_INCH = 14
-TITLE_POINTS, TITLE_LETTERS_PER_INCH = 9, 15
 MOST_SIDE = 1000  # points that are drawn along a side: more than a panel has pixels
 WHITE_POINTS = (1, 99)  # percentiles between which a map's colours are stretched
 SIGNED, UNSIGNED = "RdBu_r", "viridis"
@@ -62,7 +62,7 @@ def make_panels(
 
     columns = _count_columns(count)
     rows = math.ceil(count / columns)
-    height, width = _size_um(scan)
+    height, width = size_um(scan)
     tall = inches * min(2.5, max(0.4, height / width))
     left, right, above, below = CLOSE if inches < PANEL_INCHES else WITH_BARS
     wide = columns * (inches + left + right)
@@ -114,8 +114,10 @@ def draw_values(
     beside = (place.x1 + BAR_GAP / wide, place.y0, BAR_WIDTH / wide, place.height)
     bar = figure.colorbar(shown, cax=figure.add_axes(beside))
     bar.ax.tick_params(labelsize=7, length=2)
+    if (tall := place.height * figure.get_size_inches()[1]) < 1:
+        bar.ax.locator_params(axis="y", nbins=count_ticks(tall))
     bar.set_label(unit, fontsize=7)
-    _finish(axis, scan, title)
+    finish_map(axis, scan, title)
 
 
 def find_limits(image: Float64, signed: bool = False) -> tuple[float, float]:
@@ -151,7 +153,7 @@ def draw_image(axis: Axes, scan: Scan, image: Float64, title: str) -> None:
         What stands above.
     """
     show(axis, scan, image)
-    _finish(axis, scan, title)
+    finish_map(axis, scan, title)
 
 
 def draw_labels(axis: Axes, scan: Scan, labels: NDArray[np.integer[Any]], title: str) -> None:
@@ -194,6 +196,8 @@ def mark_point(axis: Axes, scan: Scan, point: tuple[int, int]) -> None:
 def show(axis: Axes, scan: Scan, image: Float64, **style: Any) -> Any:
     """Show numbers or colours at their true proportions, hatched where there are none.
 
+    Maps that would be thinner than an eighth of a panel, such as lines, are as thick as that.
+
     Parameters
     ----------
     axis
@@ -211,8 +215,10 @@ def show(axis: Axes, scan: Scan, image: Float64, **style: Any) -> Any:
     """
     from matplotlib.patches import Rectangle
 
-    height, width = _size_um(scan)
+    height, width = size_um(scan)
     place: dict[str, Any] = {"extent": (0, width, height, 0), "interpolation": "nearest"}
+    place["aspect"] = choose_aspect(axis, height, width)
+    axis.set_anchor("NW")  # below its title
     thinned = thin(image)
     hexagonal = scan.grid == "hexagonal"
     shown = axis.imshow(_see_through(to_square_pixels(thinned, hexagonal, scan.first_shifted)), **place, **style)
@@ -261,67 +267,3 @@ def thin(image: NDArray[Any]) -> NDArray[Any]:
     # An odd step of rows, so that those of a hexagonal grid still lie to the left and to the right in turn.
     rows, cols = (max(1, side // MOST_SIDE) | 1 for side in image.shape[:2])
     return image if rows == cols == 1 else image[::rows, ::cols].copy()
-
-
-def _size_um(scan: Scan) -> tuple[float, float]:
-    step_x, step_y = (step or 1.0 for step in scan.step_um)
-    rows, cols = scan.nav_shape
-    return rows * step_y, (cols + (0.5 if scan.grid == "hexagonal" else 0)) * step_x
-
-
-def _finish(axis: Axes, scan: Scan, title: str) -> None:
-    """Title, ticks and scale bar."""
-    figure = axis.get_figure(root=True)
-    assert figure is not None
-    wide = axis.get_position().width * figure.get_size_inches()[0] + WITH_BARS[1]
-    axis.set_axis_on()
-    size = TITLE_POINTS * min(1.0, wide * TITLE_LETTERS_PER_INCH / max(1, len(title)))  # before the next panel's begins
-    axis.set_title(title, fontsize=size, loc="left", pad=4)
-    axis.tick_params(labelsize=6, length=2, color="0.5", labelcolor="0.4")
-    axis.locator_params(nbins=5)
-    axis.spines[:].set(color="0.5", lw=0.5)
-    add_scale_bar(axis, scan)
-
-
-def add_scale_bar(axis: Axes, scan: Scan) -> None:
-    """Draw a bar of a round length below the map and its ticks, in µm where the step is known.
-
-    Parameters
-    ----------
-    axis
-        From `make_panels`, with the map drawn.
-    scan
-        Geometry.
-    """
-    _, width = _size_um(scan)
-    length = nice_length(width / 4)
-    unit = "µm" if scan.step_um[0] else "steps"
-    place = axis.get_position()
-    figure = axis.get_figure(root=True)
-    assert figure is not None
-    below = -0.34 / (place.height * figure.get_size_inches()[1])
-    axis.plot(
-        [0, length / width],
-        [below, below],
-        transform=axis.transAxes,
-        color="black",
-        lw=2.5,
-        solid_capstyle="butt",  # a cap would make the bar longer than it says
-        clip_on=False,
-    )
-    axis.text(length / width + 0.02, below, f"{length:g} {unit}", transform=axis.transAxes, va="center", fontsize=7)
-    if axis.axison:
-        said = f"axes in {unit}"
-        axis.text(1, below, said, transform=axis.transAxes, ha="right", va="center", fontsize=6, color="0.4")
-
-
-def nice_length(length: float) -> float:
-    """Largest of 1, 2, 5 times a power of ten that is not longer.
-
-    Parameters
-    ----------
-    length
-        More than 0, in any unit.
-    """
-    power = 10.0 ** math.floor(math.log10(length))
-    return next(step * power for step in (5, 2, 1) if step * power <= length * (1 + 1e-9))

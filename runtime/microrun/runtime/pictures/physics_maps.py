@@ -9,7 +9,7 @@ import numpy as np
 from microrun.runtime.array_types import Float64
 from microrun.runtime.latents.reader import Latents
 from microrun.runtime.maps.conventional import PhysicsMaps
-from microrun.runtime.maps.features import rank_features
+from microrun.runtime.maps.features import colour_components, rank_features
 from microrun.runtime.maps.orientations import (
     GRAIN_DEG,
     KAM_LIMIT_DEG,
@@ -26,8 +26,16 @@ from microrun.runtime.pictures.crystal_directions import (
     name_symmetry,
     symmetries_of,
 )
-from microrun.runtime.pictures.latent_maps import colour_components, draw_feature
-from microrun.runtime.pictures.panels import count_missing, draw_image, draw_labels, draw_values, make_panels
+from microrun.runtime.pictures.latent_maps import draw_feature, title_components
+from microrun.runtime.pictures.panels import (
+    SIGNED,
+    UNSIGNED,
+    count_missing,
+    draw_image,
+    draw_labels,
+    draw_values,
+    make_panels,
+)
 from microrun.runtime.scans.scan import Scan
 
 if TYPE_CHECKING:
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LATENT_FEATURES = 3
+TELLING = 6  # digits of an angle in degrees; what is below comes of the arithmetic
 DIRECTIONS: tuple[tuple[SampleDirection, str], ...] = (("x", "X"), ("y", "Y"), ("z", "Z, the normal"))
 OF_PATTERNS = {
     "image_quality": ("image quality (Fourier)", ""),
@@ -63,6 +72,7 @@ def draw_physics(
     latents: Latents | None = None,
     found: OrientedMap | None = None,
     heading: str = "",
+    cmap: str | None = None,
 ) -> Figure:
     """Draw all conventional maps that there are.
 
@@ -78,6 +88,8 @@ def draw_physics(
         The orientations that the maps follow from; None where there are none.
     heading
         What is shown, above all.
+    cmap
+        matplotlib's name of the colours of all numbers; None for those that suit each map.
 
     Raises
     ------
@@ -97,15 +109,16 @@ def draw_physics(
         _draw_directions(figure, panels, scan, found)
     for name, (title, unit) in OF_PATTERNS.items():
         axis = next(panels)
-        draw_values(figure, axis, scan, getattr(maps, name), title, "gray", unit)
+        draw_values(figure, axis, scan, getattr(maps, name), title, cmap or "gray", unit)
         if found is not None and keys and name == "image_quality":
             draw_boundaries(axis, scan, found)
     if keys and maps.grains is not None:
         draw_labels(next(panels), scan, maps.grains, f"grains, {GRAIN_DEG:g}°: {int(maps.grains.max()) + 1:,}")
         for name, (title, unit) in OF_ORIENTATIONS.items():
-            draw_values(figure, next(panels), scan, _or_nothing(getattr(maps, name), scan), title, unit=unit)
+            values = _or_nothing(getattr(maps, name), scan)
+            draw_values(figure, next(panels), scan, values, title, cmap or UNSIGNED, unit)
     if latents is not None:
-        _draw_latents(figure, panels, latents)
+        _draw_latents(figure, panels, latents, cmap or SIGNED)
     return figure
 
 
@@ -122,14 +135,14 @@ def _draw_directions(figure: Figure, panels: Iterator[Axes], scan: Scan, found: 
         draw_colour_key(figure, next(panels), symmetry, said)
 
 
-def _draw_latents(figure: Figure, panels: Iterator[Axes], latents: Latents) -> None:
+def _draw_latents(figure: Figure, panels: Iterator[Axes], latents: Latents, cmap: str) -> None:
     scan, features = latents.origin.scan, StoredFeatures(latents)
-    colours, _ = colour_components(latents, features)
-    draw_image(next(panels), scan, colours, "latents: components 1, 2, 3 as colours")
+    found = colour_components(latents, features)
+    draw_image(next(panels), scan, found.image, title_components(latents, found))
     best = rank_features(features, scan)[:LATENT_FEATURES].tolist()
     for rank, (number, image) in enumerate(zip(best, features.maps(best), strict=True), 1):
-        draw_feature(figure, next(panels), latents, image, f"latent feature {number}, rank {rank}")
+        draw_feature(figure, next(panels), latents, image, f"latent feature {number}, rank {rank}", cmap)
 
 
 def _or_nothing(image: Float64 | None, scan: Scan) -> Float64:
-    return np.full(scan.nav_shape, np.nan) if image is None else image
+    return np.full(scan.nav_shape, np.nan) if image is None else np.round(image, TELLING)

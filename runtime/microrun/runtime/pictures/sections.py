@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microrun.runtime.array_types import Float64
-from microrun.runtime.pictures.panels import nice_length
+from microrun.runtime.pictures.map_frame import nice_length
 from microrun.runtime.pictures.part_sections import draw_colour_key
 from microrun.runtime.sections.distributions import Estimate, count_in_bins, draw_groups
 from microrun.runtime.sections.measures import MEASURES

@@ -12,8 +12,8 @@ from microrun.runtime.errors import OutputError
 from microrun.runtime.pictures.drawing import Drawing
 from microrun.runtime.pictures.figure_file import ENDINGS, save_figure
 from microrun.runtime.pictures.isometric import NO_FACE, TOP, frame_of, look_at, project, sample_view
+from microrun.runtime.pictures.map_frame import nice_length
 from microrun.runtime.pictures.painting import SAMPLES, Image, paint
-from microrun.runtime.pictures.panels import nice_length
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
