@@ -11,12 +11,19 @@ from __future__ import annotations
 import numpy as np
 
 from microrun.export.recorded import recorded_patterns
-from microrun.runtime.encoding.familiarity import KNOWN, METRIC, SHARE, measure_familiarity, measure_reliability
+from microrun.runtime.encoding.familiarity import (
+    CELL_PX,
+    KNOWN,
+    METRIC,
+    SHARE,
+    measure_familiarity,
+    measure_reliability,
+)
 from microrun.runtime.engines.catalogue import decoder_beside, list_models
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.lanes import run_all
 from microrun.runtime.engines.open import open_engine
-from microrun.runtime.patterns.bands import band_correlation, smooth
+from microrun.runtime.patterns.bands import BAND_PX, band_correlation, smooth
 from microrun.runtime.patterns.preprocess import Preprocessor
 
 SIG_SHAPE = (60, 60)
@@ -31,7 +38,8 @@ def main() -> None:
             keep = Preprocessor(encoder.spec.preprocessing, SIG_SHAPE).pixel_keep
             latents = run_all(encoder, patterns[:, None])
             made = run_all(decoder, latents)[:, 0]
-            bands = band_correlation(made, smooth(patterns, keep), keep) / np.sqrt(measure_reliability(patterns, keep))
+            reliability = measure_reliability(patterns, keep, CELL_PX, BAND_PX)
+            bands = band_correlation(made, smooth(patterns, keep), keep, BAND_PX) / np.sqrt(reliability)
             line = SHARE * encoder.spec.training.metrics.get(METRIC, KNOWN)
             together = measure_familiarity(patterns, keep, encoder, decoder)
             known = encoder.spec.known

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_models import write_decoder, write_encoder, write_pair
 from numpy.testing import assert_allclose
+from scipy.ndimage import gaussian_filter
 from write_up2 import Header, write_up
 
+from microrun.export.recorded import recorded_patterns
 from microrun.kernels.masking import circular_keep
 from microrun.runtime.array_types import Float32
 from microrun.runtime.encoding import familiarity
@@ -24,6 +26,7 @@ from microrun.runtime.encoding.familiarity import (
     measure_reliability,
     reached_bands,
 )
+from microrun.runtime.engines.catalogue import decoder_beside, find_model
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.latents.familiarity import Familiarity
@@ -35,6 +38,7 @@ from microrun.runtime.spec import Preprocessing
 ENCODER, DECODER = identity_pair(120)
 KEEP = circular_keep((120, 120), 0)
 NOTHING = np.zeros((120, 120), np.float32)
+FULL = EngineRequest("f32", lanes=1, batch=9)
 
 
 def lined(n: int, seed: int = 0, side: int = 120) -> Float32:
@@ -80,6 +84,31 @@ def test_a_model_that_gives_the_brightness_back_does_not() -> None:
     bright = np.repeat(np.float32(5 * np.exp(-2 * (x * x + y * y)))[None], 12, 0)
     found = measure_familiarity(lined(12) + bright, KEEP, wide(12), knowing(bright))
     assert found is not None and not found.known
+
+
+def blotches(n: int, seed: int = 0) -> Float32:
+    """What an imperfect background leaves: broader than bands, and as strong; narrower than brightness."""
+    made = np.stack([gaussian_filter(image, 7.0) for image in noise(n, 1.0, seed)])
+    return (0.7 * made / made.std()).astype(np.float32)
+
+
+def test_a_model_that_leaves_out_what_is_broader_than_bands_knows_patterns() -> None:
+    clean = lined(12)
+    found = measure_familiarity(clean + blotches(12) + noise(12, 0.7), KEEP, wide(12), knowing(clean))
+    assert found is not None and found.known
+    other = measure_familiarity(lined(12, seed=7) + blotches(12), KEEP, wide(12), knowing(blotches(12)))
+    assert other is not None and not other.known
+
+
+@pytest.mark.parametrize("name", ["vae32", "vae64"])
+def test_real_nickel_is_known(name: str) -> None:
+    path = find_model(name)
+    with open_engine(path, "cpu", FULL) as encoder, open_engine(decoder_beside(path), "cpu", FULL) as decoder:
+        patterns = recorded_patterns("nickel", encoder.spec.preprocessing)
+        found = measure_familiarity(patterns, KEEP, encoder, decoder)
+        turned = measure_familiarity(np.ascontiguousarray(patterns[:, ::-1]), KEEP, encoder, decoder)
+    assert found is not None and found.known
+    assert turned is None or not turned.known  # bands that no crystal shows from there
 
 
 def test_nothing_is_said_of_few_patterns_and_of_noise() -> None:

@@ -1,7 +1,8 @@
 """What bands a pattern shows: its smooth brightness taken away, and its noise.
 
 Pearson's correlation of whole patterns flatters a blur: most of their variance is smooth brightness, which a low-pass
-of the pattern reproduces best. Correlated after a high-pass, only what is as narrow as bands counts.
+of the pattern reproduces best. Correlated after a high-pass, that does not count. A background that fits badly, dust
+and the phosphor's grain leave residues that are narrower; where only bands may count, the high-pass is as narrow.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from numpy.typing import NDArray
 from microrun.runtime.array_types import Float32, Float64
 
 BRIGHTNESS_PX, NOISE_PX = 12.0, 1.5  # standard deviations of the low-passes, in a pattern of 120 pixels
+BAND_PX = 4.0  # bands of usual phases and voltages are 2 to 4° wide, which is 2 to 6 pixels at z* = 0.5
 SIDE = 120
 TRUNCATE = 4.0  # standard deviations after which a Gaussian ends, as SciPy's does
 LEAST_WEIGHT = 1e-3  # keeps far outside the mask, where nothing is known, finite
 AT_ONCE = 64  # patterns whose low-passes are in memory together
 
 
-def high_pass(patterns: Float32, pixel_keep: NDArray[np.bool_]) -> Float32:
-    """Patterns less their smooth brightness: a Gaussian low-pass of 12 pixels of 120.
+def high_pass(patterns: Float32, pixel_keep: NDArray[np.bool_], width_px: float = BRIGHTNESS_PX) -> Float32:
+    """Patterns less their smooth brightness: a Gaussian low-pass, of 12 pixels of 120 by default.
 
     Parameters
     ----------
@@ -29,12 +31,14 @@ def high_pass(patterns: Float32, pixel_keep: NDArray[np.bool_]) -> Float32:
         (n, H, W) float32, prepared, or reconstructed.
     pixel_keep
         (H, W) bool, True inside the mask. What lies outside has no influence on what is inside.
+    width_px
+        Standard deviation of the low-pass, as in `low_pass`.
 
     Returns
     -------
     (n, H, W) float32; without a meaning outside the mask
     """
-    passed: Float32 = patterns - low_pass(patterns, pixel_keep, BRIGHTNESS_PX)
+    passed: Float32 = patterns - low_pass(patterns, pixel_keep, width_px)
     return passed
 
 
@@ -92,7 +96,9 @@ def correlate(one: Float32, other: Float32, pixel_keep: NDArray[np.bool_]) -> Fl
     return correlation
 
 
-def band_correlation(reconstructed: Float32, reference: Float32, pixel_keep: NDArray[np.bool_]) -> Float64:
+def band_correlation(
+    reconstructed: Float32, reference: Float32, pixel_keep: NDArray[np.bool_], width_px: float = BRIGHTNESS_PX
+) -> Float64:
     """Pearson's correlation of patterns after the high-pass, pair by pair: how well the bands agree.
 
     Parameters
@@ -101,12 +107,15 @@ def band_correlation(reconstructed: Float32, reference: Float32, pixel_keep: NDA
         (n, H, W) float32. The reference is best without noise; of a recorded pattern, its `smooth`.
     pixel_keep
         (H, W) bool, True inside the mask.
+    width_px
+        Of the high-pass.
 
     Returns
     -------
     (n,) float64 in [−1, 1], 0 for patterns without bands
     """
-    return correlate(high_pass(reconstructed, pixel_keep), high_pass(reference, pixel_keep), pixel_keep)
+    one, other = (high_pass(images, pixel_keep, width_px) for images in (reconstructed, reference))
+    return correlate(one, other, pixel_keep)
 
 
 @lru_cache(maxsize=8)
