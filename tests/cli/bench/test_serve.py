@@ -13,7 +13,7 @@ from command_line import Microrun, check_refused
 
 from microrun.cli.bench import serve
 from microrun.cli.bench.measurement import Table
-from microrun.cli.bench.serve import compare
+from microrun.cli.bench.serve import compare, tell_queue
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import MicrorunError
@@ -44,6 +44,15 @@ def test_what_the_service_adds_is_the_difference() -> None:
     assert (served["as fast as taken, of in process"], served["p50 added"], served["p99 added"]) == (0.9, 0.25, 2)
 
 
+def test_times_of_a_queue_are_told_to_be_so() -> None:
+    direct, served = Table("in process"), Table("served")
+    direct.note("as fast as taken", "patterns/s", 150)
+    served.note("as fast as taken", "patterns/s", 90)
+    assert not tell_queue(80, direct, served)
+    told = tell_queue(118, direct, served)
+    assert "118 patterns/s are more than is taken (served 90)" in told and "--rate" in told
+
+
 def test_the_command_prints_and_writes_what_it_measured(
     microrun: Microrun, engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,7 +64,7 @@ def test_the_command_prints_and_writes_what_it_measured(
     for table in (direct, served):
         assert min(table[name] for name in ROWS) > 0 and table["p50"] <= table["p99"]
         assert table.facts["rate_patterns_s"] == 500
-    for said in ("in process", "served", "p99, ms", "p50 added, ms", f"wrote {out}"):
+    for said in ("at 500 patterns/s", "in process", "served", "p99, ms", "p50 added, ms", f"wrote {out}"):
         assert said in ran.said
     check_width("\n".join(line for line in ran.out.splitlines() if str(engine) not in line))
 

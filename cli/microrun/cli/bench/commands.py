@@ -134,7 +134,7 @@ def serve(
     """
     from microrun.cli.bench.machine import machine_table
     from microrun.cli.bench.models import engine_table
-    from microrun.cli.bench.serve import compare, measure_in_process, measure_service, started_service
+    from microrun.cli.bench.serve import compare, measure_in_process, measure_service, started_service, tell_queue
 
     _check_out(out, overwrite)
     with _workplace("pushing in the process") as (folder, _, rename):
@@ -146,7 +146,10 @@ def serve(
         with started_service(folder, options) as token_file:
             served = measure_service(token_file, patterns, runs, rate)
     compare(served, direct)
-    _report("480×480 uint16 patterns", out, [machine_table(), opened_as], [direct, served])
+    title = f"480×480 uint16 patterns; p50, p99: from push to latents, at {rate:g} patterns/s"
+    _report(title, out, [machine_table(), opened_as], [direct, served])
+    if queue := tell_queue(rate, direct, served):
+        console.warning_line(queue)
 
 
 @app.command()

@@ -46,6 +46,17 @@ def compare(served: Table, direct: Table) -> None:
         served.note(f"{name} added", "ms", served[name] - direct[name])
 
 
+def tell_queue(rate: float, *tables: Table) -> str:
+    """What must be said of times that are of a queue, in a line; empty if none is."""
+    slow = [f"{table.title} {table[FASTEST]:,.0f}" for table in tables if table[FASTEST] < rate]
+    if not slow:
+        return ""
+    return (
+        f"the camera's {rate:g} patterns/s are more than is taken ({', '.join(slow)}): p50 and p99 are of a queue that "
+        "grows; give a lower --rate"
+    )
+
+
 def client_seconds(token_file: Path, patterns: Raw, runs: int, rate: float) -> tuple[NDArray[np.float64], float]:
     """Time of every pattern from its push to its latents, and the patterns per second that came out."""
     pushed, came = np.zeros(runs), np.zeros(runs)
