@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import shlex
 import tomllib
@@ -12,30 +11,16 @@ from typing import Any
 
 import pytest
 from command_line import run_here
+from page_commands import PAGES, find_commands, list_commands
 
 import microrun.runtime
 from microrun.cli.commands import COMMANDS, load_command
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-FENCED = re.compile(r"^( *)```sh\b[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 BLOCK = re.compile(r"^( *)```.*?^\1```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^()\s]+(?:\([^()\s]*\)[^()\s]*)?)\)")
 LISTED = re.compile(r"^- \[[^\]]+\]\(([\w-]+)\.(?:md|rst)\)", re.MULTILINE)  # as docs/conf.py reads them
-
-
-def find_commands(text: str) -> list[list[str]]:
-    """Words of every `microrun …` in the sh blocks of a page, comments left out."""
-    found = []
-    for block in FENCED.finditer(text):
-        for line in block[2].replace("\\\n", " ").splitlines():
-            words = shlex.shlex(line, posix=True, punctuation_chars=";&|")
-            words.whitespace_split = True
-            for ends, piece in itertools.groupby(words, lambda word: set(word) <= set(";&|")):
-                name, *rest = piece
-                found += [rest] if name == "microrun" and not ends else []
-    return found
 
 
 def parse(words: list[str]) -> None:
@@ -91,6 +76,12 @@ def test_a_first_scan_runs_as_its_page_says(
         assert ran.code == 0, f"microrun {shlex.join(words)}: {ran.err}"
     made = {path.name for path in tmp_path.iterdir()}
     assert made >= {"scan.latents.h5", "scan.overview.png", "scan.analysis.png", "scan.physics.png", "scan.latents.csv"}
+
+
+def test_the_page_of_commands_lists_all_that_readme_and_docs_show() -> None:
+    listed = re.findall(r"^\| `microrun ([^|]+)` \|", (DOCS / "commands.md").read_text(encoding="utf-8"), re.MULTILINE)
+    shown = [command for commands in list_commands().values() for command in commands]
+    assert listed == shown, "run docs/scripts/run_commands.py again"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
