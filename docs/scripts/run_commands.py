@@ -201,7 +201,8 @@ def run_command(page: str, command: str, folder: Path, kitchen: Kitchen) -> dict
     begun = time.monotonic()
     ran = run(words, folder, environment, int(ended) if ended else None)
     seconds = round(time.monotonic() - begun, 1)
-    return {"run": change(command)[0], "code": ran.code, "lines": ran.lines[-12:], "seconds": seconds}
+    known = {"run": change(command)[0], "code": ran.code, "lines": ran.lines[-12:]}
+    return known | {"seconds": seconds, "ended": time.time()}
 
 
 def take_over(command: str, folder: Path) -> dict[str, Any] | None:
@@ -215,8 +216,9 @@ def take_over(command: str, folder: Path) -> dict[str, Any] | None:
         for key, record in json.loads(kept.read_text(encoding="utf-8")).items():
             if key.split(" ", 1)[1] == command and record["code"] == 0 and record["run"] == change(command)[0]:
                 for path in kept.with_suffix("").glob(f"{made}*"):
-                    if not (folder / path.name).exists():
-                        (shutil.copytree if path.is_dir() else shutil.copy)(path, folder / path.name)
+                    its_own = path.name in (*named, *words[2:3]) or path.stat().st_mtime <= record.get("ended", 0)
+                    if its_own and not (folder / path.name).exists():
+                        (shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path.name)
                 return record | {"page": record.get("page", kept.stem)}
     return None
 
