@@ -111,7 +111,7 @@ def _judge(request: JudgeRequest, pairs: list[tuple[Engine, Engine]], indexer: I
     """A row for the originals and one for each model, and the picture of both."""
     encoders = [encoder for encoder, _ in pairs]
     with console.progress_bar("judging") as bar:
-        bar(0, min(request.patterns, request.source.available), STARTING)
+        bar(0, min(request.count, request.source.available), STARTING)
         judged = console.watch(load_judged(request, encoders[0].spec, indexer), bar)
         rows, reconstructed = [judge_original(judged)], {}
         for name, (encoder, decoder) in zip(name_engines(encoders), pairs, strict=True):

@@ -93,6 +93,7 @@ def physics(
     geometry = find_geometry(whole, background, request) if index and not known else None
     part = f" · {source.part}" if isinstance(source, PartSource) else ""
     heading = f"{scan.name}{part} · {_say_orientations(orientations, geometry)}"
+    written = list(paths)
     with made_folder(place), written_together(paths, overwrite) as (stored, drawn):
         maps = _map_scan(source, known, background, geometry)
         found = known or _found_here(maps, geometry)
@@ -102,8 +103,8 @@ def physics(
         if found is not None and found.valid.any():
             with written_together([poles], overwrite) as (made,):
                 save_figure(draw_poles(found, heading), made)
-            paths = *paths, poles
-    say_wrote(*paths)
+            written.append(poles)
+    say_wrote(*written)
     say_next("inspect", paths[0])
 
 

@@ -102,3 +102,14 @@ def kept_cache() -> Iterator[None]:
         os.environ.pop(CACHE, None)
         os.environ.update({} if before is None else {CACHE: before})
         numba.config.reload_config()  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Have numba use a single thread, for code of libraries whose threads add to the same numbers and lose some."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)

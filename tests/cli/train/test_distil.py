@@ -80,6 +80,7 @@ def test_phases_that_the_decoder_cannot_draw_are_warned_of(microrun: Microrun, t
     assert spec.domain is not None and spec.domain.phases == ("nickel",)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_another_crystal_is_given_the_latents_of_the_known_one(microrun: Microrun, tmp_path: Path) -> None:
     out = tmp_path / "run"
     taught = ("train", "vae", "--distil", "vae32", "--batch", 8, "--folder", out)

@@ -117,7 +117,7 @@ def _translated(config: DistilConfig, spec: ModelSpec, asked: PatternStream) -> 
     from microrun.training.vae.crystal_twins import (
         CrystalTwins,
         find_known_crystal,
-        known_simulator,
+        known_simulators,
         translated_conditions,
     )
 
@@ -132,11 +132,10 @@ def _translated(config: DistilConfig, spec: ModelSpec, asked: PatternStream) -> 
     given = config.matched is not None and config.matched.pattern_centre is not None
     conditions = translated_conditions(asked.simulator.conditions, spec, given)
     new = CameraSimulator(materials, [1.0], conditions, config.seed)
-    console.out.print(f"learns    to draw {name}, with the latents that {spec.name} gives {known.name}")
-    with (
-        PatternStream(new, config.batch) as patterns,
-        PatternStream(known_simulator(known, new, spec), config.batch) as guides,
-    ):
+    console.out.print(f"learns    to draw {name}, with the latents that {spec.name} gives {known.crystal.name}")
+    with contextlib.ExitStack() as stack:
+        streams = [PatternStream(one, config.batch) for one in (new, *known_simulators(known, new))]
+        patterns, *guides = map(stack.enter_context, streams)
         yield CrystalTwins(patterns, guides)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import kikuchipy
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -210,3 +211,12 @@ def test_hexagonal_close_packed_crystals_say_their_axis_ratio() -> None:
     found = {crystal.name: crystal.phase for crystal in CRYSTALS}
     assert found["alpha-titanium"] == "hcp:1.588" and found["magnesium"] == "hcp:1.624"
     assert found["alpha-iron"] == "bcc" and "225" in found["titanium carbide"]
+
+
+def test_kinematical_patterns_lose_no_band_to_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of kikuchipy add to the same pixels at once: of two runs one had lost some."""
+    monkeypatch.setattr(kinematical, "HALF_SIDE", 60)
+    crystal = next(crystal for crystal in CRYSTALS if crystal.name == "tungsten")
+    first, *others = (kinematical.compute_kinematical(crystal, 20).data for _ in range(4))
+    assert all(np.array_equal(first, other) for other in others)
+    assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 import microrun.kernels.compiling  # noqa: F401 (before what orix compiles)
-from microrun.runtime.domain import Domain, Span
+from microrun.runtime.domain import Domain
 from microrun.runtime.spec import ModelSpec
 from microrun.training.simulate.camera.conditions import Conditions
 from microrun.training.simulate.camera.matched import domain_of
 from microrun.training.simulate.camera.materials import load_material
-from microrun.training.simulate.camera.patterns import KEEP, CameraSimulator
+from microrun.training.simulate.camera.patterns import KEEP, CameraSimulator, Patterns
 from microrun.training.simulate.camera.stream import PatternStream
 from microrun.training.simulate.masters.crystal import CRYSTALS, Crystal
 from microrun.training.simulate.masters.find import USUAL_KEV
@@ -28,6 +32,19 @@ BANDS_ALONE = Conditions(
     bad_pixels=0.0, clipped=0.0, gamma=0.0, mixed=0.0,
 )  # fmt: skip
 
+CUBIC, HEXAGONAL = "m-3m", "6/mmm"
+UNTURNED = (1.0, 0.0, 0.0, 0.0)
+
+
+def _basal() -> tuple[tuple[float, ...], ...]:
+    """From the axes of a hexagonal crystal, a along x and c along z, to those of two cubic twins."""
+    axes = np.array([[1, -1, 0], [1, 1, -2], [1, 1, 1]]) / np.sqrt([[2], [6], [3]])
+    lay = Rotation.from_matrix(axes.T)
+    return tuple(tuple((lay * Rotation.from_euler("z", angle)).as_quat(scalar_first=True)) for angle in (0, np.pi / 3))
+
+
+BASAL = _basal()
+
 
 class CrystalTwins:
     """Patterns of a new crystal as cameras show them, and bands of both crystals in the same orientation.
@@ -37,24 +54,23 @@ class CrystalTwins:
     new
         Makes patterns of the new crystal.
     known
-        Makes as many of the known one, of the same seed, by `known_simulator`.
+        Make as many of the known one, by `known_simulators`.
     """
 
-    def __init__(self, new: PatternStream, known: PatternStream) -> None:
-        self._new, self._known = new, known
+    def __init__(self, new: PatternStream, known: Sequence[PatternStream]) -> None:
+        self._new, self._known = new, tuple(known)
 
     @property
     def identity(self) -> str:
-        """Hash of both simulators."""
-        both = self._new.simulator.identity + self._known.simulator.identity
-        return hashlib.sha256(both.encode()).hexdigest()
+        """Hash of all simulators."""
+        all_of_them = "".join(stream.simulator.identity for stream in (self._new, *self._known))
+        return hashlib.sha256(all_of_them.encode()).hexdigest()
 
     @property
     def text(self) -> str:
         """Phases, for a spec."""
-        return (
-            f"simulated patterns of {self._new.simulator}, latents of {self._known.simulator} in the same orientation"
-        )
+        known = f"latents of {self._known[0].simulator} in the same orientation"
+        return f"simulated patterns of {self._new.simulator}, {known}{' and its twin' if len(self._known) > 1 else ''}"
 
     @property
     def domain(self) -> Domain:
@@ -67,20 +83,47 @@ class CrystalTwins:
         return KEEP
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Patterns of the new crystal, bands of the known one, and of the new one, (n, 1, H, W) float32 each."""
-        (views, bands), (_, known) = pair(self._new.take(step)), pair(self._known.take(step))
-        return views, known, bands
+        """Patterns of a step.
+
+        Returns
+        -------
+        views, bands : (n, 1, H, W) float32
+            The new crystal as cameras show it, and its bands alone.
+        known : (k, n, 1, H, W) float32
+            Bands of the known crystal, in each of the k orientations that stand for the one of the new crystal.
+        """
+        return _arrange(stream.take(step) for stream in (self._new, *self._known))
 
     def held_out(self) -> tuple[Tensor, Tensor, Tensor]:
         """The same to test on, never trained on."""
-        (views, bands), (_, known) = (
-            pair(one.simulator.make(HELD_OUT, twins.TESTED)) for one in (self._new, self._known)
-        )
-        return views, known, bands
+        return _arrange(stream.simulator.make(HELD_OUT, twins.TESTED) for stream in (self._new, *self._known))
 
 
-def find_known_crystal(new: Crystal, spec: ModelSpec) -> Crystal | None:
-    """Crystal that a model knows, and whose orientations look alike when those of a new one do.
+def _arrange(made: Iterable[Patterns]) -> tuple[Tensor, Tensor, Tensor]:
+    (views, bands), *known = map(pair, made)
+    return views, bands, torch.stack([of_known for _, of_known in known])
+
+
+class Known(NamedTuple):
+    """A crystal that a model knows, and how it stands for another.
+
+    Parameters
+    ----------
+    crystal
+        The known one.
+    turns
+        Unit quaternions, scalar first: its orientations are that of the other crystal, turned by each.
+    """
+
+    crystal: Crystal
+    turns: tuple[tuple[float, ...], ...]
+
+
+def find_known_crystal(new: Crystal, spec: ModelSpec) -> Known | None:
+    """Crystal that a model knows, and whose orientations look alike exactly when those of a new one do.
+
+    That is one of the same symmetry. A cubic one stands for a hexagonal one by two orientations at once, twins with
+    their (111) along the basal plane: what leaves the pair as it is are the rotations of the hexagonal crystal.
 
     Parameters
     ----------
@@ -91,19 +134,26 @@ def find_known_crystal(new: Crystal, spec: ModelSpec) -> Crystal | None:
 
     Returns
     -------
-    Crystal
-        None if the model knows the new one already, or none of the same symmetry.
+    Known
+        None if the model knows the new one already, or none that can stand for it.
     """
-    from orix.quaternion.symmetry import get_point_group
-
-    def symmetry(crystal: Crystal) -> str:
-        return str(get_point_group(crystal.space_group).laue.name)
-
     phases = spec.domain.phases if spec.domain else ()
     if new.name in phases:
         return None
     known = [crystal for name in phases for crystal in CRYSTALS if crystal.name == name]
-    return next((crystal for crystal in known if symmetry(crystal) == symmetry(new)), None)
+    symmetries = {crystal: _symmetry(crystal) for crystal in known}
+    for crystal, symmetry in symmetries.items():
+        if symmetry == _symmetry(new):
+            return Known(crystal, (UNTURNED,))
+    if _symmetry(new) == HEXAGONAL:
+        return next((Known(crystal, BASAL) for crystal, found in symmetries.items() if found == CUBIC), None)
+    return None
+
+
+def _symmetry(crystal: Crystal) -> str:
+    from orix.quaternion.symmetry import get_point_group
+
+    return str(get_point_group(crystal.space_group).laue.name)
 
 
 def translated_conditions(usual: Conditions, spec: ModelSpec, given: bool) -> Conditions:
@@ -122,27 +172,17 @@ def translated_conditions(usual: Conditions, spec: ModelSpec, given: bool) -> Co
     return replace(usual, mixed=0.0) if given else replace(usual, mixed=0.0, pattern_centre=spec.domain.pattern_centre)
 
 
-def known_simulator(crystal: Crystal, new: CameraSimulator, spec: ModelSpec) -> CameraSimulator:
-    """Simulator that shows the crystal that a model knows in the orientations of another simulator.
-
-    Its pattern centres lie about the middle of those that the model knows as those of the other lie about theirs.
+def known_simulators(known: Known, new: CameraSimulator) -> list[CameraSimulator]:
+    """Simulators that show the crystal that a model knows in the views of another simulator, one for each turn.
 
     Parameters
     ----------
-    crystal
-        That the model knows.
+    known
+        What the model knows.
     new
         The other simulator.
-    spec
-        Of the model.
     """
-    assert spec.domain is not None
-    conditions = new.conditions
-    x, y, z = (_moved(span, middle) for span, middle in zip(conditions.pattern_centre, spec.domain.centre, strict=True))
-    seen = replace(BANDS_ALONE, pattern_centre=(x, y, z), tilt_deg=conditions.tilt_deg)
-    return CameraSimulator([load_material(crystal.name, (USUAL_KEV,))], [1.0], seen, new.seed)
-
-
-def _moved(span: Span, middle: float) -> Span:
-    half = (span[1] - span[0]) / 2
-    return middle - half, middle + half
+    views = new.conditions
+    seen = replace(BANDS_ALONE, pattern_centre=views.pattern_centre, tilt_deg=views.tilt_deg)
+    materials = [load_material(known.crystal.name, (USUAL_KEV,))]
+    return [CameraSimulator(materials, [1.0], seen, new.seed, turn) for turn in known.turns]

@@ -6,12 +6,14 @@ encoder learns to give a pattern of the other crystal the latents that the teach
 orientation, and the decoder learns to draw the other crystal from these latents. Neither waits for the other, and maps
 of both crystals can be compared. At last the decoder draws from what the encoder gives, and both learn together.
 
-That takes crystals of the same symmetry: of others, orientations that look alike for the one do not for the other.
+That takes crystals of the same symmetry: of others, orientations that look alike for the one do not for the other. A
+hexagonal crystal gets the sum of the latents of two cubic twins, which have its symmetry in common.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,7 +35,6 @@ from microrun.training.vae.trainer import training_flops
 
 TESTED_BANDS = 128  # held-out patterns whose bands the spec tells of
 TOGETHER = 0.6  # share of the steps after which the decoder draws from what the encoder gives
-LATENT_WEIGHT = 0.1  # of the latents' error against that of the bands
 BLUR = 0.5  # of the teacher's own uncertainty, by which latents are moved before they are drawn
 
 
@@ -101,8 +102,8 @@ class TranslateTrainer(Trainer[TranslateReport]):
         self.teacher = teacher.eval().requires_grad_(False)
         super().__init__(config, folder, processes, _Translated(model), model)
         self.steps, self.flops = config.steps, training_flops(spec.latent_size, teacher.network)
-        self._views, known, self._bands = (part.to(processes.device) for part in twins.held_out())
-        self._wanted = encode(self.teacher, known)
+        self._views, self._bands, known = (part.to(processes.device) for part in twins.held_out())
+        self._wanted = _together([encode(self.teacher, part) for part in known])
         self._spread = self._wanted.std(dim=0)
         self._tested = copy.deepcopy(model).requires_grad_(False).eval()
         self._keep = torch.from_numpy(twins.pixel_keep).to(processes.device)
@@ -122,16 +123,19 @@ class TranslateTrainer(Trainer[TranslateReport]):
     def terms(self) -> Tensor:
         """Loss, squared latent error and share of the bands that is missed, (3,) on the device."""
         rows = self.processes.rows(self.config.batch)
-        views, known, bands = (part[rows].to(self.processes.device) for part in self.twins.batch(self.step))
+        views, bands, known = (
+            part[..., rows, :, :, :].to(self.processes.device) for part in self.twins.batch(self.step)
+        )
         together = self.step >= TOGETHER * self.steps
         with self.autocast():
             with torch.no_grad():
-                wanted, certainty = self.teacher.encoder(known.to(memory_format=torch.channels_last))
+                taught = [self.teacher.encoder(part.to(memory_format=torch.channels_last)) for part in known]
+            wanted, certainty = _together([mean for mean, _ in taught]), taught[0][1]
             given = None if together else wanted + BLUR * self._draw(certainty)
             drawn, latents = self._parallel(views.to(memory_format=torch.channels_last), given)
         error = ((latents.float() - wanted.float()) / self._spread).square().mean()
         missed = _missed(drawn.float()[:, 0, self._keep], bands[:, 0, self._keep])
-        return torch.stack([LATENT_WEIGHT * error + missed, error, missed])
+        return torch.stack([error + missed, error, missed])
 
     def measure(self, means: list[float], rate: float) -> TranslateReport:
         """Make a report; the averaged weights are tested for it."""
@@ -193,6 +197,11 @@ class _Translated(torch.nn.Module):
         """Bands that are drawn, and latents of the views."""
         latents, _ = self.vae.encoder(views)
         return self.vae.decoder(latents if given is None else given), latents
+
+
+def _together(latents: list[Tensor]) -> Tensor:
+    """Latents of an orientation that several of the known crystal stand for, of the spread that each of them has."""
+    return torch.stack(latents).sum(dim=0) / math.sqrt(len(latents))
 
 
 def _missed(drawn: Tensor, bands: Tensor) -> Tensor:

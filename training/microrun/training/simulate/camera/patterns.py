@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from microrun.kernels.binning import area_weights, bin_area
 from microrun.runtime.array_types import Float32, Float64
@@ -68,6 +69,9 @@ class CameraSimulator:
         What all else is drawn from.
     seed
         Of all that is random.
+    turned
+        (4,) unit quaternion, scalar first, by which crystals are turned on from the orientations that are drawn, in
+        their own axes; None leaves them.
     """
 
     def __init__(
@@ -76,8 +80,10 @@ class CameraSimulator:
         shares: Sequence[float],
         conditions: Conditions,
         seed: int = 0,
+        turned: Sequence[float] | None = None,
     ) -> None:
         self.materials, self.conditions, self.seed = tuple(materials), conditions, seed
+        self._turned = None if turned is None else tuple(map(float, turned))
         weights = np.asarray(shares, np.float64)
         self.shares = weights / weights.sum()
 
@@ -90,6 +96,8 @@ class CameraSimulator:
             "conditions": self.conditions.describe(),
             "seed": self.seed,
         }
+        if self._turned is not None:
+            record["turned"] = list(self._turned)
         return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
     def __str__(self) -> str:
@@ -120,10 +128,16 @@ class CameraSimulator:
             self._draw(np.random.default_rng((self.seed, first + place)), place, made)
         return made
 
+    def _turn(self, view: View) -> View:
+        if self._turned is None:
+            return view
+        turn, drawn = (Rotation.from_quat(one, scalar_first=True) for one in (self._turned, view.rotation))
+        return view._replace(rotation=(turn * drawn).as_quat(scalar_first=True))
+
     def _draw(self, rng: np.random.Generator, place: int, made: Patterns) -> None:
         conditions = self.conditions
         number = int(rng.choice(len(self.materials), p=self.shares))
-        view = draw_view(conditions, rng)
+        view = self._turn(draw_view(conditions, rng))
         side = int(rng.choice(conditions.pixels))
         envelope = draw_envelope(side, conditions, rng)
         real, clean = _draw_mixture(self.materials[number], view, side, conditions, rng)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-import microrun.kernels.compiling  # noqa: F401 (before what orix compiles)
+from microrun.kernels.compiling import one_thread  # and before what orix compiles
 from microrun.training.simulate.masters.crystal import Crystal
 
 LEAST_SPACING = 0.5  # Å, of the planes that make bands
@@ -45,5 +45,6 @@ def compute_kinematical(crystal: Crystal, energy_kev: float) -> Any:
         planes.calculate_theta(energy_kev * 1e3)
         factor = np.abs(planes.structure_factor)
         visible = planes[factor > LEAST_FACTOR * factor.max()]
-        master = KikuchiPatternSimulator(visible).calculate_master_pattern(half_size=HALF_SIDE, hemisphere="both")
+        with one_thread():
+            master = KikuchiPatternSimulator(visible).calculate_master_pattern(half_size=HALF_SIDE, hemisphere="both")
         return master.as_lambert()
