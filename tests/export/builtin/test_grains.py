@@ -18,9 +18,13 @@ from safetensors.torch import load_file
 
 from microrun.export import denoiser_to_onnx as denoiser_file
 from microrun.export.builtin import grains as builtin_grains
-from microrun.export.builtin.grains import main, ship, state_grain_size
+from microrun.export.builtin.grain_denoisers import LICENCE, ship, simulate
+from microrun.export.builtin.grains import CONFIG, describe_data, main, state_grain_size
+from microrun.export.denoiser_from_onnx import read_denoiser
 from microrun.export.graph import save_model
+from microrun.runtime.engines.catalogue import find_model
 from microrun.runtime.engines.open import open_denoiser, read_model_spec
+from microrun.runtime.errors import MicrorunError
 from microrun.training.diffusion.checkpoint import load_denoiser
 from microrun.training.diffusion.config import DiffusionConfig
 from microrun.training.diffusion.unet_config import UnetConfig
@@ -28,6 +32,7 @@ from microrun.training.loop.checkpoint import read_checkpoint_spec
 from microrun.training.simulate.potts import Growth
 from microrun.training.simulate.volumes import SimulatedVolume, mean_grain_voxels, read_volumes
 
+DATA = describe_data()  # before settings are patched
 TINY = UnetConfig(dims=3, channels=(8, 8), in_channels=7, out_channels=7, blocks=1, head_size=8, groups=4, patch=2)
 Captured = pytest.CaptureFixture[str]
 
@@ -83,7 +88,7 @@ def test_it_simulates_trains_exports_and_takes_down_what_was_measured(made: Made
     assert [line for line in said.splitlines() if line.startswith("volume")] == [f"volume {n} of 3" for n in (1, 2, 3)]
     assert "step 4/4" in said
     measured = {"kl_volume": 0.053, "kl_c_over_a": 0.011}
-    assert ship(folder / "run" / "checkpoint.safetensors", folder, measured) == folder / "grains.onnx"
+    assert ship(folder / "run" / "checkpoint.safetensors", folder, measured, "grains") == folder / "grains.onnx"
     with open_denoiser(folder / "grains.onnx", "cpu") as denoiser:
         assert denoiser.spec.training.metrics == {**spec.training.metrics, **measured}
     assert read_checkpoint_spec(folder / "grains.safetensors").training == denoiser.spec.training
@@ -100,6 +105,21 @@ def check_what_is_there_is_kept(folder: Path, capsys: Captured) -> None:
     assert (folder / "grains.onnx").read_bytes() == model
     said = capsys.readouterr().out
     assert "volume" not in said and "step" not in said
+    with pytest.raises(MicrorunError, match="expected 2 volumes, got 3; delete it"):
+        simulate(folder / "potts.h5", Growth((16, 16, 16), 3), 1000, 2)
+
+
+def test_what_ships_was_made_by_these_settings() -> None:
+    spec = read_model_spec(find_model("grains"))
+    assert spec.diffusion is not None and (spec.name, spec.precision) == ("grains", "f16")
+    made = spec.training
+    assert (made.data, made.steps, made.patterns) == (DATA, CONFIG.steps, CONFIG.steps * CONFIG.batch)
+    assert (made.seed, made.licence) == (CONFIG.seed, LICENCE)
+    drawn = spec.diffusion
+    assert (drawn.sample_shape, drawn.n_colours) == ((7, *CONFIG.sides), CONFIG.n_colours)
+    assert drawn.schedule == CONFIG.schedule
+    unet, _ = read_denoiser(find_model("grains"), CONFIG.unet)  # refuses weights of other shapes
+    assert unet.config == CONFIG.unet
 
 
 def test_an_older_file_is_told_how_large_its_grains_are_and_keeps_its_weights(made: Made, tmp_path: Path) -> None:

@@ -17,12 +17,10 @@ come from inside a build (`Build.inside`), and rows lie anywhere in a block.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from microrun.export.builtin.grains import LICENCE, print_report
-from microrun.export.builtin.grains import ship as ship_plain
+from microrun.export.builtin.grain_denoisers import LICENCE, make_run, ship, simulate, train
 from microrun.export.denoiser_from_onnx import read_denoiser
 from microrun.export.levels import compact
 from microrun.runtime.engines.catalogue import find_model
@@ -32,7 +30,6 @@ from microrun.training.diffusion.levels import LevelTrainer
 from microrun.training.diffusion.start import Start
 from microrun.training.diffusion.unet_config import GRAIN_UNET, entering_channels
 from microrun.training.simulate.potts import Build, MeltPool
-from microrun.training.simulate.volumes import read_volumes, write_volumes
 
 NAME = "grains-am"
 BUILD = Build((64, 64, 80), MeltPool(length=24, width=14, depth=9, mobile_zone=8), hatch=10, layer=4, inside=True)
@@ -41,16 +38,6 @@ FIRST_SEED = 100
 UNET = replace(GRAIN_UNET, in_channels=entering_channels(GRAIN_UNET.out_channels, known_inputs=True))
 CONFIG = DiffusionConfig(batch=64, learning_rate=1e-3, decay=0.6, steps=10_000, seed=21, known_inputs=True, unet=UNET)
 START = "grains"
-
-
-def simulate(folder: Path) -> Path:
-    """Simulate the volumes, all in one file; it is kept if it exists."""
-    path = folder / "am.h5"
-    if not path.exists():
-        for now in write_volumes(path, BUILD, FIRST_SEED, VOLUMES):
-            if now.done % BUILD.steps == 0:
-                print(now.phase, flush=True)
-    return path
 
 
 def describe_data(first_seed: int, last_seed: int) -> str:
@@ -64,32 +51,15 @@ def describe_data(first_seed: int, last_seed: int) -> str:
     )
 
 
-def train(folder: Path, volumes: Path) -> Path:
-    """Train in FOLDER/run; goes on where it was interrupted. Returns the checkpoint."""
-    run = folder / "run"
-    run.mkdir(exist_ok=True)
+def main(folder: Path) -> None:
+    """Run all of it; what ships has weights of few levels."""
+    run = make_run(folder)
+    volumes = simulate(folder / "am.h5", BUILD, FIRST_SEED, VOLUMES)
     file = find_model(START)
     start = Start(file, *read_denoiser(file, GRAIN_UNET))
     source = Training(data=describe_data(FIRST_SEED, FIRST_SEED + VOLUMES - CONFIG.held_out - 1), licence=LICENCE)
-    config = replace(CONFIG, begun_from=start.origin)
-    trainer = LevelTrainer(config, read_volumes(volumes), run, source, start=start)
-    trainer.resume()
-    for report in trainer.run(trainer.report_every):
-        print_report(report)
-    return run / "checkpoint.safetensors"
-
-
-def ship(checkpoint: Path, folder: Path, metrics: Mapping[str, float]) -> Path:
-    """Write what ships, weights as levels; parameters and result as of the other denoiser's."""
-    exported = ship_plain(checkpoint, folder, metrics, NAME)
-    compact(exported)
-    return exported
-
-
-def main(folder: Path) -> None:
-    """Run all of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    ship(train(folder, simulate(folder)), folder, {})
+    trainer = LevelTrainer(replace(CONFIG, begun_from=start.origin), volumes, run, source, start=start)
+    compact(ship(train(trainer, run), folder, {}, NAME))
 
 
 if __name__ == "__main__":
