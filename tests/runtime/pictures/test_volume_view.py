@@ -34,6 +34,7 @@ from microrun.runtime.pictures.volume_view import (
     VIEW_PIXELS,
     draw_slice,
     draw_view,
+    draw_volume,
     render,
 )
 from microrun.runtime.volumes.volume import Volume
@@ -217,6 +218,19 @@ def test_pictures_of_every_shape_are_wide_and_have_white_margins(
     assert_array_equal(image[[0, -1]], 1)
     assert_array_equal(image[:, [0, -1]], 1)
     assert (image < 1).any(-1).mean() > 0.02
+
+
+def test_there_is_no_white_space_around_a_part() -> None:
+    labels = np.where(np.square(np.indices((40, 40, 40)) - 19.5).sum(axis=0) < 400, 0, -1).astype(np.int32)
+    part, cube = (draw_volume(drawing_of(one)) for one in (labels, np.zeros_like(labels)))
+    wide, high = part.get_size_inches() / cube.get_size_inches()
+    assert high < 0.85 and wide <= 1
+    axis = part.axes[0]
+    (bottom, top), (left, right) = axis.get_ylim(), axis.get_xlim()
+    for line in axis.lines:  # lengths are as long as in the whole cube, and inside
+        across, up = np.transpose([line.get_xdata(), line.get_ydata()]).T
+        assert np.hypot(np.ptp(across), np.ptp(up)) == pytest.approx(40)
+        assert left < across.min() and across.max() < right and bottom < up.min() and up.max() < top
 
 
 def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:

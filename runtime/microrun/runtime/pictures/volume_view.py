@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from microrun.runtime.array_types import Float64
 from microrun.runtime.errors import OutputError
 from microrun.runtime.pictures.drawing import Drawing
 from microrun.runtime.pictures.figure_file import ENDINGS, save_figure
@@ -66,20 +68,25 @@ def draw_volume(drawing: Drawing) -> Figure:
     drawing
         From `read_drawing`.
     """
-    left, right, bottom, top = frame_of(_drawn_shape(drawing))
+    depth, rows, cols = _drawn_shape(drawing)
+    frame = left, right, bottom, top = frame_of((depth, rows, cols))
     scale = VIEW_PIXELS / max(right - left, top - bottom)
     view = draw_view(drawing, scale)
-    depth, rows, cols = _drawn_shape(drawing)
-    wide, high = max(view.shape[1], LEAST_VIEW) + 2 * LABEL_ROOM, view.shape[0] + 2 * LABEL_ROOM
+    seen = np.argwhere(view.min(axis=-1) < 1)  # of a part not all of its box, around which would be white space
+    middles = (seen[:, ::-1] + 0.5) / np.array([scale, -scale]) + np.array([left, top])
+    edges = _place_edges(drawing, middles.astype(np.float64), 1 / scale)
+    (first, begin), (last, end) = _find_extent(seen, edges, frame, scale)
+    wide, high = max(end - begin, LEAST_VIEW) + 2 * LABEL_ROOM, last - first + 2 * LABEL_ROOM
     zoom = min((high - 3 * TITLE) / (rows + 2 * depth), 0.45 * VIEW_PIXELS / max(rows, cols))
     slices = [draw_slice(drawing, axis, zoom) for axis in range(3)]
     beside = max(LEAST_WIDTH, *(image.shape[1] for image in slices)) + 2 * MARGIN
     sheet = _Sheet(drawing, wide + beside, high)
     axis = sheet.place((0, 0, wide, high))
     room = LABEL_ROOM / scale
-    axis.imshow(view, extent=(left, right, bottom, top), interpolation="nearest")
-    axis.set(xlim=(left - room, right + room), ylim=(bottom - room, top + room))
-    _label_edges(axis, drawing, room)
+    axis.imshow(view, extent=frame, interpolation="nearest")
+    axis.set(xlim=(left + begin / scale - room, left + end / scale + room))
+    axis.set(ylim=(top - last / scale - room, top - first / scale + room))
+    _label_edges(axis, drawing, edges, room)
     down = 0
     for number, image in enumerate(slices):
         _show_slice(sheet, drawing, number, image, (wide, down))
@@ -162,6 +169,15 @@ def draw_slice(drawing: Drawing, axis: int, scale: float) -> Image:
     return paint(drawing.colour(plane[at]), faces, np.where(faces == NO_FACE, -2, numbers))
 
 
+class _Edge(NamedTuple):
+    """A line as long as an axis: its number, (2, 2) ends, where its text stands from it, and the text's turn."""
+
+    number: int
+    ends: Float64
+    outward: Float64
+    turn: int
+
+
 class _Sheet:
     """Figure whose places are pixels from the upper left corner, with room below for the foot."""
 
@@ -187,19 +203,42 @@ def _drawn_shape(drawing: Drawing) -> tuple[int, int, int]:
     return depth, rows, cols
 
 
-def _label_edges(axis: Axes, drawing: Drawing, room: float) -> None:
-    """Write beside three edges how long they are."""
+def _place_edges(drawing: Drawing, seen: Float64, pixel: float) -> list[_Edge]:
+    """Lines along x, y and z that touch what is seen, as (n, 2) places in the picture."""
     depth, rows, cols = _drawn_shape(drawing)
-    edges = (
+    box = (
         (2, (0, rows, cols), (0, rows, 0), (0.5, -0.866), 30),
         (1, (0, 0, cols), (0, rows, cols), (-0.5, -0.866), -30),
         (0, (0, 0, cols), (depth, 0, cols), (-1, 0), 90),
     )
-    for number, first, last, outward, turn in edges:
-        ends = np.array([project(first), project(last)])
-        line = ends + np.multiply(outward, 0.25 * room)
-        axis.plot(*line.T, color=PALE, lw=0.8, solid_capstyle="butt")
-        across, up = ends.mean(axis=0) + np.multiply(outward, 0.6 * room)
+    edges = [
+        _Edge(number, np.array([project(first), project(last)]), np.array(outward), turn)
+        for number, first, last, outward, turn in box
+    ]
+    gaps = [(edge.ends @ edge.outward).mean() - (seen @ edge.outward).max(initial=-np.inf) for edge in edges]
+    lift = min(gaps[:2]) / 0.866  # one for both, so that they do not cross
+    for edge, gap, inward in zip(edges, (lift, lift, gaps[2]), ((0, 1), (0, 1), (1, 0)), strict=True):
+        if pixel < gap < np.inf:
+            edge.ends[:] += np.multiply(inward, gap)
+    return edges
+
+
+def _find_extent(
+    seen: NDArray[np.intp], edges: list[_Edge], frame: tuple[float, float, float, float], scale: float
+) -> NDArray[np.intp]:
+    """First and last row and column of the pixels that are seen and of the edges, (2, 2)."""
+    left, _, _, top = frame
+    ends = np.concatenate([edge.ends for edge in edges])
+    lines = np.stack([(top - ends[:, 1]) * scale, (ends[:, 0] - left) * scale], axis=1)
+    corners = np.concatenate([np.round(lines).astype(np.intp), seen, seen + 1])
+    return np.stack([corners.min(axis=0), corners.max(axis=0)])
+
+
+def _label_edges(axis: Axes, drawing: Drawing, edges: list[_Edge], room: float) -> None:
+    """Write beside three edges how long they are."""
+    for number, ends, outward, turn in edges:
+        axis.plot(*(ends + outward * 0.25 * room).T, color=PALE, lw=0.8, solid_capstyle="butt")
+        across, up = ends.mean(axis=0) + outward * 0.6 * room
         text = f"{drawing.axes[number]}  {drawing.length_text(drawing.shape[number])}"
         axis.text(across, up, text, rotation=turn, ha="center", va="center", fontsize=8, color=INK)
 
