@@ -16,7 +16,7 @@ from microrun.runtime.convert.to_ome_tiff import write_ome_tiff
 from microrun.runtime.convert.to_xdmf import heavy_part, write_xdmf
 from microrun.runtime.convert.to_zarr import write_zarr
 from microrun.runtime.errors import MicrorunError, OutputError, RefusedOutputError
-from microrun.runtime.files.destination import ELSEWHERE
+from microrun.runtime.files.destination import ELSEWHERE, check_file
 from microrun.runtime.files.hdf5 import reason_of
 from microrun.runtime.files.output import BESIDE, name_new
 from microrun.runtime.latents.reader import Latents
@@ -97,12 +97,12 @@ def convert_latents(
 
 
 def _check_free(parts: Sequence[Path], source: Path, overwrite: bool) -> None:
-    for part in filter(os.path.lexists, parts):
-        if part.exists() and part.samefile(source):
-            raise RefusedOutputError(f"{part}: is the file that is read; write to another place")
-        if not overwrite:
+    for part in parts:
+        if not part.is_dir():
+            check_file(part, overwrite, sources=(source,))
+        elif not overwrite:
             raise RefusedOutputError(f"{part}: exists; replace it with --overwrite, {ELSEWHERE}")
-        if part.is_dir() and not (part / "zarr.json").is_file():
+        elif not (part / "zarr.json").is_file():
             raise RefusedOutputError(f"{part}: is a folder, but no zarr group; write to another place")
 
 
