@@ -49,7 +49,7 @@ def test_every_pixel_shows_the_first_voxel_on_its_line(shape: Shape, seed: int, 
         for row, line in enumerate(seen)
     ]
     different = seen != np.array(expected)  # a step may jump over the edge of a voxel
-    assert different.mean() <= 0.02
+    assert different.sum() <= max(1, 0.02 * different.size)
 
 
 def test_a_voxel_shows_its_three_faces() -> None:

@@ -48,6 +48,7 @@ def test_whoever_looks_after_the_service_hears_it_when_an_alarm_is_named_anew(
     with service.client() as client:
         client.push(some_patterns()[0])
         client.status()
+        client.status()  # what the first one showed has been told before the second is answered
         focus = dataclasses.replace(LASTS, what="contrast", text="contrast −30 % since row 1: contamination?")
         monkeypatch.setattr(RunWatch, "alarms", property(lambda _: (OVER, focus)))
         client.finish()

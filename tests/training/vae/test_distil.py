@@ -17,6 +17,7 @@ from training_runs import take
 from microrun.export.vae_to_onnx import export_checkpoint
 from microrun.runtime import known_latents
 from microrun.runtime.domain import Domain
+from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.lanes import run_all
 from microrun.runtime.engines.open import open_engine
 from microrun.runtime.errors import MicrorunError, SpecError
@@ -173,7 +174,7 @@ def test_a_fast_student_is_taught_exported_and_taught_further(tmp_path: Path) ->
     exported = export_checkpoint(folder / "checkpoint.safetensors", tmp_path / "fast.onnx", "f16")
     assert [one.spec.network for one in exported] == ["fast", "fast"]
     views, _ = simulated().held_out()
-    with open_engine(tmp_path / "fast.onnx") as engine, torch.no_grad():
+    with open_engine(tmp_path / "fast.onnx", "cpu", EngineRequest("f32")) as engine, torch.no_grad():
         latents = run_all(engine, views.numpy())
         assert np.abs(latents - student.encoder(views)[0].numpy()).max() < 0.02 * latents.std()
     further = tmp_path / "further"

@@ -104,6 +104,8 @@ def settle_here(request: GenerateRequest, engine: str) -> GenerateRequest:
     """A request as its denoiser has it, with blocks that can be tiled; as it was if opening the engine will fail."""
     try:
         spec = read_model_spec(find_model(engine))
+        if spec.kind != "denoiser":
+            return request
         check_block(spec)
     except MicrorunError:
         return request
