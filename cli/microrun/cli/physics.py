@@ -100,10 +100,10 @@ def physics(
         write_physics(stored, source.scan, maps, _describe(source, orientations, known, geometry))
         with console.step("drawing"), _open(latents, source) if latents else contextlib.nullcontext() as opened:
             save_figure(draw_physics(source.scan, maps, opened, found, heading, colours), drawn)
-        if found is not None and found.valid.any():
-            with written_together([poles], overwrite) as (made,):
-                save_figure(draw_poles(found, heading), made)
-            written.append(poles)
+    if found is not None and found.valid.any():
+        with written_together([poles], overwrite) as (made,):
+            save_figure(draw_poles(found, heading), made)
+        written.append(poles)
     say_wrote(*written)
     say_next("inspect", paths[0])
 

@@ -35,6 +35,7 @@ from microrun.training.vae.trainer import training_flops
 
 TESTED_BANDS = 128  # held-out patterns whose bands the spec tells of
 TOGETHER = 0.6  # share of the steps after which the decoder draws from what the encoder gives
+LEAST_SPREAD = 0.1  # of a latent against that of all: some latents of a teacher may say nothing
 BLUR = 0.5  # of the teacher's own uncertainty, by which latents are moved before they are drawn
 
 
@@ -104,7 +105,8 @@ class TranslateTrainer(Trainer[TranslateReport]):
         self.steps, self.flops = config.steps, training_flops(spec.latent_size, teacher.network)
         self._views, self._bands, known = (part.to(processes.device) for part in twins.held_out())
         self._wanted = _together([encode(self.teacher, part) for part in known])
-        self._spread = self._wanted.std(dim=0)
+        spread = self._wanted.std(dim=0)
+        self._spread = spread.clamp_min(LEAST_SPREAD * float(spread.mean()))
         self._tested = copy.deepcopy(model).requires_grad_(False).eval()
         self._keep = torch.from_numpy(twins.pixel_keep).to(processes.device)
         self._known: KnownLatents | None = None

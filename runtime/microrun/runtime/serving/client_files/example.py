@@ -56,7 +56,7 @@ def ask(connection: socket.socket, kind: int, body: bytes = b"") -> bytes:
 
 def main(patterns: str, rows: str, cols: str, height: str, width: str, latents: str, *more: str) -> None:
     """Push all patterns, then write all latents."""
-    _, _, port, token = (Path(more[0]) if more else usual_token_file()).read_text("utf-8").split()
+    _, _, port, token = (Path(more[0]) if more and more[0] else usual_token_file()).read_text("utf-8").split()
     connection = socket.create_connection(("127.0.0.1", int(port)))
     shape = (int(rows), int(cols), int(height), int(width))
     step_um, name = 1.0, b""
