@@ -242,3 +242,9 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
         read_drawing(Volume(np.zeros((2, 2, 2)), "some.npy"), -1)
     with pytest.raises(OutputError, match=r"grains.gif: a picture is written as .png, .svg"):
         render(drawing_of(np.zeros((2, 2, 2))), tmp_path / "grains.gif")
+
+
+@pytest.mark.parametrize(("cmap", "middle"), [("RdBu_r", 0.0), ("viridis", 1.0)])
+def test_diverging_colours_of_values_have_zero_in_the_middle(cmap: str, middle: float) -> None:
+    values = np.linspace(-1, 3, 8**3).reshape(8, 8, 8)
+    assert sum(Drawing("a", (8, 8, 8), values, cmap=cmap).limits) / 2 == pytest.approx(middle, abs=1e-9)

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from microrun.runtime.errors import VolumeError
 from microrun.runtime.files.hdf5 import open_hdf5
 from microrun.runtime.json_text import UNREADABLE
+from microrun.runtime.pictures.colour_maps import is_diverging
 from microrun.runtime.pictures.grain_colours import GrainColours
 from microrun.runtime.pictures.painting import VALUES, Image, colour_grains, shade_values
+from microrun.runtime.pictures.panels import find_limits
 from microrun.runtime.volumes.volume import SLAB_BYTES, Volume
 
 LARGEST_SIDE = 256  # voxels that are drawn along the longest side
@@ -77,9 +79,8 @@ class Drawing:
 
     @functools.cached_property
     def limits(self) -> tuple[float, float]:
-        """Values between which the colours lie."""
-        low, high = np.nanpercentile(self.values, (1, 99))
-        return float(low), float(high)
+        """Values between which the colours lie, with 0 in the middle of diverging ones."""
+        return find_limits(self.values, signed=is_diverging(self.cmap))
 
     def colour(self, values: NDArray[Any]) -> Image:
         """Colours of some of its voxels."""

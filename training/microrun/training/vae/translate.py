@@ -28,7 +28,7 @@ from microrun.training.loop.trainer import REPORT_STEPS, Report, Trainer
 from microrun.training.vae.checkpoint import save_checkpoint
 from microrun.training.vae.crystal_twins import CrystalTwins
 from microrun.training.vae.data import NEW, check_simulations_fit
-from microrun.training.vae.distil import DistilConfig
+from microrun.training.vae.distil import LOG_VARIANCE_WEIGHT, DistilConfig
 from microrun.training.vae.evaluate import decode, encode, reconstruction_r2
 from microrun.training.vae.network import LOG_VARIANCE, VAE
 from microrun.training.vae.trainer import training_flops
@@ -134,10 +134,11 @@ class TranslateTrainer(Trainer[TranslateReport]):
                 taught = [self.teacher.encoder(part.to(memory_format=torch.channels_last)) for part in known]
             wanted, certainty = _together([mean for mean, _ in taught]), taught[0][1]
             given = None if together else wanted + BLUR * self._draw(certainty)
-            drawn, latents = self._parallel(views.to(memory_format=torch.channels_last), given)
+            drawn, latents, log_variance = self._parallel(views.to(memory_format=torch.channels_last), given)
         error = ((latents.float() - wanted.float()) / self._spread).square().mean()
         missed = _missed(drawn.float()[:, 0, self._keep], bands[:, 0, self._keep])
-        return torch.stack([error + missed, error, missed])
+        sureness = (log_variance.float() - certainty.float()).square().mean()  # fine-tuning draws latents by it
+        return torch.stack([error + missed + LOG_VARIANCE_WEIGHT * sureness, error, missed])
 
     def measure(self, means: list[float], rate: float) -> TranslateReport:
         """Make a report; the averaged weights are tested for it."""
@@ -195,10 +196,10 @@ class _Translated(torch.nn.Module):
         super().__init__()
         self.vae = vae
 
-    def forward(self, views: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Bands that are drawn, and latents of the views."""
-        latents, _ = self.vae.encoder(views)
-        return self.vae.decoder(latents if given is None else given), latents
+    def forward(self, views: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Bands that are drawn, and mean and log-variance of the views' latents."""
+        latents, log_variance = self.vae.encoder(views)
+        return self.vae.decoder(latents if given is None else given), latents, log_variance
 
 
 def _together(latents: list[Tensor]) -> Tensor:
