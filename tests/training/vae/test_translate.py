@@ -98,6 +98,13 @@ def test_encoder_and_decoder_learn_the_other_crystal(tmp_path: Path) -> None:
     assert spec.training.metrics["held_out_r2"] == pytest.approx(reports[-1].held_out_r2, abs=1e-4)
 
 
+def test_what_is_learned_includes_how_sure_a_latent_is(tmp_path: Path) -> None:
+    trainer = TranslateTrainer(CONFIG, make_twins(), tmp_path, teacher(), SPEC)
+    trainer.terms()[0].backward()  # type: ignore[no-untyped-call]
+    means, log_variances = trainer.network.vae.encoder.head.bias.grad.split(16)
+    assert means.abs().min() > 0 and log_variances.abs().min() > 0
+
+
 def test_a_run_that_was_given_up_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     whole = translate(tmp_path / "whole")
     translate(tmp_path / "parts", stop_after=2)  # in the part in which both learn together

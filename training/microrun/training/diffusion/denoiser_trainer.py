@@ -28,7 +28,7 @@ from microrun.training.diffusion.masks import Masks
 from microrun.training.diffusion.unet import UNet
 from microrun.training.diffusion.unet_config import UnetConfig
 from microrun.training.loop.distributed import Processes
-from microrun.training.loop.trainer import REPORT_STEPS, Report, Trainer
+from microrun.training.loop.trainer import Report, Trainer
 
 TESTED = 64  # held-out samples that a report looks at
 MOST_WORKERS = 16
@@ -113,7 +113,7 @@ class DenoiserTrainer(Trainer[ReportT]):
         torch.manual_seed(config.seed)
         network = (network or UNet(config.unet)).train().to(processes.device)
         super().__init__(config, folder, processes, network, network)
-        self.flops = unet_flops(config.unet, config.sides)
+        self.flops, self.tested = unet_flops(config.unet, config.sides), TESTED
         self._rows = processes.rows(config.batch)
         timesteps = config.schedule.training_steps
         masks = [
@@ -144,13 +144,6 @@ class DenoiserTrainer(Trainer[ReportT]):
     def identity(self) -> str:
         """Hash of the data."""
         return self._data.identity
-
-    @property
-    def report_every(self) -> int:
-        """Steps between reports: fifty in a run, more in a long one, but they take a twentieth of the time at most."""
-        costs = 7 * TESTED  # as many samples are trained on in twenty times the time of a test
-        limit = REPORT_STEPS[self.processes.device.type]
-        return max(1, min(limit, self.steps // 50), -(-costs // self._config.batch))
 
     def terms(self) -> Tensor:
         """The loss, (1,) on the device."""

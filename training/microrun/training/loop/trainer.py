@@ -69,6 +69,7 @@ class Trainer(ABC, Generic[ReportT]):
 
     steps: int
     flops: int  # operations that training on one sample takes
+    tested: int = 0  # samples that a report tests the network on
 
     def __init__(
         self, config: Settings, folder: Path, processes: Processes, network: nn.Module, averaged: nn.Module
@@ -120,6 +121,13 @@ class Trainer(ABC, Generic[ReportT]):
     def enough(self) -> bool:
         """Whether further steps are not worth while, as what has been reported shows."""
         return False
+
+    @property
+    def report_every(self) -> int:
+        """Steps between reports: fifty in a run, more in a long one, but they take a twentieth of the time at most."""
+        costs = 7 * self.tested  # as many samples are trained on in twenty times the time of a test
+        limit = REPORT_STEPS[self.processes.device.type]
+        return max(1, min(limit, self.steps // 50), -(-costs // self._settings.batch))
 
     @property
     def precision(self) -> str:

@@ -14,7 +14,7 @@ from microrun.runtime.encoding.familiarity import reached_bands
 from microrun.runtime.known_latents import KnownLatents
 from microrun.runtime.spec import EncoderNetwork, ModelSpec, Training
 from microrun.training.loop.distributed import Processes, alone
-from microrun.training.loop.trainer import REPORT_STEPS, Report, Trainer, count_steps
+from microrun.training.loop.trainer import Report, Trainer, count_steps
 from microrun.training.simulate.camera.matched import Matched, domain_of
 from microrun.training.simulate.camera.stream import PatternStream
 from microrun.training.vae.batches import Batch, Batches, ScanBatches
@@ -110,6 +110,7 @@ class VaeTrainer(Trainer[VaeReport]):
         self._encoder: EncoderNetwork = vae.network
         self._pixels = float(self.batches.keep.sum())
         self._tested = data.held_out[:: -(-len(data.held_out) // TESTED)]
+        self.tested = len(self._tested)
         self._reconstructed: tuple[int, Tensor, Tensor] | None = None
         self._known: KnownLatents | None = None  # of the same weights
 
@@ -117,12 +118,6 @@ class VaeTrainer(Trainer[VaeReport]):
     def identity(self) -> str:
         """Hash of the prepared patterns, and of the simulations that they are mixed with."""
         return self.data.identity + (self._stream.simulator.identity if self._stream else "")
-
-    @property
-    def report_every(self) -> int:
-        """Steps between reports: fifty in a run, more in a long one, but they take a twentieth of the time at most."""
-        costs = 7 * len(self._tested)  # as many patterns are trained on in twenty times the time of a test
-        return max(1, min(REPORT_STEPS[self.processes.device.type], self.steps // 50), -(-costs // self.config.batch))
 
     def terms(self) -> Tensor:
         """Loss, squared error per pixel, KL and NT-Xent terms, (4,) on the device."""

@@ -24,7 +24,7 @@ from microrun.runtime.encoding.familiarity import reached_bands
 from microrun.runtime.known_latents import KnownLatents
 from microrun.runtime.spec import ModelSpec, Training
 from microrun.training.loop.distributed import Processes, alone
-from microrun.training.loop.trainer import REPORT_STEPS, Report, Trainer
+from microrun.training.loop.trainer import Report, Trainer
 from microrun.training.vae.checkpoint import save_checkpoint
 from microrun.training.vae.crystal_twins import CrystalTwins
 from microrun.training.vae.data import NEW, check_simulations_fit
@@ -104,6 +104,7 @@ class TranslateTrainer(Trainer[TranslateReport]):
         super().__init__(config, folder, processes, _Translated(model), model)
         self.steps, self.flops = config.steps, training_flops(spec.latent_size, teacher.network)
         self._views, self._bands, known = (part.to(processes.device) for part in twins.held_out())
+        self.tested = len(self._views)
         self._wanted = _together([encode(self.teacher, part) for part in known])
         spread = self._wanted.std(dim=0)
         self._spread = spread.clamp_min(LEAST_SPREAD * float(spread.mean()))
@@ -116,11 +117,6 @@ class TranslateTrainer(Trainer[TranslateReport]):
     def identity(self) -> str:
         """Hash of the patterns."""
         return self.twins.identity
-
-    @property
-    def report_every(self) -> int:
-        """Steps between reports."""
-        return max(1, min(REPORT_STEPS[self.processes.device.type], self.steps // 50))
 
     def terms(self) -> Tensor:
         """Loss, squared latent error and share of the bands that is missed, (3,) on the device."""
