@@ -73,7 +73,7 @@ def test_the_checkpoint_beside_a_model_of_ones_own_is_the_cure(
     microrun: Microrun, foreign: Path, tmp_path: Path
 ) -> None:
     own = write_pair(tmp_path)
-    for number, from_ in enumerate(("CHECKPOINT", tmp_path / "tiny.safetensors")):
+    for number, from_ in enumerate((own, tmp_path / "tiny.safetensors")):
         ran = microrun("encode", foreign, *OPTIONS, "--engine", own, "--out", tmp_path / f"{number}.h5")
         assert ran.err.endswith(f"; microrun train vae {foreign} --from {from_}\n")
         (tmp_path / "tiny.safetensors").touch()

@@ -224,12 +224,12 @@ def _warn_unknown(running: EncodeRun, request: EncodeRequest, engine: Engine) ->
 
 
 def _checkpoint_of(engine: Engine) -> Path | str:
-    """What `train vae` goes on from: a built-in model's name, or the checkpoint that lies beside the file."""
+    """What `train vae` goes on from: a built-in model's name, the checkpoint that lies beside the file, or the file."""
     path = engine.info.path
     if path.parent == MODELS:
-        return path.stem if path.with_suffix(".safetensors").is_file() else "vae64"
+        return path.stem
     beside = (path.with_suffix(".safetensors"), path.with_name("checkpoint.safetensors"))
-    return next((one for one in beside if one.is_file()), "CHECKPOINT")
+    return next((one for one in beside if one.is_file()), path if path.suffix == ".onnx" else "CHECKPOINT")
 
 
 class _Interrupt:

@@ -111,7 +111,7 @@ def test_a_model_that_does_not_fit_is_refused(train: Microrun, first: Path, tmp_
     check_refused(
         train(*start, "--fine-tune", "none", "--folder", out), "all, up, last, or 1 to 2 up blocks; got 'none'"
     )
-    check_refused(train("--from", "vae32", "--folder", out), "vae32.safetensors", "is an encoder")
+    check_refused(train("--from", "vae32", "--folder", out), "vae32: is a built-in model without a checkpoint")
     check_refused(train("--from", tmp_path / "none.safetensors", "--folder", out), "none.safetensors")
     assert not out.exists()
 

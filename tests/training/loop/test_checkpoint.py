@@ -49,7 +49,7 @@ def test_checkpoint_round_trip(tmp_path: Path) -> None:
 def test_a_checkpoint_is_named_by_its_file_its_run_or_as_built_in(tmp_path: Path) -> None:
     assert find_checkpoint(tmp_path) == tmp_path / "checkpoint.safetensors"
     assert find_checkpoint(tmp_path / "one.safetensors") == tmp_path / "one.safetensors"
-    assert find_checkpoint(Path("vae32")).is_file()
+    assert find_checkpoint(Path("sections")).is_file()
 
 
 def test_bad_checkpoints(tmp_path: Path) -> None:

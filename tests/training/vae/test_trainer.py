@@ -22,7 +22,7 @@ from microrun.training.vae.checkpoint import load_checkpoint
 from microrun.training.vae.config import Contrastive, VaeConfig
 from microrun.training.vae.data import Prepared
 from microrun.training.vae.evaluate import reconstruct, reconstruction_r2
-from microrun.training.vae.fine_tune import fine_tune
+from microrun.training.vae.fine_tune import fine_tune, read_start
 from microrun.training.vae.network import VAE, Encoder, count_parameters
 from microrun.training.vae.trainer import VaeTrainer, fit_epochs
 
@@ -184,7 +184,8 @@ def test_as_many_epochs_as_fit_at_the_speed(data: Prepared, tmp_path: Path, monk
 
 def test_fine_tuning_starts_from_a_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
     other = prepare([FileSource(write_bands(tmp_path / "other.up2", (4, 8), seed=7))], tmp_path)
-    config, model, spec = fine_tune(dataclasses.replace(CONFIG, latent_size=32, epochs=1), checkpoint)
+    first = read_start(checkpoint)
+    config, model = fine_tune(dataclasses.replace(CONFIG, latent_size=32, epochs=1), first)
     assert config.latent_size == 16 and config.kl_warmup == 0 and config.rate_warmup < CONFIG.rate_warmup
     start = {name: weights.clone() for name, weights in model.state_dict().items()}
     trainer = VaeTrainer(config, other, tmp_path, Training(data="other bands"), model)
@@ -197,7 +198,7 @@ def test_fine_tuning_starts_from_a_checkpoint(checkpoint: Path, tmp_path: Path) 
     assert 0 < max(moved) < 0.01
     assert found.training.data.startswith("other bands; fine-tuned from vae16 (sha256 ")
     assert found.training.data.endswith("; trained on: bands)")
-    assert spec.training.data == "bands"
+    assert first.spec.training.data == "bands"
 
 
 @pytest.mark.parametrize(

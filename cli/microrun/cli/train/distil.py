@@ -14,6 +14,7 @@ from microrun.cli import console
 from microrun.cli.train.matched import simulated
 from microrun.cli.train.request import Request
 from microrun.cli.train.runs import DRAW_S, Clock, only_run
+from microrun.cli.train.starts import read_autoencoder_start
 from microrun.runtime.errors import MicrorunError
 
 if TYPE_CHECKING:
@@ -70,14 +71,12 @@ def distil(request: Request, teacher: Path, processes: Processes) -> None:
 
 def _configure(request: Request, teacher: Path) -> tuple[VAE, ModelSpec, DistilConfig]:
     """Teacher and settings, those not given from the run that is resumed."""
-    from microrun.training.loop.checkpoint import find_checkpoint
     from microrun.training.vae.distil import DistilConfig
-    from microrun.training.vae.fine_tune import read_start
 
-    model, spec, origin = read_start(find_checkpoint(teacher))
+    start = read_autoencoder_start(teacher)
     base = DistilConfig.load(request.folder / "config.json") if request.state.exists() else DistilConfig()
     try:
-        return model, spec, replace(base, **request.settings, teacher=origin)
+        return start.model, start.spec, replace(base, **request.settings, teacher=start.origin)
     except ValueError as error:
         raise MicrorunError(str(error)) from None
 

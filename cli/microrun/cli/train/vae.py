@@ -23,6 +23,7 @@ from microrun.cli.train.matched import MatchedCentre, MatchedPhases, MatchedVolt
 from microrun.cli.train.request import Request
 from microrun.cli.train.runs import DRAW_S, Clock, check_run, joined, only_run
 from microrun.cli.train.sections import sections
+from microrun.cli.train.starts import read_autoencoder_start
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.scans.scan import parse_grid
 from microrun.runtime.spec import EncoderNetwork, Preprocessing, Training
@@ -213,7 +214,7 @@ def _lock(folder: Path, processes: Processes, stack: contextlib.ExitStack) -> No
 
 def _configure(request: Request) -> tuple[VaeConfig, VAE | None, Preprocessing]:
     """Settings, those not given from the run that is resumed; and what the checkpoint to fine-tune brings."""
-    from microrun.training.loop.checkpoint import CHECKPOINT, find_checkpoint, read_checkpoint_spec
+    from microrun.training.loop.checkpoint import CHECKPOINT, read_checkpoint_spec
     from microrun.training.vae.config import VaeConfig
     from microrun.training.vae.data import NEW
     from microrun.training.vae.fine_tune import fine_tune
@@ -228,8 +229,8 @@ def _configure(request: Request) -> tuple[VaeConfig, VAE | None, Preprocessing]:
         resumed = request.state.exists() and begun.exists()
         return config, None, read_checkpoint_spec(begun).preprocessing if resumed else NEW
     size = config.latent_size if request.state.exists() else request.settings.get("latent_size")
-    tuned, model, spec = fine_tune(config, find_checkpoint(request.start), size)
-    return tuned, model, spec.preprocessing
+    start = read_autoencoder_start(request.start)
+    return *fine_tune(config, start, size), start.spec.preprocessing
 
 
 def _make_trainer(

@@ -97,12 +97,12 @@ def distil(folder: Path, name: str, config: DistilConfig) -> Path:
     Path
         Folder of its run.
     """
-    teacher, spec, origin = read_start(folder / name / f"{name}.safetensors")
+    start = read_start(folder / name / f"{name}.safetensors")
     run = folder / f"distilled-{name}"
     run.mkdir(exist_ok=True)
-    config = replace(config, teacher=origin)
+    config = replace(config, teacher=start.origin)
     with PatternStream(make_simulator(config.seed), config.batch) as stream:
-        trainer = DistilTrainer(config, SimulatedTwins(stream), run, teacher, spec)
+        trainer = DistilTrainer(config, SimulatedTwins(stream), run, start.model, start.spec)
         trainer.resume()
         for report in trainer.run(trainer.report_every):
             print(
@@ -134,7 +134,7 @@ def widen_further(folder: Path, narrow: Path) -> Path:
         run = folder / f"wide-{number}"
         run.mkdir(exist_ok=True)
         asked = replace(WIDE, epochs=steps / (EPOCH // WIDE.batch))
-        config, model, _ = fine_tune(asked, start, WIDE_SIZE)
+        config, model = fine_tune(asked, read_start(start), WIDE_SIZE)
         with PatternStream(simulator, config.batch) as stream:
             source = Training(data="", licence="CC BY 4.0")
             trainer = VaeTrainer(config, hold_out(simulator), run, source, model, None, stream)

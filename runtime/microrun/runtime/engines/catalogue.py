@@ -22,7 +22,7 @@ def find_model(path: str | Path) -> Path:
         If there is neither.
     """
     file = Path(path)
-    if not file.is_file() and (MODELS / f"{path}.onnx").is_file():  # a folder may have its name
+    if is_built_in(file):
         return MODELS / f"{path}.onnx"
     if file.is_dir():
         raise EngineError(f"{file}: expected an .onnx or .plan file, got a directory")
@@ -33,6 +33,11 @@ def find_model(path: str | Path) -> Path:
         check_kind(file, "model", EngineError)
         raise EngineError(f"{file}: this version opens .onnx and .plan files; got {file.suffix or 'no ending'!r}")
     return file
+
+
+def is_built_in(path: Path) -> bool:
+    """Whether this names a built-in model; a file of that name comes first, a folder may have it, too."""
+    return not path.is_file() and (MODELS / f"{path}.onnx").is_file()
 
 
 def list_models() -> list[Path]:
@@ -47,7 +52,7 @@ def list_denoisers() -> list[Path]:
 
 def _built_in() -> list[Path]:
     models = [path for path in MODELS.glob("*.onnx") if not path.stem.endswith(DECODER_STEM)]
-    return sorted(models, key=lambda path: path.stat().st_size)
+    return sorted(models, key=lambda path: (round(path.stat().st_size, -5), path.stem))  # specs differ in length, too
 
 
 def decoder_beside(encoder: Path) -> Path:

@@ -41,7 +41,7 @@ def find_checkpoint(path: Path) -> Path:
     if path.exists() or not built_in.with_suffix(".onnx").is_file():
         return path
     if not built_in.is_file():
-        raise SpecError(f"{path}: ships without weights to train on; vae32, vae64 and sections have them")
+        raise SpecError(f"{path}: is a built-in model without a checkpoint; only sections has one")
     return built_in
 
 

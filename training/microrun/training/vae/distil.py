@@ -26,7 +26,7 @@ from microrun.runtime.known_latents import KnownLatents
 from microrun.runtime.spec import EncoderNetwork, ModelSpec, Training
 from microrun.training.loop.distributed import Processes, alone
 from microrun.training.loop.settings import Precision, Settings
-from microrun.training.loop.trainer import REPORT_STEPS, Report, Trainer
+from microrun.training.loop.trainer import Report, Trainer
 from microrun.training.simulate.camera.matched import Matched
 from microrun.training.vae.checkpoint import save_checkpoint
 from microrun.training.vae.data import NEW, Selection, check_simulations_fit
@@ -158,6 +158,7 @@ class DistilTrainer(Trainer[DistilReport]):
         )
         self._imitates = config.student not in (None, teacher.network)
         self._views, clean = (part.to(processes.device) for part in twins.held_out())
+        self.tested = len(self._views)
         self._wanted = self._teach(self._views, clean)[0]
         self._tested = copy.deepcopy(student).requires_grad_(False).eval()
         self._before = self._error(self._see(self._tested))
@@ -167,11 +168,6 @@ class DistilTrainer(Trainer[DistilReport]):
     def identity(self) -> str:
         """Hash of the pairs and the teacher."""
         return self.twins.identity
-
-    @property
-    def report_every(self) -> int:
-        """Steps between reports."""
-        return max(1, min(REPORT_STEPS[self.processes.device.type], self.steps // 50))
 
     def terms(self) -> Tensor:
         """Loss and squared latent error, (2,) on the device."""
