@@ -42,7 +42,7 @@ CHANGES = (
     Change("simulate solidify", "--layers 8 --tracks 3", "--layers 5 --tracks 3 --length 60"),
     Change("simulate meltpool .*--fit", "", "--cell 8"),
     Change("simulate meltpool .*--field flow", "", "--cell 8"),
-    Change("simulate sections .*--sobol", "--sobol 40", "--sobol 3"),
+    Change("simulate sections .*--sobol", "--sobol 40", "--sobol 2"),
     Change("simulate experiment", "", "--cases cases.csv --maps 2"),
     Change("simulate scan other", r"--grid \S+", "--grid 24x24"),
     Change("evaluate .*--patterns", r"--patterns \d+", "--patterns 100"),
@@ -55,8 +55,6 @@ STOPPED = 130  # exit code after Ctrl-C
 ENDED = {  # what serves until Ctrl-C, and after how many seconds it comes
     r"serve --engine": 10,
     r"view ": 10,
-    r"encode .*--view": 40,
-    r"maps .*--watch": 40,
 }
 NEEDS = {  # what no machine without it can do; such commands run all the same, and what they say is shown
     r"encode .*\.plan": "an NVIDIA card",
@@ -65,6 +63,8 @@ NEEDS = {  # what no machine without it can do; such commands run all the same, 
 WITH_MASTERS = r"simulate scan iron\.up2 --phase"  # the page says to name the folder first
 ALTERNATIVES = {  # what lies there from before, where a page shows another way to make it
     ("convert", "convert scan.h5oina"): ("scan.up2",),
+    ("sections-measures", "convert labels.csv"): ("experiment.h5",),
+    ("view", "encode scan.up2 --follow --view"): ("scan.latents.h5",),
     ("README", "encode scan.up2 --follow"): ("scan.latents.h5",),
     ("masters", "simulate scan iron.up2 --master"): ("iron.up2", "iron.truth.npz"),
     ("own-model", "train vae a.up2 b.up2 --latent 128"): ("vae-run",),

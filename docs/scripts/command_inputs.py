@@ -114,6 +114,16 @@ def write_cases(folder: Path) -> None:
     (folder / "cases.csv").write_text("power_w,speed_m_s\n150,0.9\n200,0.9\n", encoding="utf-8")
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder into which `microrun serve` writes."""
+    (folder / "latents").mkdir(exist_ok=True)
+
+
+def name_sections(folder: Path) -> None:
+    """Name the sections of a part as a page does that takes them from anywhere."""
+    shutil.copy(folder / "part.sections.h5", folder / "sections.h5")
+
+
 def lift_maps(folder: Path) -> None:
     """Put a table of measured maps, and one map of them, where the docs have them."""
     shutil.copytree(folder / "lab", folder, dirs_exist_ok=True)
@@ -131,7 +141,7 @@ NI = "generate --size 32 --preset fast --seed 1 --voxel-um 0.5 --out ni.h5"
 RECIPES: dict[str, tuple[Step, ...]] = {
     "scan.up2": ("simulate scan scan.up2 --grid 24x48 --grains 12",),
     "scan.latents.h5": ("encode scan.up2",),
-    "latents/scan-1.latents.h5": ("encode scan.up2 --out latents/scan-1.latents.h5",),
+    "latents/scan-1.latents.h5": (make_folder, "encode scan.up2 --out latents/scan-1.latents.h5"),
     "scan.h5oina": ("scan.up2", write_vendor_scan),
     "patterns": (SMALL, write_pictures_of_patterns),
     "a.up2": ("simulate scan a.up2 --grid 12x16 --grains 4 --seed 1",),
@@ -159,7 +169,7 @@ RECIPES: dict[str, tuple[Step, ...]] = {
     "labels.csv": (write_cases, LAB, lift_maps),
     "lab/held_out.csv": (hold_out,),
     "cases.csv": (write_cases,),
-    "sections.h5": ("sample --power 150 --speed 0.9 --count 16 --out sections.h5",),
+    "sections.h5": ("part.sections.h5", name_sections),
     "experiment.h5": ("convert labels.csv --to sections --out experiment.h5",),
     "part.sections.h5": (POOL, "simulate solidify pool.h5 --layers 5 --tracks 3 --length 60 --out part.h5"),
 }

@@ -214,13 +214,27 @@ def take_over(command: str, folder: Path) -> dict[str, Any] | None:
     made = find_stem((named or words[2:3])[0])
     for kept in sorted(folder.parent.glob("*.json")):
         for key, record in json.loads(kept.read_text(encoding="utf-8")).items():
-            if key.split(" ", 1)[1] == command and record["code"] == 0 and record["run"] == change(command)[0]:
+            same = key.split(" ", 1)[1] == command and record["run"] == change(command)[0]
+            if same and record["code"] == 0 and "ended" in record:
                 for path in kept.with_suffix("").glob(f"{made}*"):
-                    its_own = path.name in (*named, *words[2:3]) or path.stat().st_mtime <= record.get("ended", 0)
+                    its_own = path.name in (*named, *words[2:3]) or path.stat().st_mtime <= record["ended"]
                     if its_own and not (folder / path.name).exists():
-                        (shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path.name)
+                        take_copy(path, folder / path.name, record["ended"])
                 return record | {"page": record.get("page", kept.stem)}
     return None
+
+
+def take_copy(path: Path, to: Path, ended: float) -> None:
+    """Copy a file, or a folder without what later commands have put there."""
+    if not path.is_dir():
+        shutil.copy2(path, to)
+        return
+    shutil.copytree(path, to, ignore=lambda at, names: [name for name in names if is_later(Path(at) / name, ended)])
+
+
+def is_later(path: Path, ended: float) -> bool:
+    """Whether a file was made after a command had ended."""
+    return path.is_file() and path.stat().st_mtime > ended
 
 
 def is_done(record: dict[str, Any] | None, command: str) -> bool:
