@@ -309,6 +309,12 @@ def test_the_built_in_encoders_know_nickel_and_what_is_like_it(name: str) -> Non
     assert (domain.energy_kev, domain.centre) == ((15.0, 30.0), (0.42, 0.79, 0.5))
 
 
+@pytest.mark.parametrize("name", ["vae32-silicon", "vae32-silicon.decoder"])
+def test_the_built_in_encoder_of_silicon_knows_silicon_where_its_teacher_knows_nickel(name: str) -> None:
+    domain, taught = (read_model_spec(MODELS / f"{one}.onnx").domain for one in (name, "vae32"))
+    assert taught is not None and domain == replace(taught, phases=("silicon",))
+
+
 # --- which decoder belongs to which encoder
 
 TRAINED = ModelSpec("vae32", "encoder", 32, training=Training("nickel", 100, 200, 3, "CC0", {"r2": 0.5}))

@@ -2,8 +2,9 @@
 
     MICRORUN_MASTERS=MASTERS python -m microrun.export.builtin.known [NAME...]
 
-takes a minute and changes nothing but the specs of NAME.onnx in the package. The patterns are simulated like those that
-the models learned from, of the phases, pattern centres and noise that they know, and with a seed of their own.
+takes a minute and changes nothing but the specs of NAME.onnx in the package: of vae32, vae64 and vae128, unless others
+are named. The patterns are simulated like those that the models learned from, of the phases, pattern centres and noise
+that they know, and with a seed of their own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import onnx
 from microrun.export.builtin.distilled import KIKUCHIPY, KNOWN, MATERIALS, make_simulator
 from microrun.export.graph import save_model
 from microrun.runtime.array_types import Float32
-from microrun.runtime.engines.catalogue import find_model, list_models
+from microrun.runtime.engines.catalogue import find_model
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.lanes import run_all
 from microrun.runtime.engines.open import open_engine, read_model_spec
@@ -26,6 +27,7 @@ from microrun.runtime.files.output import written_beside
 from microrun.runtime.known_latents import KnownLatents
 from microrun.training.simulate.camera.conditions import Conditions
 
+TAUGHT = ("vae32", "vae64", "vae128")
 SEED, PATTERNS = 16, 8_000
 
 
@@ -55,9 +57,9 @@ def state_known(path: Path, patterns: Float32) -> KnownLatents:
 
 
 def main(names: Sequence[str]) -> None:
-    """State it for all that are named, or all there are."""
+    """State it for all that are named, or all that were taught on such patterns."""
     patterns = simulate_known()
-    for path in [find_model(name) for name in names] or list_models():
+    for path in [find_model(name) for name in names] or map(find_model, TAUGHT):
         known = state_known(path, patterns)
         print(f"{path.name}: squared distances {known.quantiles} of {known.patterns:,} patterns", flush=True)
 

@@ -23,6 +23,7 @@ from microrun.runtime.scans.truth import load_truth
 from microrun.runtime.scans.up_source import FileSource
 from microrun.runtime.spec import ModelSpec
 from microrun.training.simulate.camera.patterns import KEEP, CameraSimulator
+from microrun.training.simulate.masters.find import Master
 from microrun.training.simulate.patterns import Exposure, PatternSimulator
 from microrun.training.simulate.sample import grow_sample
 from microrun.training.simulate.scan import simulate_scan
@@ -39,12 +40,20 @@ WIDE, MANTISSA_BITS = 128, 7  # weights of wide models are rounded, so that the 
 HELD_OUT_EXPOSURE = Exposure(electrons=9_600, gain=3.1)  # 600 per pixel of a 480×480 camera, binned
 
 
-def simulate_held_out(folder: Path) -> Path:
-    """Simulate a polycrystal that no model learns from; it is kept if it exists."""
-    path = folder / "held-out.up2"
+def simulate_held_out(folder: Path, matrix: Master | None = None) -> Path:
+    """Simulate a polycrystal that no model learns from; it is kept if it exists.
+
+    Parameters
+    ----------
+    folder
+        Gets the scan and its truth.
+    matrix
+        Master pattern of its crystal; None for nickel.
+    """
+    path = folder / (f"held-out-{matrix.crystal.name}.up2" if matrix else "held-out.up2")
     if not path.exists():
-        sample = grow_sample(NAV_SHAPE, 60, HELD_OUT_SEED)
-        finish(simulate_scan(path, sample, PatternSimulator(SIG_SHAPE), HELD_OUT_EXPOSURE, HELD_OUT_SEED))
+        sample, simulator = grow_sample(NAV_SHAPE, 60, HELD_OUT_SEED), PatternSimulator(SIG_SHAPE, matrix=matrix)
+        finish(simulate_scan(path, sample, simulator, HELD_OUT_EXPOSURE, HELD_OUT_SEED))
     return path
 
 
@@ -137,7 +146,7 @@ def _index_reconstructed(checkpoint: Path, held_out: Path) -> dict[str, float]:
         open_engine(checkpoint.with_suffix(".onnx")) as encoder,
         open_engine(checkpoint.with_suffix(".decoder.onnx")) as decoder,
     ):
-        geometry = Geometry(truth.pattern_centre, sample_tilt=truth.sample_tilt)
+        geometry = Geometry(truth.pattern_centre, truth.structure or "fcc", truth.sample_tilt)
         indexer = Indexer(geometry, SIG_SHAPE, encoder.spec.preprocessing.input_shape)
         request = JudgeRequest(source, truth=truth.rotations.reshape(-1, 4))
         judged = finish(load_judged(request, encoder.spec, indexer))

@@ -52,7 +52,7 @@ def list_denoisers() -> list[Path]:
 
 def _built_in() -> list[Path]:
     models = [path for path in MODELS.glob("*.onnx") if not path.stem.endswith(DECODER_STEM)]
-    return sorted(models, key=lambda path: (round(path.stat().st_size, -5), path.stem))  # specs differ in length, too
+    return sorted(models, key=lambda path: path.stat().st_size)
 
 
 def decoder_beside(encoder: Path) -> Path:
