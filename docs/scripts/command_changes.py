@@ -69,6 +69,7 @@ ALTERNATIVES = {  # what lies there from before, where a page shows another way 
     ("masters", "simulate scan iron.up2 --master"): ("iron.up2", "iron.truth.npz"),
     ("own-model", "train vae a.up2 b.up2 --latent 128"): ("vae-run",),
     ("own-model", "evaluate scan.up2 --engine vae32 --engine tuned"): ("evaluation",),
+    ("real-cameras", "encode scan.up2 --engine silicon"): ("scan.latents.h5",),
     ("real-cameras", "train vae --from"): ("tuned",),
     ("real-cameras", "train vae --distil vae32 --phase"): ("taught",),
     ("real-cameras", "train vae scan.up2 --distil"): ("taught",),

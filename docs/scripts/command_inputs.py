@@ -111,7 +111,7 @@ def write_crystal_map(folder: Path) -> None:
 
 def write_cases(folder: Path) -> None:
     """Write a table of two cases."""
-    (folder / "cases.csv").write_text("power_w,speed_m_s\n150,0.9\n200,0.9\n", encoding="utf-8")
+    (folder / "cases.csv").write_text("power_w,speed_m_s\n150,0.9\n175,0.8\n", encoding="utf-8")
 
 
 def make_folder(folder: Path) -> None:
