@@ -143,3 +143,17 @@ def test_a_scan_of_noise_cannot_be_judged_on(microrun: Microrun, engine: Path, t
     warned, refused = ran.err.splitlines()
     assert "4 of 4 patterns carry no information" in warned
     check_refused(ran._replace(err=refused), "nothing to judge")
+
+
+def test_patterns_are_judged_as_they_are_warped(microrun: Microrun, engine: Path, tmp_path: Path) -> None:
+    scan, out = tmp_path / "far.up2", ("--folder", tmp_path / "out")
+    assert microrun("simulate", "scan", scan, "--grid", "4x5", "--pc", "0.50,0.70,0.62", "--detector", "120").code == 0
+    ran = microrun("evaluate", scan, "--engine", "vae32", "--warp", "--precision", "f32", *out)
+    assert ran.code == 0, ran.err
+    assert "pattern centre 0.5, 0.7, 0.62 warped to 0.42, 0.79, 0.5" in ran.said
+    found = json.loads((tmp_path / "out" / "far.json").read_text())
+    assert (found["pattern_centre"], found["warped_to"]) == ([0.5, 0.7, 0.62], [0.42, 0.79, 0.5])
+    original, vae32 = found["models"]
+    assert original["indexed"] > 0.9 and original["truth_deg"][1] < 1  # the truth is found in warped patterns, too
+    assert vae32["bands"][1] > 0.6 and vae32["right"]["share"] > 0.6
+    check_refused(microrun("evaluate", scan, "--engine", engine, "--warp", *out, "--overwrite"), "tiny.onnx", "--pc")

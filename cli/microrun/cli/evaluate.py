@@ -25,14 +25,15 @@ from microrun.cli.pattern_centre import (
 )
 from microrun.cli.scan_name import ScanNameOption
 from microrun.runtime.array_types import Float64
+from microrun.runtime.encoding.choices import warp_from
 from microrun.runtime.engines.catalogue import DEFAULT_ENGINE
 from microrun.runtime.engines.engine import Engine, EngineRequest, Precision
 from microrun.runtime.engines.open import find_decoder_of, open_engine
-from microrun.runtime.errors import ScanError
+from microrun.runtime.errors import ScanError, SpecError
 from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.files.output import write_text, written_together
 from microrun.runtime.maps.compared_models import check_alike, check_pair, name_engines
-from microrun.runtime.maps.indexing import Indexer
+from microrun.runtime.maps.indexing import Geometry, Indexer
 from microrun.runtime.maps.judge import (
     BANDS_AGAINST,
     JudgeRequest,
@@ -42,6 +43,7 @@ from microrun.runtime.maps.judge import (
     load_judged,
 )
 from microrun.runtime.maps.judge_table import to_csv, to_json, to_markdown
+from microrun.runtime.patterns.warp import Warp
 from microrun.runtime.pictures.figure_file import save_figure
 from microrun.runtime.pictures.reconstructions import draw_differences
 from microrun.runtime.scans.open import ScanFile, open_scan
@@ -75,6 +77,10 @@ def evaluate(
     elevation: ElevationOption = None,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS; by default as the file states.")] = None,
     scan_name: ScanNameOption = None,
+    warp: Annotated[
+        bool,
+        typer.Option("--warp", help="Warp patterns to the pattern centre that the models know, as encode --pc does."),
+    ] = False,
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
     as_json: JsonOption = False,
     overwrite: OverwriteOption = False,
@@ -93,9 +99,13 @@ def evaluate(
     check_alike([encoder for encoder, _ in pairs])
     spec = pairs[0][0].spec
     geometry = find_geometry(source, background, GeometryRequest(pc, phase, tilt, elevation))
-    indexer = Indexer(geometry, source.scan.sig_shape, spec.preprocessing.input_shape)
-    request = JudgeRequest(source, background, patterns, _true_rotations(source))
+    warped = _find_warp(geometry, [encoder for encoder, _ in pairs]) if warp else None
+    indexer = _make_indexer(geometry, warped, source.scan.sig_shape, spec.preprocessing.input_shape)
+    request = JudgeRequest(source, background, patterns, _true_rotations(source), warped)
     about: dict[str, object] = {"scan": scan.name, **geometry.to_dict()}
+    if warped:
+        console.out.print(f"pattern centre {warped}, which the models know")
+        about["warped_to"] = list(warped.model)
     with made_folder(folder), written_together(paths, overwrite) as made:
         rows, figure = _judge(request, pairs, indexer)
         for path, text in zip(made, (to_markdown(rows), to_csv(rows), to_json(rows, about)), strict=False):
@@ -105,6 +115,24 @@ def evaluate(
     say_wrote(*paths)
     if as_json:
         console.print_json(json.loads(to_json(rows, about)))
+
+
+def _find_warp(geometry: Geometry, encoders: list[Engine]) -> Warp:
+    """From the scan's pattern centre to the one that all models know."""
+    warps = {warp_from(geometry.pattern_centre, encoder) for encoder in encoders}
+    if len(warps) > 1:
+        centres = "; ".join(sorted(", ".join(f"{value:g}" for value in warp.model) for warp in warps))
+        raise SpecError(f"--warp: the models know different pattern centres ({centres}); evaluate them one by one")
+    return warps.pop()
+
+
+def _make_indexer(
+    geometry: Geometry, warp: Warp | None, sig_shape: tuple[int, int], input_shape: tuple[int, int]
+) -> Indexer:
+    """What indexes patterns as they are prepared: those that are warped are seen as the models know them."""
+    if warp is None:
+        return Indexer(geometry, sig_shape, input_shape)
+    return Indexer(replace(geometry, pattern_centre=warp.model), input_shape, input_shape)
 
 
 def _judge(request: JudgeRequest, pairs: list[tuple[Engine, Engine]], indexer: Indexer) -> tuple[list[Row], Figure]:

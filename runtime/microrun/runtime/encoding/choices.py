@@ -131,7 +131,7 @@ def warp_from(pattern_centre: tuple[float, float, float], engine: Engine) -> War
     if domain is None:
         raise SpecError(
             f"{engine.info.path.name}: does not state which pattern centres it knows, so nothing can be warped to "
-            f"them; leave out --pc"
+            f"them; leave out --pc, or --warp of evaluate"
         )
     return Warp(pattern_centre, domain.centre)
 

@@ -21,6 +21,7 @@ from microrun.runtime.patterns.bad_pixels import preprocessor_for
 from microrun.runtime.patterns.bands import band_correlation, correlate, smooth
 from microrun.runtime.patterns.informative import say_left_out
 from microrun.runtime.patterns.prepared import prepare_patterns
+from microrun.runtime.patterns.warp import Warp
 from microrun.runtime.progress import Job
 from microrun.runtime.scans.source import IndexedSource
 from microrun.runtime.spec import ModelSpec
@@ -110,12 +111,15 @@ class JudgeRequest:
         Patterns at most, evenly spaced over the scan.
     truth
         (total, 4) float64 true rotations of all patterns, unit quaternions, or None.
+    warp
+        From the scan's pattern centre to that which the models know; None where patterns are taken as they are.
     """
 
     source: IndexedSource
     background: str = "auto"
     count: int = 2000
     truth: Float64 | None = None
+    warp: Warp | None = None
 
 
 def load_judged(request: JudgeRequest, spec: ModelSpec, indexer: Indexer) -> Job[Judged]:
@@ -128,7 +132,7 @@ def load_judged(request: JudgeRequest, spec: ModelSpec, indexer: Indexer) -> Job
     spec
         That of the models, for its preprocessing.
     indexer
-        What indexes patterns of the scan's detector.
+        What indexes prepared patterns of the scan's detector; where these are warped, of that which the models know.
 
     Yields
     ------
@@ -145,7 +149,7 @@ def load_judged(request: JudgeRequest, spec: ModelSpec, indexer: Indexer) -> Job
         If no pattern carries information, or none can be indexed.
     """
     source = request.source
-    preprocessor = preprocessor_for(source, spec.preprocessing)
+    preprocessor = preprocessor_for(source, spec.preprocessing, warp=request.warp)
     count = min(request.count, source.available)
     indices = np.unique(np.linspace(0, source.available - 1, count).round().astype(np.int64))
     background = static_background(request.background, source, preprocessor)
