@@ -71,7 +71,7 @@ def test_the_command_prints_and_writes_what_it_measured(
 
 @pytest.mark.slow
 def test_the_service_is_a_process_of_its_own(microrun: Microrun, engine: Path) -> None:
-    ran = microrun("serve", "--engine", engine, *FEW)
+    ran = microrun("serve", "--engine", engine, *FEW, "--rate", "20", "--batch", "1")
     assert (ran.code, ran.err) == (0, "")
     with pytest.raises(MicrorunError, match="the service did not start"), serve.started_service(engine.parent, ["--x"]):
         pass

@@ -10,6 +10,7 @@ from make_models import write_encoder, write_pair
 from numpy.testing import assert_allclose
 
 from microrun.runtime.encoding.familiarity import measure_reliability
+from microrun.runtime.encoding import spot_check
 from microrun.runtime.encoding.spot_check import SpotCheck
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.lanes import run_all
@@ -52,3 +53,11 @@ def test_noise_and_models_without_a_decoder_tell_nothing(tmp_path: Path, paired:
         latents = np.zeros((len(NUMBERS), engine.spec.latent_size), np.float32)
         assert np.isnan(check.compare(batch(latents, noise if paired else STRIPES))).all()
         assert not len(check.compare(batch(latents, STRIPES[:0])))
+
+
+def test_a_check_that_is_warm_opens_nothing_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_engine(write_pair(tmp_path), "cpu", PLAIN) as engine, SpotCheck(engine, PREPROCESSOR) as check:
+        check.warm()
+        monkeypatch.delattr(spot_check, "open_decoder")
+        latents = np.zeros((len(NUMBERS), engine.spec.latent_size), np.float32)
+        assert len(check.compare(batch(latents, STRIPES))) == 2

@@ -17,7 +17,9 @@ from write_up2 import make_patterns
 from microrun.runtime.domain import Domain
 from microrun.runtime.encoding.stream import encode
 from microrun.runtime.errors import ScanError, SpecError
+from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.reader import open_latents
+from microrun.runtime.latents.writer import LatentsWriter
 from microrun.runtime.patterns.warp import Warp
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.scans.source import MemorySource
@@ -53,6 +55,27 @@ def test_pushed_patterns_give_what_encode_gives_bit_by_bit(tmp_path: Path, backg
         assert_array_equal(latents.ranges.reshape(COUNT, 2), expected.ranges)
         assert latents.origin.background == background and not latents.growing
     assert not service.warnings()
+
+
+def test_latents_do_not_wait_for_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patterns, written, write = some_patterns(), threading.Event(), LatentsWriter.write
+
+    def write_late(writer: LatentsWriter, batch: EncodedBatch) -> None:
+        assert written.wait(LONG_S)
+        write(writer, batch)
+
+    monkeypatch.setattr(LatentsWriter, "write", write_late)
+    with running(tmp_path, ENGINE) as service, service.client() as client:
+        for pattern in patterns:
+            client.push(pattern)
+        count = 0
+        while count < COUNT:
+            count += len(client.latents().indices)
+        assert client.status().state == State.LIVE  # nothing is in the file yet
+        written.set()
+        assert take_all(client).over
+    with open_latents(Path(client.file)) as latents:
+        assert_array_equal(latents.latents.reshape(COUNT, -1), encode_here(patterns, ENGINE).latents)
 
 
 def test_pushed_patterns_are_turned_about_and_warped_as_by_encode(tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ def serve(
     ] = DEFAULT_ENGINE,
     device: Annotated[Device, typer.Option(help="Where to run.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="What to compute in; auto is the fastest.")] = "auto",
+    batch: Batch = None,
     patterns: Annotated[int, typer.Option(min=1, help="480×480 patterns that are pushed at full speed.")] = 2000,
     runs: Annotated[int, typer.Option(min=1, help="Patterns that are pushed at the camera's rate.")] = 500,
     rate: Annotated[float, typer.Option(min=1, help="Patterns per second of the camera.")] = 118,
@@ -138,11 +139,12 @@ def serve(
 
     _check_out(out, overwrite)
     with _workplace("pushing in the process") as (folder, _, rename):
-        with open_engine(engine, device, EngineRequest(precision)) as opened:
+        with open_engine(engine, device, EngineRequest(precision, None, batch)) as opened:
             opened_as = engine_table(engine, opened.info)
             direct = measure_in_process(opened, patterns, runs, rate)
         rename("pushing to the service")
         options = ["--engine", engine, "--device", device, "--precision", precision]
+        options += [] if batch is None else ["--batch", str(batch)]
         with started_service(folder, options) as token_file:
             served = measure_service(token_file, patterns, runs, rate)
     compare(served, direct)

@@ -11,7 +11,7 @@ from microrun.runtime.encoding.familiarity import CELL_PX, LEAST_RELIABILITY, me
 from microrun.runtime.engines.engine import Engine, EngineRequest, Lane
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.closing import Closing
-from microrun.runtime.latents.batch import EncodedBatch, is_sampled
+from microrun.runtime.latents.batch import SAMPLED, EncodedBatch, is_sampled
 from microrun.runtime.patterns.bands import band_correlation, smooth
 from microrun.runtime.patterns.preprocess import Preprocessor
 
@@ -40,6 +40,12 @@ class SpotCheck(Closing):
         """Close the decoder."""
         if self._decoder is not None:
             self._decoder.close()
+
+    def warm(self) -> None:
+        """Open the decoder and use it once, which takes a tenth of a second and more."""
+        spec, nothing = self._encoder.spec, np.zeros((1, 2), np.float32)
+        latents, pattern = np.zeros((1, spec.latent_size), np.float32), np.zeros((1, *self._keep.shape), np.float32)
+        self.compare(EncodedBatch(np.array([SAMPLED - 1]), latents, nothing, nothing[:, 0] > 0, nothing, pattern))
 
     def compare(self, batch: EncodedBatch) -> Float64:
         """Correlation of the bands of reconstructions and patterns, over the root of their reliability.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 
@@ -20,6 +21,13 @@ from microrun.runtime.patterns.preprocess import Preprocessor
 from microrun.runtime.scans.source import Source
 
 BEAT_S = 1.0  # between signs of life, where no patterns come
+
+
+class Awaited(Protocol):
+    """What batches come from."""
+
+    def ready(self, timeout_s: float) -> bool:
+        """Wait at most so long for the next; True if it is there, or none will come."""
 
 
 class RunWatch:
@@ -66,10 +74,14 @@ class RunWatch:
         self._written[batch.indices], self._flagged[batch.indices] = True, batch.flags
         self._tell(WRITING, now)
 
-    def await_next(self, stream: EncodeStream) -> None:
-        """Wait for the next batch, or the end; while none comes, all that is known is on the disk."""
+    def warm(self) -> None:
+        """Make ready for patterns that are sampled, the first of which would wait for it, and all behind it."""
+        self._check.warm()
+
+    def await_next(self, stream: EncodeStream, batches: Awaited | None = None) -> None:
+        """Wait for the next batch, of the stream itself if of nothing else; while none comes, all is on the disk."""
         waited_s = FLUSH_S
-        while not stream.ready(waited_s):
+        while not (batches or stream).ready(waited_s):
             self._tell(WRITING, stream.statistics)
             self._writer.flush()
             waited_s = BEAT_S

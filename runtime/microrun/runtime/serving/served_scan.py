@@ -20,9 +20,11 @@ from microrun.runtime.encoding.request import BadPixels
 from microrun.runtime.encoding.stream import Background, encode
 from microrun.runtime.encoding.watching import RunWatch
 from microrun.runtime.engines.engine import Engine
+from microrun.runtime.engines.lanes import OrderedPool
 from microrun.runtime.errors import MicrorunError, first_line
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.files.destination import check_file
+from microrun.runtime.latents.batch import EncodedBatch
 from microrun.runtime.latents.origin import Origin
 from microrun.runtime.latents.watched import Alarm
 from microrun.runtime.latents.writer import LatentsWriter
@@ -36,6 +38,7 @@ from microrun.runtime.serving.ring_source import RingSource
 from microrun.runtime.serving.wire import Code, Hello, RefusedError, State, Status
 
 SUFFIX = ".latents.h5"
+UNWRITTEN = 1024  # batches that the client may have before they are in the file
 RERUN = ", go on with --resume"  # a writer's advice; nobody can go on with a scan that was pushed
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 KEYWORDS: dict[str, Background] = {"running": "running", "none": None}
@@ -123,6 +126,7 @@ class ServedScan(Closing):
             self._filled = FilledSource(self.source, preprocessor) if preparation.fills else None
             self._stream = encode(self._filled or self.source, engine, subtracted, preprocessor=preprocessor)
             self._watch = RunWatch(self._writer, engine, preprocessor, self.source)
+            self._watch.warm()
             undo.pop_all()
         self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
         self._thread.start()
@@ -178,17 +182,24 @@ class ServedScan(Closing):
 
     def _encode(self) -> None:
         with self._writer as writer, self._watch as watch, self._stream as stream:
+            given = OrderedPool(lambda: next(stream, None), [self._give], UNWRITTEN)
             try:
-                watch.await_next(stream)
-                for batch in stream:
+                watch.await_next(stream, given)
+                for batch in given:
                     self._note_bad_pixels(watch)
-                    self.kept.add(batch.indices, batch.latents)
                     writer.write(batch)
                     watch.take(batch, stream.statistics)
-                    watch.await_next(stream)
+                    watch.await_next(stream, given)
             finally:
+                stream.stop()
+                given.close()
                 stream.close()
                 writer.replace_background(stream.background)
+
+    def _give(self, batch: EncodedBatch) -> EncodedBatch:
+        """Let the client have a batch: by a thread of its own, so that none waits for what the file takes."""
+        self.kept.add(batch.indices, batch.latents)
+        return batch
 
     def _note_bad_pixels(self, watch: RunWatch) -> None:
         """Begin the file anew, before anything is in it, where its origin must tell of bad pixels."""
