@@ -22,6 +22,7 @@ CHANGES = (
     Change("train diffusion.*--batch 64", "--batch 64", "--batch 4"),
     Change("train sections.*--steps", r"--steps \d+", "--steps 4"),
     Change("train sections (?!.*--steps)", "", "--steps 4"),
+    Change("train sections sim.h5", "", "--power 100:200 --speed 0.5:1.0"),
     Change("generate --size 64 --seed 7", "--size 64", "--size 32"),
     Change("generate --size 64x128x256", "--size 64x128x256", "--size 32x40x48"),
     Change("generate --stl", "--size 128", "--size 48"),
@@ -64,6 +65,7 @@ WITH_MASTERS = r"simulate scan iron\.up2 --phase"  # the page says to name the f
 ALTERNATIVES = {  # what lies there from before, where a page shows another way to make it
     ("convert", "convert scan.h5oina"): ("scan.up2",),
     ("sections-measures", "convert labels.csv"): ("experiment.h5",),
+    ("solidification", "simulate sections --cases"): ("sim.h5", "sim.cases"),
     ("view", "encode scan.up2 --follow --view"): ("scan.latents.h5",),
     ("README", "encode scan.up2 --follow"): ("scan.latents.h5",),
     ("masters", "simulate scan iron.up2 --master"): ("iron.up2", "iron.truth.npz"),

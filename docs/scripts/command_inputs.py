@@ -124,6 +124,11 @@ def name_sections(folder: Path) -> None:
     shutil.copy(folder / "part.sections.h5", folder / "sections.h5")
 
 
+def write_fast_case(folder: Path) -> None:
+    """Write a table of one case with a small melt pool, which is simulated soon."""
+    (folder / "cases.csv").write_text("power_w,speed_m_s\n100,1.0\n", encoding="utf-8")
+
+
 def lift_maps(folder: Path) -> None:
     """Put a table of measured maps, and one map of them, where the docs have them."""
     shutil.copytree(folder / "lab", folder, dirs_exist_ok=True)
@@ -174,6 +179,7 @@ RECIPES: dict[str, tuple[Step, ...]] = {
     "part.sections.h5": (POOL, "simulate solidify pool.h5 --layers 5 --tracks 3 --length 60 --out part.h5"),
 }
 OF_A_PAGE: dict[tuple[str, str], tuple[Step, ...]] = {
+    ("solidification", "cases.csv"): (write_fast_case,),
     ("own-model", "scan.up2"): (FERRITE,),
     ("pattern-centre", "scan.up2"): (FERRITE,),
     ("real-cameras", "scan.up2"): (FERRITE,),
