@@ -57,7 +57,7 @@ class RunWatch:
         """Begin again, or go on with what the file holds."""
         writer = self._writer
         self._source, origin = source, writer.origin
-        self._written, self._lost_before = writer.written, writer.dropped
+        self._written = writer.written
         self._flagged = np.zeros(len(self._written), bool)
         self._flagged[writer.flagged] = True
         self._monitor = ScanMonitor(origin.scan, self._known, writer.monitor, writer.done, origin.part)
@@ -112,7 +112,7 @@ class RunWatch:
     def _tell(self, state: int, now: Statistics | None) -> None:
         self._now = now
         done, total = int(np.count_nonzero(self._written)), self._writer.origin.scan.total
-        lost = self._lost_before + (now.dropped if now else 0)
+        lost = now.dropped if now else 0  # what an earlier run lost, this one encodes, or loses again
         self._writer.keep_status(
             RunStatus(
                 state=state,

@@ -141,11 +141,6 @@ class LatentsWriter(Closing):
         return np.asarray(self._file["written"][()][self.origin.scan.exists()], bool)
 
     @property
-    def dropped(self) -> int:
-        """Patterns that sources lost, as the status says."""
-        return int(self._file["status"][0]["dropped"])
-
-    @property
     def monitor(self) -> NDArray[Any]:
         """Rows of `MONITOR` of all blocks that are measured and encoded to their end."""
         rows = self._file["monitor"][()]

@@ -294,6 +294,8 @@ static int32_t open_scan(const char *token_file, const char *name, const int32_t
     make_lock(&scan->lock);
     for (int i = 0; i < 5; i++)
         if (numbers[i] < 1 || (i >= 2 && numbers[i] > 1 << 14)) return fail(scan, MR_ARGUMENT, "a size makes no sense");
+    if (flags & ~(uint32_t)(HEXAGONAL | (MR_ALTERNATING | MR_FIRST_SHIFTED) << 2))
+        return fail(scan, MR_ARGUMENT, "the layout of a hexagonal grid must be 0 to 3");
     if (name && strlen(name) > 63) return fail(scan, MR_ARGUMENT, "the name of a scan has 63 characters at most");
     scan->pattern_bytes = (uint64_t)numbers[2] * (uint64_t)numbers[3] * (uint64_t)numbers[4];
     scan->total = (uint64_t)numbers[0] * (uint64_t)numbers[1];
@@ -315,7 +317,7 @@ int32_t mr_open(const char *token_file, const char *name, int32_t rows, int32_t 
 int32_t mr_open_hexagonal(const char *token_file, const char *name, int32_t rows, int32_t cols, int32_t height,
                           int32_t width, int32_t pixel_bytes, double step_um, int32_t layout, mr_scan **out) {
     const int32_t numbers[5] = {rows, cols, height, width, pixel_bytes};
-    uint32_t flags = HEXAGONAL | (uint32_t)layout << 2;
+    uint32_t flags = layout < 0 || layout > 3 ? ~0u : HEXAGONAL | (uint32_t)layout << 2; /* ~0: refused */
     return open_scan(token_file, name, numbers, step_um, step_um * ROW_STEP, flags, out);
 }
 
