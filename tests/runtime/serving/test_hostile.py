@@ -22,6 +22,7 @@ from microrun.runtime.latents.writer import LatentsWriter
 from microrun.runtime.scans.scan import Scan
 from microrun.runtime.serving import token_file
 from microrun.runtime.serving.client import Client
+from microrun.runtime.serving.refusals import MOST, OTHERS, Refusals
 from microrun.runtime.serving.shared_memory import HEAD, TAIL
 from microrun.runtime.serving.token_file import Address, write_token_file
 from microrun.runtime.serving.wire import (
@@ -89,7 +90,31 @@ def test_a_wrong_token_is_refused(service: Running, tmp_path: Path) -> None:
     write_token_file(wrong, Address(service.service.address.port, "f" * 64))
     with pytest.raises(RefusedError, match="token"):
         Client(SCAN, token_file=wrong)
-    assert service.warnings().count("not this service's") == 2
+    assert service.warnings().count("not this service's") == 1  # told once
+
+
+def test_a_client_that_tries_again_and_again_is_told_of_once_and_counted(tmp_path: Path) -> None:
+    with running(tmp_path, ProjectionEngine(SPEC)) as service:
+        for _ in range(30):
+            assert refused(service, greeting(service, token="0" * 64)).code == Code.TOKEN
+        for number in range(30):
+            assert refused(service, greeting(service, scan=SCAN, name=f"no name {number}"[:8])).code == Code.ARGUMENT
+        assert service.warnings().count("a client was refused") == 2
+    last = service.warnings().splitlines()[-2:]
+    assert [line.partition(":")[0] for line in last] == ["clients were refused 29 times more"] * 2
+
+
+def test_many_reasons_are_told_of_as_one() -> None:
+    said = list[str]()
+    refusals = Refusals(lambda kind, text: said.append(text))
+    for number in range(100):
+        refusals.tell(f"reason {number}")
+    assert said[:MOST] == [f"a client was refused: reason {number}" for number in range(MOST)]
+    refusals.tell_counted(0)
+    assert len(said) == MOST + 2 and said[MOST] == f"a client was refused: {OTHERS}"
+    assert said[-1] == f"clients were refused {99 - MOST} times more: {OTHERS}"
+    refusals.tell("reason 0")
+    assert said[-1] == "a client was refused: reason 0"
 
 
 @pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\0" * 400, bytes(range(55, 255)) * 2])

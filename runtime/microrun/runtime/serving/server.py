@@ -18,8 +18,9 @@ from microrun.runtime.errors import MicrorunError, RefusedOutputError, ScanError
 from microrun.runtime.files.closing import Closing
 from microrun.runtime.files.destination import check_folder, made_folder
 from microrun.runtime.patterns.preprocess import Preprocessor
+from microrun.runtime.serving.refusals import Refusals, Say
 from microrun.runtime.serving.served_scan import KEYWORDS, Preparation, ServedScan
-from microrun.runtime.serving.session import House, Say, Session
+from microrun.runtime.serving.session import House, Session
 from microrun.runtime.serving.token_file import (
     LOOPBACK,
     Address,
@@ -118,7 +119,7 @@ class Service(Closing):
         check_unused(self.token_file)
         self._listening = _listen(request.port)
         self.address = Address(self._listening.getsockname()[1], secrets.token_hex(32))
-        self._house = House(self.address.token, self._open_scan, say, request.idle_timeout_s)
+        self._house = House(self.address.token, self._open_scan, say, Refusals(say), request.idle_timeout_s)
         self._clients: list[threading.Thread] = []
         try:
             write_token_file(self.token_file, self.address)
@@ -132,6 +133,7 @@ class Service(Closing):
         self._listening.settimeout(LOOK_S)  # on Windows, Ctrl-C is not seen within a wait
         trouble = ""
         while not self._house.closing.is_set():
+            self._house.refusals.tell_counted()
             try:
                 self._let_in(Channel(self._listening.accept()[0], VERSIONS))
                 trouble = ""
@@ -141,14 +143,14 @@ class Service(Closing):
                 if self._house.closing.is_set():
                     return
                 if trouble != (trouble := first_line(error)):  # said once
-                    self._warn(f"clients cannot be let in for the moment ({trouble})")
+                    self._house.say("warning", f"clients cannot be let in for the moment ({trouble})")
                 self._house.closing.wait(LOOK_S)
 
     def _let_in(self, channel: Channel) -> None:
         self._clients = [client for client in self._clients if client.is_alive()]
         if len(self._clients) >= MOST_CLIENTS:
             refusal = RefusedError(Code.BUSY, f"{MOST_CLIENTS} connections are open, more cannot be; close one")
-            self._warn(f"a client was refused: {refusal}")
+            self._house.refusals.tell(refusal)
             with contextlib.suppress(GoneError):
                 channel.refuse(refusal)
             channel.close()
@@ -157,15 +159,13 @@ class Service(Closing):
         client.start()
         self._clients.append(client)
 
-    def _warn(self, text: str) -> None:
-        self._house.say("warning", text)
-
     def close(self) -> None:
         """End all scans, and forget the token."""
         self._house.closing.set()
         self._listening.close()
         for client in self._clients:
             client.join()
+        self._house.refusals.tell_counted(0)
         forget_token_file(self.token_file, self.address)
 
     def _open_scan(self, hello: Hello) -> ServedScan:

@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 from microrun.runtime.errors import MicrorunError, first_line
 from microrun.runtime.latents.watched import AlarmNews
+from microrun.runtime.serving.refusals import Refusals, Say
 from microrun.runtime.serving.served_scan import ServedScan
 from microrun.runtime.serving.wire import (
     CODE,
@@ -36,7 +36,6 @@ from microrun.runtime.serving.wire import (
 )
 
 PATIENCE_S = 3.0  # that a client waits for the end of the scan before: its own last one, as a rule
-Say = Callable[[Literal["scan", "encoded", "warning"], str], None]
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,8 @@ class House:
         Begins a scan; MicrorunError where that cannot be.
     say
         Tells the operator.
+    refusals
+        Tells the operator of clients that are refused.
     idle_timeout_s
         Seconds without a sign of a client that end its scan.
     place
@@ -62,6 +63,7 @@ class House:
     token: str = field(repr=False)
     open_scan: Callable[[Hello], ServedScan]
     say: Say
+    refusals: Refusals
     idle_timeout_s: float
     place: threading.Lock = field(default_factory=threading.Lock)
     closing: threading.Event = field(default_factory=threading.Event)
@@ -106,7 +108,7 @@ class Session:
             self._channel.close()
 
     def _tell(self, error: RefusedError) -> None:
-        self._house.say("warning", f"a client was refused: {error}")
+        self._house.refusals.tell(error)
         with contextlib.suppress(GoneError):
             self._channel.refuse(error)
 
