@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import h5py
 import numpy as np
@@ -145,3 +146,14 @@ def test_a_library_that_is_missing(microrun: Microrun, scan: Path, monkeypatch: 
     ran = microrun("physics", "--pc", "0.5,0.7,0.6", scan)
     check_refused(ran, "error: pyebsdindex", f"is not installed; {install_command('judge')}")
     assert names_in(scan.parent) == ["scan.up2"]
+
+
+def test_a_scan_that_cannot_be_read_is_not_told_as_a_file_that_cannot_be_written(
+    microrun: Microrun, scan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> NoReturn:
+        raise OSError(5, "Input/output error", str(scan))
+
+    monkeypatch.setattr("microrun.cli.physics.map_patterns", broken)
+    check_refused(microrun("physics", scan, "--no-index"), f"error: {scan}: Input/output error", code=1)
+    assert [path.name for path in scan.parent.iterdir()] == [scan.name]

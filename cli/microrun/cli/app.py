@@ -11,6 +11,7 @@ from microrun.cli.commands import LazyGroup
 from microrun.cli.everywhere import LogOption, QuietOption, VerboseOption
 from microrun.cli.memory import check_limit, describe_shortage, lacks_memory
 from microrun.runtime.errors import MicrorunError
+from microrun.runtime.files.asked import answers_hold
 from microrun.runtime.files.extras import say_missing
 
 # The base of typer's usage errors; newer versions of typer carry a click of their own.
@@ -61,7 +62,8 @@ def run() -> None:
 def _run() -> int:
     """Run a command, and return its exit code; an error that is ours is raised."""
     try:
-        return int(app(standalone_mode=False) or 0)
+        with answers_hold():
+            return int(app(standalone_mode=False) or 0)
     except CLICK_ERROR as error:
         _report_usage(error)
         return 2

@@ -14,7 +14,9 @@ import typer
 from microrun.cli import console
 from microrun.cli.outputs import OverwriteOption, say_next
 from microrun.runtime.errors import MicrorunError, OutputError
+from microrun.runtime.files.asked import may_replace
 from microrun.runtime.files.destination import check_file
+from microrun.runtime.files.output import refuse_taken
 from microrun.runtime.scans.up2 import count_patterns, read_header
 from microrun.runtime.scans.up_source import FileSource
 
@@ -52,7 +54,7 @@ def _play(source: FileSource, out: Path, rate: float) -> Iterator[int]:
     chunk = max(1, int(rate * TICK_S)) if rate else 16
     raw = np.empty((chunk, *source.scan.sig_shape), source.scan.dtype)
     try:
-        with out.open("wb", buffering=0) as file:
+        with out.open("wb" if may_replace(out) else "xb", buffering=0) as file:
             file.write(header)
             started = time.perf_counter()
             done = 0
@@ -63,5 +65,8 @@ def _play(source: FileSource, out: Path, rate: float) -> Iterator[int]:
                 file.write(raw[: len(claim)].data)
                 done += len(claim)
                 yield done
+    except FileExistsError:
+        refuse_taken(out)
+        raise
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from None

@@ -216,3 +216,15 @@ def test_the_names_of_files_that_are_made_together_are_taken_from_the_first(tmp_
         with written_together([tmp_path / "b", tmp_path / "a"], True):
             pytest.fail("two write one file")
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_file_that_cannot_be_read_is_not_told_as_one_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.up2"), written_beside(tmp_path / "out"):
+        (tmp_path / "none.up2").read_bytes()
+    for file in (None, "scan.up2"):
+        with pytest.raises(OSError, match="I/O") as error, written_together([tmp_path / "out"], overwrite=False):
+            raise OSError(5, "I/O", file)
+        assert not isinstance(error.value, OutputError) and error.value.filename == file
+    with pytest.raises(OutputError, match="out: cannot be written"), written_beside(tmp_path / "out") as beside:
+        raise OSError(28, "No space left", str(beside))
+    assert not list(tmp_path.iterdir())

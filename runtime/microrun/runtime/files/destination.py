@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from microrun.runtime.errors import RefusedOutputError
+from microrun.runtime.files.asked import remember
 
 HDF5_ENDINGS = (".h5", ".hdf5")
 PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
@@ -22,7 +23,7 @@ def check_file(
     sources: Sequence[Path] = (),
     advice: str = "",
 ) -> None:
-    """Refuse a file that cannot be made, or must not be.
+    """Refuse a file that cannot be made, or must not be; what is found holds until a command has written it.
 
     Parameters
     ----------
@@ -54,6 +55,7 @@ def check_file(
     if not path.parent.exists():
         raise RefusedOutputError(f"{path}: there is no folder {path.parent}; make it first")
     _check_writable(path, path.parent)
+    remember(path, overwrite)
 
 
 def check_files(
@@ -103,8 +105,10 @@ def check_folder(folder: Path, names: Sequence[str] = (), overwrite: bool = Fals
     if not there.is_dir():
         raise RefusedOutputError(f"{folder}: {there} is a file; expected a folder")
     _check_writable(folder, there)
-    if there == folder:
-        check_files([folder / name for name in names], overwrite)
+    for name in names:
+        if there == folder:
+            check_file(folder / name, overwrite)
+        remember(folder / name, overwrite)
 
 
 @contextlib.contextmanager

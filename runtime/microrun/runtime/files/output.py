@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from microrun.runtime.errors import OutputError, RefusedOutputError
+from microrun.runtime.files.asked import may_replace, remember
 from microrun.runtime.files.hdf5 import reason_of
 from microrun.runtime.files.lock import FileLock
 
@@ -40,7 +41,8 @@ def written_beside(path: Path, problem: str = CANNOT_WRITE, overwrite: bool | No
     problem
         What a failure is called.
     overwrite
-        Whether a file that has the name at the end may be replaced; None if, and only if, it had it when this began.
+        Whether a file that has the name at the end may be replaced; None as the command's check of the name said,
+        and without one if, and only if, a file had it when this began.
 
     Raises
     ------
@@ -48,22 +50,46 @@ def written_beside(path: Path, problem: str = CANNOT_WRITE, overwrite: bool | No
         If another run writes it, or has made it meanwhile.
     OutputError
         If the disk is full or refuses; a file that was there before still is.
+    OSError
+        If it is raised within and names another file, such as one that is read.
     """
-    replaces = os.path.lexists(path) if overwrite is None else overwrite
+    with _published(path, problem, overwrite) as beside:
+        try:
+            yield beside
+        except OSError as error:
+            if _names_another(error, beside, path):
+                raise
+            raise cannot_write(path, error, problem) from None
+
+
+@contextlib.contextmanager
+def _published(path: Path, problem: str = CANNOT_WRITE, overwrite: bool | None = None) -> Iterator[Path]:
+    """Do what `written_beside` does; but errors of the system that are raised within are left as they are."""
+    replaces = may_replace(path) if overwrite is None else overwrite
     beside, publish = name_beside(path), replace_file if replaces else name_new
+    if not replaces:
+        refuse_taken(path)
     with _only_writer(path, problem):
         try:
-            if beside.exists() and path.exists() and beside.samefile(path):
-                beside.unlink()  # a run was killed while its file had both names: what is written would be that file
+            with contextlib.suppress(FileNotFoundError):
+                if beside.samefile(path):  # a run was killed while its file had both names: it would be written over
+                    beside.unlink()
             yield beside
-            publish(beside, path)
-        except OSError as error:
-            raise cannot_write(path, error, problem) from None
+            try:
+                publish(beside, path)
+            except OSError as error:
+                raise cannot_write(path, error, problem) from None
+            remember(path, replace=True)  # it is the command's own now
         except OutputError as error:  # of a writer, which knows the name beside only
             raise type(error)(str(error).replace(beside.name, path.name)) from None
         finally:
             with contextlib.suppress(OSError):
                 beside.unlink()
+
+
+def _names_another(error: OSError, *own: Path) -> bool:
+    named = error.filename
+    return isinstance(named, str | os.PathLike) and not any(Path(named).is_relative_to(path) for path in own)
 
 
 @contextlib.contextmanager
@@ -83,11 +109,13 @@ def written_together(paths: Sequence[Path], overwrite: bool) -> Iterator[list[Pa
         If another run writes one of them, or has made it meanwhile.
     OutputError
         If the disk is full or refuses; files that were there before still are.
+    OSError
+        If it is raised within: what writes there says so itself, and what else a command does is of other files.
     """
     with contextlib.ExitStack() as files:
-        yield [files.enter_context(written_beside(path, overwrite=overwrite)) for path in paths]
+        yield [files.enter_context(_published(path, overwrite=overwrite)) for path in paths]
         for path in () if overwrite else paths:
-            _refuse_taken(path)
+            refuse_taken(path)
 
 
 def _only_writer(path: Path, problem: str) -> FileLock:
@@ -121,11 +149,12 @@ def name_new(beside: Path, path: Path) -> None:
     try:
         os.link(beside, path)
     except OSError:
-        _refuse_taken(path)
+        refuse_taken(path)
         replace_file(beside, path)  # a folder, or on a disk that knows no second names
 
 
-def _refuse_taken(path: Path) -> None:
+def refuse_taken(path: Path) -> None:
+    """Refuse a name that was free when it was asked for, and is no more; RefusedOutputError if so."""
     if os.path.lexists(path):
         raise RefusedOutputError(f"{path}: another run has made it meanwhile, and it is kept; write to another place")
 

@@ -47,7 +47,7 @@ def store_maps(
     with lock_latents(path), open_latents(path) as latents:
         if latents.growing:
             raise LatentsError(f"{path}: is being written, or its run was killed; end it with encode --resume")
-        with written_beside(path, "maps cannot be added") as beside, hdf5_errors():
+        with written_beside(path, "maps cannot be added", overwrite=True) as beside, hdf5_errors():
             check_room(beside, path.stat().st_size + sum(array.nbytes for array in maps.values()))
             shutil.copyfile(path, beside)
             _write(beside, group, maps, settings)
