@@ -55,11 +55,11 @@ def test_a_scan_that_stays_as_it_is_gives_no_alarm(seed: int) -> None:
         ("sharpness", 0.8, "defocus?"),
         ("mean", 0.7, "beam current, or a shadow?"),
         ("mean", 1.4, "beam current, or exposure?"),
-        ("contrast", 0.6, "contamination, or charging?"),
+        ("contrast", 0.6, "contamination, charging, or a little defocus?"),
         ("saturated", 40, "exposure or gain too high?"),
         ("background", 0.9, "shadow, charging, or another background?"),
         ("distance", 1.5, "another phase, or other patterns?"),
-        ("bands", 0.4, "another phase, or noise?"),
+        ("bands", 0.4, "another phase, noise, or a large defocus?"),
     ],
 )
 def test_a_change_is_named_with_its_cause(what: str, factor: float, cause: str) -> None:

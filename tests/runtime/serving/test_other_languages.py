@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from encode_runs import SIG_SHAPE, SPEC
 from numpy.testing import assert_array_equal
-from services import COUNT, NAV_SHAPE, GatedEngine, Running, check_kept, encode_here, running, some_patterns
+from services import COUNT, LONG_S, NAV_SHAPE, GatedEngine, Running, check_kept, encode_here, running, some_patterns
 from streams import wait_until
 
+from microrun.runtime.scans.scan import Scan
 from microrun.runtime.serving import wire
 from microrun.runtime.serving.client_export import FILES, NAMES, export_client
 from microrun.runtime.serving.kept_latents import KeptLatents
@@ -157,6 +158,56 @@ def test_the_client_runs_on_windows_as_far_as_wine_goes(service: Running, patter
     if shutil.which("wine") is None:
         pytest.skip("needs wine")
     ran = run(service, "wine", compile_example(service.folder / "c", WINDOWS, "-lws2_32", "-static"))
+    assert ran.returncode == 0, ran.stderr
+    assert f"{COUNT} accepted, 0 dropped, {COUNT} encoded" in ran.stdout
+    check_latents(service.folder, patterns)
+
+
+SHARE = """
+#include <windows.h>
+#include <stdio.h>
+int main(int count, char **words) {
+    HANDLE file = CreateFileA(words[1], GENERIC_READ | GENERIC_WRITE, 3, NULL, OPEN_EXISTING, 0, NULL);
+    HANDLE mapping = CreateFileMappingA(file, NULL, PAGE_READWRITE, 0, 0, words[count - 1]);
+    puts(mapping ? "shared" : "not shared"), fflush(stdout), getchar();
+    return 0;
+}
+"""
+
+
+@pytest.mark.slow
+def test_the_ring_is_mapped_as_on_windows_as_far_as_wine_goes(
+    service: Running, patterns: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux's memory gets a name under wine by a helper, as Windows' own has one: then nothing goes over TCP."""
+    if shutil.which("wine") is None:
+        pytest.skip("needs wine")
+    program = compile_example(service.folder / "c", WINDOWS, "-lws2_32", "-static")
+    (program.parent / "share.c").write_text(SHARE)
+    subprocess.run([WINDOWS, "share.c", "-o", "share.exe"], cwd=program.parent, check=True, timeout=120)
+    helpers, make = list[subprocess.Popen[str]](), RingSource.__init__
+
+    def share(path: str, name: str) -> str:
+        words = ["wine", str(program.with_name("share.exe")), path, name]
+        helpers.append(
+            subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        )
+        assert helpers[-1].stdout is not None
+        return helpers[-1].stdout.readline().strip()
+
+    def make_and_share(source: RingSource, scan: Scan, shared: bool) -> None:
+        make(source, scan, shared)
+        name = source.memory.name
+        assert share("Z:" + name.replace("/", "\\"), name) == "shared"
+
+    share("none", "none")  # what wine starts with its first program keeps that one's output open, not the example's
+    monkeypatch.setattr(RingSource, "__init__", make_and_share)
+    monkeypatch.delattr(RingSource, "put")
+    ran = run(service, "wine", program)
+    for helper in helpers:
+        assert helper.stdin is not None
+        helper.stdin.close()
+        helper.wait(LONG_S)
     assert ran.returncode == 0, ran.stderr
     assert f"{COUNT} accepted, 0 dropped, {COUNT} encoded" in ran.stdout
     check_latents(service.folder, patterns)

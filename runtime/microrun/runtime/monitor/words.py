@@ -19,9 +19,9 @@ CAUSES = {  # of a fall, of a rise
     "background": ("shadow, charging, or another background?", "another background?"),
     "mean": ("beam current, or a shadow?", "beam current, or exposure?"),
     "sharpness": ("defocus?", "focus changed?"),
-    "contrast": ("contamination, or charging?", "contrast of the camera changed?"),
+    "contrast": ("contamination, charging, or a little defocus?", "contrast of the camera changed?"),
     "distance": ("another phase, or other patterns?", "another phase, or other patterns?"),
-    "bands": ("another phase, or noise?", "other patterns?"),
+    "bands": ("another phase, noise, or a large defocus?", "other patterns?"),
     "unknown": ("", "another phase, camera or pattern centre?"),
 }
 ABSOLUTE = ("saturated", "background", "bands", "unknown")  # whose change is a difference, all others' a share
