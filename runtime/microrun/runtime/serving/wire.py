@@ -264,8 +264,10 @@ class Channel:
         while len(room):
             try:
                 count = self._connection.recv_into(room)
+            except TimeoutError:
+                raise GoneError("the other side is silent") from None
             except OSError as error:
-                raise GoneError(f"the other side is silent ({error})") from None
+                raise GoneError(f"the other side hung up ({error.strerror or error})") from None
             if not count or time.monotonic() > deadline:
                 raise GoneError("the other side hung up" if not count else "the other side is too slow")
             room = room[count:]
