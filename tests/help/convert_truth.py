@@ -61,7 +61,8 @@ def make_batch(indices: range) -> EncodedBatch:
 
 
 def make_truth(path: Path, scan: Scan, count: int) -> Truth:
-    shape, (step_x, step_y) = scan.nav_shape, (step or 1.0 for step in scan.step_um)
+    shape, (step_x, step_y) = scan.nav_shape, scan.step_um
+    step_x, step_y = step_x or 1.0, step_y or (0.75**0.5 if scan.grid == "hexagonal" else 1.0)
     batch = make_batch(range(count))
     row, col = np.indices(shape)
     shifted = (row % 2 == (0 if scan.first_shifted else 1)) & (scan.grid == "hexagonal")

@@ -63,7 +63,9 @@ def convert(
     ] = None,
     region: RegionOption = None,
     grid: Annotated[str | None, typer.Option(help="Of scans: ROWSxCOLS; by default as the file states.")] = None,
-    step: Annotated[float | None, typer.Option(help="Of scans: step in µm; by default as the file states.")] = None,
+    step: Annotated[
+        float | None, typer.Option(help="Of scans: step along rows in µm; by default as the file states.")
+    ] = None,
     scan_name: ScanNameOption = None,
     out: Annotated[Path | None, typer.Option(help="File to make; by default SOURCE with the format's ending.")] = None,
     overwrite: OverwriteOption = False,

@@ -55,7 +55,7 @@ def encode(
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on while the scan is being acquired.")] = False,
     grid: Annotated[str | None, typer.Option(help="ROWSxCOLS; by default as the file states.")] = None,
-    step: Annotated[float | None, typer.Option(help="Step in µm; by default as the file states.")] = None,
+    step: Annotated[float | None, typer.Option(help="Step along rows in µm; by default as the file states.")] = None,
     scan_name: ScanNameOption = None,
     region: RegionOption = None,
     every: Annotated[

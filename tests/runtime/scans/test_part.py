@@ -43,8 +43,9 @@ def test_what_is_no_region_is_refused(text: str) -> None:
     [
         SQUARE, HEXAGONAL, replace(HEXAGONAL, alternating=True), replace(HEXAGONAL, first_shifted=True),
         replace(HEXAGONAL, alternating=True, first_shifted=True), replace(SQUARE, step_um=(0.0, 0.0)),
+        replace(HEXAGONAL, step_um=(0.0, 0.0)),
     ],
-    ids=["square", "hexagonal", "alternating", "shifted first", "alternating, shifted first", "no step"],
+    ids=["square", "hexagonal", "alternating", "shifted first", "both", "no step", "hexagonal, no step"],
 )  # fmt: skip
 @pytest.mark.parametrize("rows", [(0, 7), (1, 4), (2, 3)])
 @pytest.mark.parametrize("cols", [(0, 9), (3, 9), (2, 6)])
@@ -59,7 +60,7 @@ def test_a_part_has_the_points_of_the_whole(
     inside[rows[0] : rows[1] : every, cols[0] : cols[1] : every] = True
     wanted = np.flatnonzero(inside[scan.exists()])
     assert_array_equal(part.number(scan, np.arange(cut.total)), wanted)
-    x, y = part.place(*cut.positions_um(), cut.step_um)
+    x, y = part.place(*cut.positions_um(), cut)
     chosen = scan.exists() & inside
     for own, whole in zip((x, y), scan.positions_um(), strict=True):
         assert_allclose(own[cut.exists()], whole[chosen], atol=1e-12)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from microrun.runtime.errors import ScanError
-from microrun.runtime.scans.scan import MAX_PATTERNS, MAX_SIDE, Scan, parse_grid
+from microrun.runtime.scans.scan import MAX_PATTERNS, MAX_SIDE, Scan, parse_grid, steps_of
 
 SIDES = st.integers(1, 9)
 
@@ -46,6 +46,20 @@ def test_a_shorter_first_row_by_hand() -> None:
     assert_array_equal(scan.exists()[:, 2], [False, True, False])
     x, _ = scan.positions_um()
     assert_array_equal(x[:, 0], [0.5, 0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("step_um", "spacing"), [((0.0, 0.0), (1.0, 0.75**0.5)), ((0.25, 0.2), (0.25, 0.2))], ids=["unknown", "stated"]
+)
+def test_neighbours_on_a_hexagonal_grid_are_a_step_apart(
+    step_um: tuple[float, float], spacing: tuple[float, float]
+) -> None:
+    scan = Scan((3, 4), (2, 2), grid="hexagonal", step_um=step_um)
+    assert scan.spacing == pytest.approx(spacing)
+    x, y = scan.positions_um()
+    if step_um == (0, 0):
+        assert np.hypot(x[1, 0] - x[0, 0], y[1, 0] - y[0, 0]) == pytest.approx(1)
+    assert steps_of(0.5, "hexagonal") == pytest.approx((0.5, 0.4330127)) and steps_of(0.5, "square") == (0.5, 0.5)
 
 
 def test_full_rows_are_counted_like_square_ones() -> None:

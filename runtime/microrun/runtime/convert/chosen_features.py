@@ -99,7 +99,7 @@ class ChosenFeatures:
     def place(self, x: Float64, y: Float64) -> tuple[Float64, Float64]:
         """Positions on the map to positions on the sample, which differ where the map is a part of a scan."""
         part = self.origin.part
-        return part.place(x, y, self.scan.step_um) if part else (x, y)
+        return part.place(x, y, self.scan) if part else (x, y)
 
     @property
     def rows_at_once(self) -> int:

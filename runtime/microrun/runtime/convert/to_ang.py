@@ -41,7 +41,7 @@ def write_ang(features: ChosenFeatures, path: Path) -> None:
 
 def _ang_head(features: ChosenFeatures) -> str:
     scan = features.scan
-    step_x, step_y = (step or 1.0 for step in scan.step_um)
+    step_x, step_y = scan.spacing
     grid = AngGrid(scan.nav_shape, (step_x, step_y), scan.grid, not scan.alternating, scan.first_shifted)
     notes = [
         f"Latents of {' '.join(features.latents.path.name.split())}. Orientations and phase are not known: all are "

@@ -60,7 +60,7 @@ def write_xdmf(features: ChosenFeatures, path: Path) -> None:
 
 def _write_quadrilaterals(file: h5py.File, features: ChosenFeatures) -> None:
     rows, cols = features.scan.nav_shape
-    step_x, step_y = (step or 1.0 for step in features.scan.step_um)
+    step_x, step_y = features.scan.spacing
     corners = cols + 1  # in a row
     points = file.create_dataset(POINTS, ((rows + 1) * corners, 3), "f8")
     cells = file.create_dataset(CELLS, (rows * cols, 4), "i8")

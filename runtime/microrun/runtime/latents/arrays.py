@@ -67,7 +67,7 @@ def make_arrays(file: h5py.File, origin: Origin, background: Float32) -> None:
         file.create_dataset(name, origin.scan.nav_shape, "f8")
     for row in range(origin.scan.nav_shape[0]):
         x, y = origin.scan.row_positions_um(row)
-        file["x_um"][row], file["y_um"][row] = origin.part.place(x, y, origin.scan.step_um) if origin.part else (x, y)
+        file["x_um"][row], file["y_um"][row] = origin.part.place(x, y, origin.scan) if origin.part else (x, y)
     file.create_dataset("background", data=background)
     unknown = np.zeros((len(probe_numbers(origin.scan.total)), HASH_BYTES), np.uint8)
     file.create_dataset("probes", data=unknown)

@@ -146,7 +146,7 @@ def _families(system: str) -> tuple[tuple[int, int, int], ...]:
 
 def _shared_edges(scan: Scan, pairs: Pairs) -> NDArray[np.float64]:
     """Ends of the edge that two neighbours share, (n, 2, 2) in µm: of squares, on a hexagonal grid of shifted ones."""
-    step_x, step_y = (step or 1.0 for step in scan.step_um)
+    step_x, step_y = scan.spacing
     rows, cols = np.divmod(pairs, scan.nav_shape[1])
     shifted = (rows % 2 == (0 if scan.first_shifted else 1)) & (scan.grid == "hexagonal")
     left, top = (cols + 0.5 * shifted) * step_x, rows * step_y

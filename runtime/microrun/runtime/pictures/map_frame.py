@@ -86,7 +86,7 @@ def nice_length(length: float) -> float:
 
 def size_um(scan: Scan) -> tuple[float, float]:
     """Height and width of a map in µm, or in steps where no step is known."""
-    step_x, step_y = (step or 1.0 for step in scan.step_um)
+    step_x, step_y = scan.spacing
     rows, cols = scan.nav_shape
     return rows * step_y, (cols + (0.5 if scan.grid == "hexagonal" else 0)) * step_x
 

@@ -189,7 +189,7 @@ def mark_point(axis: Axes, scan: Scan, point: tuple[int, int]) -> None:
     """
     row, col = point
     x, y = scan.row_positions_um(row)
-    step_x, step_y = (step or 1.0 for step in scan.step_um)
+    step_x, step_y = scan.spacing
     axis.plot(x[col] + step_x / 2, y[col] + step_y / 2, "+", color="white", ms=10, mew=2)
 
 

@@ -126,7 +126,7 @@ class Part:
         return scan.number(self.rows[0] + rows * self.every, self.cols[0] + cols * self.every)
 
     def place(
-        self, x: NDArray[np.float64], y: NDArray[np.float64], step_um: tuple[float, float]
+        self, x: NDArray[np.float64], y: NDArray[np.float64], scan: Scan
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Move positions in the part to where they are on the sample, counted from the first point of the whole.
 
@@ -134,11 +134,12 @@ class Part:
         ----------
         x, y
             In µm; in the part's steps where the step is not known, which become those of the whole.
-        step_um
-            (x, y) of the part.
+        scan
+            Geometry of the part.
         """
         (unit_x, scale_x), (unit_y, scale_y) = (
-            (step / self.every, 1) if step else (1.0, self.every) for step in step_um
+            (step / self.every, 1) if step else (unit, self.every)
+            for step, unit in zip(scan.step_um, scan.spacing, strict=True)
         )
         return x * scale_x + self.cols[0] * unit_x, y * scale_y + self.rows[0] * unit_y
 

@@ -10,7 +10,7 @@ import numpy as np
 from microrun.runtime.errors import ScanError
 from microrun.runtime.scans.ang import AngGrid, find_companion, read_ang_grid
 from microrun.runtime.scans.picture_names import NamedPictures, Numbers
-from microrun.runtime.scans.scan import Scan
+from microrun.runtime.scans.scan import Scan, steps_of
 
 SHOWN = 4  # grids that are proposed
 
@@ -63,7 +63,7 @@ def lay_out(folder: Path, pictures: NamedPictures, grid: tuple[int, int] | None,
         )
     alike = companion if companion and companion.nav_shape == nav_shape else None
     known = alike or AngGrid(nav_shape, companion.step_um if companion else (0.0, 0.0), "square", True)
-    steps = known.step_um if step_um is None else (step_um, step_um)
+    steps = known.step_um if step_um is None else steps_of(step_um, known.grid)
     alternating = known.grid == "hexagonal" and not known.full_rows
     try:
         scan = Scan(nav_shape, (1, 1), "uint8", known.grid, steps, alternating, known.first_shifted)

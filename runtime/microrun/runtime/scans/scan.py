@@ -12,6 +12,7 @@ from microrun.runtime.errors import ScanError
 
 MAX_SIDE = 1 << 14  # pixels; no detector is larger, a header that says so is damaged
 MAX_PATTERNS = 1 << 33
+HEXAGONAL_ROW = 3**0.5 / 2  # distance of the rows of a hexagonal grid, in steps along a row
 
 Grid = Literal["square", "hexagonal"]
 PixelType = Literal["uint8", "uint16"]
@@ -32,7 +33,7 @@ class Scan:
     grid
         "square", or "hexagonal": odd rows are shifted by half a step to the right.
     step_um
-        (x, y) step in µm; 0 where it is not known.
+        (x, y) step in µm, along a row and from row to row; 0 where it is not known.
     alternating
         True for a hexagonal grid whose shifted rows are one pattern shorter.
     first_shifted
@@ -84,6 +85,13 @@ class Scan:
     def pattern_bytes(self) -> int:
         """Bytes of one pattern."""
         return self.sig_shape[0] * self.sig_shape[1] * np.dtype(self.dtype).itemsize
+
+    @property
+    def spacing(self) -> tuple[float, float]:
+        """Distances (x, y) along a row and from row to row: in µm, or in steps where the step is not known."""
+        step_x, step_y = self.step_um
+        unknown_x, unknown_y = steps_of(1.0, self.grid)
+        return step_x or unknown_x, step_y or unknown_y
 
     def locate(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Place patterns, counted in order of acquisition, on the map.
@@ -144,10 +152,27 @@ class Scan:
 
     def row_positions_um(self, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Positions of one row of the map; x and y, (cols,) float64, as in `positions_um`."""
-        step_x, step_y = (step or 1.0 for step in self.step_um)
+        step_x, step_y = self.spacing
         cols = self.nav_shape[1]
         shift = 0.5 if self.is_shifted(row) else 0.0
         return (np.arange(cols, dtype=np.float64) + shift) * step_x, np.full(cols, row * step_y, np.float64)
+
+
+def steps_of(step: float, grid: Grid) -> tuple[float, float]:
+    """Distances along a row and from row to row where one step is stated, to nearest neighbours.
+
+    Parameters
+    ----------
+    step
+        In any unit.
+    grid
+        "square" or "hexagonal", whose rows lie closer than points in them.
+
+    Returns
+    -------
+    (x, y)
+    """
+    return step, step * (HEXAGONAL_ROW if grid == "hexagonal" else 1.0)
 
 
 def parse_grid(text: str) -> tuple[int, int]:

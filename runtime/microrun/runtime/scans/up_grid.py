@@ -9,7 +9,7 @@ from pathlib import Path
 from microrun.runtime.errors import ScanError
 from microrun.runtime.scans.ang import AngGrid, find_companion, read_ang_grid
 from microrun.runtime.scans.pixel_bytes import looks_eight_bit
-from microrun.runtime.scans.scan import PixelType, Scan
+from microrun.runtime.scans.scan import PixelType, Scan, steps_of
 from microrun.runtime.scans.up2 import ScanWarning, UpHeader, pixel_type
 
 
@@ -42,7 +42,7 @@ def scan_of_file(path: Path, header: UpHeader, count: int, grid: tuple[int, int]
     if grid:
         nav_shape = grid
     if step_um is not None:
-        steps = (step_um, step_um)
+        steps = steps_of(step_um, kind)
     if 0 in nav_shape:
         raise ScanError(
             f"{path}: the header (version {header.version}) states no grid for its {count} patterns; "
