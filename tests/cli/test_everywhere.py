@@ -168,6 +168,8 @@ def test_a_step_with_records_says_how_far_it_is_and_how_long_it_will_take(lines:
         progress.update(900, 4000)  # this long it took to start, too
         progress.update(1000, 4000)
         assert "left" in wait_for(lines, "indexing: 1,000 of 4,000 patterns, about ")
+        progress.update(4000, 4000)  # nobody counts what is left: it is never the same line again and again
+        assert wait_for(lines, "4,000 of 4,000 patterns, finishing, ").endswith("so far")
         progress.update(10, 50, "another")  # what begins anew has another speed
         assert wait_for(lines, "10 of 50 patterns, another").endswith("so far")
 

@@ -61,7 +61,9 @@ class PlainProgress:
         now = time.monotonic()
         parts = [f"{self._done:,} of {self._total:,} {self.unit}"] if self._total else []
         parts += [self._note] if self._note else []
-        if self._done > self._first:
+        if self._total and self._done >= self._total:  # what is left is not counted, such as closing a file
+            parts.append(f"finishing, {duration_text(now - self._started)} so far")
+        elif self._done > self._first:
             left = (now - self._since) * (self._total - self._done) / (self._done - self._first)
             parts.append(f"about {duration_text(left)} left")
         else:

@@ -67,6 +67,7 @@ def test_a_table_of_cases_and_another_seed(simulate, tmp_path):
         (("--sobol", 2, "--depth", 0), "depth"),
         (("--sobol", 2, "--dask", "tcp://127.0.0.1:1"), "no Dask scheduler answers"),
         (("--cases", "none.csv"), "none.csv"),
+        (("--sobol", 2, "--length", 22), "the parts are 22 µm long: take a greater --length"),
     ],
 )
 def test_bad_options_are_one_line(simulate, tmp_path, monkeypatch, options, said):
@@ -88,3 +89,10 @@ def test_files_that_are_there_are_kept(simulate, tmp_path):
     assert (
         simulate("--sobol", 1, "--seed", 1, "--out", out, "--overwrite").code != 0
     )  # its folder is of another campaign
+
+
+def test_parts_that_are_too_small_are_refused_before_they_are_built(simulate, monkeypatch, tmp_path):
+    monkeypatch.setattr(sections, "ACROSS", 400)
+    monkeypatch.setattr(run, "build_part", None)
+    ran = simulate("--sobol", 1, "--out", tmp_path / "sim.h5")
+    assert ran.code == 2 and "sections across are to show 400×400 cells, this part's would only" in ran.err, ran

@@ -14,7 +14,7 @@ from microrun.runtime.volumes.volume import open_volume
 from microrun.training.simulate.solidify import sections
 from microrun.training.simulate.solidify.build import build_part
 from microrun.training.simulate.solidify.plan import Plan
-from microrun.training.simulate.solidify.sections import cut_sections
+from microrun.training.simulate.solidify.sections import cut_sections, section_shapes
 from microrun.training.simulate.solidify.store import write_part
 
 PLAN = Plan(layers=2, tracks=2, length_um=44, hatch_um=24, layer_um=12, substrate_um=8, seed=5)
@@ -48,6 +48,14 @@ def test_sections_along_run_as_the_laser_does(part, monkeypatch):
     # The second track runs backwards: its sections are turned, so that the laser goes to the right in all of them.
     assert np.array_equal(second, grains.orientation[:-21:-1, part.track_middle(1) - 4, :20][:, ::-1])
     assert along.plane == "along"
+
+
+@pytest.mark.parametrize("sides", [(100, 64), (20, 12)])
+def test_the_sizes_of_sections_are_known_before_a_part_is_built(part, monkeypatch, sides):
+    monkeypatch.setattr(sections, "ACROSS", sides[0])
+    monkeypatch.setattr(sections, "ALONG", sides[1])
+    shapes = {one.plane: one.orientation.shape[1:] for one in cut_sections(part)}
+    assert shapes == section_shapes(PLAN, part.window)
 
 
 def test_sections_go_into_a_file_and_back(part, tmp_path):

@@ -29,7 +29,8 @@ from microrun.training.simulate.solidify import sections
 from microrun.training.simulate.solidify.build import build_part
 from microrun.training.simulate.solidify.laws import STEEL_LAWS, Laws
 from microrun.training.simulate.solidify.plan import Plan
-from microrun.training.simulate.solidify.sections import cut_sections
+from microrun.training.simulate.solidify.sections import cut_sections, section_shapes
+from microrun.training.simulate.solidify.window import cut_window
 
 SETTINGS = "campaign"  # name of the entry of details that a campaign goes on by
 PLAN = Plan(layers=4, length_um=150.0, substrate_um=60.0)  # sections across show substrate, too
@@ -81,12 +82,12 @@ def simulate_case(campaign: Campaign, case: Case) -> list[SectionSet]:
         process = dataclasses.replace(campaign.process, power_w=case.power_w, speed_m_s=case.speed_m_s)
         pool = finish(compute_field(process, campaign.material, campaign.kind, threads=1))
         plan = dataclasses.replace(campaign.plan, seed=campaign.plan.seed + SEEDS_APART * (case.number + 1))
+        _check_sizes(plan, cut_window(pool, campaign.laws, plan.cell_um).shape)
         part = finish(build_part(pool, plan, campaign.laws, threads=1))
     except MicrorunError as error:
         raise MicrorunError(f"{case.name}: {error}") from None
     details = {SETTINGS: campaign.describe(case)}
     made = cut_sections(part, case.number)
-    _check_sizes(made, case)
     return [dataclasses.replace(one, details={**one.details, **details}) for one in made]
 
 
@@ -110,10 +111,12 @@ def run_campaign(campaign: Campaign, cases: Sequence[Case], folder: Path, execut
     Raises
     ------
     MicrorunError
-        If a case cannot be simulated, or a worker dies: the others are finished first, and kept.
+        If the parts are too short; or a case cannot be simulated, or a worker dies: the others are finished first,
+        and kept.
     OutputError
         If the folder holds a case of another campaign, or a file cannot be written.
     """
+    _check_length(campaign.plan)
     folder.mkdir(parents=True, exist_ok=True)
     paths = {case: folder / f"{case.name}.h5" for case in cases}
     missing = [case for case, path in paths.items() if not _is_done(path, campaign.describe(case))]
@@ -152,14 +155,25 @@ def local_processes() -> Iterator[Executor]:
             raise
 
 
-def _check_sizes(made: Sequence[SectionSet], case: Case) -> None:
-    """Refuse sections that are smaller than all are to be: those of all cases are one array."""
-    for one, side in zip(made, (sections.ACROSS, sections.ALONG), strict=True):
-        if one.orientation.shape[1:] != (side, side):
-            rows, columns = one.orientation.shape[1:]
+def _check_length(plan: Plan) -> None:
+    """Refuse before anything is computed a length that is too short whatever melts."""
+    cells = plan.cells(plan.length_um)
+    if cells < sections.ALONG:
+        raise MicrorunError(
+            f"sections along are to show {sections.ALONG} cells, {sections.ALONG * plan.cell_um:g} µm; the parts are "
+            f"{plan.length_um:g} µm long: take a greater --length"
+        )
+
+
+def _check_sizes(plan: Plan, window: tuple[int, int, int]) -> None:
+    """Refuse a part, before it is built, whose sections are smaller than all are to be: those of all are one array."""
+    sides = {"across": sections.ACROSS, "along": sections.ALONG}
+    for plane, (rows, columns) in section_shapes(plan, window).items():
+        side = sides[plane]
+        if (rows, columns) != (side, side):
             raise MicrorunError(
-                f"{case.name}: sections {one.plane} are to show {side}×{side} cells, its part only {rows}×{columns}; "
-                "take more layers, tracks or substrate, or a greater length"
+                f"sections {plane} are to show {side}×{side} cells, this part's would only {rows}×{columns}; "
+                "take more --layers, or a greater --length"
             )
 
 

@@ -13,6 +13,7 @@ from microrun.runtime.sections.orientations import TABLE_1
 from microrun.runtime.sections.section_set import Plane, SectionSet
 from microrun.training.simulate.solidify.build import Part
 from microrun.training.simulate.solidify.grains import Grains
+from microrun.training.simulate.solidify.plan import Plan
 
 ACROSS, ALONG = 100, 64  # cells of a side
 SPACING = 5  # cells from one section across to the next: closer ones are nearly the same
@@ -40,6 +41,25 @@ def cut_sections(part: Part, case: int = 0) -> list[SectionSet]:
         _make_set(part, case, "across", list(_cut_across(part))),
         _make_set(part, case, "along", list(_cut_along(part))),
     ]
+
+
+def section_shapes(plan: Plan, window: tuple[int, int, int]) -> dict[Plane, tuple[int, int]]:
+    """Cells (rows, columns) that sections of a part will show, before it is built.
+
+    Parameters
+    ----------
+    plan
+        Of the part.
+    window
+        Cells of the window that moves with the laser, along z, y, x.
+    """
+    height, width, length = plan.shape(window)
+    middle = plan.track_side(plan.tracks // 2) + window[1] // 2
+    side = 2 * min(middle, width - middle)
+    return {
+        "across": (min(ACROSS, height), min(ACROSS, side)),
+        "along": (min(ALONG, height), min(ALONG, length)),
+    }
 
 
 def _cut_across(part: Part) -> Iterator[Grains]:
