@@ -90,7 +90,9 @@ class Drawing:
 
     def length_text(self, voxels: float) -> str:
         """Length for people."""
-        return f"{voxels:.4g} voxels" if self.voxel_um is None else f"{voxels * self.voxel_um:.4g} µm"
+        if self.voxel_um is not None:
+            return f"{voxels * self.voxel_um:.4g} µm"
+        return f"{voxels:.4g} voxel{'s' * (voxels != 1)}"
 
 
 def read_drawing(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from microrun.runtime.files.output import written_beside
+from microrun.runtime.pictures.fonts import find_letters
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,6 +35,11 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = DPI, cut: bool = Tr
     OutputError
         If it cannot be written.
 
+    Warns
+    -----
+    FontWarning
+        If a text has letters that no installed font has; the picture shows question marks.
+
     Examples
     --------
     >>> from microrun.runtime import draw_overview, open_latents, save_figure
@@ -41,6 +47,7 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = DPI, cut: bool = Tr
     ...     save_figure(draw_overview(latents), "overview.png")
     """
     ending = Path(path).suffix.lower().removeprefix(".").replace("jpeg", "jpg")
+    find_letters(figure)
     with written_beside(Path(path)) as beside:
         figure.savefig(
             beside,

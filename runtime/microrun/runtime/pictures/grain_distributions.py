@@ -63,11 +63,14 @@ def draw_distributions(
 def _draw_histograms(axis: Axes, name: str, samples: list[tuple[Sample, str]]) -> None:
     filled = [(sample.name, sample.values[name], colour) for sample, colour in samples if sample.values[name].size]
     if not filled:
+        axis.text(0.5, 0.5, "no grain has one", transform=axis.transAxes, ha="center", fontsize=9, color="dimgrey")
+        axis.set(xticks=[], yticks=[])
         return
     edges = bin_edges(name, filled[0][1], filled[-1][1])
     for label, values, colour in filled:
         share = np.histogram(values, edges)[0] / values.size
-        axis.stairs(share, edges, color=colour, lw=1.5, label=f"{label}: {values.size:,} grains, median dashed")
+        grains = f"{values.size:,} grain{'s' * (values.size != 1)}"
+        axis.stairs(share, edges, color=colour, lw=1.5, label=f"{label}: {grains}, median dashed")
         axis.stairs(share, edges, color=colour, alpha=0.2, fill=True)
         axis.axvline(np.median(values), color=colour, lw=1, ls="--")
     if name == "volume_um3":
