@@ -92,7 +92,7 @@ class Drawing:
         """Length for people."""
         if self.voxel_um is not None:
             return f"{voxels * self.voxel_um:.4g} µm"
-        return f"{voxels:.4g} voxel{'s' * (voxels != 1)}"
+        return f"{voxels:.4g} voxel{'' if voxels == 1 else 's'}"
 
 
 def read_drawing(

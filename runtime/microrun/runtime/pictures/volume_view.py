@@ -291,7 +291,7 @@ def _describe(drawing: Drawing) -> str:
     if drawing.voxel_um is not None:
         said.append(f"voxel {drawing.voxel_um:g} µm")
     if drawing.of_grains and drawing.stride == 1:
-        count = np.count_nonzero(np.unique(drawing.values) >= 0)
+        count = int(np.count_nonzero(np.unique(drawing.values) >= 0))
         said.append(f"{count:,} grain{'s' * (count != 1)}")
     if not drawing.of_grains:
         said.append("colours from the 1st to the 99th percentile")
