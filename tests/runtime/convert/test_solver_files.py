@@ -92,6 +92,7 @@ def test_the_length_and_the_data_of_the_grid_are_one_stream_as_vtk_writes_them(t
     [
         ("m-3m", "bcc", ["lattice: cI", "is that of bcc"]),
         ("6/mmm", "hcp:1.59", ["lattice: hP", "c/a: 1.59"]),
+        ("4/mmm", "", ["lattice: tI", "# The shape of its cell"]),
         ("6/mmm", "", ["lattice: hP", "is a guess: only the symmetry 6/mmm is known"]),
         ("m-3m", "", ["lattice: cF", "is a guess"]),
     ],

@@ -26,6 +26,7 @@ LATTICES = {
     "fcc": "cF", "diamond": "cF", "bcc": "cI", "m-3m": "cF", "m-3": "cF", "6/mmm": "hP", "6/m": "hP", "-3m": "hP",
     "-3": "hP", "4/mmm": "tI", "4/m": "tI", "mmm": "oP", "2/m": "mP", "-1": "aP",
 }  # fmt: skip
+CUBIC = ("cF", "cI")
 GRAINS, VOID = "grains", "void"
 HEAD = """\
 # Written by microrun.
@@ -106,10 +107,13 @@ def _write_materials(file: TextIO, present: PresentGrains) -> None:
     known = crystals.phase.partition(":")[0]
     reason = f"is that of {known}" if known else f"is a guess: only the symmetry {crystals.symmetry} is known"
     file.write(HEAD.format(reason=reason))
-    file.write(f"  {GRAINS}:\n    lattice: {LATTICES.get(known) or LATTICES[crystals.symmetry]}\n")
+    lattice = LATTICES.get(known) or LATTICES[crystals.symmetry]
+    file.write(f"  {GRAINS}:\n    lattice: {lattice}\n")
     structure = find_structure(crystals.phase)
     if structure and known == "hcp":
         file.write(f"    c/a: {structure.axis_ratio:g}\n")
+    elif lattice not in CUBIC:  # only the symmetry is known, of which DAMASK makes no lattice
+        file.write("    # The shape of its cell (c/a, or a, b, c and angles) is not known and is yours to add.\n")
     if present.void:
         file.write(f"  {VOID}:\n    lattice: cI\n")
     file.write("material:\n")

@@ -120,7 +120,7 @@ def measure_file(
         if printed or volume.kind == PRINTED:
             standing.append(measure_printed(labels, measured[volume.name]))
         paint = paint_stages if by_stage or volume.order == STAGED else None
-        sizes, lacking = _sum_stages(volume, labels, paint) if paint else (None, "")
+        sizes, lacking = _sum_stages(volume, labels, min_voxels, paint) if paint else (None, "")
         stages.append(sizes)
         said += [f"no sizes by stage, since {lacking}"] * bool(lacking)
     return MeasuredFile(
@@ -152,7 +152,7 @@ def _measure_volume(volume: LabelledVolume, min_voxels: int) -> tuple[Grains, Ta
 
 
 def _sum_stages(
-    volume: LabelledVolume, measured: NDArray[np.int32], paint_stages: PaintStages
+    volume: LabelledVolume, measured: NDArray[np.int32], min_voxels: int, paint_stages: PaintStages
 ) -> tuple[StageSizes | None, str]:
     """Sizes by stage, of a periodic volume by grains that its faces do not cut; or why there are none."""
     if volume.order not in ("", STAGED):
@@ -162,8 +162,12 @@ def _sum_stages(
         stages = paint_stages((depth, rows, cols), volume.periodic)
     except VolumeError as error:
         return None, str(error)
-    labels = measured if volume.joined is None else number_grains(volume.joined)[1]
-    return sum_by_stage(labels, stages, wraps_of(volume.periodic)), ""
+    wraps = wraps_of(volume.periodic)
+    if volume.joined is None:
+        return sum_by_stage(measured, stages, wraps), ""
+    labels = number_grains(volume.joined)[1].copy()  # those measured are cut
+    absorb_grains(labels, int(labels.max()) + 1, min_voxels, wraps)
+    return sum_by_stage(labels, stages, wraps), ""
 
 
 def settle_units(files: Sequence[MeasuredFile], voxel_um: float | None) -> tuple[list[MeasuredFile], bool, str]:
