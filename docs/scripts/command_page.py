@@ -19,8 +19,8 @@ In a new virtual environment with Python {python} and the extras `{extras}`,
 every `microrun …` that a page shows was run in a folder of that page's own, one after the other. What a command reads
 and none before it had made was put there under the name that the page uses: small simulated scans, volumes, maps and
 parts. `MICRORUN_MASTERS` was set where the page says so. What takes long was run smaller, and what serves until Ctrl-C
-got it after some seconds; both are said. A long command that several pages show was run once. Other work went on
-meanwhile: times and rates in these lines mean nothing.
+got it after some seconds; both are said. A long command that several pages show was run once. Not all pages were
+run with the same commit. Other work went on meanwhile: times and rates in these lines mean nothing.
 
 The page was made by
 
