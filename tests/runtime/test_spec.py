@@ -309,10 +309,13 @@ def test_the_built_in_encoders_know_nickel_and_what_is_like_it(name: str) -> Non
     assert (domain.energy_kev, domain.centre) == ((15.0, 30.0), (0.42, 0.79, 0.5))
 
 
-@pytest.mark.parametrize("name", ["vae32-silicon", "vae32-silicon.decoder"])
-def test_the_built_in_encoder_of_silicon_knows_silicon_where_its_teacher_knows_nickel(name: str) -> None:
-    domain, taught = (read_model_spec(MODELS / f"{one}.onnx").domain for one in (name, "vae32"))
-    assert taught is not None and domain == replace(taught, phases=("silicon",))
+@pytest.mark.parametrize(("model", "phase"), [("vae32-silicon", "silicon"), ("vae32-ferrite", "alpha-iron")])
+@pytest.mark.parametrize("part", ["", ".decoder"])
+def test_built_in_encoders_of_other_crystals_know_them_where_vae32_knows_nickel(
+    model: str, phase: str, part: str
+) -> None:
+    domain, nickel = (read_model_spec(MODELS / f"{name}.onnx").domain for name in (model + part, "vae32"))
+    assert nickel is not None and domain == replace(nickel, phases=(phase,))
 
 
 # --- which decoder belongs to which encoder

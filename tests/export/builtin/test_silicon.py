@@ -11,6 +11,7 @@ import torch
 from microrun.export.builtin import ship, silicon
 from microrun.export.vae_from_onnx import read_autoencoder
 from microrun.runtime.engines.catalogue import find_model
+from microrun.training.simulate.masters.find import find_master
 from microrun.training.vae import twins
 from microrun.training.vae.checkpoint import load_checkpoint
 
@@ -24,7 +25,7 @@ def test_silicon_is_translated_judged_and_exported(tmp_path: Path, monkeypatch: 
     config = replace(silicon.CONFIG, batch=4, steps=3)
     for _ in range(2):  # the second finds a run that has ended
         run = silicon.translate(tmp_path, config)
-    ship.ship(run, silicon.NAME, ship.simulate_held_out(tmp_path, silicon.find_master("silicon", 20.0)), silicon.DOMAIN)
+    ship.ship(run, silicon.NAME, ship.simulate_held_out(tmp_path, find_master("silicon", 20.0)), silicon.DOMAIN)
     model, spec = load_checkpoint(run / "vae32-silicon.safetensors")
     teacher, _ = read_autoencoder(find_model("vae32"))
     assert not torch.equal(model.decoder.head.weight, teacher.decoder.head.weight)
