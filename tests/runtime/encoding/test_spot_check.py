@@ -9,8 +9,8 @@ import pytest
 from make_models import write_encoder, write_pair
 from numpy.testing import assert_allclose
 
-from microrun.runtime.encoding.familiarity import measure_reliability
 from microrun.runtime.encoding import spot_check
+from microrun.runtime.encoding.familiarity import measure_reliability
 from microrun.runtime.encoding.spot_check import SpotCheck
 from microrun.runtime.engines.engine import EngineRequest
 from microrun.runtime.engines.lanes import run_all
