@@ -96,7 +96,7 @@ def test_denoisers_are_listed_below_the_encoders(microrun: Microrun, models: Pat
     ran = microrun("models")
     assert (ran.code, ran.err) == (0, "")
     lines = [line.split() for line in ran.out.splitlines() if line.strip()]
-    assert [line[0] for line in lines[:3]] == ["model", "vae32", "vae64"]
+    assert [line[0] for line in lines[:3]] == ["model", "vae32", "vae32-ferrite"]
     (at,) = (number for number, line in enumerate(lines) if line[0] == "denoiser")
     assert lines[at] == ["denoiser", "block", "colours", "timesteps", "size"]
     assert lines[at + 1][:4] == ["grains", BLOCK, str(DIFFUSION.n_colours), "24"]

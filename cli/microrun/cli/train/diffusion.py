@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from microrun.cli.train.runs import check_run, joined, only_run, start_denoiser, train_denoiser
-from microrun.runtime.engines.catalogue import find_model, is_built_in
+from microrun.runtime.engines.catalogue import MODELS, find_model, is_built_in
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.schedule import Schedule
 from microrun.runtime.spec import Training
@@ -166,12 +166,13 @@ def _window(volumes: list[SimulatedVolume]) -> tuple[float, float]:
 
 
 def _read_start(path: Path) -> Start:
-    """A denoiser to begin from: a run, a checkpoint, or an .onnx file, as those that are built in."""
+    """A denoiser to begin from; of one that ships without a checkpoint its .onnx file."""
     from microrun.export.denoiser_from_onnx import read_denoiser
     from microrun.training.diffusion.start import Start, read_start
     from microrun.training.diffusion.unet_config import GRAIN_UNET
 
-    if path.suffix != ".onnx" and not is_built_in(path):
+    ships_alone = is_built_in(path) and not (MODELS / f"{path}.safetensors").is_file()
+    if path.suffix != ".onnx" and not ships_alone:
         return read_start(path)
     file = find_model(path)
     return Start(file, *read_denoiser(file, GRAIN_UNET))
