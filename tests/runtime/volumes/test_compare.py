@@ -83,6 +83,9 @@ def test_verdicts_say_how_far_beyond_chance() -> None:
     assert judge(0.015).verdict.startswith("differs a little: ")
     assert "times chance, mean +" in judge(0.015).verdict
     assert judge(0.05).verdict.startswith("differs: ")
+    for count, said in ((20, ""), (19, ", but 19 whole grains say little"), (1, ", but 1 whole grain says little")):
+        (few,) = compare_measures({"c_over_a": np.full(count, 0.7)}, {"c_over_a": np.full(30, 0.7)})
+        assert few.verdict == f"as the reference, within chance{said}"
     (alone,) = compare_measures({"c_over_a": reference["c_over_a"]}, None)
     assert alone.verdict == ""
 

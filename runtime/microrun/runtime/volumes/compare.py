@@ -20,6 +20,7 @@ SEED = 15
 DRAWS = (100, 400)  # fewer of many grains, such that they take a second or two
 DRAWN_GRAINS = 4_000_000
 CERTAIN = 0.99  # of the draws stay below what is beyond chance
+FEW = 20  # grains; of fewer any two distributions are alike within chance
 LITTLE = 0.03  # nats beyond chance, as of a normal distribution shifted by a quarter of its width
 
 
@@ -59,6 +60,8 @@ class Comparison:
         Their means over draws of as many grains from the reference; None without one.
     kl_limit, ks_limit
         What 99 of 100 such draws stay below; None without a reference.
+    fewest
+        Grains of the side that has fewer; None without a reference.
     """
 
     measure: str
@@ -74,6 +77,7 @@ class Comparison:
     ks: float | None = None
     ks_by_chance: float | None = None
     ks_limit: float | None = None
+    fewest: int | None = None
 
     @property
     def verdict(self) -> str:
@@ -83,7 +87,9 @@ class Comparison:
         assert self.kl_limit is not None and self.ks_limit is not None
         assert self.kl_by_chance is not None and self.ks_by_chance is not None
         if self.kl <= self.kl_limit and self.ks <= self.ks_limit:
-            return "as the reference, within chance"
+            assert self.fewest is not None
+            few = f", but {self.fewest} whole {'grains say' if self.fewest > 1 else 'grain says'} little"
+            return f"as the reference, within chance{few if self.fewest < FEW else ''}"
         ratios = [
             distance / chance
             for distance, chance in ((self.kl, self.kl_by_chance), (self.ks, self.ks_by_chance))
@@ -147,7 +153,7 @@ def compare_measures(values: Mapping[str, Float64], reference: Mapping[str, Floa
             row = Comparison(
                 name, row.median, row.mean, float(np.median(theirs)), float(theirs.mean()),
                 distances.kl, chance.kl, limit.kl, distances.wasserstein, chance.wasserstein,
-                distances.ks, chance.ks, limit.ks,
+                distances.ks, chance.ks, limit.ks, min(own.size, theirs.size),
             )  # fmt: skip
         rows.append(row)
     return rows

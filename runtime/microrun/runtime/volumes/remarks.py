@@ -115,7 +115,8 @@ def _on_voxels(found: Findings) -> list[str]:
     said = []
     off = found.voxels - found.mesh_volume
     larger = f"take a larger --size, such as {min(2 * found.size, LONGEST):,}"
-    if abs(off) > min(found.surface.area / UNIT**2 / 2, DOUBTFUL_SHARE * abs(found.mesh_volume)):
+    # An open mesh encloses no volume to compare with.
+    if not found.odd_rays and abs(off) > min(found.surface.area / UNIT**2 / 2, DOUBTFUL_SHARE * abs(found.mesh_volume)):
         share = f"{off / found.mesh_volume:+.0%}" if found.mesh_volume > 0 else f"{off:+,.0f} voxels"
         said.append(f"the voxels' volume is not the mesh's ({share}); if walls are few voxels thick, {larger}")
     if len(found.pieces) > found.surface.bodies.total - found.surface.bodies.cavities:
