@@ -54,7 +54,7 @@ RUNS = {  # words of a command, with what `work` makes
 }
 SLOW = ("evaluate", "generate", "grains", "sections", "bench segment")
 ALIKE = {  # what is not run here, and why
-    "serve": "copies files without any work before",
+    "serve": "copies files without any work before; a scan takes its name before its first pattern comes",
     "probe": "takes minutes; holds its names while it works, as evaluate",
     "export": "needs a training; the file and its decoder are checked and written as one of generate",
     "simulate sections": "simulates for minutes; checked and written as sample",

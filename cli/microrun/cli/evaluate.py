@@ -119,7 +119,7 @@ def evaluate(
 
 def _find_warp(geometry: Geometry, encoders: list[Engine]) -> Warp:
     """From the scan's pattern centre to the one that all models know."""
-    warps = {warp_from(geometry.pattern_centre, encoder) for encoder in encoders}
+    warps = {warp_from(geometry.pattern_centre, encoder, "--warp") for encoder in encoders}
     if len(warps) > 1:
         centres = "; ".join(sorted(", ".join(f"{value:g}" for value in warp.model) for warp in warps))
         raise SpecError(f"--warp: the models know different pattern centres ({centres}); evaluate them one by one")

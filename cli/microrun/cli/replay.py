@@ -16,7 +16,7 @@ from microrun.cli.outputs import OverwriteOption, say_next
 from microrun.runtime.errors import MicrorunError, OutputError
 from microrun.runtime.files.asked import may_replace
 from microrun.runtime.files.destination import check_file
-from microrun.runtime.files.output import refuse_taken
+from microrun.runtime.files.output import taken
 from microrun.runtime.scans.up2 import count_patterns, read_header
 from microrun.runtime.scans.up_source import FileSource
 
@@ -66,7 +66,6 @@ def _play(source: FileSource, out: Path, rate: float) -> Iterator[int]:
                 done += len(claim)
                 yield done
     except FileExistsError:
-        refuse_taken(out)
-        raise
+        raise taken(out) from None
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from None

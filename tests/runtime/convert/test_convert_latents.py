@@ -150,7 +150,7 @@ def test_an_output_that_appears_meanwhile_is_kept(square: Truth, to: LatentsForm
                 appears.append(path.write_text("mine"))
             return latents.read(name, piece)
 
-        with pytest.raises(OutputError, match="another run has made it meanwhile, and it is kept"):
+        with pytest.raises(OutputError, match="something has been put there meanwhile, and it is kept"):
             convert_latents(read_by(latents, listen), to)
     assert path.read_text() == "mine"
     assert names_in(square.path.parent) == sorted([square.path.name, path.name])

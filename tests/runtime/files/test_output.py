@@ -144,7 +144,9 @@ def test_of_two_runs_that_make_one_file_the_second_is_refused(tmp_path: Path) ->
 def test_a_file_that_was_made_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool) -> None:
     if not linked:  # as on a USB stick
         monkeypatch.setattr(output.os, "link", lambda *_: (_ for _ in ()).throw(PermissionError()))
-    made_meanwhile = pytest.raises(RefusedOutputError, match="out: another run has made it meanwhile, and it is kept")
+    made_meanwhile = pytest.raises(
+        RefusedOutputError, match="out: something has been put there meanwhile, and it is kept"
+    )
     with made_meanwhile as refused, written_beside(tmp_path / "out") as beside:
         beside.write_text("second")
         (tmp_path / "out").write_text("first")
@@ -181,7 +183,7 @@ def test_a_run_killed_between_its_two_names_does_not_cost_the_file(tmp_path: Pat
 def test_what_may_be_replaced_is_what_was_asked_not_what_was_there(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.write_text("first")
-    with pytest.raises(RefusedOutputError, match="made it meanwhile"), written_beside(out, overwrite=False) as beside:
+    with pytest.raises(RefusedOutputError, match="put there meanwhile"), written_beside(out, overwrite=False) as beside:
         beside.write_text("second")
     assert out.read_text() == "first"
     out.unlink()
@@ -194,7 +196,7 @@ def test_what_may_be_replaced_is_what_was_asked_not_what_was_there(tmp_path: Pat
 def test_files_that_are_made_together_are_all_kept_or_all_made(tmp_path: Path) -> None:
     table, picture = tmp_path / "a.csv", tmp_path / "a.png"
     with (
-        pytest.raises(RefusedOutputError, match=r"a\.csv: another run"),
+        pytest.raises(RefusedOutputError, match=r"a\.csv: something has been put there"),
         written_together([table, picture], False) as made,
     ):
         for path in made:
@@ -227,4 +229,6 @@ def test_a_file_that_cannot_be_read_is_not_told_as_one_that_cannot_be_written(tm
         assert not isinstance(error.value, OutputError) and error.value.filename == file
     with pytest.raises(OutputError, match="out: cannot be written"), written_beside(tmp_path / "out") as beside:
         raise OSError(28, "No space left", str(beside))
+    with pytest.raises(OutputError, match="out: cannot be written"), written_beside(tmp_path / "out") as beside:
+        raise OSError(28, "No space left", "source.onnx", None, str(beside))  # as `shutil.copyfile` says it
     assert not list(tmp_path.iterdir())

@@ -171,7 +171,7 @@ def _read_start(path: Path) -> Start:
     from microrun.training.diffusion.start import Start, read_start
     from microrun.training.diffusion.unet_config import GRAIN_UNET
 
-    ships_alone = is_built_in(path) and not (MODELS / f"{path}.safetensors").is_file()
+    ships_alone = not path.exists() and is_built_in(path) and not (MODELS / f"{path}.safetensors").is_file()
     if path.suffix != ".onnx" and not ships_alone:
         return read_start(path)
     file = find_model(path)

@@ -27,7 +27,7 @@ def read_autoencoder_start(path: Path) -> Start:
     from microrun.training.loop.checkpoint import find_checkpoint
     from microrun.training.vae.fine_tune import Start, read_start
 
-    if path.suffix != ".onnx" and not is_built_in(path):
+    if path.suffix != ".onnx" and (path.exists() or not is_built_in(path)):  # a run may be called as a model is
         return read_start(find_checkpoint(path))
     from microrun.export.vae_from_onnx import read_autoencoder
 

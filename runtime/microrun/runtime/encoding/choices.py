@@ -125,13 +125,23 @@ def _choose_warp(request: EncodeRequest, source: ScanFile, engine: Engine) -> Wa
     return None
 
 
-def warp_from(pattern_centre: tuple[float, float, float], engine: Engine) -> Warp:
-    """From a pattern centre, in EDAX's convention, to that which a model knows; SpecError if it states none."""
+def warp_from(pattern_centre: tuple[float, float, float], engine: Engine, option: str = "--pc") -> Warp:
+    """From a pattern centre, in EDAX's convention, to that which a model knows; SpecError if it states none.
+
+    Parameters
+    ----------
+    pattern_centre
+        (x*, y*, z*) of the scan.
+    engine
+        An open encoder.
+    option
+        By which a user asked for it.
+    """
     domain = engine.spec.domain
     if domain is None:
         raise SpecError(
             f"{engine.info.path.name}: does not state which pattern centres it knows, so nothing can be warped to "
-            f"them; leave out --pc, or --warp of evaluate"
+            f"them; leave out {option}"
         )
     return Warp(pattern_centre, domain.centre)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ from microrun.runtime.encoding.familiarity import CELL_PX, LEAST_RELIABILITY, me
 from microrun.runtime.engines.engine import Engine, EngineRequest, Lane
 from microrun.runtime.errors import MicrorunError
 from microrun.runtime.files.closing import Closing
-from microrun.runtime.latents.batch import SAMPLED, EncodedBatch, is_sampled
+from microrun.runtime.latents.batch import EncodedBatch, is_sampled
 from microrun.runtime.patterns.bands import band_correlation, smooth
 from microrun.runtime.patterns.preprocess import Preprocessor
 
@@ -43,9 +44,10 @@ class SpotCheck(Closing):
 
     def warm(self) -> None:
         """Open the decoder and use it once, which takes a tenth of a second and more."""
-        spec, nothing = self._encoder.spec, np.zeros((1, 2), np.float32)
-        latents, pattern = np.zeros((1, spec.latent_size), np.float32), np.zeros((1, *self._keep.shape), np.float32)
-        self.compare(EncodedBatch(np.array([SAMPLED - 1]), latents, nothing, nothing[:, 0] > 0, nothing, pattern))
+        with contextlib.suppress(MicrorunError):  # as in `compare`
+            lane = self._open()
+            if lane is not None:
+                lane.run(np.zeros((1, self._encoder.spec.latent_size), np.float32))
 
     def compare(self, batch: EncodedBatch) -> Float64:
         """Correlation of the bands of reconstructions and patterns, over the root of their reliability.

@@ -37,7 +37,7 @@ def find_model(path: str | Path) -> Path:
 
 def is_built_in(path: Path) -> bool:
     """Whether this names a built-in model; a file of that name comes first, a folder may have it, too."""
-    return not path.is_file() and (MODELS / f"{path}.onnx").is_file()
+    return path.name == str(path) and not path.is_file() and (MODELS / f"{path}.onnx").is_file()
 
 
 def list_models() -> list[Path]:

@@ -15,7 +15,8 @@ _answers: ContextVar[dict[Path, bool] | None] = ContextVar("answers", default=No
 def answers_hold() -> Iterator[None]:
     """Hold, while a command runs, what its checks of names found: one that was free must be free when it is taken.
 
-    Minutes of work lie between: without this, what another program puts there meanwhile would be replaced.
+    Minutes of work lie between: without this, what another program puts there meanwhile would be replaced. Answers
+    hold in the thread that began; what other threads write, such as those of a service, they check for themselves.
     """
     token = _answers.set({})
     try:

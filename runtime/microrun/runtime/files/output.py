@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from microrun.runtime.files.lock import FileLock
 BESIDE = ".part-"  # a name that nobody gives to a file of their own, and that keeps the suffix
 CANNOT_WRITE = "cannot be written"
 WINDOWS = os.name == "nt"
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 PAUSES_S = (0.05, 0.2, 0.5, 1.0)  # between tries to replace a file that another program holds
 
 
@@ -88,8 +90,12 @@ def _published(path: Path, problem: str = CANNOT_WRITE, overwrite: bool | None =
 
 
 def _names_another(error: OSError, *own: Path) -> bool:
-    named = error.filename
-    return isinstance(named, str | os.PathLike) and not any(Path(named).is_relative_to(path) for path in own)
+    named = error.filename  # of a copy that which is copied, though the disk that is full is the other's
+    return (
+        error.errno not in FULL
+        and isinstance(named, str | os.PathLike)
+        and not any(Path(named).is_relative_to(path) for path in own)
+    )
 
 
 @contextlib.contextmanager
@@ -156,7 +162,12 @@ def name_new(beside: Path, path: Path) -> None:
 def refuse_taken(path: Path) -> None:
     """Refuse a name that was free when it was asked for, and is no more; RefusedOutputError if so."""
     if os.path.lexists(path):
-        raise RefusedOutputError(f"{path}: another run has made it meanwhile, and it is kept; write to another place")
+        raise taken(path)
+
+
+def taken(path: Path) -> RefusedOutputError:
+    """The error of a name that was free when it was asked for, and is no more."""
+    return RefusedOutputError(f"{path}: something has been put there meanwhile, and it is kept; write to another place")
 
 
 def replace_file(beside: Path, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 Say = Callable[[Literal["scan", "encoded", "warning"], str], None]
 QUIET_S = 60.0  # for which a reason that was told is only counted
 MOST = 16  # reasons that are told meanwhile
-OTHERS = "more reasons came than are told at once"
+OTHERS = "for further reasons, which are only counted"
 
 
 class Refusals:
@@ -45,4 +45,5 @@ class Refusals:
             counted = [(text, self._told.pop(text)[1]) for text in due]
         for text, more in counted:
             if more:
-                self._say("warning", f"clients were refused {more:,} times more: {text}")
+                often = "once more" if more == 1 else f"{more:,} times more"
+                self._say("warning", f"clients were refused {often}: {text}")

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from microrun.runtime.engines.catalogue import MODELS
+from microrun.runtime.engines.catalogue import MODELS, is_built_in
 from microrun.runtime.errors import SpecError
 from microrun.runtime.files.output import write_whole
 from microrun.runtime.json_text import UNREADABLE
@@ -37,11 +37,11 @@ def find_checkpoint(path: Path) -> Path:
     """
     if path.is_dir():
         return path / CHECKPOINT
-    built_in = MODELS / f"{path}.safetensors"
-    if path.exists() or not built_in.with_suffix(".onnx").is_file():
+    if path.exists() or not is_built_in(path):
         return path
+    built_in = MODELS / f"{path}.safetensors"
     if not built_in.is_file():
-        raise SpecError(f"{path}: is a built-in model without a checkpoint; only sections has one")
+        raise SpecError(f"{path}: is a built-in model without a checkpoint; name a run, or a .safetensors file")
     return built_in
 
 
