@@ -63,7 +63,7 @@ def make_panels(
     columns = _count_columns(count)
     rows = math.ceil(count / columns)
     height, width = size_um(scan)
-    tall = inches * min(2.5, max(0.4, height / width))
+    tall = inches * min(2.5, max(0.25, height / width))
     left, right, above, below = CLOSE if inches < PANEL_INCHES else WITH_BARS
     wide = columns * (inches + left + right)
     titled = textwrap.wrap(heading, int(wide * LETTERS_PER_INCH))
