@@ -324,18 +324,25 @@ def test_a_full_disk_is_told_and_the_service_goes_on(service: Running, tmp_path:
 
 
 def test_a_disk_that_fails_ends_the_scan_with_what_is_in_it(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = LatentsWriter.write
+    write, flush = LatentsWriter.write, LatentsWriter.flush
+    written, on_disk = list[EncodedBatch](), [0]
 
     def fail_at_3(writer: LatentsWriter, batch: EncodedBatch) -> None:
         if 3 in batch.indices:
             raise writer._failed(OSError("no such device"))
         write(writer, batch)
+        written.append(batch)
+
+    def note(writer: LatentsWriter) -> None:
+        flush(writer)
+        on_disk.append(len(written))
 
     monkeypatch.setattr(LatentsWriter, "write", fail_at_3)
+    monkeypatch.setattr(LatentsWriter, "flush", note)
     monkeypatch.setattr(watching, "FLUSH_S", 0)
     with service.client() as client:
         for number in range(4):
-            wait_until(lambda number=number: client.status().encoded == number)
+            wait_until(lambda number=number: on_disk[-1] == number)  # what is not yet on the disk may be lost
             client.push(PATTERNS[number])
         wait_until(lambda: client.status().state == State.FAILED)
         assert len(client.latents().indices) == 4

@@ -90,8 +90,8 @@ class Scan:
     def spacing(self) -> tuple[float, float]:
         """Distances (x, y) along a row and from row to row: in µm, or in steps where the step is not known."""
         step_x, step_y = self.step_um
-        x, y = steps_of(step_x or 1.0, self.grid)
-        return x, step_y or y
+        unknown_x, unknown_y = steps_of(1.0, self.grid)
+        return step_x or unknown_x, step_y or unknown_y
 
     def locate(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Place patterns, counted in order of acquisition, on the map.
